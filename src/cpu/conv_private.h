@@ -1,0 +1,24 @@
+/* conv_private.h - the two engines behind conv.h: oneDNN (onednn.c) and plain C (conv_plain.c). */
+#ifndef GD_CPU_CONV_PRIVATE_H
+#define GD_CPU_CONV_PRIVATE_H
+
+#include "cpu/conv.h"
+
+typedef struct onednn_conv onednn_conv;
+typedef struct onednn_call onednn_call;
+
+gd_status onednn_conv_make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo algo);
+void onednn_conv_free(onednn_conv *o);
+const char *onednn_conv_kernel_name(const onednn_conv *o);
+size_t onednn_conv_weights_bytes(const onednn_conv *o);
+size_t onednn_conv_scratch_bytes(const onednn_conv *o);
+gd_status onednn_conv_pack(const onednn_conv *o, void *packed, const float *weights);
+gd_status onednn_call_make(onednn_call **out, const onednn_conv *conv, const gd_conv_desc *d, const gd_conv_buffers *b,
+                           void *packed_gradient);
+void onednn_call_free(onednn_call *c);
+void onednn_call_run(const onednn_call *c);
+
+/* weights packed as [co][ci][k][k] unchanged; x and y float32 nhwc */
+void plain_conv_run(const gd_conv_desc *d, const gd_conv_buffers *b);
+
+#endif

@@ -1,0 +1,381 @@
+/* onednn.c - convolutions by oneDNN: the only file that includes its header; works with its 2.x and its 3.x C API.
+ *
+ * Glossary: md = memory descriptor (shape and layout), pd = primitive descriptor (the chosen kernel).  What differs between 2.x
+ * and 3.x stands in the first section; the rest does not know. */
+#include "cpu/conv_private.h"
+
+#include <dnnl.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- 2.x and 3.x ---- */
+
+#if DNNL_VERSION_MAJOR >= 3
+typedef dnnl_memory_desc_t md_t;
+typedef const_dnnl_memory_desc_t md_view;
+#else
+typedef dnnl_memory_desc_t *md_t;
+typedef const dnnl_memory_desc_t *md_view;
+#endif
+
+static dnnl_status_t md_make(md_t *out, int rank, const int64_t *dim, dnnl_data_type_t dtype, dnnl_format_tag_t tag)
+{
+    dnnl_dims_t dims = { 0 };
+
+    memcpy(dims, dim, (size_t)rank * sizeof *dim);
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_memory_desc_create_with_tag(out, rank, dims, dtype, tag);
+#else
+    *out = malloc(sizeof **out);
+    return *out ? dnnl_memory_desc_init_by_tag(*out, rank, dims, dtype, tag) : dnnl_out_of_memory;
+#endif
+}
+
+static void md_free(md_t md)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    dnnl_memory_desc_destroy(md);
+#else
+    free(md);
+#endif
+}
+
+typedef struct conv_mds {
+    md_t x, w, bias, y;
+} conv_mds;
+
+/* The pass's primitive descriptor for one algorithm */
+static dnnl_status_t pd_make(dnnl_primitive_desc_t *pd, const gd_conv_desc *d, const conv_mds *m, dnnl_alg_kind_t alg,
+                             const_dnnl_primitive_attr_t attr, dnnl_engine_t engine)
+{
+    const dnnl_dims_t stride = { d->stride, d->stride }, dilate = { 0, 0 }, pad = { d->pad, d->pad };
+    dnnl_dims_t pad_end; /* the right and bottom padding that makes (out - 1) * stride + kernel fit exactly */
+
+    pad_end[0] = (gd_conv_out(d->h, d) - 1) * d->stride + d->kernel - d->h - d->pad;
+    pad_end[1] = (gd_conv_out(d->w, d) - 1) * d->stride + d->kernel - d->w - d->pad;
+#if DNNL_VERSION_MAJOR >= 3
+    switch (d->pass) {
+    case GD_CONV_FORWARD:
+        return dnnl_convolution_forward_primitive_desc_create(pd, engine, dnnl_forward_inference, alg, m->x, m->w, m->bias, m->y,
+                                                              stride, dilate, pad, pad_end, attr);
+    case GD_CONV_GRAD_DATA:
+        return dnnl_convolution_backward_data_primitive_desc_create(pd, engine, alg, m->x, m->w, m->y, stride, dilate, pad,
+                                                                    pad_end, NULL, attr);
+    default:
+        return dnnl_convolution_backward_weights_primitive_desc_create(pd, engine, alg, m->x, m->w, NULL, m->y, stride, dilate,
+                                                                       pad, pad_end, NULL, attr);
+    }
+#else
+    dnnl_convolution_desc_t c;
+    dnnl_status_t s;
+    switch (d->pass) {
+    case GD_CONV_FORWARD:
+        s = dnnl_dilated_convolution_forward_desc_init(&c, dnnl_forward_inference, alg, m->x, m->w, m->bias, m->y, stride,
+                                                       dilate, pad, pad_end);
+        break;
+    case GD_CONV_GRAD_DATA:
+        s = dnnl_dilated_convolution_backward_data_desc_init(&c, alg, m->x, m->w, m->y, stride, dilate, pad, pad_end);
+        break;
+    default:
+        s = dnnl_dilated_convolution_backward_weights_desc_init(&c, alg, m->x, m->w, NULL, m->y, stride, dilate, pad, pad_end);
+    }
+    return s == dnnl_success ? dnnl_primitive_desc_create(pd, &c, attr, engine, NULL) : s;
+#endif
+}
+
+/* ---- engine ---- */
+
+static struct {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    bool ready;
+} one;
+
+static dnnl_cpu_isa_t isa_limit(void)
+{
+    switch (gd_isa_used()) {
+    case GD_ISA_AVX512_BF16: return dnnl_cpu_isa_all;
+    case GD_ISA_AVX512: return dnnl_cpu_isa_avx512_core_vnni;
+    case GD_ISA_AVX2: return dnnl_cpu_isa_avx2;
+    default: return dnnl_cpu_isa_sse41;
+    }
+}
+
+static gd_status engine_ready(void)
+{
+    if (one.ready)
+        return GD_OK;
+    dnnl_set_max_cpu_isa(isa_limit()); /* refused after the first primitive: then the limit of the first call holds */
+    if (dnnl_engine_create(&one.engine, dnnl_cpu, 0) != dnnl_success ||
+        dnnl_stream_create(&one.stream, one.engine, dnnl_stream_default_flags) != dnnl_success)
+        return gd_fail(GD_EFAILED, "oneDNN %s: no CPU engine", gd_onednn_version());
+    one.ready = true;
+    return GD_OK;
+}
+
+const char *gd_onednn_version(void)
+{
+    static char text[32];
+    const dnnl_version_t *v = dnnl_version();
+
+    snprintf(text, sizeof text, "%d.%d.%d", v->major, v->minor, v->patch);
+    return text;
+}
+
+/* ---- one convolution ---- */
+
+struct onednn_conv {
+    dnnl_primitive_desc_t pd;
+    dnnl_primitive_t run;
+    dnnl_primitive_t reorder;     /* plain <-> packed weights */
+    md_t x, y, bias, plain_w;     /* as given */
+    md_view w;                    /* as the kernel wants them, owned by pd */
+    md_view scratchpad;
+};
+
+static gd_status check(dnnl_status_t status, const gd_conv_desc *d)
+{
+    if (status == dnnl_success)
+        return GD_OK;
+    if (status == dnnl_out_of_memory)
+        return gd_fail(GD_ENOMEM, "convolution %dx%d %d->%d: out of memory", d->h, d->w, d->ci, d->co);
+    return gd_fail(GD_EUSAGE, "convolution %dx%d %d->%d kernel %d stride %d: oneDNN %s has no kernel (status %d)", d->h, d->w,
+                   d->ci, d->co, d->kernel, d->stride, gd_onednn_version(), (int)status);
+}
+
+static dnnl_status_t attributes(dnnl_primitive_attr_t *attr, bool accumulate)
+{
+    dnnl_post_ops_t ops = NULL;
+    dnnl_status_t s = dnnl_primitive_attr_create(attr);
+
+    if (s == dnnl_success)
+        s = dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
+    if (s != dnnl_success || !accumulate)
+        return s;
+    s = dnnl_post_ops_create(&ops);
+    if (s == dnnl_success) {
+#if DNNL_VERSION_MAJOR >= 3
+        s = dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_data_type_undef);
+#else
+        s = dnnl_post_ops_append_sum(ops, 1.0f);
+#endif
+    }
+    if (s == dnnl_success)
+        s = dnnl_primitive_attr_set_post_ops(*attr, ops);
+    dnnl_post_ops_destroy(ops);
+    return s;
+}
+
+static dnnl_status_t make_mds(onednn_conv *o, md_t *any_w, const gd_conv_desc *d)
+{
+    const int64_t x_dim[4] = { d->n, d->ci, d->h, d->w };
+    const int64_t y_dim[4] = { d->n, d->co, gd_conv_out(d->h, d), gd_conv_out(d->w, d) };
+    const int64_t w_dim[4] = { d->co, d->ci, d->kernel, d->kernel };
+    const int64_t bias_dim[1] = { d->co };
+    const dnnl_data_type_t operand = d->dtype == GD_BF16 ? dnnl_bf16 : dnnl_f32;
+    const dnnl_format_tag_t tag = d->blocked ? dnnl_nChw16c : dnnl_nhwc;
+    const bool x_is_result = d->pass == GD_CONV_GRAD_DATA, y_is_result = d->pass == GD_CONV_FORWARD;
+    dnnl_status_t s = md_make(&o->x, 4, x_dim, x_is_result ? dnnl_f32 : operand, tag);
+
+    if (s == dnnl_success)
+        s = md_make(&o->y, 4, y_dim, y_is_result ? dnnl_f32 : operand, tag);
+    if (s == dnnl_success)
+        s = md_make(any_w, 4, w_dim, d->pass == GD_CONV_GRAD_WEIGHTS ? dnnl_f32 : operand, dnnl_format_tag_any);
+    if (s == dnnl_success)
+        s = md_make(&o->plain_w, 4, w_dim, dnnl_f32, dnnl_oihw);
+    if (s == dnnl_success && d->bias)
+        s = md_make(&o->bias, 1, bias_dim, dnnl_f32, dnnl_x);
+    return s;
+}
+
+static dnnl_status_t make_reorder(onednn_conv *o, bool unpack)
+{
+    dnnl_primitive_desc_t pd = NULL;
+    md_view from = unpack ? o->w : o->plain_w, to = unpack ? o->plain_w : o->w;
+    dnnl_status_t s = dnnl_reorder_primitive_desc_create(&pd, from, one.engine, to, one.engine, NULL);
+
+    if (s == dnnl_success)
+        s = dnnl_primitive_create(&o->reorder, pd);
+    dnnl_primitive_desc_destroy(pd);
+    return s;
+}
+
+gd_status onednn_conv_make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo algo)
+{
+    const dnnl_alg_kind_t alg = algo == GD_CONV_WINOGRAD ? dnnl_convolution_winograd : dnnl_convolution_direct;
+    const bool unpack = d->pass == GD_CONV_GRAD_WEIGHTS;
+    dnnl_primitive_attr_t attr = NULL;
+    onednn_conv *o = NULL;
+    md_t any_w = NULL;
+    dnnl_status_t s;
+
+    GD_TRY(engine_ready());
+    o = calloc(1, sizeof *o);
+    if (!o)
+        return gd_fail(GD_ENOMEM, "convolution: out of memory");
+    s = make_mds(o, &any_w, d);
+    if (s == dnnl_success)
+        s = attributes(&attr, d->accumulate);
+    if (s == dnnl_success)
+        s = pd_make(&o->pd, d, &(conv_mds){ o->x, any_w, o->bias, o->y }, alg, attr, one.engine);
+    if (s == dnnl_success)
+        s = dnnl_primitive_create(&o->run, o->pd);
+    if (s == dnnl_success) {
+        o->w = dnnl_primitive_desc_query_md(o->pd, unpack ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
+        o->scratchpad = dnnl_primitive_desc_query_md(o->pd, dnnl_query_scratchpad_md, 0);
+        s = make_reorder(o, unpack);
+    }
+    dnnl_primitive_attr_destroy(attr);
+    md_free(any_w);
+    if (s != dnnl_success) {
+        onednn_conv_free(o);
+        return check(s, d);
+    }
+    *out = o;
+    return GD_OK;
+}
+
+void onednn_conv_free(onednn_conv *o)
+{
+    if (!o)
+        return;
+    dnnl_primitive_destroy(o->run);
+    dnnl_primitive_destroy(o->reorder);
+    dnnl_primitive_desc_destroy(o->pd);
+    md_free(o->x);
+    md_free(o->y);
+    md_free(o->bias);
+    md_free(o->plain_w);
+    free(o);
+}
+
+const char *onednn_conv_kernel_name(const onednn_conv *o)
+{
+    const char *name = "";
+    dnnl_primitive_desc_query(o->pd, dnnl_query_impl_info_str, 0, (void *)&name);
+    return name;
+}
+
+size_t onednn_conv_weights_bytes(const onednn_conv *o)
+{
+    return dnnl_memory_desc_get_size(o->w);
+}
+
+size_t onednn_conv_scratch_bytes(const onednn_conv *o)
+{
+    return o->scratchpad ? dnnl_memory_desc_get_size(o->scratchpad) : 0;
+}
+
+static gd_status run_reorder(const onednn_conv *o, md_view from_md, void *from, md_view to_md, void *to)
+{
+    dnnl_memory_t a = NULL, b = NULL;
+    dnnl_status_t s = dnnl_memory_create(&a, from_md, one.engine, from);
+
+    if (s == dnnl_success)
+        s = dnnl_memory_create(&b, to_md, one.engine, to);
+    if (s == dnnl_success) {
+        const dnnl_exec_arg_t args[2] = { { DNNL_ARG_FROM, a }, { DNNL_ARG_TO, b } };
+        s = dnnl_primitive_execute(o->reorder, one.stream, 2, args);
+    }
+    if (s == dnnl_success)
+        s = dnnl_stream_wait(one.stream);
+    dnnl_memory_destroy(a);
+    dnnl_memory_destroy(b);
+    return s == dnnl_success ? GD_OK : gd_fail(GD_EFAILED, "oneDNN %s: reorder of weights failed", gd_onednn_version());
+}
+
+gd_status onednn_conv_pack(const onednn_conv *o, void *packed, const float *weights)
+{
+    return run_reorder(o, o->plain_w, (void *)weights, o->w, packed);
+}
+
+/* ---- bound to buffers ---- */
+
+enum { MAX_ARGS = 5 };
+
+struct onednn_call {
+    const onednn_conv *conv;
+    dnnl_exec_arg_t arg[MAX_ARGS];
+    int n_args;
+    dnnl_exec_arg_t unpack[2]; /* GRAD_WEIGHTS: packed gradient -> plain */
+};
+
+static gd_status add_arg(onednn_call *c, int id, md_view md, void *data)
+{
+    dnnl_memory_t memory = NULL;
+
+    if (dnnl_memory_create(&memory, md, one.engine, data) != dnnl_success)
+        return gd_fail(GD_ENOMEM, "oneDNN %s: memory object", gd_onednn_version());
+    c->arg[c->n_args++] = (dnnl_exec_arg_t){ id, memory };
+    return GD_OK;
+}
+
+static gd_status bind_args(onednn_call *c, const gd_conv_desc *d, const gd_conv_buffers *b, void *packed_gradient)
+{
+    const onednn_conv *o = c->conv;
+
+    GD_TRY(add_arg(c, d->pass == GD_CONV_GRAD_DATA ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, o->x, b->x));
+    GD_TRY(add_arg(c, d->pass == GD_CONV_FORWARD ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, o->y, b->y));
+    if (d->pass == GD_CONV_GRAD_WEIGHTS)
+        GD_TRY(add_arg(c, DNNL_ARG_DIFF_WEIGHTS, o->w, packed_gradient));
+    else
+        GD_TRY(add_arg(c, DNNL_ARG_WEIGHTS, o->w, b->weights));
+    if (d->bias)
+        GD_TRY(add_arg(c, DNNL_ARG_BIAS, o->bias, (void *)b->bias));
+    if (onednn_conv_scratch_bytes(o) > 0)
+        GD_TRY(add_arg(c, DNNL_ARG_SCRATCHPAD, o->scratchpad, b->scratch));
+    return GD_OK;
+}
+
+static gd_status bind_unpack(onednn_call *c, void *packed_gradient, float *dweights)
+{
+    dnnl_memory_t to = NULL, from = NULL;
+
+    if (dnnl_memory_create(&from, c->conv->w, one.engine, packed_gradient) != dnnl_success ||
+        dnnl_memory_create(&to, c->conv->plain_w, one.engine, dweights) != dnnl_success) {
+        dnnl_memory_destroy(from);
+        return gd_fail(GD_ENOMEM, "oneDNN %s: memory object", gd_onednn_version());
+    }
+    c->unpack[0] = (dnnl_exec_arg_t){ DNNL_ARG_FROM, from };
+    c->unpack[1] = (dnnl_exec_arg_t){ DNNL_ARG_TO, to };
+    return GD_OK;
+}
+
+/* `packed_gradient`: where a weight gradient lies before it is unpacked; a part of the scratch */
+gd_status onednn_call_make(onednn_call **out, const onednn_conv *conv, const gd_conv_desc *d, const gd_conv_buffers *b,
+                           void *packed_gradient)
+{
+    onednn_call *c = calloc(1, sizeof *c);
+    gd_status s;
+
+    if (!c)
+        return gd_fail(GD_ENOMEM, "convolution: out of memory");
+    c->conv = conv;
+    s = bind_args(c, d, b, packed_gradient);
+    if (s == GD_OK && d->pass == GD_CONV_GRAD_WEIGHTS)
+        s = bind_unpack(c, packed_gradient, b->dweights);
+    if (s != GD_OK) {
+        onednn_call_free(c);
+        return s;
+    }
+    *out = c;
+    return GD_OK;
+}
+
+void onednn_call_free(onednn_call *c)
+{
+    if (!c)
+        return;
+    for (int i = 0; i < c->n_args; i++)
+        dnnl_memory_destroy(c->arg[i].memory);
+    dnnl_memory_destroy(c->unpack[0].memory);
+    dnnl_memory_destroy(c->unpack[1].memory);
+    free(c);
+}
+
+void onednn_call_run(const onednn_call *c)
+{
+    dnnl_primitive_execute(c->conv->run, one.stream, c->n_args, c->arg);
+    if (c->unpack[0].memory)
+        dnnl_primitive_execute(c->conv->reorder, one.stream, 2, c->unpack);
+}

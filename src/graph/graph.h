@@ -1,0 +1,218 @@
+/* graph.h - a network as a static list of nodes: build, check, differentiate, rewrite, lay out, run.
+ *
+ * A graph is built once, every shape is checked while it is built, gradients are appended as further nodes, passes rewrite it,
+ * a plan gives each value its place in one arena, and an executor runs the plan any number of times without allocating.
+ * Knows no diffusion and no files. */
+#ifndef GD_GRAPH_H
+#define GD_GRAPH_H
+
+#include "cpu/conv.h"
+
+enum { GD_MAX_IN = 6 };
+
+/* Activations are [N,H,W,C] whatever their memory layout; parameters and small tables are row-major ("plain"). */
+typedef struct gd_type {
+    int64_t dim[4];
+    gd_dtype dtype;
+} gd_type;
+
+typedef struct gd_val { int32_t id; } gd_val; /* 0 = none, or poisoned by an error */
+#define GD_NONE ((gd_val){ 0 })
+
+typedef enum gd_place {
+    GD_PLACE_ACTIVATION, /* [N,H,W,C], nhwc or nChw16c as the plan decides */
+    GD_PLACE_PLAIN,      /* row-major table: statistics, labels, gradients of parameters */
+    GD_PLACE_PACKED      /* a convolution's weights in its own layout */
+} gd_place;
+
+typedef enum gd_role { GD_ROLE_NODE, GD_ROLE_INPUT, GD_ROLE_PARAM } gd_role;
+
+typedef struct gd_value {
+    gd_type type;
+    gd_place place;
+    gd_role role;
+    const char *name; /* INPUT, PARAM: its name; otherwise the scope of the layer that made it */
+    int node;         /* producer, -1 for inputs and parameters */
+} gd_value;
+
+/* Everything an operation can be told; each op's file says which fields it reads. */
+typedef struct gd_attr {
+    int kernel, stride, pad;      /* convolution */
+    int out_channels;             /* convolution, gradients of weights */
+    int groups, heads, c0, count; /* norms; attention; channel ranges */
+    int h, w, n;                  /* sizes that inputs do not tell */
+    float factor, eps;
+    gd_act act;
+    gd_head_order order;
+    gd_resample_kind resample;
+} gd_attr;
+
+typedef struct gd_op gd_op;
+typedef struct gd_graph gd_graph;
+
+typedef struct gd_node {
+    const gd_op *op;
+    gd_attr attr;
+    gd_val in[GD_MAX_IN];
+    gd_val out, aux; /* aux: second output some ops have (attention's log-sum-exp) */
+    const char *scope;
+    uint8_t n_in;
+} gd_node;
+
+struct gd_graph {
+    gd_arena *mem;
+    gd_node *node;
+    gd_value *value; /* value[0] is the poison */
+    int n_node, n_value, cap_node, cap_value;
+    gd_status first_error;
+    char error[512];   /* of the first error, with the layer's name */
+    const char *scope; /* given to new nodes */
+};
+
+/* ---- an operation: everything the engine knows about it ---- */
+
+typedef struct gd_infer {
+    const gd_attr *attr;
+    const gd_type *in[GD_MAX_IN]; /* NULL where absent */
+    int n_in;
+    gd_type out, aux;             /* to be filled; aux.dtype and dims 0 = none */
+    gd_place out_place, aux_place;
+} gd_infer;
+
+/* What run gets: views where a value is an activation, pointers everywhere. Absent inputs have data NULL. */
+typedef struct gd_call {
+    const gd_kernels *k;
+    const gd_attr *attr;
+    gd_view in[GD_MAX_IN], out, aux;
+    void *scratch;
+    gd_conv_call *conv;
+} gd_call;
+
+typedef struct gd_adjoint {
+    gd_graph *g;
+    const gd_node *node; /* copy: the graph's array may move while vjp appends */
+    gd_val dout;
+    bool wanted[GD_MAX_IN];
+} gd_adjoint;
+
+struct gd_op {
+    const char *name;
+    gd_status (*infer)(gd_infer *c); /* the only place where a shape can be wrong */
+    void (*run)(const gd_call *c);   /* compute; cannot fail, allocate or lock */
+    void (*vjp)(const gd_adjoint *a, gd_val dx[GD_MAX_IN]); /* append nodes; leave GD_NONE where not wanted or not defined */
+    /* Convolutions only: what primitive they need */
+    void (*conv)(gd_conv_desc *desc, const gd_attr *attr, const gd_type *const in[], const gd_type *out);
+    size_t (*scratch)(const gd_attr *attr, const gd_type *const in[], const gd_type *out);
+    double (*macs)(const gd_attr *attr, const gd_type *const in[], const gd_type *out);
+    uint8_t inplace;   /* bit i: the output may be input i's memory */
+    uint8_t optional;  /* bit i: input i may be GD_NONE */
+    uint8_t bf16_out;  /* 1: can write bfloat16 when asked (passes set out.dtype) */
+    /* Small graphs that exercise it: every generic test runs them all.  Returns the value to test. */
+    gd_val (*example)(gd_graph *g, int k);
+    int n_examples;
+};
+
+/* Every operation, for tests and printing. */
+extern const gd_op *const gd_ops[];
+extern const int gd_n_ops;
+
+/* ---- build.c ---- */
+
+GD_CHECKED gd_status gd_graph_make(gd_graph **out);
+void gd_graph_free(gd_graph *g);
+/* The first error met while building, with the layer's name. */
+GD_CHECKED gd_status gd_graph_check(const gd_graph *g);
+gd_val gd_input(gd_graph *g, const char *name, gd_type type, gd_place place);
+/* The same name twice gives the same value (and must have the same shape). */
+gd_val gd_param(gd_graph *g, const char *name, int64_t d0, int64_t d1, int64_t d2, int64_t d3);
+gd_val gd_node_add(gd_graph *g, const gd_op *op, const gd_attr *attr, const gd_val *in, int n_in);
+gd_val gd_aux(const gd_graph *g, gd_val v); /* the second output of v's node */
+void gd_graph_fail(gd_graph *g, gd_status status, const char *format, ...) GD_PRINTF(3, 4);
+gd_type gd_act_type(int64_t n, int64_t h, int64_t w, int64_t c);
+const gd_type *gd_type_of(const gd_graph *g, gd_val v);
+int gd_channels(const gd_graph *g, gd_val v);
+gd_val gd_find_input(const gd_graph *g, const char *name); /* GD_NONE if absent */
+/* One line per node: id, op, scope, shapes, attributes. */
+void gd_graph_print(const gd_graph *g, FILE *out);
+
+/* ---- operations (op_*.c) ---- */
+
+/* w: [co,ci,k,k], bias [co] or none, residual like the output or none.  Padding k/2. */
+gd_val gd_conv2d(gd_graph *g, gd_val x, gd_val w, gd_val bias, int stride);
+/* Statistics [N,groups,2] and normalised, modulated, activated x. scale_shift: [N,1,1,2C] or none. */
+gd_val gd_group_norm(gd_graph *g, gd_val x, gd_val gamma, gd_val beta, gd_val scale_shift, int groups, float eps);
+gd_val gd_silu(gd_graph *g, gd_val x);
+gd_val gd_relu(gd_graph *g, gd_val x);
+gd_val gd_plus(gd_graph *g, gd_val a, gd_val b);
+gd_val gd_times(gd_graph *g, gd_val a, gd_val b); /* element by element, equal shapes (dropout masks) */
+gd_val gd_scaled(gd_graph *g, gd_val x, float factor);
+gd_val gd_plus_channel(gd_graph *g, gd_val x, gd_val e);    /* e: [N,1,1,C] over all pixels */
+gd_val gd_mean_pixels(gd_graph *g, gd_val x);               /* [N,1,1,C] */
+gd_val gd_upsample(gd_graph *g, gd_val x);                  /* nearest, x2 */
+gd_val gd_downsample(gd_graph *g, gd_val x);                /* 2x2 average */
+gd_val gd_bilinear(gd_graph *g, gd_val x, int h, int w);
+gd_val gd_concat(gd_graph *g, gd_val a, gd_val b);          /* channels */
+gd_val gd_attention(gd_graph *g, gd_val qkv, int heads, gd_head_order order); /* [N,H,W,3C] -> [N,H,W,C] */
+gd_val gd_timestep_embedding(gd_graph *g, gd_val t, int dim, float max_period); /* t: plain [N,1,1,1] -> [N,1,1,dim] */
+gd_val gd_lookup(gd_graph *g, gd_val table, gd_val labels); /* table [K,E], labels plain I32 [N,1,1,1] -> [N,1,1,E] */
+/* Prepend the mean pixel and add positions: [N,H,W,C], [C,H*W+1] -> [N,1,H*W+1,C] */
+gd_val gd_pool_tokens(gd_graph *g, gd_val x, gd_val positions);
+gd_val gd_first_pixel(gd_graph *g, gd_val x);               /* [N,H,W,C] -> [N,1,1,C] at pixel 0 */
+gd_val gd_log_softmax(gd_graph *g, gd_val x);               /* [N,1,1,C] */
+gd_val gd_one_hot(gd_graph *g, gd_val labels, int classes); /* [N,1,1,classes] */
+
+/* ---- grad.c ---- */
+
+/* Append nodes that compute the gradient of sum(y * dy) with respect to each of `wrt`; dy has y's shape.
+ * out[i] is GD_NONE where y does not depend on wrt[i]. */
+void gd_gradient(gd_graph *g, gd_val y, gd_val dy, const gd_val *wrt, gd_val *out, int n);
+
+/* ---- passes.c ---- */
+
+/* Rewrite in place, keeping what `outputs` need: dead code, SiLU into the norm before it, residual sums into the convolution;
+ * with bf16 also conversions in front of convolutions, merged into the op before them where it is their only reader. */
+void gd_graph_optimise(gd_graph *g, const gd_val *outputs, int n_outputs, bool bf16);
+
+/* ---- plan.c ---- */
+
+typedef struct gd_plan gd_plan;
+/* Layouts, primitives, memory.  The graph must outlive the plan. outputs keep their memory until the next run; inputs too. */
+GD_CHECKED gd_status gd_plan_make(gd_plan **out, const gd_graph *g, const gd_val *outputs, int n_outputs);
+void gd_plan_free(gd_plan *plan);
+size_t gd_plan_arena_bytes(const gd_plan *plan);   /* activations */
+size_t gd_plan_scratch_bytes(const gd_plan *plan); /* the largest scratch of any step */
+size_t gd_plan_weights_bytes(const gd_plan *plan); /* packed weights and resident parameters */
+double gd_plan_macs(const gd_plan *plan);
+int gd_plan_steps(const gd_plan *plan);
+void gd_plan_print(const gd_plan *plan, FILE *out); /* one line per step with kernel, offsets, bytes */
+/* Distinct convolutions of the plan with how often each runs: the kernel floor is timed from this.  Returns how many there are;
+ * fills at most `max`. */
+int gd_plan_convs(const gd_plan *plan, gd_conv_desc *desc, int *count, int max);
+double gd_plan_attention_macs(const gd_plan *plan);
+
+/* ---- exec.c ---- */
+
+/* Where parameters come from: fill dst with the named parameter, row-major float32 of `count` elements. */
+typedef struct gd_weights {
+    gd_status (*fetch)(void *ctx, const char *name, const gd_type *type, float *dst);
+    void *ctx;
+} gd_weights;
+
+typedef struct gd_exec gd_exec;
+/* Allocates arena, scratch and weights (the only allocation), fetches and packs every parameter once. `scratch` may be shared
+ * between executors that never run at the same time: NULL = own. */
+GD_CHECKED gd_status gd_exec_make(gd_exec **out, const gd_plan *plan, const gd_weights *weights);
+void gd_exec_free(gd_exec *exec);
+size_t gd_exec_bytes(const gd_exec *exec);
+/* Inputs and outputs as plain arrays.  ACTIVATION values: [N][C][H][W] floats; PLAIN values: their row-major content. */
+void gd_exec_put(gd_exec *exec, gd_val input, const void *data);
+void gd_exec_get(const gd_exec *exec, gd_val output, void *data);
+void gd_exec_run(gd_exec *exec);
+/* After a run that gave NaN or infinity: run again step by step and name the first node whose output is not finite; "" if none. */
+const char *gd_exec_probe(gd_exec *exec);
+/* Time of every step of one run, for the profile: fills seconds[gd_plan_steps]. */
+void gd_exec_profile(gd_exec *exec, double *seconds);
+/* Tests: fill the arena with NaN, so that a step that reads what nobody wrote shows. */
+void gd_exec_poison(gd_exec *exec);
+
+#endif
