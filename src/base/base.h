@@ -157,4 +157,10 @@ typedef void (*gd_log_fn)(void *ctx, gd_log_level level, const char *line);
 void gd_set_log(gd_log_fn fn, void *ctx, gd_log_level most);
 void gd_log(gd_log_level level, const char *format, ...) GD_PRINTF(2, 3);
 
+/* ---- nearest.c ---- */
+
+/* The word of the list nearest to `word`, for "did you mean": few letters wrong or swapped, any case; else the first that holds
+ * it.  NULL when nothing is close. */
+const char *gd_nearest(const char *word, const char *const *list, int n);
+
 #endif
