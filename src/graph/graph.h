@@ -8,7 +8,7 @@
 
 #include "cpu/conv.h"
 
-enum { GD_MAX_IN = 6 };
+enum { GD_MAX_IN = 8 };
 
 /* Activations are [N,H,W,C] whatever their memory layout; parameters and small tables are row-major ("plain"). */
 typedef struct gd_type {
@@ -199,8 +199,7 @@ typedef struct gd_weights {
 } gd_weights;
 
 typedef struct gd_exec gd_exec;
-/* Allocates arena, scratch and weights (the only allocation), fetches and packs every parameter once. `scratch` may be shared
- * between executors that never run at the same time: NULL = own. */
+/* Allocates arena, scratch and weights (the only allocation), fetches and packs every parameter once.  The plan must outlive it. */
 GD_CHECKED gd_status gd_exec_make(gd_exec **out, const gd_plan *plan, const gd_weights *weights);
 void gd_exec_free(gd_exec *exec);
 size_t gd_exec_bytes(const gd_exec *exec);

@@ -1,0 +1,282 @@
+/* exec.c - running a plan: one arena, one scratch, the packed weights; nothing is allocated after gd_exec_make. */
+#include "graph/plan.h"
+
+#include <math.h>
+#include <string.h>
+
+struct gd_exec {
+    const gd_plan *plan;
+    gd_arena *mem;
+    unsigned char *arena, *scratch, *weights; /* blocks */
+    gd_call *call;                            /* [n_step], all pointers resolved */
+};
+
+/* ---- binding ---- */
+
+static gd_view view_of(const gd_exec *e, gd_val v)
+{
+    const gd_plan *plan = e->plan;
+    const gd_value *value = &plan->graph->value[v.id];
+    const int64_t *d = value->type.dim;
+    unsigned char *base = value->role == GD_ROLE_PARAM ? e->weights : e->arena;
+    gd_view view = { .dtype = value->type.dtype, .n = (int)d[0], .h = (int)d[1], .w = (int)d[2], .c = (int)d[3] };
+
+    if (!v.id || !plan->slot[v.id].placed)
+        return view;
+    view.data = base + plan->slot[v.id].offset;
+    if (value->place != GD_PLACE_ACTIVATION)
+        return view;
+    view.pixel = plan->blocked ? 16 : d[3];
+    view.block = plan->blocked ? 16 * d[1] * d[2] : 16;
+    view.image = d[1] * d[2] * (plan->blocked ? (d[3] + 15) / 16 * 16 : d[3]);
+    return view;
+}
+
+/* x, y and weights stand at other inputs in each pass */
+static gd_status bind_conv(gd_exec *e, const gd_step *s, gd_call *c)
+{
+    gd_conv_buffers b = { .scratch = e->scratch, .weights = e->weights + s->weights_offset };
+
+    switch (s->desc.pass) {
+    case GD_CONV_FORWARD: /* x, w, bias?, residual? */
+        b.x = c->in[0].data;
+        b.y = c->out.data;
+        b.bias = c->in[2].data;
+        break;
+    case GD_CONV_GRAD_DATA: /* dy, w */
+        b.y = c->in[0].data;
+        b.x = c->out.data;
+        break;
+    case GD_CONV_GRAD_WEIGHTS: /* x, dy */
+        b.x = c->in[0].data;
+        b.y = c->in[1].data;
+        b.dweights = c->out.data;
+    }
+    return gd_conv_bind(&c->conv, s->conv, &b);
+}
+
+static gd_status bind(gd_exec *e)
+{
+    for (int i = 0; i < e->plan->n_step; i++) {
+        const gd_step *s = &e->plan->step[i];
+        gd_call *c = &e->call[i];
+        *c = (gd_call){ .k = gd_kernels_get(), .attr = &s->node->attr, .scratch = e->scratch };
+        for (int k = 0; k < GD_MAX_IN; k++)
+            c->in[k] = view_of(e, s->node->in[k]);
+        c->out = view_of(e, s->node->out);
+        c->aux = view_of(e, s->node->aux);
+        if (s->conv)
+            GD_TRY(bind_conv(e, s, c));
+    }
+    return GD_OK;
+}
+
+/* ---- weights ---- */
+
+static size_t largest_param(const gd_plan *plan)
+{
+    const gd_graph *g = plan->graph;
+    size_t most = 0;
+
+    for (int i = 1; i < g->n_value; i++)
+        if (g->value[i].role == GD_ROLE_PARAM)
+            most = GD_MAX(most, gd_plan_value_bytes(plan, (gd_val){ i }));
+    return most;
+}
+
+static gd_status pack_param(gd_exec *e, int value, const float *staged)
+{
+    const gd_plan *plan = e->plan;
+
+    for (int i = 0; i < plan->n_step; i++) {
+        const gd_step *s = &plan->step[i];
+        if (s->conv && s->desc.pass != GD_CONV_GRAD_WEIGHTS && s->node->in[1].id == value)
+            GD_TRY(gd_conv_pack(s->conv, e->weights + s->weights_offset, staged));
+    }
+    if (plan->slot[value].placed)
+        memcpy(e->weights + plan->slot[value].offset, staged, plan->slot[value].bytes);
+    return GD_OK;
+}
+
+/* One parameter at a time through a staging block: the unpacked weights are never held together. */
+static gd_status load_weights(gd_exec *e, const gd_weights *weights)
+{
+    const gd_graph *g = e->plan->graph;
+    void *staged = NULL;
+    gd_status s = gd_block_make(&staged, GD_MAX(largest_param(e->plan), GD_ALIGN), "one parameter");
+
+    for (int i = 1; i < g->n_value && s == GD_OK; i++) {
+        if (g->value[i].role != GD_ROLE_PARAM)
+            continue;
+        s = weights->fetch(weights->ctx, g->value[i].name, &g->value[i].type, staged);
+        if (s == GD_OK)
+            s = pack_param(e, i, staged);
+    }
+    gd_block_free(staged);
+    return s;
+}
+
+/* ---- life ---- */
+
+static gd_status make_blocks(gd_exec *e)
+{
+    const gd_plan *plan = e->plan;
+
+    GD_TRY(gd_block_make((void **)&e->weights, GD_MAX(plan->weights_bytes, GD_ALIGN), "packed weights"));
+    GD_TRY(gd_block_make((void **)&e->arena, GD_MAX(plan->arena_bytes, GD_ALIGN), "activations"));
+    return gd_block_make((void **)&e->scratch, GD_MAX(plan->scratch_bytes, GD_ALIGN), "kernels' working space");
+}
+
+gd_status gd_exec_make(gd_exec **out, const gd_plan *plan, const gd_weights *weights)
+{
+    gd_arena *mem;
+    gd_exec *e;
+    gd_status s;
+
+    GD_TRY(gd_arena_make(&mem));
+    e = gd_alloc(mem, sizeof *e);
+    if (e) {
+        e->mem = mem;
+        e->plan = plan;
+        e->call = gd_alloc(mem, (size_t)GD_MAX(plan->n_step, 1) * sizeof *e->call);
+    }
+    if (!e || !e->call) {
+        gd_arena_free(mem);
+        return gd_fail(GD_ENOMEM, "executor: out of memory");
+    }
+    s = make_blocks(e);
+    if (s == GD_OK)
+        s = bind(e);
+    if (s == GD_OK)
+        s = load_weights(e, weights);
+    if (s != GD_OK) {
+        gd_exec_free(e);
+        return s;
+    }
+    *out = e;
+    return GD_OK;
+}
+
+void gd_exec_free(gd_exec *e)
+{
+    if (!e)
+        return;
+    for (int i = 0; i < e->plan->n_step; i++)
+        gd_conv_call_free(e->call[i].conv);
+    gd_block_free(e->arena);
+    gd_block_free(e->scratch);
+    gd_block_free(e->weights);
+    gd_arena_free(e->mem);
+}
+
+size_t gd_exec_bytes(const gd_exec *e)
+{
+    return e->plan->weights_bytes + e->plan->arena_bytes + e->plan->scratch_bytes;
+}
+
+/* ---- inputs and outputs ---- */
+
+static float *element(const gd_view *v, int64_t n, int64_t c, int64_t p)
+{
+    return (float *)v->data + n * v->image + c / 16 * v->block + p * v->pixel + c % 16;
+}
+
+void gd_exec_put(gd_exec *e, gd_val input, const void *data)
+{
+    const gd_view v = view_of(e, input);
+    const int64_t pixels = (int64_t)v.h * v.w;
+    const float *from = data;
+
+    if (e->plan->graph->value[input.id].place != GD_PLACE_ACTIVATION) {
+        memcpy(v.data, data, (size_t)(v.n * pixels * v.c) * gd_dtype_bytes(v.dtype));
+        return;
+    }
+    memset(v.data, 0, (size_t)(v.n * v.image) * sizeof(float));
+    for (int64_t n = 0; n < v.n; n++)
+        for (int64_t c = 0; c < v.c; c++)
+            for (int64_t p = 0; p < pixels; p++)
+                *element(&v, n, c, p) = *from++;
+}
+
+void gd_exec_get(const gd_exec *e, gd_val output, void *data)
+{
+    const gd_view v = view_of(e, output);
+    const int64_t pixels = (int64_t)v.h * v.w;
+    float *to = data;
+
+    if (e->plan->graph->value[output.id].place != GD_PLACE_ACTIVATION) {
+        memcpy(data, v.data, (size_t)(v.n * pixels * v.c) * gd_dtype_bytes(v.dtype));
+        return;
+    }
+    for (int64_t n = 0; n < v.n; n++)
+        for (int64_t c = 0; c < v.c; c++)
+            for (int64_t p = 0; p < pixels; p++)
+                *to++ = *element(&v, n, c, p);
+}
+
+/* ---- running ---- */
+
+void gd_exec_run(gd_exec *e)
+{
+    for (int i = 0; i < e->plan->n_step; i++)
+        e->plan->step[i].node->op->run(&e->call[i]);
+}
+
+void gd_exec_profile(gd_exec *e, double *seconds)
+{
+    for (int i = 0; i < e->plan->n_step; i++) {
+        double start = gd_seconds();
+        e->plan->step[i].node->op->run(&e->call[i]);
+        seconds[i] = gd_seconds() - start;
+    }
+}
+
+static bool all_finite(const gd_view *v, size_t bytes)
+{
+    const uint16_t *half = v->data;
+    const float *full = v->data;
+
+    if (v->dtype == GD_BF16) {
+        for (size_t i = 0; i < bytes / 2; i++)
+            if ((half[i] & 0x7f80) == 0x7f80)
+                return false;
+        return true;
+    }
+    for (size_t i = 0; i < bytes / 4; i++)
+        if (!isfinite(full[i]))
+            return false;
+    return true;
+}
+
+/* Bytes that hold values: an activation's slot may end in alignment that nobody writes */
+static size_t content_bytes(const gd_exec *e, gd_val v, const gd_view *view)
+{
+    const gd_value *value = &e->plan->graph->value[v.id];
+    const int64_t *d = value->type.dim;
+    const int64_t count = value->place == GD_PLACE_ACTIVATION ? view->n * view->image : d[0] * d[1] * d[2] * d[3];
+
+    return (size_t)count * gd_dtype_bytes(value->type.dtype);
+}
+
+const char *gd_exec_probe(gd_exec *e)
+{
+    static _Thread_local char text[256];
+
+    for (int i = 0; i < e->plan->n_step; i++) {
+        const gd_node *n = e->plan->step[i].node;
+        n->op->run(&e->call[i]);
+        if (all_finite(&e->call[i].out, content_bytes(e, n->out, &e->call[i].out)))
+            continue;
+        snprintf(text, sizeof text, "%s (%s)", n->scope, n->op->name);
+        return text;
+    }
+    return "";
+}
+
+void gd_exec_poison(gd_exec *e)
+{
+    float *p = (float *)e->arena;
+
+    for (size_t i = 0; i < e->plan->arena_bytes / sizeof *p; i++)
+        p[i] = NAN;
+}

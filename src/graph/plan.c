@@ -1,0 +1,233 @@
+/* plan.c - from a graph to steps: layout, convolution primitives, parameters, memory. */
+#include "graph/plan.h"
+
+#include <string.h>
+
+/* ---- making ---- */
+
+static void input_types(const gd_graph *g, const gd_node *n, const gd_type *in[GD_MAX_IN])
+{
+    for (int k = 0; k < GD_MAX_IN; k++)
+        in[k] = n->in[k].id ? gd_type_of(g, n->in[k]) : NULL;
+}
+
+static size_t take_weights(gd_plan *plan, size_t bytes)
+{
+    size_t offset = plan->weights_bytes;
+
+    plan->weights_bytes += gd_round_up(bytes);
+    return offset;
+}
+
+static gd_status prepare_conv(gd_plan *plan, gd_step *s)
+{
+    const gd_value *w = &plan->graph->value[s->node->in[1].id];
+    const gd_type *in[GD_MAX_IN];
+    gd_status status;
+
+    input_types(plan->graph, s->node, in);
+    s->node->op->conv(&s->desc, &s->node->attr, in, gd_type_of(plan->graph, s->node->out));
+    s->desc.blocked = plan->blocked;
+    status = gd_conv_make(&s->conv, &s->desc);
+    if (status != GD_OK) {
+        gd_context("%s", s->node->scope);
+        return status;
+    }
+    s->scratch_bytes = gd_conv_scratch_bytes(s->conv);
+    if (s->desc.pass == GD_CONV_GRAD_WEIGHTS)
+        return GD_OK;
+    if (w->role != GD_ROLE_PARAM)
+        return gd_fail(GD_EUSAGE, "%s: a convolution's weights must be a parameter", s->node->scope);
+    s->weights_offset = take_weights(plan, gd_conv_weights_bytes(s->conv));
+    return GD_OK;
+}
+
+/* Input k is read only in its packed form */
+static bool is_packed(const gd_step *s, int k)
+{
+    return s->conv && s->desc.pass != GD_CONV_GRAD_WEIGHTS && k == 1;
+}
+
+/* Parameters that some step reads as they are */
+static void place_params(gd_plan *plan)
+{
+    for (int i = 0; i < plan->n_step; i++) {
+        const gd_node *n = plan->step[i].node;
+        for (int k = 0; k < n->n_in; k++) {
+            gd_slot *slot = &plan->slot[n->in[k].id];
+            if (plan->graph->value[n->in[k].id].role != GD_ROLE_PARAM || is_packed(&plan->step[i], k) || slot->placed)
+                continue;
+            slot->bytes = gd_plan_value_bytes(plan, n->in[k]);
+            slot->offset = take_weights(plan, slot->bytes);
+            slot->placed = true;
+        }
+    }
+}
+
+static gd_status prepare(gd_plan *plan)
+{
+    const gd_graph *g = plan->graph;
+    const gd_type *in[GD_MAX_IN];
+
+    for (int i = 0; i < g->n_node; i++) {
+        gd_step *s = &plan->step[plan->n_step++];
+        s->node = &g->node[i];
+        if (s->node->op->conv)
+            GD_TRY(prepare_conv(plan, s));
+        else if (s->node->op->scratch) {
+            input_types(g, s->node, in);
+            s->scratch_bytes = s->node->op->scratch(&s->node->attr, in, gd_type_of(g, s->node->out));
+        }
+        plan->scratch_bytes = GD_MAX(plan->scratch_bytes, gd_round_up(s->scratch_bytes));
+    }
+    place_params(plan);
+    return gd_plan_place(plan);
+}
+
+static gd_status copy_outputs(gd_plan *plan, const gd_val *outputs, int n)
+{
+    gd_val *copy = gd_alloc(plan->mem, (size_t)GD_MAX(n, 1) * sizeof *copy);
+
+    if (!copy)
+        return gd_fail(GD_ENOMEM, "plan: out of memory");
+    memcpy(copy, outputs, (size_t)n * sizeof *copy);
+    plan->output = copy;
+    plan->n_output = n;
+    return GD_OK;
+}
+
+gd_status gd_plan_make(gd_plan **out, const gd_graph *g, const gd_val *outputs, int n_outputs)
+{
+    gd_arena *mem;
+    gd_plan *plan;
+    gd_status s;
+
+    GD_TRY(gd_graph_check(g));
+    GD_TRY(gd_arena_make(&mem));
+    plan = gd_alloc(mem, sizeof *plan);
+    if (plan) {
+        plan->mem = mem;
+        plan->graph = g;
+        plan->blocked = gd_isa_used() >= GD_ISA_AVX512; /* oneDNN's AVX-512 kernels want 16 lanes, all others run in nhwc */
+        plan->step = gd_alloc(mem, (size_t)GD_MAX(g->n_node, 1) * sizeof *plan->step);
+        plan->slot = gd_alloc(mem, (size_t)g->n_value * sizeof *plan->slot);
+    }
+    if (!plan || !plan->step || !plan->slot) {
+        gd_arena_free(mem);
+        return gd_fail(GD_ENOMEM, "plan: out of memory");
+    }
+    s = copy_outputs(plan, outputs, n_outputs);
+    if (s == GD_OK)
+        s = prepare(plan);
+    if (s != GD_OK) {
+        gd_plan_free(plan);
+        return s;
+    }
+    *out = plan;
+    return GD_OK;
+}
+
+void gd_plan_free(gd_plan *plan)
+{
+    if (!plan)
+        return;
+    for (int i = 0; i < plan->n_step; i++)
+        gd_conv_free(plan->step[i].conv);
+    gd_arena_free(plan->mem);
+}
+
+/* ---- what a plan says of itself ---- */
+
+size_t gd_plan_arena_bytes(const gd_plan *plan)
+{
+    return plan->arena_bytes;
+}
+
+size_t gd_plan_scratch_bytes(const gd_plan *plan)
+{
+    return plan->scratch_bytes;
+}
+
+size_t gd_plan_weights_bytes(const gd_plan *plan)
+{
+    return plan->weights_bytes;
+}
+
+int gd_plan_steps(const gd_plan *plan)
+{
+    return plan->n_step;
+}
+
+static double step_macs(const gd_plan *plan, const gd_step *s)
+{
+    const gd_type *in[GD_MAX_IN];
+
+    if (s->conv)
+        return gd_conv_macs(&s->desc);
+    if (!s->node->op->macs)
+        return 0;
+    input_types(plan->graph, s->node, in);
+    return s->node->op->macs(&s->node->attr, in, gd_type_of(plan->graph, s->node->out));
+}
+
+double gd_plan_macs(const gd_plan *plan)
+{
+    double sum = 0;
+
+    for (int i = 0; i < plan->n_step; i++)
+        sum += step_macs(plan, &plan->step[i]);
+    return sum;
+}
+
+double gd_plan_attention_macs(const gd_plan *plan)
+{
+    double sum = 0;
+
+    for (int i = 0; i < plan->n_step; i++)
+        if (!plan->step[i].conv)
+            sum += step_macs(plan, &plan->step[i]);
+    return sum;
+}
+
+static bool same_desc(const gd_conv_desc *a, const gd_conv_desc *b)
+{
+    return a->pass == b->pass && a->n == b->n && a->ci == b->ci && a->h == b->h && a->w == b->w && a->co == b->co &&
+           a->kernel == b->kernel && a->stride == b->stride && a->pad == b->pad && a->dtype == b->dtype;
+}
+
+int gd_plan_convs(const gd_plan *plan, gd_conv_desc *desc, int *count, int max)
+{
+    int n = 0;
+
+    for (int i = 0; i < plan->n_step; i++) {
+        gd_conv_desc d;
+        int k = 0;
+        if (!plan->step[i].conv)
+            continue;
+        d = plan->step[i].desc;
+        d.bias = d.accumulate = false;
+        while (k < n && !same_desc(&desc[k], &d))
+            k++;
+        if (k == n && n < max) {
+            desc[n] = d;
+            count[n++] = 0;
+        }
+        if (k < n)
+            count[k]++;
+    }
+    return n;
+}
+
+void gd_plan_print(const gd_plan *plan, FILE *out)
+{
+    for (int i = 0; i < plan->n_step; i++) {
+        const gd_step *s = &plan->step[i];
+        const int64_t *d = gd_type_of(plan->graph, s->node->out)->dim;
+        const gd_slot *slot = &plan->slot[s->node->out.id];
+        fprintf(out, "%4d %-18s %lldx%lldx%lldx%lld at %zu, %zu bytes", i, s->node->op->name, (long long)d[0], (long long)d[1],
+                (long long)d[2], (long long)d[3], slot->offset, slot->bytes);
+        if (s->conv)
+            fprintf(out, "  %s %s", gd_conv_algo_name(gd_conv_algo_of(s->conv)), gd_conv_kernel_name(s->conv));
+        fprintf(out, "  %s\n", s->node->scope);
+    }
+}
