@@ -115,4 +115,21 @@ GD_CHECKED gd_status gd_trajectory_run(const gd_trajectory *trajectory, int64_t 
 /* uint8 = trunc(clamp((x + 1) * 127.5, 0, 255)), [C][H*W] float -> [H*W][C] bytes (sampling.md 1) */
 void gd_to_uint8(uint8_t *out, const float *x, int channels, int64_t pixels);
 
+/* ---- engine.c: the networks behind a denoiser ---- */
+
+struct gd_model;
+/* A diffusion model, and a classifier when guided, planned, packed and ready to run one image at a time: results do not depend on
+ * the batch.  GD_EMISMATCH when the classifier's image size, channels or class count do not fit the model. */
+typedef struct gd_engine gd_engine;
+GD_CHECKED gd_status gd_engine_make(gd_engine **out, const struct gd_model *model, const struct gd_model *classifier, bool bf16);
+void gd_engine_free(gd_engine *engine); /* NULL is fine */
+const gd_denoiser *gd_engine_denoiser(const gd_engine *engine);
+size_t gd_engine_bytes(const gd_engine *engine);
+/* The low-resolution images that a super-resolution model enlarges: [n][C][h][w] in [-1,1], borrowed, for the images that the next
+ * gd_trajectory_run makes, in its order. */
+void gd_engine_set_low_res(gd_engine *engine, const float *low_res);
+/* What the model's configuration says of the process (diffusion.md 4) */
+gd_mean_type gd_model_mean_type(const struct gd_model *model);
+gd_var_type gd_model_var_type(const struct gd_model *model);
+
 #endif

@@ -1,0 +1,413 @@
+/* model.c - a model file: configuration, classes, weights; opening, making, saving. */
+#include "nn/nn.h"
+
+#include <jansson.h>
+#include <string.h>
+
+struct gd_model {
+    gd_arena *mem;
+    gd_bundle *bundle; /* NULL: fresh weights */
+    gd_model_config config;
+    const char *path;
+    char *assumed;
+    gd_param_spec *param; /* in state_dict order */
+    int n_param;
+    const char **class_name; /* NULL: the file names none */
+    int n_class_names;
+    uint64_t seed; /* fresh weights */
+    bool synthetic;
+};
+
+/* ---- opening ---- */
+
+static gd_status read_class_names(gd_model *m, json_t *list)
+{
+    const size_t n = json_array_size(list);
+
+    if (!json_is_array(list) || n > GD_MAX_ARRAYS)
+        return gd_fail(GD_EFORMAT, "guided.classes is not a list of names");
+    m->class_name = gd_alloc(m->mem, GD_MAX(n, 1) * sizeof *m->class_name);
+    if (!m->class_name)
+        return gd_fail(GD_ENOMEM, "class names: out of memory");
+    for (size_t i = 0; i < n; i++) {
+        if (!json_is_string(json_array_get(list, i)))
+            return gd_fail(GD_EFORMAT, "guided.classes: entry %zu is not a name", i);
+        m->class_name[i] = gd_strdup(m->mem, json_string_value(json_array_get(list, i)));
+    }
+    m->n_class_names = (int)n;
+    return GD_OK;
+}
+
+static gd_status read_classes(gd_model *m)
+{
+    const char *text = gd_bundle_meta(m->bundle, "guided.classes");
+    json_t *list = NULL;
+    gd_status s;
+
+    if (!text)
+        return GD_OK;
+    GD_TRY(gd_json_parse(&list, text, strlen(text), 2, m->path));
+    s = read_class_names(m, list);
+    json_decref(list);
+    if (s == GD_OK && m->n_class_names != gd_model_class_count(m))
+        s = gd_fail(GD_EFORMAT, "guided.classes has %d names, the network %d classes", m->n_class_names,
+                    gd_model_class_count(m));
+    return s;
+}
+
+static gd_status load(gd_model *m, const gd_flag *flags, int n_flags)
+{
+    GD_TRY(gd_bundle_open(&m->bundle, m->path));
+    GD_TRY(gd_config_recognise(&m->config, m->mem, &m->assumed, m->bundle, flags, n_flags));
+    GD_TRY(gd_config_params(&m->config, m->mem, &m->param, &m->n_param));
+    return read_classes(m);
+}
+
+static gd_status new_model(gd_model **out, const char *path)
+{
+    gd_arena *mem;
+    gd_model *m;
+
+    GD_TRY(gd_arena_make(&mem));
+    m = gd_alloc(mem, sizeof *m);
+    if (m)
+        m->path = gd_strdup(mem, path);
+    if (!m || !m->path) {
+        gd_arena_free(mem);
+        return gd_fail(GD_ENOMEM, "model: out of memory");
+    }
+    m->mem = mem;
+    *out = m;
+    return GD_OK;
+}
+
+gd_status gd_model_open(gd_model **out, const char *path, const gd_flag *flags, int n_flags)
+{
+    gd_model *m;
+    gd_status s;
+
+    GD_TRY(new_model(&m, path));
+    s = load(m, flags, n_flags);
+    if (s != GD_OK) {
+        gd_model_close(m);
+        return s;
+    }
+    *out = m;
+    return GD_OK;
+}
+
+gd_status gd_model_create(gd_model **out, const gd_model_config *config, uint64_t seed, bool synthetic)
+{
+    gd_model *m;
+    gd_status s;
+
+    GD_TRY(new_model(&m, ""));
+    m->config = *config;
+    m->seed = seed;
+    m->synthetic = synthetic;
+    s = gd_config_params(config, m->mem, &m->param, &m->n_param);
+    if (s != GD_OK) {
+        gd_model_close(m);
+        return s;
+    }
+    *out = m;
+    return GD_OK;
+}
+
+void gd_model_close(gd_model *m)
+{
+    if (!m)
+        return;
+    gd_bundle_close(m->bundle);
+    gd_arena_free(m->mem);
+}
+
+/* ---- what it is ---- */
+
+const gd_model_config *gd_model_get_config(const gd_model *m)
+{
+    return &m->config;
+}
+
+const char *gd_model_assumed(const gd_model *m)
+{
+    return m->assumed ? m->assumed : "";
+}
+
+const char *gd_model_path(const gd_model *m)
+{
+    return m->path;
+}
+
+int gd_model_class_count(const gd_model *m)
+{
+    return m->config.net.kind == GD_NET_CLASSIFIER ? m->config.net.out_channels : m->config.net.num_classes;
+}
+
+const char *gd_model_class_name(const gd_model *m, int i)
+{
+    return i >= 0 && i < m->n_class_names ? m->class_name[i] : NULL;
+}
+
+static int64_t spec_count(const gd_param_spec *spec)
+{
+    int64_t n = 1;
+
+    for (int d = 0; d < spec->rank; d++)
+        n *= spec->dim[d];
+    return n;
+}
+
+int64_t gd_model_parameters(const gd_model *m)
+{
+    int64_t n = 0;
+
+    for (int i = 0; i < m->n_param; i++)
+        n += spec_count(&m->param[i]);
+    return n;
+}
+
+/* ---- weights ---- */
+
+/* DataParallel files have "module." before every key */
+static const gd_array *find_array(const gd_model *m, const char *name)
+{
+    char prefixed[GD_MAX_NAME + 8];
+    const gd_array *array = gd_bundle_find(m->bundle, name);
+
+    if (array)
+        return array;
+    snprintf(prefixed, sizeof prefixed, "module.%s", name);
+    return gd_bundle_find(m->bundle, prefixed);
+}
+
+static gd_status read_param(const gd_model *m, int i, float *dst)
+{
+    const gd_param_spec *spec = &m->param[i];
+    const gd_array *array;
+
+    if (!m->bundle)
+        return m->synthetic ? gd_init_synthetic(dst, spec, "") : gd_init_parameter(dst, spec, &m->config, m->seed, i);
+    array = find_array(m, spec->name);
+    if (!array || gd_array_count(array) != spec_count(spec))
+        return gd_fail(GD_EFORMAT, "%s: %s is missing", m->path, spec->name);
+    GD_TRY(gd_bundle_read_f32(m->bundle, array, dst));
+    gd_bundle_release(m->bundle, array);
+    return GD_OK;
+}
+
+static gd_status fetch(void *ctx, const char *name, const gd_type *type, float *dst)
+{
+    const gd_model *m = ctx;
+
+    for (int i = 0; i < m->n_param; i++) {
+        if (strcmp(m->param[i].name, name) != 0)
+            continue;
+        if (spec_count(&m->param[i]) != type->dim[0] * type->dim[1] * type->dim[2] * type->dim[3])
+            return gd_fail(GD_EFORMAT, "%s: %s has another size than the network", m->path, name);
+        return read_param(m, i, dst);
+    }
+    return gd_fail(GD_EFORMAT, "%s: the network's parameter %s is not in the configuration", m->path, name);
+}
+
+gd_weights gd_model_weights(const gd_model *m)
+{
+    return (gd_weights){ fetch, (void *)m };
+}
+
+/* Visit all parameters in order through one staging block. */
+static gd_status each_param(const gd_model *m, gd_status (*visit)(void *ctx, int i, const float *data, int64_t count), void *ctx)
+{
+    int64_t most = 1;
+    void *staged;
+    gd_status s;
+
+    for (int i = 0; i < m->n_param; i++)
+        most = GD_MAX(most, spec_count(&m->param[i]));
+    GD_TRY(gd_block_make(&staged, (size_t)most * sizeof(float), "one parameter"));
+    s = GD_OK;
+    for (int i = 0; i < m->n_param && s == GD_OK; i++) {
+        s = read_param(m, i, staged);
+        if (s == GD_OK)
+            s = visit(ctx, i, staged, spec_count(&m->param[i]));
+    }
+    gd_block_free(staged);
+    return s;
+}
+
+static gd_status add_to_hash(void *ctx, int i, const float *data, int64_t count)
+{
+    (void)i;
+    gd_hasher_add(ctx, data, (size_t)count * sizeof *data);
+    return GD_OK;
+}
+
+gd_status gd_model_hash(const gd_model *m, char text[33])
+{
+    gd_hasher *hasher;
+    gd_status s;
+
+    GD_TRY(gd_hasher_make(&hasher));
+    s = each_param(m, add_to_hash, hasher);
+    if (s == GD_OK)
+        gd_hasher_text(hasher, text);
+    gd_hasher_free(hasher);
+    return s;
+}
+
+/* ---- cost ---- */
+
+static gd_net_size natural_size(const gd_net_config *c)
+{
+    return (gd_net_size){ 1, c->image_size, c->image_size, c->small_size, c->small_size };
+}
+
+static gd_status plan_cost(const gd_model *m, bool gradient, bool bf16, double *macs, gd_model_cost *cost)
+{
+    const gd_net_size size = natural_size(&m->config.net);
+    gd_graph *g = NULL;
+    gd_plan *plan = NULL;
+    gd_net net;
+    gd_val out;
+    gd_status s;
+
+    GD_TRY(gd_graph_make(&g));
+    gd_net_build(&net, g, &m->config.net, &size, false);
+    out = gradient ? gd_net_guidance(&net, g, m->config.net.out_channels) : net.out;
+    gd_graph_optimise(g, &out, 1, bf16);
+    s = gd_plan_make(&plan, g, &out, 1);
+    if (s == GD_OK) {
+        *macs = gd_plan_macs(plan);
+        cost->weights_bytes = gd_plan_weights_bytes(plan);
+        cost->activations_bytes = gd_plan_arena_bytes(plan) + gd_plan_scratch_bytes(plan);
+    }
+    gd_plan_free(plan);
+    gd_graph_free(g);
+    return s;
+}
+
+gd_status gd_model_get_cost(gd_model_cost *out, const gd_model *m, bool bf16)
+{
+    *out = (gd_model_cost){ 0 };
+    GD_TRY(plan_cost(m, false, bf16, &out->forward_macs, out));
+    if (m->config.net.kind == GD_NET_CLASSIFIER)
+        GD_TRY(plan_cost(m, true, bf16, &out->gradient_macs, out));
+    return GD_OK;
+}
+
+gd_status gd_model_dump_graph(const gd_model *m, FILE *out)
+{
+    const gd_net_size size = natural_size(&m->config.net);
+    gd_graph *g = NULL;
+    gd_net net;
+    gd_status s;
+
+    GD_TRY(gd_graph_make(&g));
+    gd_net_build(&net, g, &m->config.net, &size, false);
+    s = gd_graph_check(g);
+    if (s == GD_OK)
+        gd_graph_print(g, out);
+    gd_graph_free(g);
+    return s;
+}
+
+/* ---- saving ---- */
+
+typedef struct saving {
+    gd_safetensors_writer *writer;
+    gd_dtype dtype;
+    unsigned char *narrow; /* block for one parameter in dtype; NULL for float32 */
+} saving;
+
+static gd_status save_param(void *ctx, int i, const float *data, int64_t count)
+{
+    const saving *s = ctx;
+    const size_t bytes = (size_t)count * gd_dtype_bytes(s->dtype);
+
+    (void)i;
+    if (s->dtype == GD_F32)
+        return gd_safetensors_add(s->writer, data, bytes);
+    gd_narrow(s->narrow, s->dtype, data, count);
+    return gd_safetensors_add(s->writer, s->narrow, bytes);
+}
+
+static char *classes_json(gd_arena *mem, const char *const *names, int n)
+{
+    json_t *list = json_array();
+    char *text, *copy;
+
+    for (int i = 0; i < n; i++)
+        json_array_append_new(list, json_string(names[i]));
+    text = json_dumps(list, JSON_COMPACT | JSON_ENSURE_ASCII);
+    json_decref(list);
+    copy = text ? gd_strdup(mem, text) : NULL;
+    free(text);
+    return copy;
+}
+
+static gd_array *arrays_of(const gd_model *m, gd_arena *mem, gd_dtype dtype, int64_t *most)
+{
+    gd_array *arrays = gd_alloc(mem, (size_t)m->n_param * sizeof *arrays);
+
+    for (int i = 0; arrays && i < m->n_param; i++) {
+        arrays[i] = (gd_array){ .name = m->param[i].name, .dtype = dtype, .rank = m->param[i].rank };
+        memcpy(arrays[i].dim, m->param[i].dim, sizeof m->param[i].dim);
+        *most = GD_MAX(*most, spec_count(&m->param[i]));
+    }
+    return arrays;
+}
+
+static const char *kind_name(gd_net_kind kind)
+{
+    static const char *const name[] = { "diffusion", "upsampler", "classifier" };
+    return name[kind];
+}
+
+static gd_status write_file(const gd_model *m, gd_arena *mem, const char *path, bool overwrite, gd_dtype dtype,
+                            const char *const *classes, int n_classes)
+{
+    gd_meta meta[4] = { { "guided.format", "1" }, { "guided.kind", kind_name(m->config.net.kind) } };
+    int64_t most = 1;
+    gd_array *arrays = arrays_of(m, mem, dtype, &most);
+    saving s = { .dtype = dtype };
+    int n_meta = 3;
+    char *config;
+    gd_status status;
+
+    GD_TRY(gd_config_to_json(&m->config, mem, &config));
+    meta[2] = (gd_meta){ "guided.config", config };
+    if (n_classes > 0)
+        meta[n_meta++] = (gd_meta){ "guided.classes", classes_json(mem, classes, n_classes) };
+    if (!arrays || !meta[n_meta - 1].value)
+        return gd_fail(GD_ENOMEM, "model: out of memory");
+    if (dtype != GD_F32)
+        GD_TRY(gd_block_make((void **)&s.narrow, (size_t)most * gd_dtype_bytes(dtype), "one parameter"));
+    status = gd_safetensors_begin(&s.writer, path, overwrite, arrays, m->n_param, meta, n_meta);
+    if (status == GD_OK) {
+        status = each_param(m, save_param, &s);
+        if (status == GD_OK)
+            status = gd_safetensors_commit(s.writer);
+        else
+            gd_safetensors_abort(s.writer);
+    }
+    gd_block_free(s.narrow);
+    return status;
+}
+
+gd_status gd_model_save(const gd_model *m, const char *path, bool overwrite, gd_dtype dtype, const char *const *classes,
+                        int n_classes)
+{
+    gd_arena *mem;
+    gd_status s;
+
+    if (!classes) {
+        classes = m->class_name;
+        n_classes = m->n_class_names;
+    }
+    if (n_classes > 0 && n_classes != gd_model_class_count(m))
+        return gd_fail(GD_EMISMATCH, "%d class names for a model of %d classes", n_classes, gd_model_class_count(m));
+    GD_TRY(gd_arena_make(&mem));
+    s = write_file(m, mem, path, overwrite, dtype, classes, n_classes);
+    gd_arena_free(mem);
+    return s;
+}

@@ -1,0 +1,121 @@
+/* runner.c - a network ready to run: graph, plan, executor. */
+#include "nn/nn.h"
+
+#include <math.h>
+
+struct gd_runner {
+    gd_arena *mem;
+    gd_graph *graph;
+    gd_plan *plan;
+    gd_exec *exec;
+    gd_net net;
+    gd_val output;
+    int n;
+    int64_t output_count;
+    int32_t *labels; /* [n] */
+};
+
+static gd_status make_graph(gd_runner *r, const gd_model *m, const gd_net_size *size, bool guidance, bool bf16)
+{
+    const gd_net_config *c = &gd_model_get_config(m)->net;
+
+    GD_TRY(gd_graph_make(&r->graph));
+    gd_net_build(&r->net, r->graph, c, size, false);
+    r->output = guidance ? gd_net_guidance(&r->net, r->graph, c->out_channels) : r->net.out;
+    gd_graph_optimise(r->graph, &r->output, 1, bf16);
+    return gd_graph_check(r->graph);
+}
+
+static gd_status make(gd_runner *r, const gd_model *m, const gd_net_size *size, bool guidance, bool bf16)
+{
+    const gd_weights weights = gd_model_weights(m);
+    const int64_t *d;
+
+    GD_TRY(make_graph(r, m, size, guidance, bf16));
+    GD_TRY(gd_plan_make(&r->plan, r->graph, &r->output, 1));
+    GD_TRY(gd_exec_make(&r->exec, r->plan, &weights));
+    d = gd_type_of(r->graph, r->output)->dim;
+    r->output_count = d[0] * d[1] * d[2] * d[3];
+    r->n = size->n;
+    r->labels = gd_alloc(r->mem, (size_t)r->n * sizeof *r->labels);
+    return r->labels ? GD_OK : gd_fail(GD_ENOMEM, "network: out of memory");
+}
+
+gd_status gd_runner_make(gd_runner **out, const gd_model *m, const gd_net_size *size, bool guidance, bool bf16)
+{
+    gd_arena *mem;
+    gd_runner *r;
+    gd_status s;
+
+    GD_TRY(gd_arena_make(&mem));
+    r = gd_alloc(mem, sizeof *r);
+    if (!r) {
+        gd_arena_free(mem);
+        return gd_fail(GD_ENOMEM, "network: out of memory");
+    }
+    r->mem = mem;
+    s = make(r, m, size, guidance, bf16);
+    if (s != GD_OK) {
+        gd_context("%s", gd_model_path(m));
+        gd_runner_free(r);
+        return s;
+    }
+    *out = r;
+    return GD_OK;
+}
+
+void gd_runner_free(gd_runner *r)
+{
+    if (!r)
+        return;
+    gd_exec_free(r->exec);
+    gd_plan_free(r->plan);
+    gd_graph_free(r->graph);
+    gd_arena_free(r->mem);
+}
+
+size_t gd_runner_bytes(const gd_runner *r)
+{
+    return gd_exec_bytes(r->exec);
+}
+
+const gd_plan *gd_runner_plan(const gd_runner *r)
+{
+    return r->plan;
+}
+
+gd_exec *gd_runner_exec(gd_runner *r)
+{
+    return r->exec;
+}
+
+gd_val gd_runner_output(const gd_runner *r)
+{
+    return r->output;
+}
+
+static bool all_finite(const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return false;
+    return true;
+}
+
+gd_status gd_runner_run(gd_runner *r, const float *x, const float *t, const int64_t *y, const float *low_res, float *out)
+{
+    gd_exec_put(r->exec, r->net.x, x);
+    gd_exec_put(r->exec, r->net.t, t);
+    if (r->net.y.id) {
+        for (int i = 0; i < r->n; i++)
+            r->labels[i] = y ? (int32_t)y[i] : -1;
+        gd_exec_put(r->exec, r->net.y, r->labels);
+    }
+    if (r->net.low_res.id)
+        gd_exec_put(r->exec, r->net.low_res, low_res);
+    gd_exec_run(r->exec);
+    gd_exec_get(r->exec, r->output, out);
+    if (all_finite(out, r->output_count))
+        return GD_OK;
+    return gd_fail(GD_EFAILED, "the network's result is not finite; first bad layer: %s", gd_exec_probe(r->exec));
+}
