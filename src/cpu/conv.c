@@ -65,38 +65,37 @@ const char *gd_conv_algo_name(gd_conv_algo algo)
     return name[algo];
 }
 
-/* Not every oneDNN has Winograd kernels (3.x has none): direct then. */
-static gd_status make_engine(gd_conv *c)
+gd_status gd_conv_make_as(gd_conv **out, const gd_conv_desc *desc, gd_conv_algo algo)
 {
-    if (c->algo == GD_CONV_PLAIN)
-        return GD_OK;
-    if (c->algo == GD_CONV_WINOGRAD && onednn_conv_make(&c->onednn, &c->desc, GD_CONV_WINOGRAD) == GD_OK)
-        return GD_OK;
-    c->algo = GD_CONV_DIRECT;
-    return onednn_conv_make(&c->onednn, &c->desc, GD_CONV_DIRECT);
-}
-
-gd_status gd_conv_make(gd_conv **out, const gd_conv_desc *desc)
-{
-    const char *mode;
+    gd_status s = GD_OK;
     gd_conv *c;
-    gd_status s;
 
-    GD_TRY(gd_conv_mode(&mode));
     if (desc->dtype == GD_BF16 && gd_isa_used() < GD_ISA_AVX512)
         return gd_fail(GD_EUSAGE, "bf16 needs AVX-512; this machine, or GUIDED_ISA, gives %s", gd_isa_name(gd_isa_used()));
     c = calloc(1, sizeof *c);
     if (!c)
         return gd_fail(GD_ENOMEM, "convolution: out of memory");
     c->desc = *desc;
-    c->algo = gd_conv_choose(desc);
-    s = make_engine(c);
+    c->algo = algo;
+    if (algo != GD_CONV_PLAIN)
+        s = onednn_conv_make(&c->onednn, desc, algo);
     if (s != GD_OK) {
         gd_conv_free(c);
         return s;
     }
     *out = c;
     return GD_OK;
+}
+
+/* Not every oneDNN has Winograd kernels (3.x has none): direct then. */
+gd_status gd_conv_make(gd_conv **out, const gd_conv_desc *desc)
+{
+    const char *mode;
+
+    GD_TRY(gd_conv_mode(&mode));
+    if (gd_conv_choose(desc) == GD_CONV_WINOGRAD && gd_conv_make_as(out, desc, GD_CONV_WINOGRAD) == GD_OK)
+        return GD_OK;
+    return gd_conv_make_as(out, desc, gd_isa_used() == GD_ISA_C ? GD_CONV_PLAIN : GD_CONV_DIRECT);
 }
 
 void gd_conv_free(gd_conv *c)
@@ -129,20 +128,9 @@ size_t gd_conv_weights_bytes(const gd_conv *c)
     return c->onednn ? onednn_conv_weights_bytes(c->onednn) : plain_weights_bytes(&c->desc);
 }
 
-static size_t round_up64(size_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
-}
-
-/* oneDNN's own scratchpad, then, for a weight gradient, the gradient in the kernel's layout */
 size_t gd_conv_scratch_bytes(const gd_conv *c)
 {
-    size_t bytes;
-
-    if (!c->onednn)
-        return 0;
-    bytes = round_up64(onednn_conv_scratch_bytes(c->onednn));
-    return c->desc.pass == GD_CONV_GRAD_WEIGHTS ? bytes + onednn_conv_weights_bytes(c->onednn) : bytes;
+    return c->onednn ? onednn_conv_scratch_bytes(c->onednn) : 0;
 }
 
 gd_status gd_conv_pack(const gd_conv *c, void *packed, const float *weights)
@@ -162,10 +150,8 @@ gd_status gd_conv_bind(gd_conv_call **out, const gd_conv *conv, const gd_conv_bu
         return gd_fail(GD_ENOMEM, "convolution: out of memory");
     call->conv = conv;
     call->buffers = *buffers;
-    if (conv->onednn) {
-        size_t offset = round_up64(onednn_conv_scratch_bytes(conv->onednn));
-        s = onednn_call_make(&call->onednn, conv->onednn, &conv->desc, buffers, (char *)buffers->scratch + offset);
-    }
+    if (conv->onednn)
+        s = onednn_call_make(&call->onednn, conv->onednn, buffers);
     if (s != GD_OK) {
         gd_conv_call_free(call);
         return s;

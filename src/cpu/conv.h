@@ -34,8 +34,10 @@ const char *gd_conv_algo_name(gd_conv_algo algo);
 GD_CHECKED gd_status gd_conv_mode(const char **out);
 
 typedef struct gd_conv gd_conv;
-/* GD_EUSAGE with the shape in the message when no kernel can do it; GD_ENOMEM. */
+/* With the algorithm of gd_conv_choose; direct where this oneDNN has no Winograd.  GD_EUSAGE with the shape in the message when no kernel can do it; GD_ENOMEM. */
 GD_CHECKED gd_status gd_conv_make(gd_conv **out, const gd_conv_desc *desc);
+/* With this algorithm or not at all: for measuring the floor. */
+GD_CHECKED gd_status gd_conv_make_as(gd_conv **out, const gd_conv_desc *desc, gd_conv_algo algo);
 void gd_conv_free(gd_conv *conv); /* NULL is fine */
 gd_conv_algo gd_conv_algo_of(const gd_conv *conv);
 const char *gd_conv_kernel_name(const gd_conv *conv); /* oneDNN's implementation string, or "plain" */
@@ -56,7 +58,10 @@ GD_CHECKED gd_status gd_conv_bind(gd_conv_call **out, const gd_conv *conv, const
 void gd_conv_run(const gd_conv_call *call);
 void gd_conv_call_free(gd_conv_call *call); /* NULL is fine */
 
-/* oneDNN's version "2.6.3" and the largest FMA rate measured now, for the bench and --version */
-const char *gd_onednn_version(void);
+const char *gd_onednn_version(void); /* "2.6.3" */
+
+/* peak.c: multiply-adds per second that all threads reach now in registers alone (x2 = FLOP/s), float32 FMA or bfloat16 dot
+ * products; best of several short runs, about 50 ms. */
+double gd_peak_macs(gd_dtype dtype);
 
 #endif

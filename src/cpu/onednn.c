@@ -5,6 +5,7 @@
 #include "cpu/conv_private.h"
 
 #include <dnnl.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,7 +125,28 @@ const char *gd_onednn_version(void)
 
 /* ---- one convolution ---- */
 
+/* In nChw16c the lanes beyond the channels exist and hold zeros: they may take part as channels with zero weights. oneDNN has no
+ * fast forward kernel for 3 blocked channels (nor a weight gradient), but one for 16. */
+static int padded_ci(const gd_conv_desc *d)
+{
+    return d->blocked && d->pass != GD_CONV_GRAD_DATA ? (d->ci + 15) / 16 * 16 : d->ci;
+}
+
+/* Kernels that split a sum among the threads give other bits for other thread counts (found by trying): weight gradients whose channel
+ * blocks are too few to share out, with odd channel counts, or in bfloat16 with several images.  They are made for one thread and run on
+ * one. */
+static bool needs_one_thread(const gd_conv_desc *d)
+{
+    enum { FEW_BLOCKS = 8, BF16_IMAGES = 4 };
+
+    if (d->pass != GD_CONV_GRAD_WEIGHTS)
+        return false;
+    return d->ci % 16 != 0 || d->co % 16 != 0 || d->ci / 16 * (d->co / 16) < FEW_BLOCKS ||
+           (d->dtype == GD_BF16 && d->n >= BF16_IMAGES);
+}
+
 struct onednn_conv {
+    gd_conv_desc desc;
     dnnl_primitive_desc_t pd;
     dnnl_primitive_t run;
     dnnl_primitive_t reorder;     /* plain <-> packed weights */
@@ -168,9 +190,10 @@ static dnnl_status_t attributes(dnnl_primitive_attr_t *attr, bool accumulate)
 
 static dnnl_status_t make_mds(onednn_conv *o, md_t *any_w, const gd_conv_desc *d)
 {
-    const int64_t x_dim[4] = { d->n, d->ci, d->h, d->w };
+    const int ci = padded_ci(d);
+    const int64_t x_dim[4] = { d->n, ci, d->h, d->w };
     const int64_t y_dim[4] = { d->n, d->co, gd_conv_out(d->h, d), gd_conv_out(d->w, d) };
-    const int64_t w_dim[4] = { d->co, d->ci, d->kernel, d->kernel };
+    const int64_t w_dim[4] = { d->co, ci, d->kernel, d->kernel };
     const int64_t bias_dim[1] = { d->co };
     const dnnl_data_type_t operand = d->dtype == GD_BF16 ? dnnl_bf16 : dnnl_f32;
     const dnnl_format_tag_t tag = d->blocked ? dnnl_nChw16c : dnnl_nhwc;
@@ -200,7 +223,7 @@ static dnnl_status_t make_reorder(onednn_conv *o, bool unpack)
     return s;
 }
 
-gd_status onednn_conv_make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo algo)
+static gd_status make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo algo)
 {
     const dnnl_alg_kind_t alg = algo == GD_CONV_WINOGRAD ? dnnl_convolution_winograd : dnnl_convolution_direct;
     const bool unpack = d->pass == GD_CONV_GRAD_WEIGHTS;
@@ -213,6 +236,7 @@ gd_status onednn_conv_make(onednn_conv **out, const gd_conv_desc *d, gd_conv_alg
     o = calloc(1, sizeof *o);
     if (!o)
         return gd_fail(GD_ENOMEM, "convolution: out of memory");
+    o->desc = *d;
     s = make_mds(o, &any_w, d);
     if (s == dnnl_success)
         s = attributes(&attr, d->accumulate);
@@ -233,6 +257,18 @@ gd_status onednn_conv_make(onednn_conv **out, const gd_conv_desc *d, gd_conv_alg
     }
     *out = o;
     return GD_OK;
+}
+
+gd_status onednn_conv_make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo algo)
+{
+    const int threads = omp_get_max_threads();
+    gd_status s;
+
+    if (needs_one_thread(d))
+        omp_set_num_threads(1);
+    s = make(out, d, algo);
+    omp_set_num_threads(threads);
+    return s;
 }
 
 void onednn_conv_free(onednn_conv *o)
@@ -261,9 +297,19 @@ size_t onednn_conv_weights_bytes(const onednn_conv *o)
     return dnnl_memory_desc_get_size(o->w);
 }
 
+static size_t onednn_round_up(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+/* oneDNN's own scratchpad; then, for a weight gradient, the gradient as the kernel lays it out, and unpacked with padding */
 size_t onednn_conv_scratch_bytes(const onednn_conv *o)
 {
-    return o->scratchpad ? dnnl_memory_desc_get_size(o->scratchpad) : 0;
+    size_t bytes = onednn_round_up(o->scratchpad ? dnnl_memory_desc_get_size(o->scratchpad) : 0);
+
+    if (o->desc.pass != GD_CONV_GRAD_WEIGHTS)
+        return bytes;
+    return bytes + onednn_round_up(dnnl_memory_desc_get_size(o->w)) + dnnl_memory_desc_get_size(o->plain_w);
 }
 
 static gd_status run_reorder(const onednn_conv *o, md_view from_md, void *from, md_view to_md, void *to)
@@ -286,7 +332,19 @@ static gd_status run_reorder(const onednn_conv *o, md_view from_md, void *from, 
 
 gd_status onednn_conv_pack(const onednn_conv *o, void *packed, const float *weights)
 {
-    return run_reorder(o, o->plain_w, (void *)weights, o->w, packed);
+    const gd_conv_desc *d = &o->desc;
+    const size_t row = (size_t)d->ci * d->kernel * d->kernel, wide_row = (size_t)padded_ci(d) * d->kernel * d->kernel;
+    float *wide;
+    gd_status s;
+
+    if (row == wide_row)
+        return run_reorder(o, o->plain_w, (void *)weights, o->w, packed);
+    GD_TRY(gd_block_make((void **)&wide, (size_t)d->co * wide_row * sizeof *wide, "padded weights"));
+    for (int i = 0; i < d->co; i++)
+        memcpy(wide + i * wide_row, weights + i * row, row * sizeof *wide);
+    s = run_reorder(o, o->plain_w, wide, o->w, packed);
+    gd_block_free(wide);
+    return s;
 }
 
 /* ---- bound to buffers ---- */
@@ -298,6 +356,7 @@ struct onednn_call {
     dnnl_exec_arg_t arg[MAX_ARGS];
     int n_args;
     dnnl_exec_arg_t unpack[2]; /* GRAD_WEIGHTS: packed gradient -> plain */
+    float *wide, *dweights;    /* plain with padded channels, and without: the same where nothing is padded */
 };
 
 static gd_status add_arg(onednn_call *c, int id, md_view md, void *data)
@@ -322,7 +381,7 @@ static gd_status bind_args(onednn_call *c, const gd_conv_desc *d, const gd_conv_
         GD_TRY(add_arg(c, DNNL_ARG_WEIGHTS, o->w, b->weights));
     if (d->bias)
         GD_TRY(add_arg(c, DNNL_ARG_BIAS, o->bias, (void *)b->bias));
-    if (onednn_conv_scratch_bytes(o) > 0)
+    if (o->scratchpad && dnnl_memory_desc_get_size(o->scratchpad) > 0)
         GD_TRY(add_arg(c, DNNL_ARG_SCRATCHPAD, o->scratchpad, b->scratch));
     return GD_OK;
 }
@@ -341,19 +400,23 @@ static gd_status bind_unpack(onednn_call *c, void *packed_gradient, float *dweig
     return GD_OK;
 }
 
-/* `packed_gradient`: where a weight gradient lies before it is unpacked; a part of the scratch */
-gd_status onednn_call_make(onednn_call **out, const onednn_conv *conv, const gd_conv_desc *d, const gd_conv_buffers *b,
-                           void *packed_gradient)
+gd_status onednn_call_make(onednn_call **out, const onednn_conv *conv, const gd_conv_buffers *b)
 {
+    const size_t scratchpad = onednn_round_up(conv->scratchpad ? dnnl_memory_desc_get_size(conv->scratchpad) : 0);
+    unsigned char *packed_gradient = (unsigned char *)b->scratch + scratchpad;
     onednn_call *c = calloc(1, sizeof *c);
     gd_status s;
 
     if (!c)
         return gd_fail(GD_ENOMEM, "convolution: out of memory");
     c->conv = conv;
-    s = bind_args(c, d, b, packed_gradient);
-    if (s == GD_OK && d->pass == GD_CONV_GRAD_WEIGHTS)
-        s = bind_unpack(c, packed_gradient, b->dweights);
+    c->wide = c->dweights = b->dweights;
+    s = bind_args(c, &conv->desc, b, packed_gradient);
+    if (s == GD_OK && conv->desc.pass == GD_CONV_GRAD_WEIGHTS) {
+        if (padded_ci(&conv->desc) != conv->desc.ci)
+            c->wide = (float *)(packed_gradient + onednn_round_up(dnnl_memory_desc_get_size(conv->w)));
+        s = bind_unpack(c, packed_gradient, c->wide);
+    }
     if (s != GD_OK) {
         onednn_call_free(c);
         return s;
@@ -373,9 +436,25 @@ void onednn_call_free(onednn_call *c)
     free(c);
 }
 
+static void drop_padding(const onednn_call *c)
+{
+    const gd_conv_desc *d = &c->conv->desc;
+    const size_t row = (size_t)d->ci * d->kernel * d->kernel, wide_row = (size_t)padded_ci(d) * d->kernel * d->kernel;
+
+    for (int i = 0; i < d->co; i++)
+        memcpy(c->dweights + i * row, c->wide + i * wide_row, row * sizeof *c->wide);
+}
+
 void onednn_call_run(const onednn_call *c)
 {
+    const int threads = omp_get_max_threads();
+
+    if (needs_one_thread(&c->conv->desc))
+        omp_set_num_threads(1);
     dnnl_primitive_execute(c->conv->run, one.stream, c->n_args, c->arg);
     if (c->unpack[0].memory)
         dnnl_primitive_execute(c->conv->reorder, one.stream, 2, c->unpack);
+    if (c->wide != c->dweights)
+        drop_padding(c);
+    omp_set_num_threads(threads);
 }

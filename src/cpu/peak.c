@@ -1,0 +1,104 @@
+/* peak.c - the machine's multiply-add rate, measured in registers: what a kernel can reach at most, today, on this machine. */
+#include "cpu/conv.h"
+
+#include <immintrin.h>
+#include <omp.h>
+
+enum { LOOPS = 20000, CHAINS = 16, REPEATS = 20 };
+
+/* Each returns the sum of its registers so that the loop is not removed. */
+__attribute__((target("avx512f"))) static float fma_avx512(int loops)
+{
+    __m512 a = _mm512_set1_ps(0.5f), b = _mm512_set1_ps(1e-3f), s[CHAINS];
+
+    for (int i = 0; i < CHAINS; i++)
+        s[i] = _mm512_set1_ps((float)i);
+    for (int k = 0; k < loops; k++) {
+#pragma GCC unroll 16
+        for (int i = 0; i < CHAINS; i++)
+            s[i] = _mm512_fmadd_ps(s[i], a, b);
+    }
+    for (int i = 1; i < CHAINS; i++)
+        s[0] = _mm512_add_ps(s[0], s[i]);
+    return _mm512_reduce_add_ps(s[0]);
+}
+
+__attribute__((target("avx512f,avx512bf16"))) static float dot_bf16(int loops)
+{
+    const __m512bh a = (__m512bh)_mm512_set1_epi16(0x3c00), b = (__m512bh)_mm512_set1_epi16(0x3c00);
+    __m512 s[CHAINS];
+
+    for (int i = 0; i < CHAINS; i++)
+        s[i] = _mm512_set1_ps((float)i);
+    for (int k = 0; k < loops; k++) {
+#pragma GCC unroll 16
+        for (int i = 0; i < CHAINS; i++)
+            s[i] = _mm512_dpbf16_ps(s[i], a, b);
+    }
+    for (int i = 1; i < CHAINS; i++)
+        s[0] = _mm512_add_ps(s[0], s[i]);
+    return _mm512_reduce_add_ps(s[0]);
+}
+
+__attribute__((target("avx2,fma"))) static float fma_avx2(int loops)
+{
+    __m256 a = _mm256_set1_ps(0.5f), b = _mm256_set1_ps(1e-3f), s[CHAINS / 2];
+    float out[8], sum = 0;
+
+    for (int i = 0; i < CHAINS / 2; i++)
+        s[i] = _mm256_set1_ps((float)i);
+    for (int k = 0; k < 2 * loops; k++) {
+#pragma GCC unroll 8
+        for (int i = 0; i < CHAINS / 2; i++)
+            s[i] = _mm256_fmadd_ps(s[i], a, b);
+    }
+    for (int i = 0; i < CHAINS / 2; i++) {
+        _mm256_storeu_ps(out, s[i]);
+        for (int j = 0; j < 8; j++)
+            sum += out[j];
+    }
+    return sum;
+}
+
+static float mul_add_sse(int loops)
+{
+    __m128 a = _mm_set1_ps(0.5f), b = _mm_set1_ps(1e-3f), s[CHAINS / 2];
+    float out[4], sum = 0;
+
+    for (int i = 0; i < CHAINS / 2; i++)
+        s[i] = _mm_set1_ps((float)i);
+    for (int k = 0; k < 2 * loops; k++) {
+#pragma GCC unroll 8
+        for (int i = 0; i < CHAINS / 2; i++)
+            s[i] = _mm_add_ps(_mm_mul_ps(s[i], a), b);
+    }
+    for (int i = 0; i < CHAINS / 2; i++) {
+        _mm_storeu_ps(out, s[i]);
+        for (int j = 0; j < 4; j++)
+            sum += out[j];
+    }
+    return sum;
+}
+
+double gd_peak_macs(gd_dtype dtype)
+{
+    const gd_isa isa = gd_isa_used();
+    const bool bf16 = dtype == GD_BF16 && isa == GD_ISA_AVX512_BF16;
+    float (*run)(int) = bf16 ? dot_bf16 : isa >= GD_ISA_AVX512 ? fma_avx512 : isa == GD_ISA_AVX2 ? fma_avx2 : mul_add_sse;
+    const double lanes = bf16 ? 32 : isa >= GD_ISA_AVX512 ? 16 : isa == GD_ISA_AVX2 ? 8 : 4;
+    double best = 0;
+    volatile float sink = 0;
+
+    for (int r = 0; r < REPEATS; r++) {
+        double start = gd_seconds(), seconds;
+#pragma omp parallel num_threads(gd_threads())
+        {
+            float sum = run(LOOPS);
+#pragma omp critical
+            sink += sum;
+        }
+        seconds = gd_seconds() - start;
+        best = GD_MAX(best, (double)LOOPS * CHAINS * lanes * gd_threads() / seconds);
+    }
+    return best;
+}

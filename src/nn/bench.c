@@ -1,0 +1,150 @@
+/* bench.c - the floor of a network's kernels. */
+#include "nn/bench.h"
+
+enum { MAX_SHAPES = 512, RUNS = 6 };
+
+typedef struct shape {
+    gd_conv_desc desc;
+    int count;
+    double best; /* seconds of one run, 0 = not measured */
+    gd_conv_algo algo;
+    gd_dtype dtype;
+} shape;
+
+struct gd_floor {
+    shape shape[MAX_SHAPES];
+    int n;
+    bool bf16;
+    double attention_macs, peak;
+};
+
+gd_status gd_floor_make(gd_floor **out, const gd_plan *plan, bool bf16)
+{
+    gd_conv_desc desc[MAX_SHAPES];
+    int count[MAX_SHAPES];
+    gd_floor *f;
+
+    GD_TRY(gd_block_make((void **)&f, sizeof *f, "benchmark"));
+    f->n = gd_plan_convs(plan, desc, count, MAX_SHAPES);
+    for (int i = 0; i < f->n; i++)
+        f->shape[i] = (shape){ .desc = desc[i], .count = count[i] };
+    f->bf16 = bf16;
+    f->attention_macs = gd_plan_attention_macs(plan);
+    *out = f;
+    return GD_OK;
+}
+
+void gd_floor_free(gd_floor *f)
+{
+    gd_block_free(f);
+}
+
+static size_t tensor_bytes(int n, int c, int h, int w)
+{
+    return (size_t)n * (size_t)((c + 15) / 16 * 16) * (size_t)h * (size_t)w * sizeof(float) + 64;
+}
+
+static gd_status make_buffers(const gd_conv *conv, const gd_conv_desc *d, gd_conv_buffers *b)
+{
+    const size_t weights = (size_t)d->co * d->ci * d->kernel * d->kernel * sizeof(float);
+
+    GD_TRY(gd_block_make(&b->x, tensor_bytes(d->n, d->ci, d->h, d->w), "benchmark"));
+    GD_TRY(gd_block_make(&b->y, tensor_bytes(d->n, d->co, gd_conv_out(d->h, d), gd_conv_out(d->w, d)), "benchmark"));
+    GD_TRY(gd_block_make(&b->weights, GD_MAX(gd_conv_weights_bytes(conv), 64), "benchmark"));
+    GD_TRY(gd_block_make((void **)&b->dweights, d->pass == GD_CONV_GRAD_WEIGHTS ? weights : 64, "benchmark"));
+    return gd_block_make(&b->scratch, GD_MAX(gd_conv_scratch_bytes(conv), 64), "benchmark");
+}
+
+static void free_buffers(gd_conv_buffers *b)
+{
+    gd_block_free(b->x);
+    gd_block_free(b->y);
+    gd_block_free(b->weights);
+    gd_block_free(b->dweights);
+    gd_block_free(b->scratch);
+}
+
+static gd_status time_call(const gd_conv *conv, const gd_conv_buffers *b, double *best)
+{
+    gd_conv_call *call;
+
+    GD_TRY(gd_conv_bind(&call, conv, b));
+    gd_conv_run(call); /* warm */
+    for (int r = 0; r < RUNS; r++) {
+        double start = gd_seconds(), seconds;
+        gd_conv_run(call);
+        seconds = gd_seconds() - start;
+        *best = r == 0 ? seconds : GD_MIN(*best, seconds);
+    }
+    gd_conv_call_free(call);
+    return GD_OK;
+}
+
+/* An algorithm that does not exist for the shape is no error: it does not take part. */
+static gd_status try_algo(shape *s, gd_conv_algo algo, gd_dtype dtype)
+{
+    gd_conv_buffers b = { 0 };
+    gd_conv *conv;
+    double seconds = 0;
+    gd_status status;
+
+    s->desc.dtype = dtype;
+    if (gd_conv_make_as(&conv, &s->desc, algo) != GD_OK)
+        return GD_OK;
+    status = make_buffers(conv, &s->desc, &b);
+    if (status == GD_OK)
+        status = time_call(conv, &b, &seconds);
+    if (status == GD_OK && (s->best == 0 || seconds < s->best)) {
+        s->best = seconds;
+        s->algo = algo;
+        s->dtype = dtype;
+    }
+    free_buffers(&b);
+    gd_conv_free(conv);
+    return status;
+}
+
+static gd_status measure_shape(shape *s, bool bf16)
+{
+    const bool winograd = s->desc.kernel == 3 && s->desc.stride == 1 && s->desc.ci % 16 == 0 && s->desc.co % 16 == 0;
+
+    if (gd_isa_used() == GD_ISA_C)
+        return try_algo(s, GD_CONV_PLAIN, GD_F32);
+    GD_TRY(try_algo(s, GD_CONV_DIRECT, GD_F32));
+    if (winograd)
+        GD_TRY(try_algo(s, GD_CONV_WINOGRAD, GD_F32));
+    return bf16 ? try_algo(s, GD_CONV_DIRECT, GD_BF16) : GD_OK;
+}
+
+gd_status gd_floor_measure(gd_floor *f, double *seconds)
+{
+    f->peak = GD_MAX(f->peak, gd_peak_macs(f->bf16 ? GD_BF16 : GD_F32));
+    *seconds = f->attention_macs / f->peak;
+    for (int i = 0; i < f->n; i++) {
+        GD_TRY(measure_shape(&f->shape[i], f->bf16));
+        *seconds += f->shape[i].best * f->shape[i].count;
+    }
+    return GD_OK;
+}
+
+int gd_floor_shapes(const gd_floor *f)
+{
+    return f->n;
+}
+
+double gd_floor_peak_macs(const gd_floor *f)
+{
+    return f->peak;
+}
+
+void gd_floor_print(const gd_floor *f, FILE *out)
+{
+    for (int i = 0; i < f->n; i++) {
+        const shape *s = &f->shape[i];
+        const gd_conv_desc *d = &s->desc;
+        double macs = gd_conv_macs(d);
+        fprintf(out, "%3d x  %4d -> %4d  %3dx%-3d  %dx%d/%d  %-8s %-4s  %8.3f ms  %6.0f GFLOP/s\n", s->count, d->ci, d->co, d->h,
+                d->w, d->kernel, d->kernel, d->stride, gd_conv_algo_name(s->algo), s->dtype == GD_BF16 ? "bf16" : "fp32",
+                s->best * 1e3, 2e-9 * macs / s->best);
+    }
+}
