@@ -1,0 +1,196 @@
+/* arena.c - memory: growing arenas for small structures, single blocks for big ones, one account for both. */
+#include "base/base.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { CHUNK_BYTES = 64 * 1024, ALIGN = 16, BLOCK_HEADER = 64 };
+
+static _Atomic size_t held, limit;
+static _Atomic uint64_t allocations;
+static uint64_t fail_at; /* tests: countdown to a failure, 0 = off */
+static bool fail_persist;
+
+void gd_set_memory_limit(size_t bytes)
+{
+    limit = bytes;
+}
+
+size_t gd_memory_limit(void)
+{
+    return limit;
+}
+
+uint64_t gd_allocation_count(void)
+{
+    return allocations;
+}
+
+void gd_fail_allocation(uint64_t k, bool persist)
+{
+    fail_at = k;
+    fail_persist = persist;
+}
+
+static bool made_to_fail(void)
+{
+    if (fail_at == 0)
+        return false;
+    if (fail_at > 1) {
+        fail_at--;
+        return false;
+    }
+    if (!fail_persist)
+        fail_at = 0;
+    return true;
+}
+
+/* Count an allocation; false when it may not be. */
+static bool account(size_t bytes)
+{
+    if (made_to_fail() || (limit > 0 && (bytes > limit || held > limit - bytes)))
+        return false;
+    allocations++;
+    held += bytes;
+    return true;
+}
+
+/* ---- arenas ---- */
+
+typedef struct chunk chunk;
+struct chunk {
+    chunk *next;
+    size_t bytes, used; /* of data, which begins ALIGN-aligned after this header */
+};
+
+struct gd_arena {
+    chunk *first;
+};
+
+static size_t header_bytes(void)
+{
+    return (sizeof(chunk) + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static chunk *new_chunk(size_t bytes)
+{
+    chunk *c;
+
+    if (!account(bytes))
+        return NULL;
+    c = calloc(1, header_bytes() + bytes);
+    if (!c) {
+        held -= bytes;
+        return NULL;
+    }
+    c->bytes = bytes;
+    return c;
+}
+
+gd_status gd_arena_make(gd_arena **out)
+{
+    gd_arena *arena = calloc(1, sizeof *arena);
+
+    if (!arena || made_to_fail()) {
+        free(arena);
+        return gd_fail(GD_ENOMEM, "out of memory");
+    }
+    *out = arena;
+    return GD_OK;
+}
+
+void gd_arena_free(gd_arena *arena)
+{
+    if (!arena)
+        return;
+    for (chunk *c = arena->first, *next; c; c = next) {
+        next = c->next;
+        held -= c->bytes;
+        free(c);
+    }
+    free(arena);
+}
+
+void *gd_alloc(gd_arena *arena, size_t bytes)
+{
+    const size_t need = bytes > SIZE_MAX - 2 * CHUNK_BYTES ? SIZE_MAX : (GD_MAX(bytes, 1) + ALIGN - 1) / ALIGN * ALIGN;
+    chunk *c = arena->first;
+
+    if (!c || c->bytes - c->used < need) {
+        c = need == SIZE_MAX ? NULL : new_chunk(GD_MAX(need, CHUNK_BYTES));
+        if (!c) {
+            gd_status ignored = gd_fail(GD_ENOMEM, "out of memory: %zu bytes", bytes);
+            (void)ignored;
+            return NULL;
+        }
+        c->next = arena->first;
+        arena->first = c;
+    }
+    c->used += need;
+    return (unsigned char *)c + header_bytes() + c->used - need;
+}
+
+char *gd_strdup(gd_arena *arena, const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = gd_alloc(arena, bytes);
+
+    return copy ? memcpy(copy, text, bytes) : NULL;
+}
+
+char *gd_sprintf(gd_arena *arena, const char *format, ...)
+{
+    va_list ap;
+    int n;
+    char *text;
+
+    va_start(ap, format);
+    n = vsnprintf(NULL, 0, format, ap);
+    va_end(ap);
+    if (n < 0)
+        return NULL;
+    text = gd_alloc(arena, (size_t)n + 1);
+    if (!text)
+        return NULL;
+    va_start(ap, format);
+    vsnprintf(text, (size_t)n + 1, format, ap);
+    va_end(ap);
+    return text;
+}
+
+/* ---- blocks ---- */
+
+/* The mapping's size stands in the 64 bytes before the block. */
+gd_status gd_block_make(void **out, size_t bytes, const char *what)
+{
+    const size_t total = bytes > SIZE_MAX - BLOCK_HEADER ? SIZE_MAX : bytes + BLOCK_HEADER;
+    unsigned char *base;
+
+    *out = NULL;
+    if (total == SIZE_MAX || !account(total))
+        return gd_fail(GD_ENOMEM, "%s: no memory for %.1f MiB (limit %.1f MiB, 0 = none)", what, (double)bytes / 1048576.0,
+                       (double)limit / 1048576.0);
+    base = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED) {
+        held -= total;
+        return gd_fail(GD_ENOMEM, "%s: the system has no memory for %.1f MiB", what, (double)bytes / 1048576.0);
+    }
+    madvise(base, total, MADV_HUGEPAGE);
+    memcpy(base, &total, sizeof total);
+    *out = base + BLOCK_HEADER;
+    return GD_OK;
+}
+
+void gd_block_free(void *block)
+{
+    unsigned char *base = (unsigned char *)block - BLOCK_HEADER;
+    size_t total;
+
+    if (!block)
+        return;
+    memcpy(&total, base, sizeof total);
+    held -= total;
+    munmap(base, total);
+}

@@ -1,0 +1,28 @@
+/* log.c - notices go to whoever set the callback. */
+#include "base/base.h"
+
+static struct {
+    gd_log_fn fn;
+    void *ctx;
+    gd_log_level most;
+} sink;
+
+void gd_set_log(gd_log_fn fn, void *ctx, gd_log_level most)
+{
+    sink.fn = fn;
+    sink.ctx = ctx;
+    sink.most = most;
+}
+
+void gd_log(gd_log_level level, const char *format, ...)
+{
+    char line[1024];
+    va_list ap;
+
+    if (!sink.fn || level > sink.most)
+        return;
+    va_start(ap, format);
+    vsnprintf(line, sizeof line, format, ap);
+    va_end(ap);
+    sink.fn(sink.ctx, level, line);
+}
