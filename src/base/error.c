@@ -34,9 +34,12 @@ void gd_context(const char *format, ...)
     va_start(ap, format);
     used = vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    if (used < 0 || used >= (int)sizeof text)
+    if (used < 0 || used >= (int)sizeof text - 2)
         return;
-    snprintf(text + used, sizeof text - (size_t)used, ": %s", message);
+    text[used++] = ':';
+    text[used++] = ' ';
+    strncpy(text + used, message, sizeof text - (size_t)used);
+    text[sizeof text - 1] = '\0';
     memcpy(message, text, sizeof message);
 }
 

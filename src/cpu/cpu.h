@@ -41,8 +41,9 @@ typedef enum gd_resample_kind { GD_UP_NEAREST, GD_DOWN_AVERAGE } gd_resample_kin
 /* Head layout of the 3C rows of qkv (spec models.md 3.2): legacy h*3ch + p*ch + c; new p*C + h*ch + c */
 typedef enum gd_head_order { GD_HEADS_LEGACY, GD_HEADS_NEW } gd_head_order;
 
-/* Any kernel parallelises by itself with gd_par or one OpenMP region, static bounds fixed by shape.  y is written whole
- * (pad lanes as zeros); y may be x (same strides) where said.  f32/bf16: each view has its own dtype, arithmetic is float. */
+/* Any kernel parallelises by itself with gd_par, bounds fixed by shape.  y is written whole (pad lanes as zeros); y may be x (same
+ * strides) where said.  All views of one call have the same layout.  bfloat16 is possible for y of convert, norm_apply, norm_grad_data,
+ * resample and attention, and for x of convert; all other views are float32. */
 typedef struct gd_kernels {
     /* ---- element by element; y may be a or b ---- */
     void (*silu)(const gd_view *y, const gd_view *x);
@@ -65,17 +66,17 @@ typedef struct gd_kernels {
     /* y[n,c,p] = factor * e[n,c] for all p */
     void (*spread_pixels)(const gd_view *y, const gd_view *e, float factor);
 
-    /* ---- group normalisation, 32 groups or `groups`; C divisible by groups (models.md 3) ---- */
-    /* stats[n][g] = { mean, 1 / sqrt(variance + eps) }; biased variance; accurate for |mean| >> sigma (shifted chunk sums
-     * combined in double over chunks fixed by shape) */
+    /* ---- group normalisation; C divisible by groups (models.md 3) ---- */
+    /* stats[n][0][c] = mean, stats[n][1][c] = 1 / sqrt(variance + eps) of c's group; biased variance; accurate for |mean| >> sigma:
+     * chunks' shifted sums are combined in double, in an order fixed by shape.  stats: [N][2][C] */
     void (*norm_stats)(float *stats, const gd_view *x, int groups, float eps);
     /* y = act(u), u = ((x - mean) * rstd * gamma + beta) * (1 + scale) + shift.  gamma, beta: [C].  modulation: NULL, or
      * [N] rows of {scale[C], shift[C]}, row stride mod_stride floats.  y may be x when dtypes and strides agree. */
-    void (*norm_apply)(const gd_view *y, const gd_view *x, const float *stats, int groups, const float *gamma, const float *beta,
+    void (*norm_apply)(const gd_view *y, const gd_view *x, const float *stats, const float *gamma, const float *beta,
                        const float *modulation, int64_t mod_stride, gd_act act);
     /* Backward, step 1: with du = dy * act'(u), xhat = (x-mean)*rstd:  sums[n][0][c] = sum_p du, sums[n][1][c] = sum_p du*xhat.
      * sums: [N][2][C] floats */
-    void (*norm_grad_sums)(float *sums, const gd_view *dy, const gd_view *x, const float *stats, int groups, const float *gamma,
+    void (*norm_grad_sums)(float *sums, const gd_view *dy, const gd_view *x, const float *stats, const float *gamma,
                            const float *beta, const float *modulation, int64_t mod_stride, gd_act act);
     /* Backward, step 2: dx = rstd * (A du - m1 - xhat * m2), A = gamma (1+scale), m1 = mean over the group of A du, m2 = of
      * A du xhat, both from sums.  dx may be dy. */
@@ -104,14 +105,13 @@ typedef struct gd_kernels {
     void (*timestep_embedding)(float *out, const float *t, int n, int dim, float max_period);
     /* rows of [n][c] floats, row stride `stride`; y may be x */
     void (*log_softmax)(float *y, const float *x, int n, int c, int64_t stride);
-    void (*softmax)(float *y, const float *x, int n, int c, int64_t stride);
     void (*log_softmax_grad)(float *dx, const float *dy, const float *y, int n, int c, int64_t stride); /* dy - exp(y) sum dy */
 } gd_kernels;
 
 /* The table of gd_isa_used(); gd_kernels_of is for tests that compare ISAs (NULL when the machine lacks it). */
 const gd_kernels *gd_kernels_get(void);
 const gd_kernels *gd_kernels_of(gd_isa isa);
-/* Bytes of scratch that attention / attention_grad need for these sizes and gd_threads() threads. */
+/* Bytes of scratch that attention / attention_grad need for one image; images are done one after another. */
 size_t gd_attention_scratch(int heads, int head_channels, int tokens, bool backward);
 
 #endif

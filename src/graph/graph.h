@@ -139,7 +139,7 @@ void gd_graph_print(const gd_graph *g, FILE *out);
 
 /* w: [co,ci,k,k], bias [co] or none, residual like the output or none.  Padding k/2. */
 gd_val gd_conv2d(gd_graph *g, gd_val x, gd_val w, gd_val bias, int stride);
-/* Statistics [N,groups,2] and normalised, modulated, activated x. scale_shift: [N,1,1,2C] or none. */
+/* Statistics [N,2,C] and normalised, modulated, activated x. scale_shift: [N,1,1,2C] or none. */
 gd_val gd_group_norm(gd_graph *g, gd_val x, gd_val gamma, gd_val beta, gd_val scale_shift, int groups, float eps);
 gd_val gd_silu(gd_graph *g, gd_val x);
 gd_val gd_relu(gd_graph *g, gd_val x);

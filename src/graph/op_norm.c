@@ -11,7 +11,7 @@ static gd_status stats_infer(gd_infer *c)
     if (c->attr->groups < 1 || c->in[0]->dim[3] % c->attr->groups != 0)
         return gd_fail(GD_EUSAGE, "group norm: %lld channels do not divide into %d groups", (long long)c->in[0]->dim[3],
                        c->attr->groups);
-    c->out = plain_type(c->in[0]->dim[0], c->attr->groups, 2, 1);
+    c->out = plain_type(c->in[0]->dim[0], 2, c->in[0]->dim[3], 1);
     c->out_place = GD_PLACE_PLAIN;
     return GD_OK;
 }
@@ -38,8 +38,8 @@ static gd_status infer(gd_infer *c)
 
 static void run(const gd_call *c)
 {
-    c->k->norm_apply(&c->out, &c->in[0], c->in[1].data, c->attr->groups, c->in[2].data, c->in[3].data, c->in[4].data,
-                     c->in[4].image, c->attr->act);
+    c->k->norm_apply(&c->out, &c->in[0], c->in[1].data, c->in[2].data, c->in[3].data, c->in[4].data, c->in[4].image,
+                     c->attr->act);
 }
 
 static void vjp(const gd_adjoint *a, gd_val dx[])
@@ -96,8 +96,8 @@ static gd_status sums_infer(gd_infer *c)
 
 static void sums_run(const gd_call *c)
 {
-    c->k->norm_grad_sums(c->out.data, &c->in[0], &c->in[1], c->in[2].data, c->attr->groups, c->in[3].data, c->in[4].data,
-                         c->in[5].data, c->in[5].image, c->attr->act);
+    c->k->norm_grad_sums(c->out.data, &c->in[0], &c->in[1], c->in[2].data, c->in[3].data, c->in[4].data, c->in[5].data,
+                         c->in[5].image, c->attr->act);
 }
 
 const gd_op gd_op_norm_grad_sums = { "norm_grad_sums", sums_infer, sums_run, NULL, .optional = 1 << 5 };

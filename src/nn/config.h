@@ -69,14 +69,29 @@ GD_CHECKED gd_status gd_flags_apply(gd_model_config *config, const gd_flag *flag
 void gd_config_defaults(gd_model_config *out, gd_net_kind kind);
 
 /* ---- what parameters a configuration has ---- */
+typedef enum gd_init_rule {
+    GD_INIT_UNIFORM, /* U(-scale, scale), scale = 1 / sqrt(fan_in): PyTorch's default for convolutions and linear layers */
+    GD_INIT_NORMAL,  /* N(0, scale^2) */
+    GD_INIT_ONE,
+    GD_INIT_ZERO
+} gd_init_rule;
 typedef struct gd_param_spec {
     char name[GD_MAX_NAME];
     int rank;
     int64_t dim[4];
+    gd_init_rule init;        /* models.md 6 */
+    double init_scale;
 } gd_param_spec;
 /* All parameters in state_dict order.  *out from `arena`.  GD_EUSAGE for an impossible configuration, with the reason: channels
- * not divisible by 32 or by the head size, no levels, attention rate never reached, image_size too small for the levels, ... */
+ * not divisible by 32 or by the head size, no levels, image_size that cannot be halved for every level, ... */
 GD_CHECKED gd_status gd_config_params(const gd_model_config *config, gd_arena *arena, gd_param_spec **out, int *n);
+int64_t gd_param_count(const gd_param_spec *spec); /* elements */
+
+/* ---- init.c: weights without a file ---- */
+/* Fresh weights as PyTorch would initialise them, keyed by (seed, index); index = place in gd_config_params' list. */
+void gd_init_parameter(float *out, const gd_param_spec *spec, uint64_t seed, int index);
+/* The synthetic weights of the reference cases at full size: a pure function of salt, name and element. */
+void gd_init_synthetic(float *out, const gd_param_spec *spec, const char *salt);
 
 /* ---- recognising ---- */
 /* Configuration of a file.  First guided.config where the file has it; else a preset with exactly these keys and shapes (files of

@@ -1,0 +1,35 @@
+/* config_private.h - what the files about configurations share; nobody else includes it. */
+#ifndef GD_NN_CONFIG_PRIVATE_H
+#define GD_NN_CONFIG_PRIVATE_H
+
+#include "nn/config.h"
+
+enum {
+    NN_MAX_CHANNELS = 1 << 16,  /* of a layer: 16 times the widest published */
+    NN_MAX_CLASSES = 1 << 20,
+    NN_MAX_RES_BLOCKS = 32,     /* per level: 8 times the deepest published */
+    NN_MAX_IMAGE_CHANNELS = 64,
+    NN_MAX_STEPS = 1 << 20,
+    NN_IMAGE_CLASSES = 1000,    /* ImageNet's: what class_cond means to the authors */
+    NN_POOL_FEATURES = 2048     /* hidden width of the spatial classifier heads */
+};
+
+/* GD_EUSAGE with the reason if no such network can be built. */
+GD_CHECKED gd_status nn_config_check(const gd_model_config *config);
+
+/* (int)(channel_mult[level] * model_channels), as the authors compute it */
+int nn_level_channels(const gd_net_config *net, int level);
+
+/* The authors' channel_mult for an image size; 0 levels where they have none. */
+int nn_default_channel_mult(double mult[GD_MAX_LEVELS], gd_net_kind kind, int image_size);
+
+/* by gd_net_kind, by gd_pool */
+extern const char *const nn_kind_names[3];
+extern const char *const nn_pool_names[4];
+
+/* gd_flags_apply without its last check.  With `shapes_known` a changed image size leaves widths and attention levels alone: they
+ * came from a file. */
+GD_CHECKED gd_status nn_flags_set(gd_model_config *config, const gd_flag *flags, int n, bool shapes_known);
+bool nn_flag_given(const gd_flag *flags, int n, const char *name); /* with a value that is not empty */
+
+#endif

@@ -1,0 +1,308 @@
+/* Every convolution engine against plain loops in double: three passes, both layouts, direct and Winograd, bfloat16. */
+#include "cpu/conv.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+typedef struct problem {
+    gd_conv_desc d;
+    int oh, ow;
+    float *x, *w, *bias, *y; /* x, dx: [n][ci][h][w]; y, dy: [n][co][oh][ow]; w: [co][ci][k][k] */
+} problem;
+
+static uint32_t state_of_rng = 1;
+
+static float uniform(void)
+{
+    state_of_rng = state_of_rng * 1664525u + 1013904223u;
+    return (float)(state_of_rng >> 8) / (1 << 23) - 1.0f;
+}
+
+static float *random_array(int64_t n)
+{
+    float *a = malloc((size_t)n * sizeof *a);
+
+    for (int64_t i = 0; i < n; i++)
+        a[i] = uniform();
+    return a;
+}
+
+static int64_t x_count(const problem *p)
+{
+    return (int64_t)p->d.n * p->d.ci * p->d.h * p->d.w;
+}
+
+static int64_t y_count(const problem *p)
+{
+    return (int64_t)p->d.n * p->d.co * p->oh * p->ow;
+}
+
+static int64_t w_count(const problem *p)
+{
+    return (int64_t)p->d.co * p->d.ci * p->d.kernel * p->d.kernel;
+}
+
+static void make_problem(problem *p, const gd_conv_desc *d)
+{
+    p->d = *d;
+    p->oh = gd_conv_out(d->h, d);
+    p->ow = gd_conv_out(d->w, d);
+    p->x = random_array(x_count(p));
+    p->w = random_array(w_count(p));
+    p->y = random_array(y_count(p));
+    p->bias = random_array(d->co);
+}
+
+static void free_problem(problem *p)
+{
+    free(p->x);
+    free(p->w);
+    free(p->y);
+    free(p->bias);
+}
+
+/* Add every product of the convolution to the pass's result; expected: [result], magnitude: sum of absolute products */
+static void reference(const problem *p, double *expected, double *magnitude)
+{
+    const gd_conv_desc *d = &p->d;
+    const int k = d->kernel;
+
+    for (int n = 0; n < d->n; n++)
+        for (int o = 0; o < d->co; o++)
+            for (int oy = 0; oy < p->oh; oy++)
+                for (int ox = 0; ox < p->ow; ox++)
+                    for (int i = 0; i < d->ci; i++)
+                        for (int t = 0; t < k * k; t++) {
+                            int iy = oy * d->stride + t / k - d->pad, ix = ox * d->stride + t % k - d->pad;
+                            if (iy < 0 || ix < 0 || iy >= d->h || ix >= d->w)
+                                continue;
+                            int64_t xi = (((int64_t)n * d->ci + i) * d->h + iy) * d->w + ix;
+                            int64_t yi = (((int64_t)n * d->co + o) * p->oh + oy) * p->ow + ox;
+                            int64_t wi = ((int64_t)o * d->ci + i) * k * k + t;
+                            double product = d->pass == GD_CONV_FORWARD     ? (double)p->x[xi] * p->w[wi]
+                                             : d->pass == GD_CONV_GRAD_DATA ? (double)p->y[yi] * p->w[wi]
+                                                                            : (double)p->x[xi] * p->y[yi];
+                            int64_t to = d->pass == GD_CONV_FORWARD ? yi : d->pass == GD_CONV_GRAD_DATA ? xi : wi;
+                            expected[to] += product;
+                            magnitude[to] += fabs(product);
+                        }
+}
+
+/* [n][c][h][w] floats <-> the layout and type of a buffer */
+static size_t at(const gd_conv_desc *d, int c_count, int hw, int n, int c, int p)
+{
+    const int wide = d->blocked ? (c_count + 15) / 16 * 16 : c_count;
+
+    if (d->blocked)
+        return (((size_t)n * wide / 16 + c / 16) * hw + p) * 16 + c % 16;
+    return ((size_t)n * hw + p) * wide + c;
+}
+
+static uint16_t to_bf16(float v)
+{
+    uint32_t u;
+
+    memcpy(&u, &v, sizeof u);
+    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+static void *laid_out(const problem *p, const float *a, int c_count, int hw, bool bf16)
+{
+    const size_t count = (size_t)p->d.n * ((c_count + 15) / 16 * 16) * hw + 64;
+    float *out = aligned_alloc(64, (count * sizeof *out + 63) / 64 * 64);
+
+    memset(out, 0, count * sizeof *out);
+    for (int n = 0; n < p->d.n; n++)
+        for (int c = 0; c < c_count; c++)
+            for (int i = 0; i < hw; i++) {
+                float v = a ? a[((size_t)n * c_count + c) * hw + i] : 0.0f;
+                if (bf16)
+                    ((uint16_t *)out)[at(&p->d, c_count, hw, n, c, i)] = to_bf16(v);
+                else
+                    out[at(&p->d, c_count, hw, n, c, i)] = v;
+            }
+    return out;
+}
+
+static void run(const problem *p, gd_conv_algo algo, float *result)
+{
+    const gd_conv_desc *d = &p->d;
+    const bool bf16 = d->dtype == GD_BF16;
+    const int x_hw = d->h * d->w, y_hw = p->oh * p->ow;
+    const bool x_out = d->pass == GD_CONV_GRAD_DATA, y_out = d->pass == GD_CONV_FORWARD;
+    gd_conv_buffers b = { .bias = p->bias };
+    gd_conv_call *call;
+    gd_conv *conv;
+
+    if (gd_conv_make_as(&conv, d, algo) != GD_OK)
+        fail_msg("%s", gd_error());
+    b.x = laid_out(p, x_out ? NULL : p->x, d->ci, x_hw, bf16 && !x_out);
+    b.y = laid_out(p, y_out && !d->accumulate ? NULL : p->y, d->co, y_hw, bf16 && !y_out);
+    b.weights = aligned_alloc(64, gd_conv_weights_bytes(conv) / 64 * 64 + 64);
+    b.scratch = aligned_alloc(64, gd_conv_scratch_bytes(conv) / 64 * 64 + 64);
+    b.dweights = d->pass == GD_CONV_GRAD_WEIGHTS ? result : NULL;
+    if (d->pass != GD_CONV_GRAD_WEIGHTS)
+        assert_int_equal(gd_conv_pack(conv, b.weights, p->w), GD_OK);
+    assert_int_equal(gd_conv_bind(&call, conv, &b), GD_OK);
+    gd_conv_run(call);
+    for (int n = 0; n < d->n; n++) {
+        for (int c = 0; y_out && c < d->co; c++)
+            for (int i = 0; i < y_hw; i++)
+                result[((size_t)n * d->co + c) * y_hw + i] = ((float *)b.y)[at(d, d->co, y_hw, n, c, i)];
+        for (int c = 0; x_out && c < d->ci; c++)
+            for (int i = 0; i < x_hw; i++)
+                result[((size_t)n * d->ci + c) * x_hw + i] = ((float *)b.x)[at(d, d->ci, x_hw, n, c, i)];
+    }
+    gd_conv_call_free(call);
+    gd_conv_free(conv);
+    free(b.x);
+    free(b.y);
+    free(b.weights);
+    free(b.scratch);
+}
+
+static const struct { int n, ci, h, w, co, kernel, stride; } shapes[] = {
+    { 1, 32, 8, 8, 48, 3, 1 },  { 2, 3, 6, 5, 32, 3, 1 },  { 1, 64, 7, 9, 6, 3, 1 },  { 2, 16, 8, 8, 32, 3, 2 },
+    { 2, 17, 5, 5, 10, 3, 1 },  { 1, 96, 4, 4, 64, 1, 1 }, { 3, 48, 1, 1, 100, 1, 1 }, { 1, 16, 12, 10, 16, 3, 1 },
+    { 2, 8, 7, 7, 12, 1, 1 },   { 1, 5, 3, 3, 7, 3, 2 },
+};
+
+/* `epsilon`: rounding of one product relative to the sum of the absolute products */
+static void check(const gd_conv_desc *d, gd_conv_algo algo, double epsilon)
+{
+    problem p;
+
+    make_problem(&p, d);
+    const int64_t count = d->pass == GD_CONV_FORWARD ? y_count(&p) : d->pass == GD_CONV_GRAD_DATA ? x_count(&p) : w_count(&p);
+    double *expected = calloc((size_t)count, sizeof *expected), *magnitude = calloc((size_t)count, sizeof *magnitude);
+    float *found = malloc((size_t)count * sizeof *found);
+    reference(&p, expected, magnitude);
+    run(&p, algo, found);
+    for (int64_t i = 0; i < count; i++) {
+        const int channel = (int)(i / ((int64_t)p.oh * p.ow) % d->co);
+        double e = expected[i] + (d->bias ? p.bias[channel] : 0) + (d->accumulate ? p.y[i] : 0);
+        if (!(fabs(found[i] - e) <= epsilon * (magnitude[i] + 1)))
+            fail_msg("pass %d %s %s %dx%d %d->%d k%d/%d n%d: element %lld is %.8g, expected %.8g", d->pass,
+                     gd_conv_algo_name(algo), d->blocked ? "nChw16c" : "nhwc", d->h, d->w, d->ci, d->co, d->kernel, d->stride,
+                     d->n, (long long)i, found[i], e);
+    }
+    free(expected);
+    free(magnitude);
+    free(found);
+    free_problem(&p);
+}
+
+static gd_conv_desc desc_of(int shape, gd_conv_pass pass, bool blocked)
+{
+    return (gd_conv_desc){ .pass = pass, .n = shapes[shape].n, .ci = shapes[shape].ci, .h = shapes[shape].h,
+                           .w = shapes[shape].w, .co = shapes[shape].co, .kernel = shapes[shape].kernel,
+                           .stride = shapes[shape].stride, .pad = shapes[shape].kernel / 2, .dtype = GD_F32, .blocked = blocked };
+}
+
+static void direct_equals_the_sum(void **state)
+{
+    const gd_conv_algo algo = gd_isa_used() == GD_ISA_C ? GD_CONV_PLAIN : GD_CONV_DIRECT;
+    const bool has_blocked = gd_isa_used() >= GD_ISA_AVX512;
+
+    (void)state;
+    for (int s = 0; s < COUNT(shapes); s++)
+        for (int pass = 0; pass < 3; pass++)
+            for (int blocked = 0; blocked <= has_blocked; blocked++) {
+                gd_conv_desc d = desc_of(s, pass, blocked);
+                check(&d, algo, 1e-6);
+                if (pass != GD_CONV_FORWARD)
+                    continue;
+                d.bias = true;
+                check(&d, algo, 1e-6);
+                d.accumulate = true;
+                check(&d, algo, 1e-6);
+            }
+}
+
+static void plain_c_equals_the_sum(void **state)
+{
+    (void)state;
+    for (int s = 0; s < COUNT(shapes); s++)
+        for (int pass = 0; pass < 3; pass++) {
+            gd_conv_desc d = desc_of(s, pass, false);
+            check(&d, GD_CONV_PLAIN, 1e-7);
+        }
+}
+
+static bool has_winograd(void)
+{
+    gd_conv_desc d = desc_of(7, GD_CONV_FORWARD, true);
+    gd_conv *conv;
+
+    if (gd_isa_used() < GD_ISA_AVX512 || gd_conv_make_as(&conv, &d, GD_CONV_WINOGRAD) != GD_OK)
+        return false;
+    gd_conv_free(conv);
+    return true;
+}
+
+static void winograd_equals_the_sum(void **state)
+{
+    (void)state;
+    if (!has_winograd()) {
+        print_message("no Winograd kernels with %s, oneDNN %s: skipped\n", gd_isa_name(gd_isa_used()), gd_onednn_version());
+        skip();
+    }
+    for (int pass = 0; pass < 2; pass++)
+        for (int s = 0; s < 8; s += 7) {
+            gd_conv_desc d = desc_of(s, pass, true);
+            check(&d, GD_CONV_WINOGRAD, 4e-6);
+            if (pass != GD_CONV_FORWARD)
+                continue;
+            d.bias = d.accumulate = true;
+            check(&d, GD_CONV_WINOGRAD, 4e-6);
+        }
+}
+
+static void bf16_is_within_its_rounding(void **state)
+{
+    (void)state;
+    if (gd_isa_used() < GD_ISA_AVX512) {
+        print_message("bf16 needs AVX-512: skipped\n");
+        skip();
+    }
+    for (int pass = 0; pass < 3; pass++) {
+        gd_conv_desc d = desc_of(0, pass, true);
+        d.dtype = GD_BF16;
+        check(&d, GD_CONV_DIRECT, 1.0 / 128); /* two operands of 8 bits each */
+    }
+}
+
+static void the_choice_is_a_function_of_the_shape(void **state)
+{
+    gd_conv_desc d = { .n = 1, .ci = 192, .h = 32, .w = 32, .co = 192, .kernel = 3, .stride = 1, .pad = 1, .dtype = GD_F32,
+                       .blocked = true };
+
+    (void)state;
+    setenv("GUIDED_CONV", "auto", 1);
+    assert_int_equal(gd_conv_choose(&d), gd_isa_used() >= GD_ISA_AVX512 ? GD_CONV_WINOGRAD
+                                         : gd_isa_used() == GD_ISA_C    ? GD_CONV_PLAIN
+                                                                        : GD_CONV_DIRECT);
+    setenv("GUIDED_CONV", "direct", 1);
+    assert_int_not_equal(gd_conv_choose(&d), GD_CONV_WINOGRAD);
+    setenv("GUIDED_CONV", "fastest", 1);
+    gd_conv *conv;
+    assert_int_equal(gd_conv_make(&conv, &d), GD_EUSAGE);
+    assert_non_null(strstr(gd_error(), "GUIDED_CONV=fastest"));
+    unsetenv("GUIDED_CONV");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plain_c_equals_the_sum),
+        cmocka_unit_test(direct_equals_the_sum),
+        cmocka_unit_test(winograd_equals_the_sum),
+        cmocka_unit_test(bf16_is_within_its_rounding),
+        cmocka_unit_test(the_choice_is_a_function_of_the_shape),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
