@@ -17,7 +17,8 @@ typedef struct io_meta {
 
 struct gd_bundle {
     gd_arena *mem;
-    gd_mapped map; /* owned when from a file */
+    gd_mapped map; /* owned unless borrowed */
+    bool borrowed;
     const char *path, *format;
     gd_array *array;
     io_source *source;
@@ -26,8 +27,6 @@ struct gd_bundle {
     int n_meta;
     const unsigned char *data; /* safetensors: the data section, for its hash */
     uint64_t data_bytes;
-    void **unpacked;           /* blocks of inflated zip entries, owned */
-    int n_unpacked;
     const gd_pickle_node *root; /* of a .pt */
 };
 
@@ -39,7 +38,6 @@ GD_CHECKED gd_status io_count(int64_t *out, const gd_array *array, const char *f
 GD_CHECKED gd_status io_read_safetensors(gd_bundle *b);
 GD_CHECKED gd_status io_read_torch_zip(gd_bundle *b);
 GD_CHECKED gd_status io_read_torch_legacy(gd_bundle *b);
-GD_CHECKED gd_status io_read_npz(gd_bundle *b);
 /* From memory that the caller keeps; any format when flat is false, state dicts and arrays only when it is true */
 GD_CHECKED gd_status io_bundle_open_memory(gd_bundle **out, const void *data, size_t bytes, const char *name, bool flat);
 
@@ -47,7 +45,7 @@ GD_CHECKED gd_status io_bundle_open_memory(gd_bundle **out, const void *data, si
 typedef struct io_zip io_zip;
 typedef struct io_entry {
     const char *name;
-    const unsigned char *data; /* stored entries: inside the archive; deflated: inflated into a block that the bundle owns */
+    const unsigned char *data; /* inside the archive, which must store it uncompressed: others are refused */
     uint64_t bytes;
 } io_entry;
 GD_CHECKED gd_status io_zip_open(io_zip **out, gd_bundle *b);
