@@ -72,7 +72,7 @@ static gd_status read_zip(gd_bundle *b, io_zip *zip)
     char prefix[GD_MAX_NAME];
     io_pickle *p;
     io_entry e;
-    int index;
+    int index = -1;
 
     GD_TRY(find_pickle(zip, prefix, &index, b->path));
     GD_TRY(check_byte_order(zip, prefix, b->path));

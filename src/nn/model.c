@@ -2,6 +2,7 @@
 #include "nn/nn.h"
 
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct gd_model {
@@ -149,21 +150,12 @@ const char *gd_model_class_name(const gd_model *m, int i)
     return i >= 0 && i < m->n_class_names ? m->class_name[i] : NULL;
 }
 
-static int64_t spec_count(const gd_param_spec *spec)
-{
-    int64_t n = 1;
-
-    for (int d = 0; d < spec->rank; d++)
-        n *= spec->dim[d];
-    return n;
-}
-
 int64_t gd_model_parameters(const gd_model *m)
 {
     int64_t n = 0;
 
     for (int i = 0; i < m->n_param; i++)
-        n += spec_count(&m->param[i]);
+        n += gd_param_count(&m->param[i]);
     return n;
 }
 
@@ -186,10 +178,15 @@ static gd_status read_param(const gd_model *m, int i, float *dst)
     const gd_param_spec *spec = &m->param[i];
     const gd_array *array;
 
-    if (!m->bundle)
-        return m->synthetic ? gd_init_synthetic(dst, spec, "") : gd_init_parameter(dst, spec, &m->config, m->seed, i);
+    if (!m->bundle) {
+        if (m->synthetic)
+            gd_init_synthetic(dst, spec, "");
+        else
+            gd_init_parameter(dst, spec, m->seed, i);
+        return GD_OK;
+    }
     array = find_array(m, spec->name);
-    if (!array || gd_array_count(array) != spec_count(spec))
+    if (!array || gd_array_count(array) != gd_param_count(spec))
         return gd_fail(GD_EFORMAT, "%s: %s is missing", m->path, spec->name);
     GD_TRY(gd_bundle_read_f32(m->bundle, array, dst));
     gd_bundle_release(m->bundle, array);
@@ -203,7 +200,7 @@ static gd_status fetch(void *ctx, const char *name, const gd_type *type, float *
     for (int i = 0; i < m->n_param; i++) {
         if (strcmp(m->param[i].name, name) != 0)
             continue;
-        if (spec_count(&m->param[i]) != type->dim[0] * type->dim[1] * type->dim[2] * type->dim[3])
+        if (gd_param_count(&m->param[i]) != type->dim[0] * type->dim[1] * type->dim[2] * type->dim[3])
             return gd_fail(GD_EFORMAT, "%s: %s has another size than the network", m->path, name);
         return read_param(m, i, dst);
     }
@@ -223,13 +220,13 @@ static gd_status each_param(const gd_model *m, gd_status (*visit)(void *ctx, int
     gd_status s;
 
     for (int i = 0; i < m->n_param; i++)
-        most = GD_MAX(most, spec_count(&m->param[i]));
+        most = GD_MAX(most, gd_param_count(&m->param[i]));
     GD_TRY(gd_block_make(&staged, (size_t)most * sizeof(float), "one parameter"));
     s = GD_OK;
     for (int i = 0; i < m->n_param && s == GD_OK; i++) {
         s = read_param(m, i, staged);
         if (s == GD_OK)
-            s = visit(ctx, i, staged, spec_count(&m->param[i]));
+            s = visit(ctx, i, staged, gd_param_count(&m->param[i]));
     }
     gd_block_free(staged);
     return s;
@@ -352,7 +349,7 @@ static gd_array *arrays_of(const gd_model *m, gd_arena *mem, gd_dtype dtype, int
     for (int i = 0; arrays && i < m->n_param; i++) {
         arrays[i] = (gd_array){ .name = m->param[i].name, .dtype = dtype, .rank = m->param[i].rank };
         memcpy(arrays[i].dim, m->param[i].dim, sizeof m->param[i].dim);
-        *most = GD_MAX(*most, spec_count(&m->param[i]));
+        *most = GD_MAX(*most, gd_param_count(&m->param[i]));
     }
     return arrays;
 }

@@ -1,0 +1,176 @@
+/* atomic.c - a file appears under its name whole and durable, or not at all. */
+#include "base/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct gd_file {
+    int fd;
+    bool overwrite;
+    uint64_t at;
+    char *path, *part;
+};
+
+static void release(gd_file *f)
+{
+    if (f->fd >= 0)
+        gd_os.close(f->fd);
+    free(f->path);
+    free(f->part);
+    free(f);
+}
+
+static gd_status failed(const gd_file *f)
+{
+    return gd_fail_errno(errno, f->path);
+}
+
+static gd_status exists(const char *path)
+{
+    gd_status s = gd_fail(GD_EEXISTS, "%s exists already", path);
+
+    gd_detail("hint: --overwrite replaces it");
+    return s;
+}
+
+static gd_status open_part(gd_file *f, uint64_t expected_bytes)
+{
+    f->fd = gd_os.open(f->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (f->fd < 0)
+        return failed(f);
+    /* not every file system can reserve: then a full disk shows while writing */
+    if (expected_bytes > 0 && gd_os.fallocate(f->fd, 0, (off_t)expected_bytes) != 0 && (errno == ENOSPC || errno == EDQUOT))
+        return failed(f);
+    return GD_OK;
+}
+
+gd_status gd_file_create(gd_file **out, const char *path, bool overwrite, uint64_t expected_bytes)
+{
+    const size_t bytes = strlen(path) + 32;
+    gd_file *f;
+    gd_status s;
+
+    if (!overwrite && gd_path_exists(path))
+        return exists(path);
+    f = calloc(1, sizeof *f);
+    if (!f)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", path);
+    f->fd = -1;
+    f->overwrite = overwrite;
+    f->path = strdup(path);
+    f->part = malloc(bytes);
+    if (!f->path || !f->part) {
+        release(f);
+        return gd_fail(GD_ENOMEM, "%s: out of memory", path);
+    }
+    snprintf(f->part, bytes, "%s.part-%ld", path, (long)getpid());
+    s = open_part(f, expected_bytes);
+    if (s != GD_OK) {
+        gd_file_abort(f);
+        return s;
+    }
+    *out = f;
+    return GD_OK;
+}
+
+gd_status gd_file_write(gd_file *f, const void *data, size_t bytes)
+{
+    const unsigned char *from = data;
+
+    while (bytes > 0) {
+        const ssize_t n = gd_os.write(f->fd, from, bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            errno = n == 0 ? ENOSPC : errno;
+            return failed(f);
+        }
+        from += n;
+        bytes -= (size_t)n;
+        f->at += (uint64_t)n;
+    }
+    return GD_OK;
+}
+
+gd_status gd_file_write_at(gd_file *f, uint64_t offset, const void *data, size_t bytes)
+{
+    const uint64_t end = f->at;
+    gd_status s;
+
+    if (lseek(f->fd, (off_t)offset, SEEK_SET) < 0)
+        return failed(f);
+    s = gd_file_write(f, data, bytes);
+    f->at = GD_MAX(end, offset + bytes);
+    if (s == GD_OK && lseek(f->fd, (off_t)f->at, SEEK_SET) < 0)
+        return failed(f);
+    return s;
+}
+
+/* The rename is durable only when its folder is. */
+static gd_status sync_folder(const gd_file *f)
+{
+    char folder[4096];
+    const char *slash = strrchr(f->path, '/');
+    int fd;
+    gd_status s = GD_OK;
+
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)GD_MAX(slash - f->path, 1) : 1, slash ? f->path : ".");
+    fd = gd_os.open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return failed(f);
+    if (gd_os.fsync(fd) != 0 && errno != EINVAL)
+        s = failed(f);
+    gd_os.close(fd);
+    return s;
+}
+
+static gd_status publish(gd_file *f)
+{
+    if (gd_os.fsync(f->fd) != 0)
+        return failed(f);
+    if (f->overwrite)
+        return gd_os.rename(f->part, f->path) == 0 ? GD_OK : failed(f);
+    if (gd_os.link(f->part, f->path) != 0) /* unlike rename, never replaces what appeared meanwhile */
+        return errno == EEXIST ? exists(f->path) : failed(f);
+    gd_os.unlink(f->part);
+    return GD_OK;
+}
+
+gd_status gd_file_commit(gd_file *f)
+{
+    gd_status s = publish(f);
+
+    if (s != GD_OK) {
+        gd_file_abort(f);
+        return s;
+    }
+    s = sync_folder(f);
+    release(f);
+    return s;
+}
+
+void gd_file_abort(gd_file *f)
+{
+    if (!f)
+        return;
+    if (f->fd >= 0)
+        gd_os.unlink(f->part);
+    release(f);
+}
+
+gd_status gd_file_put(const char *path, bool overwrite, const void *data, size_t bytes)
+{
+    gd_file *f;
+    gd_status s;
+
+    GD_TRY(gd_file_create(&f, path, overwrite, bytes));
+    s = gd_file_write(f, data, bytes);
+    if (s != GD_OK) {
+        gd_file_abort(f);
+        return s;
+    }
+    return gd_file_commit(f);
+}

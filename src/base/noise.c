@@ -1,0 +1,200 @@
+/* noise.c - counter-based normal noise: a format for ever, written down in docs/noise.md; and PyTorch's CPU generator.
+ *
+ * Philox4x32-10: Salmon et al. 2011. log, cos and sin are our own polynomials in double, so that no library or compiler changes a bit. */
+#include "base/base.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- Philox4x32-10 ---- */
+
+static void philox(uint32_t out[4], const uint32_t counter[4], uint32_t key0, uint32_t key1)
+{
+    uint32_t c[4] = { counter[0], counter[1], counter[2], counter[3] };
+
+    for (int round = 0; round < 10; round++) {
+        const uint64_t a = (uint64_t)0xD2511F53u * c[0], b = (uint64_t)0xCD9E8D57u * c[2];
+        const uint32_t next[4] = { (uint32_t)(b >> 32) ^ c[1] ^ key0, (uint32_t)b, (uint32_t)(a >> 32) ^ c[3] ^ key1, (uint32_t)a };
+        memcpy(c, next, sizeof c);
+        key0 += 0x9E3779B9u;
+        key1 += 0xBB67AE85u;
+    }
+    memcpy(out, c, sizeof c);
+}
+
+/* ---- elementary functions with fixed bits ---- */
+
+/* ln x for x in (0, 1]: x = m 2^e, m in [sqrt(1/2), sqrt 2), ln m = 2 atanh(s), s = (m-1)/(m+1), |s| < 0.1716, series to s^19 */
+static double fixed_log(double x)
+{
+    const double ln2 = 0.69314718055994530942;
+    double s, s2, sum = 0;
+    int e;
+    double m = frexp(x, &e);
+
+    if (m < 0.70710678118654752440) {
+        m *= 2;
+        e--;
+    }
+    s = (m - 1) / (m + 1);
+    s2 = s * s;
+    for (int k = 19; k >= 1; k -= 2)
+        sum = sum * s2 + 1.0 / k;
+    return 2 * s * sum + e * ln2;
+}
+
+/* cos and sin of 2 pi u, u in [0, 1): the angle is brought to [-pi/4, pi/4], Taylor series to x^16 and x^17 */
+static void fixed_cos_sin(double u, double *c, double *s)
+{
+    const double quarter = floor(4 * u + 0.5);
+    const double x = (4 * u - quarter) * 1.57079632679489661923, x2 = x * x;
+    double cosine = 0, sine = 0;
+
+    for (int k = 16; k >= 2; k -= 2)
+        cosine = (cosine + 1) * -x2 / (k * (k - 1));
+    for (int k = 17; k >= 3; k -= 2)
+        sine = (sine + 1) * -x2 / (k * (k - 1));
+    cosine += 1;
+    sine = x * (sine + 1);
+    switch ((int)quarter & 3) {
+    case 0: *c = cosine; *s = sine; break;
+    case 1: *c = -sine; *s = cosine; break;
+    case 2: *c = -cosine; *s = -sine; break;
+    default: *c = sine; *s = -cosine;
+    }
+}
+
+/* Two words to two normal values: u1 = (a + 1) 2^-32 in (0, 1], u2 = b 2^-32 in [0, 1) */
+static void box_muller(float *first, float *second, uint32_t a, uint32_t b)
+{
+    const double radius = sqrt(-2 * fixed_log(((double)a + 1) * 0x1p-32));
+    double c, s;
+
+    fixed_cos_sin((double)b * 0x1p-32, &c, &s);
+    *first = (float)(radius * c);
+    *second = (float)(radius * s);
+}
+
+void gd_noise_normal(float *out, int64_t n, uint64_t seed, uint64_t image, uint32_t step)
+{
+    for (int64_t i = 0; i < n; i += 4) {
+        const uint32_t counter[4] = { (uint32_t)(i / 4), step, (uint32_t)image, (uint32_t)(image >> 32) };
+        uint32_t word[4];
+        float value[4];
+        philox(word, counter, (uint32_t)seed, (uint32_t)(seed >> 32));
+        box_muller(&value[0], &value[1], word[0], word[1]);
+        box_muller(&value[2], &value[3], word[2], word[3]);
+        memcpy(out + i, value, (size_t)GD_MIN(4, n - i) * sizeof *out);
+    }
+}
+
+/* Lemire 2019: the high half of word * range, redrawn where the low half shows a bias.  Counter word 0 counts the draws from the top,
+ * away from those of gd_noise_normal. */
+uint32_t gd_noise_below(uint32_t range, uint64_t seed, uint64_t image, uint32_t step)
+{
+    uint32_t draw = UINT32_MAX, word[4];
+    uint64_t product;
+
+    do {
+        const uint32_t counter[4] = { draw--, step, (uint32_t)image, (uint32_t)(image >> 32) };
+        philox(word, counter, (uint32_t)seed, (uint32_t)(seed >> 32));
+        product = (uint64_t)word[0] * range;
+    } while ((uint32_t)product < (0u - range) % range);
+    return (uint32_t)(product >> 32);
+}
+
+/* ---- PyTorch's CPU generator (spec diffusion.md 12): mt19937, Matsumoto & Nishimura 1998 ---- */
+
+enum { MT_N = 624, MT_M = 397 };
+
+void gd_torch_seed(gd_torch_rng *rng, uint64_t seed)
+{
+    rng->state[0] = (uint32_t)seed;
+    for (uint32_t i = 1; i < MT_N; i++)
+        rng->state[i] = 1812433253u * (rng->state[i - 1] ^ rng->state[i - 1] >> 30) + i;
+    rng->index = MT_N;
+    rng->has_cached = false;
+}
+
+static void refill(gd_torch_rng *rng)
+{
+    for (int i = 0; i < MT_N; i++) {
+        const uint32_t y = (rng->state[i] & 0x80000000u) | (rng->state[(i + 1) % MT_N] & 0x7fffffffu);
+        rng->state[i] = rng->state[(i + MT_M) % MT_N] ^ y >> 1 ^ (y & 1 ? 0x9908b0dfu : 0);
+    }
+    rng->index = 0;
+}
+
+static uint32_t next_word(gd_torch_rng *rng)
+{
+    uint32_t y;
+
+    if (rng->index == MT_N)
+        refill(rng);
+    y = rng->state[rng->index++];
+    y ^= y >> 11;
+    y ^= y << 7 & 0x9d2c5680u;
+    y ^= y << 15 & 0xefc60000u;
+    return y ^ y >> 18;
+}
+
+static float next_float(gd_torch_rng *rng)
+{
+    return (float)(next_word(rng) & 0xffffff) * 0x1p-24f;
+}
+
+static double next_double(gd_torch_rng *rng)
+{
+    const uint64_t high = next_word(rng), low = next_word(rng);
+    return (double)((high << 32 | low) & ((1ull << 53) - 1)) * 0x1p-53;
+}
+
+void gd_torch_randint(gd_torch_rng *rng, int64_t *out, int64_t n, uint32_t range)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = next_word(rng) % range;
+}
+
+static void transform16(float *a)
+{
+    for (int j = 0; j < 8; j++) {
+        const float u1 = 1 - a[j], u2 = a[j + 8];
+        const float radius = sqrtf(-2 * logf(u1)), theta = 2 * (float)M_PI * u2;
+        a[j] = radius * cosf(theta);
+        a[j + 8] = radius * sinf(theta);
+    }
+}
+
+static float small_normal(gd_torch_rng *rng)
+{
+    double u1, u2, radius;
+
+    if (rng->has_cached) {
+        rng->has_cached = false;
+        return (float)rng->cached;
+    }
+    u1 = next_double(rng);
+    u2 = next_double(rng);
+    radius = sqrt(-2 * log1p(-u2));
+    rng->cached = radius * sin(2 * M_PI * u1);
+    rng->has_cached = true;
+    return (float)(radius * cos(2 * M_PI * u1));
+}
+
+void gd_torch_randn(gd_torch_rng *rng, float *out, int64_t n)
+{
+    if (n < 16) {
+        for (int64_t i = 0; i < n; i++)
+            out[i] = small_normal(rng);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        out[i] = next_float(rng);
+    for (int64_t i = 0; i + 16 <= n; i += 16)
+        transform16(out + i);
+    if (n % 16 != 0) {
+        for (int64_t i = n - 16; i < n; i++)
+            out[i] = next_float(rng);
+        transform16(out + n - 16);
+    }
+}

@@ -1,0 +1,68 @@
+/* init.c - weights without a file: as PyTorch would initialise them, or synthetic ones that are a pure function of their names. */
+#include "nn/config.h"
+
+#include <math.h>
+
+/* U(-scale, scale): the normal distribution function would need care at its tails, so uniform numbers come from the generator that
+ * draws labels, 24 bits each. */
+static void fill_uniform(float *out, int64_t n, double scale, uint64_t seed, int index)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const uint32_t bits = gd_noise_below(1u << 24, seed, (uint64_t)i, (uint32_t)index);
+        out[i] = (float)(((double)bits * 0x1p-23 - 1.0) * scale);
+    }
+}
+
+void gd_init_parameter(float *out, const gd_param_spec *spec, uint64_t seed, int index)
+{
+    const int64_t n = gd_param_count(spec);
+
+    switch (spec->init) {
+    case GD_INIT_UNIFORM: fill_uniform(out, n, spec->init_scale, seed, index); break;
+    case GD_INIT_NORMAL:
+        gd_noise_normal(out, n, seed, (uint64_t)index, 0);
+        for (int64_t i = 0; i < n; i++)
+            out[i] = (float)(out[i] * spec->init_scale);
+        break;
+    case GD_INIT_ONE:
+    case GD_INIT_ZERO:
+        for (int64_t i = 0; i < n; i++)
+            out[i] = spec->init == GD_INIT_ONE ? 1.0f : 0.0f;
+    }
+}
+
+/* ---- the rule of the full-size reference cases ---- */
+
+static uint64_t fnv1a64(uint64_t hash, const char *text)
+{
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 0x100000001b3u;
+    return hash;
+}
+
+/* uniform in [-1, 1): splitmix64's finaliser */
+static float uniform(uint64_t hash, uint64_t i)
+{
+    uint64_t z = hash + i + 0x9e3779b97f4a7c15u;
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    z ^= z >> 31;
+    return (float)(z >> 40) * (2.0f / (1 << 24)) - 1.0f;
+}
+
+void gd_init_synthetic(float *out, const gd_param_spec *spec, const char *salt)
+{
+    const uint64_t hash = fnv1a64(fnv1a64(0xcbf29ce484222325u, salt), spec->name);
+    const int64_t n = gd_param_count(spec);
+    double fan_in = 1;
+    float scale, offset = 0;
+
+    for (int d = 1; d < spec->rank; d++)
+        fan_in *= (double)spec->dim[d];
+    scale = spec->rank >= 2 ? (float)(0.5 * sqrt(3.0 / fan_in)) : 0.1f;
+    if (spec->rank == 1 && spec->init == GD_INIT_ONE)
+        offset = 1.0f;
+    for (int64_t i = 0; i < n; i++)
+        out[i] = offset + scale * uniform(hash, (uint64_t)i);
+}
