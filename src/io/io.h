@@ -48,13 +48,13 @@ typedef struct gd_array {
 
 typedef struct gd_bundle gd_bundle;
 
-/* Open .safetensors, .pt (zip or legacy container, a state dict: flat mapping name -> tensor), or .npz; told by content, not
- * by name.  GD_EFORMAT for anything else.  A .pt whose top level is not such a mapping is refused here (gd_pickle_open reads
+/* Open .safetensors or .pt (zip or legacy container, a state dict: flat mapping name -> tensor); told by content, not by name.
+ *  GD_EFORMAT for anything else.  A .pt whose top level is not such a mapping is refused here (gd_pickle_open reads
  * other trees).  Everything is validated before this returns; array data is read later, when asked for. */
 GD_CHECKED gd_status gd_bundle_open(gd_bundle **out, const char *path);
 void gd_bundle_close(gd_bundle *bundle);
 const char *gd_bundle_path(const gd_bundle *bundle);
-const char *gd_bundle_format(const gd_bundle *bundle); /* "safetensors", "torch zip", "torch legacy", "npz" */
+const char *gd_bundle_format(const gd_bundle *bundle); /* "safetensors", "torch zip", "torch legacy" */
 int gd_bundle_count(const gd_bundle *bundle);
 const gd_array *gd_bundle_array(const gd_bundle *bundle, int i); /* in file (state_dict) order */
 const gd_array *gd_bundle_find(const gd_bundle *bundle, const char *name); /* NULL if absent */
@@ -104,7 +104,7 @@ void gd_safetensors_abort(gd_safetensors_writer *writer);                  /* fr
 /* float32 -> BF16 / F16, round to nearest even */
 void gd_narrow(void *out, gd_dtype dtype, const float *in, int64_t n);
 
-/* ---- npz.c: writing (reading is by gd_bundle_open) ---- */
+/* ---- npz.c: writing ---- */
 
 /* Atomic .npz of stored .npy v1.0 members "NAME.npy" with a fixed date, C order: equal content gives equal bytes. */
 GD_CHECKED gd_status gd_npz_write(const char *path, bool overwrite, const gd_array *arrays, const void *const *data, int n);
