@@ -1,0 +1,152 @@
+/* classes.c - which class each image has, by number, range or name. */
+#define _GNU_SOURCE
+#include "cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct names {
+    gd_mapped file;
+    char *text; /* block: the file, with lines ended by zeros */
+    const char **name;
+    int n;
+} names;
+
+static void free_names(names *s)
+{
+    gd_block_free(s->text);
+    gd_block_free(s->name);
+    gd_unmap(&s->file);
+}
+
+static gd_status names_of_file(names *s, const char *path, int count)
+{
+    GD_TRY(gd_map_file(&s->file, path));
+    GD_TRY(gd_block_make((void **)&s->text, s->file.bytes + 1, "class names"));
+    GD_TRY(gd_block_make((void **)&s->name, ((size_t)count + 1) * sizeof *s->name, "class names"));
+    if (s->file.bytes > 0)
+        memcpy(s->text, s->file.data, s->file.bytes);
+    for (char *line = strtok(s->text, "\r\n"); line; line = strtok(NULL, "\r\n")) {
+        if (s->n == count)
+            return gd_fail(GD_EMISMATCH, "%s: more than the model's %d class names", path, count);
+        s->name[s->n++] = line;
+    }
+    return GD_OK;
+}
+
+static gd_status names_of_model(names *s, const gd_model *model, int count)
+{
+    char path[4096];
+
+    if (!gd_model_class_name(model, 0))
+        return count == 1000 && cli_locate(path, "imagenet_classes.txt") ? names_of_file(s, path, count) : GD_OK;
+    GD_TRY(gd_block_make((void **)&s->name, (size_t)count * sizeof *s->name, "class names"));
+    for (; s->n < count; s->n++)
+        s->name[s->n] = gd_model_class_name(model, s->n);
+    return GD_OK;
+}
+
+/* "golden retriever" matches "golden retriever" and "n02099601 golden retriever, ..."-like lines by any of their comma parts */
+static int find_name(const names *s, const char *word)
+{
+    const size_t n = strlen(word);
+
+    for (int i = 0; i < s->n; i++) {
+        const char *at = strcasestr(s->name[i], word);
+        const bool starts = at == s->name[i] || (at && at - s->name[i] >= 2 && at[-1] == ' ' && at[-2] == ',');
+        if (at && starts && (at[n] == '\0' || at[n] == ','))
+            return i;
+    }
+    return -1;
+}
+
+static gd_status add(cli_classes *c, int64_t label, const char *word, int capacity)
+{
+    if (label < 0 || label >= c->count)
+        return gd_fail(GD_EUSAGE, "--class %s: class %lld is outside 0 to %d", word, (long long)label, c->count - 1);
+    if (c->n == capacity)
+        return gd_fail(GD_EUSAGE, "--class: more than %d classes", capacity);
+    c->label[c->n++] = label;
+    return GD_OK;
+}
+
+static gd_status add_word(cli_classes *c, const names *s, const char *word, int capacity)
+{
+    char *end;
+    const long first = strtol(word, &end, 10);
+    long last = first;
+
+    if (end != word && *end == '-' && end[1])
+        last = strtol(end + 1, &end, 10);
+    if (end == word || *end) {
+        const int found = find_name(s, word);
+        if (found >= 0)
+            return add(c, found, word, capacity);
+        const char *near = s->n ? gd_nearest(word, s->name, s->n) : NULL;
+        gd_status status = gd_fail(GD_EUSAGE, "--class %s: no such class name", word);
+        if (near)
+            gd_detail("hint: did you mean \"%s\"?", near);
+        else
+            gd_detail("hint: a number from 0 to %d, a range, or a name%s", c->count - 1,
+                      s->n ? "" : "; this model names no classes (--labels FILE)");
+        return status;
+    }
+    if (first < 0 || last < first || last >= c->count)
+        return gd_fail(GD_EUSAGE, "--class %s: outside 0 to %d", word, c->count - 1);
+    for (long k = first; k <= last; k++)
+        GD_TRY(add(c, k, word, capacity));
+    return GD_OK;
+}
+
+static gd_status read_words(cli_classes *c, const names *s, const char *spec, int capacity)
+{
+    char word[256];
+
+    if (find_name(s, spec) >= 0) /* names may hold commas */
+        return add_word(c, s, spec, capacity);
+    while (*spec) {
+        const size_t n = strcspn(spec, ",");
+        snprintf(word, sizeof word, "%.*s", (int)GD_MIN(n, sizeof word - 1), spec);
+        GD_TRY(add_word(c, s, word[0] == ' ' ? word + 1 : word, capacity));
+        spec += n + (spec[n] == ',');
+    }
+    return c->n > 0 ? GD_OK : gd_fail(GD_EUSAGE, "--class: no class given");
+}
+
+gd_status cli_classes_read(cli_classes *out, const char *spec, const gd_model *model, int count, const char *labels_file)
+{
+    enum { MORE = 1024 };
+    names s = { { 0 } };
+    gd_status status;
+
+    *out = (cli_classes){ .count = count };
+    if (count == 0)
+        return spec ? gd_fail(GD_EUSAGE, "--class: the model and the classifier know no classes") : GD_OK;
+    GD_TRY(gd_block_make((void **)&out->label, (size_t)(count + MORE) * sizeof *out->label, "classes"));
+    out->random = spec && strcmp(spec, "random") == 0;
+    if (out->random)
+        return GD_OK;
+    if (!spec || strcmp(spec, "all") == 0) {
+        for (; out->n < count; out->n++)
+            out->label[out->n] = out->n;
+        return GD_OK;
+    }
+    status = labels_file ? names_of_file(&s, labels_file, count) : names_of_model(&s, model, count);
+    if (status == GD_OK)
+        status = read_words(out, &s, spec, count + MORE);
+    free_names(&s);
+    return status;
+}
+
+int64_t cli_class_of(const cli_classes *c, uint64_t seed, int64_t image)
+{
+    if (c->count == 0)
+        return -1;
+    return c->random ? gd_noise_below((uint32_t)c->count, seed, (uint64_t)image, 0) : c->label[image % c->n];
+}
+
+void cli_classes_free(cli_classes *c)
+{
+    gd_block_free(c->label);
+    c->label = NULL;
+}

@@ -1,0 +1,309 @@
+/* cmd_sample.c - guided sample: images from a model, guided by a classifier. */
+#include "cli/cli.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+typedef struct options {
+    const char *model, *classifier, *classes, *steps, *sampler, *rng, *output, *format, *precision, *labels;
+    double scale, eta;
+    int n, first, batch, threads, columns, memory;
+    uint64_t seed;
+    bool seed_given; /* set by the parser: stands behind seed */
+    bool clip, overwrite, quiet, json, verbose, ddim, unguided;
+} options;
+
+#define AT(field) offsetof(options, field)
+static const cli_option table[] = {
+    { "model", 'm', CLI_TEXT, "FILE", "diffusion model: .pt or .safetensors (default: the built-in one)", AT(model) },
+    { "classifier", 'c', CLI_TEXT, "FILE", "noisy classifier that guides", AT(classifier) },
+    { "unguided", 0, CLI_SWITCH, "", "no guidance with the built-in model", AT(unguided) },
+    { "scale", 'g', CLI_REAL, "S", "classifier gradient scale (default: the preset's)", AT(scale), 0, 1000 },
+    { "class", 0, CLI_TEXT, "LIST", "numbers, ranges, names; all (in turn), random", AT(classes) },
+    { "labels", 0, CLI_TEXT, "FILE", "class names, one a line", AT(labels) },
+    { "num", 'n', CLI_INT, "N", "images (default 1)", AT(n), 1, 1e7 },
+    { "first", 0, CLI_INT, "K", "number of the first image (default 0)", AT(first), 0, 2e9 },
+    { "steps", 's', CLI_TEXT, "SPEC", "250, ddim25, or 10,10,20 (default 250)", AT(steps) },
+    { "sampler", 0, CLI_TEXT, "NAME", "ddpm or ddim", AT(sampler) },
+    { "eta", 0, CLI_REAL, "E", "DDIM noise: 0 deterministic, 1 ancestral", AT(eta), 0, 1 },
+    { "clip-denoised", 0, CLI_SWITCH, "", "clip the predicted image to [-1,1] (on; --no-clip-denoised)", AT(clip) },
+    { "seed", 0, CLI_SEED, "N", "default: random, printed", AT(seed) },
+    { "rng", 0, CLI_TEXT, "NAME", "guided, or torch: PyTorch's CPU numbers", AT(rng) },
+    { "batch-size", 0, CLI_INT, "N", "matters to --rng torch only (default 1)", AT(batch), 1, 4096 },
+    { "output", 'o', CLI_TEXT, "PATH", "X.png grid, X.npz, X folder, - (default samples.png)", AT(output) },
+    { "format", 0, CLI_TEXT, "NAME", "grid, folder or npz, whatever the suffix", AT(format) },
+    { "columns", 0, CLI_INT, "N", "of the grid", AT(columns), 1, 10000 },
+    { "overwrite", 0, CLI_SWITCH, "", "replace what exists", AT(overwrite) },
+    { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
+    { "precision", 0, CLI_TEXT, "P", "fp32 or bf16", AT(precision) },
+    { "memory", 0, CLI_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },
+    { "quiet", 'q', CLI_SWITCH, "", "errors only", AT(quiet) },
+    { "verbose", 'v', CLI_SWITCH, "", "what was assumed, threads, ISA", AT(verbose) },
+    { "json", 0, CLI_SWITCH, "", "the result as one JSON line", AT(json) },
+    /* the authors' names for the same things */
+    { "model_path", 0, CLI_TEXT, "FILE", "= --model", AT(model) },
+    { "classifier_path", 0, CLI_TEXT, "FILE", "= --classifier", AT(classifier) },
+    { "classifier_scale", 0, CLI_REAL, "S", "= --scale", AT(scale), 0, 1000 },
+    { "timestep_respacing", 0, CLI_TEXT, "SPEC", "= --steps", AT(steps) },
+    { "use_ddim", 0, CLI_SWITCH, "", "= --sampler ddim", AT(ddim) },
+    { "num_samples", 0, CLI_INT, "N", "= --num", AT(n), 1, 1e7 },
+    { "batch_size", 0, CLI_INT, "N", "= --batch-size", AT(batch), 1, 4096 },
+    { "clip_denoised", 0, CLI_SWITCH, "", "= --clip-denoised", AT(clip) },
+};
+#undef AT
+
+typedef struct run {
+    options o;
+    cli_words words;
+    gd_model *model, *classifier;
+    gd_engine *engine;
+    gd_schedule *schedule;
+    gd_trajectory trajectory;
+    cli_classes classes;
+    cli_output output;
+    cli_progress progress;
+    gd_torch_rng torch;
+    gd_text texts[3];
+    char *recipe;
+    void *work;    /* block */
+    float *images; /* block: one batch */
+    int64_t *labels;
+} run;
+
+/* ---- options ---- */
+
+static gd_status settle(run *r)
+{
+    static char model[4096], classifier[4096];
+    options *o = &r->o;
+
+    if (!o->model) {
+        if (!cli_locate(model, "fashion32/diffusion.safetensors"))
+            return gd_fail(GD_EUSAGE, "no --model given, and the built-in one is not installed (GUIDED_MODELS)");
+        o->model = model;
+        if (!o->classifier && !o->unguided && cli_locate(classifier, "fashion32/classifier.safetensors"))
+            o->classifier = classifier;
+    }
+    if (!o->sampler)
+        o->sampler = o->ddim || strncmp(o->steps, "ddim", 4) == 0 ? "ddim" : "ddpm";
+    if (strcmp(o->rng, "guided") != 0 && strcmp(o->rng, "torch") != 0)
+        return gd_fail(GD_EUSAGE, "--rng %s: expected guided or torch", o->rng);
+    if (strcmp(o->precision, "fp32") != 0 && strcmp(o->precision, "bf16") != 0)
+        return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", o->precision);
+    if (!o->seed_given && getrandom(&o->seed, 4, 0) != 4) /* 32 bits: easy to write down */
+        return gd_fail(GD_EIO, "no random seed from the system: give --seed");
+    if (o->threads)
+        gd_set_threads(o->threads);
+    gd_set_memory_limit((size_t)o->memory << 20);
+    return GD_OK;
+}
+
+/* The network flags that mean the classifier begin with classifier_; image_size and classes mean both. */
+static gd_status open_models(run *r)
+{
+    gd_flag flags[CLI_MAX_FLAGS];
+    int n = 0;
+
+    for (int i = 0; i < r->words.n_flags; i++)
+        if (strncmp(r->words.flag[i].name, "classifier_", 11) != 0)
+            flags[n++] = r->words.flag[i];
+    GD_TRY(gd_model_open(&r->model, r->o.model, flags, n));
+    if (!r->o.classifier)
+        return GD_OK;
+    n = 0;
+    for (int i = 0; i < r->words.n_flags; i++)
+        if (strncmp(r->words.flag[i].name, "classifier_", 11) == 0)
+            flags[n++] = r->words.flag[i];
+    return gd_model_open(&r->classifier, r->o.classifier, flags, n);
+}
+
+static void say_assumed(const run *r, const gd_model *m)
+{
+    if (!r->o.quiet && m && *gd_model_assumed(m))
+        fprintf(stderr, "guided: %s: assumed\n%s\n", gd_model_path(m), gd_model_assumed(m));
+}
+
+/* ---- noise ---- */
+
+static void draw(void *ctx, int64_t first, int n, int step, float *out)
+{
+    run *r = ctx;
+    const gd_denoiser *d = r->trajectory.denoiser;
+    const int64_t count = (int64_t)d->channels * d->height * d->width;
+
+    if (strcmp(r->o.rng, "torch") == 0) {
+        gd_torch_randn(&r->torch, out, n * count);
+        return;
+    }
+    for (int i = 0; i < n; i++)
+        gd_noise_normal(out + i * count, count, r->o.seed, (uint64_t)(first + i), (uint32_t)step);
+}
+
+static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_steps)
+{
+    run *r = ctx;
+
+    (void)first;
+    (void)n_steps;
+    if (cli_stopped_by())
+        return gd_fail(GD_EINTERRUPTED, "stopped by a signal");
+    for (int i = 0; i < n && step > 1; i++)
+        cli_progress_step(&r->progress);
+    return GD_OK;
+}
+
+/* ---- recipe ---- */
+
+static gd_status make_recipe(run *r)
+{
+    char model_hash[33] = "", classifier_hash[33] = "";
+    const options *o = &r->o;
+    json_t *j;
+
+    GD_TRY(gd_model_hash(r->model, model_hash));
+    if (r->classifier)
+        GD_TRY(gd_model_hash(r->classifier, classifier_hash));
+    j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:s, s:i, s:i, s:s, s:s, s:f, s:b, s:I, s:s, s:i, s:s, s:s, s:s}", "guided",
+                  gd_version(), "model", o->model, "model_hash", model_hash, "classifier", o->classifier ? o->classifier : "",
+                  "classifier_hash", classifier_hash, "scale", r->trajectory.scale, "class", o->classes ? o->classes : "all", "num",
+                  o->n, "first", o->first, "steps", o->steps, "sampler", o->sampler, "eta", o->eta, "clip_denoised", o->clip,
+                  "seed", (json_int_t)o->seed, "rng", o->rng, "batch_size", o->batch, "precision", o->precision, "isa",
+                  gd_isa_name(gd_isa_used()), "onednn", gd_onednn_version());
+    r->recipe = j ? json_dumps(j, JSON_COMPACT) : NULL;
+    json_decref(j);
+    if (!r->recipe)
+        return gd_fail(GD_ENOMEM, "recipe: out of memory");
+    r->texts[0] = (gd_text){ "Software", "guided " GUIDED_VERSION };
+    r->texts[1] = (gd_text){ "guided.recipe", r->recipe };
+    r->output.texts = r->texts;
+    r->output.n_texts = 2;
+    return GD_OK;
+}
+
+/* ---- running ---- */
+
+static gd_status prepare(run *r)
+{
+    const gd_model_config *c = gd_model_get_config(r->model);
+    const int known = gd_model_class_count(r->model), guided = r->classifier ? gd_model_class_count(r->classifier) : 0;
+    options *o = &r->o;
+
+    if (c->net.kind == GD_NET_SUPERRES)
+        return gd_fail(GD_EMISMATCH, "%s: an upsampler needs low-resolution images, which sample does not take", o->model);
+    GD_TRY(gd_sampler_find(&r->trajectory.sampler, o->sampler));
+    GD_TRY(gd_schedule_make(&r->schedule, c->diffusion.noise_schedule, c->diffusion.steps, o->steps,
+                            c->diffusion.rescale_timesteps));
+    GD_TRY(cli_classes_read(&r->classes, o->classes, known ? r->model : r->classifier, known ? known : guided, o->labels));
+    r->trajectory.process = (gd_process){ r->schedule, gd_model_mean_type(r->model), gd_model_var_type(r->model), o->clip };
+    r->trajectory.eta = o->eta;
+    r->trajectory.scale = o->scale >= 0 ? o->scale : c->guidance_scale;
+    r->output = (cli_output){ .path = o->output, .overwrite = o->overwrite, .width = c->net.image_size,
+                              .height = c->net.image_size, .channels = c->net.in_channels, .first = o->first, .n = o->n };
+    r->output.columns = o->columns ? o->columns : o->n > r->classes.n && r->classes.n > 1 ? GD_MIN(r->classes.n, 32) : 0;
+    GD_TRY(cli_output_open(&r->output, o->format));
+    GD_TRY(make_recipe(r));
+    GD_TRY(gd_engine_make(&r->engine, r->model, r->classifier, strcmp(o->precision, "bf16") == 0));
+    r->trajectory.denoiser = gd_engine_denoiser(r->engine);
+    r->trajectory.noise = draw;
+    r->trajectory.noise_ctx = r->trajectory.step_ctx = r;
+    r->trajectory.before_step = before_step;
+    gd_torch_seed(&r->torch, o->seed);
+    const int64_t image = (int64_t)c->net.in_channels * c->net.image_size * c->net.image_size;
+    GD_TRY(gd_block_make(&r->work, gd_trajectory_bytes(&r->trajectory, o->batch), "sampler"));
+    GD_TRY(gd_block_make((void **)&r->images, (size_t)(image * o->batch) * sizeof *r->images, "images"));
+    return gd_block_make((void **)&r->labels, (size_t)o->batch * sizeof *r->labels, "labels");
+}
+
+static gd_status sample_all(run *r)
+{
+    const options *o = &r->o;
+    const gd_denoiser *d = r->trajectory.denoiser;
+    const int64_t image = (int64_t)d->channels * d->height * d->width;
+    gd_status s = GD_OK;
+
+    cli_progress_start(&r->progress, (int64_t)o->n * r->schedule->n, o->quiet);
+    for (int64_t i = 0; i < o->n && s == GD_OK; i += o->batch) {
+        const int n = (int)GD_MIN(o->batch, o->n - i);
+        for (int k = 0; k < n; k++)
+            r->labels[k] = cli_class_of(&r->classes, o->seed, o->first + i + k);
+        s = gd_trajectory_run(&r->trajectory, o->first + i, n, r->classes.count ? r->labels : NULL, r->images, r->work);
+        for (int k = 0; k < n && s == GD_OK; k++) {
+            cli_progress_step(&r->progress);
+            s = cli_output_add(&r->output, r->images + k * image, r->labels[k]);
+        }
+    }
+    cli_progress_end(&r->progress);
+    return s;
+}
+
+static void say_result(const run *r, double seconds)
+{
+    const options *o = &r->o;
+
+    if (o->json)
+        printf("{\"output\":\"%s\",\"images\":%lld,\"seed\":%llu,\"seconds\":%.3f}\n", o->output, (long long)r->output.done,
+               (unsigned long long)o->seed, seconds);
+    if (!o->quiet)
+        fprintf(stderr, "guided: %s: %lld image%s, seed %llu, %.1f s\n", o->output, (long long)r->output.done,
+                r->output.done == 1 ? "" : "s", (unsigned long long)o->seed, seconds);
+    if (o->verbose)
+        fprintf(stderr, "guided: %d threads, %s, oneDNN %s, %.1f MiB\n", gd_threads(), gd_isa_name(gd_isa_used()),
+                gd_onednn_version(), (double)gd_engine_bytes(r->engine) / 1048576.0);
+}
+
+static gd_status work(run *r)
+{
+    const double start = gd_seconds();
+    gd_status s;
+
+    GD_TRY(settle(r));
+    GD_TRY(open_models(r));
+    say_assumed(r, r->model);
+    say_assumed(r, r->classifier);
+    GD_TRY(prepare(r));
+    s = sample_all(r);
+    if (s != GD_OK && s != GD_EINTERRUPTED)
+        return s;
+    GD_TRY(cli_output_finish(&r->output)); /* after Ctrl-C too: what is finished is kept */
+    say_result(r, gd_seconds() - start);
+    return s == GD_OK ? GD_OK : gd_fail(s, "stopped: %lld of %d images are finished and kept", (long long)r->output.done, r->o.n);
+}
+
+static void release(run *r)
+{
+    gd_block_free(r->work);
+    gd_block_free(r->images);
+    gd_block_free(r->labels);
+    cli_output_free(&r->output);
+    cli_classes_free(&r->classes);
+    gd_engine_free(r->engine);
+    gd_schedule_free(r->schedule);
+    gd_model_close(r->model);
+    gd_model_close(r->classifier);
+    free(r->recipe);
+}
+
+static gd_status run_sample(int argc, char **argv)
+{
+    run r = { .o = { .steps = "250", .rng = "guided", .precision = "fp32", .output = "samples.png", .n = 1, .batch = 1,
+                     .scale = -1, .clip = true } };
+    gd_status s;
+
+    GD_TRY(cli_parse(&cli_sample, argc, argv, &r.o, &r.words));
+    if (r.words.help) {
+        cli_print_help(&cli_sample, stdout);
+        return GD_OK;
+    }
+    if (r.words.n_words > 0)
+        return gd_fail(GD_EUSAGE, "sample: unexpected word %s", r.words.word[0]);
+    s = work(&r);
+    release(&r);
+    return s;
+}
+
+const cli_command cli_sample = {
+    "sample", "make images", "sample [--model FILE] [--classifier FILE] [options]",
+    "guided sample --class 0-9 -n 40 --steps ddim25 --seed 7 -o grid.png", table, COUNT(table), run_sample,
+};

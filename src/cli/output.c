@@ -1,0 +1,155 @@
+/* output.c - finished images as a PNG grid, a folder of PNGs, or the authors' .npz; nothing is overwritten unasked. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { GRID_GAP = 2 };
+
+static bool has_suffix(const char *path, const char *suffix)
+{
+    const size_t n = strlen(path), m = strlen(suffix);
+    return n >= m && strcmp(path + n - m, suffix) == 0;
+}
+
+static gd_status choose_format(cli_output *o, const char *format)
+{
+    static const char *const names[] = { "grid", "folder", "npz" };
+
+    if (format) {
+        for (int i = 0; i < COUNT(names); i++)
+            if (strcmp(format, names[i]) == 0) {
+                o->format = (cli_format)i;
+                return GD_OK;
+            }
+        const char *near = gd_nearest(format, names, COUNT(names));
+        return gd_fail(GD_EUSAGE, "--format %s: expected grid, folder or npz%s%s", format, near ? "; did you mean " : "",
+                       near ? near : "");
+    }
+    o->format = has_suffix(o->path, ".png") || strcmp(o->path, "-") == 0 ? CLI_GRID : has_suffix(o->path, ".npz") ? CLI_NPZ
+                                                                                                                    : CLI_FOLDER;
+    return GD_OK;
+}
+
+/* Found before any work: an existing output, a folder that does not exist or may not be written */
+static gd_status check_place(const cli_output *o)
+{
+    char folder[4096];
+    const char *slash = strrchr(o->path, '/');
+
+    if (strcmp(o->path, "-") == 0)
+        return GD_OK;
+    if (gd_path_exists(o->path) && !o->overwrite) {
+        gd_status s = gd_fail(GD_EEXISTS, "%s exists already", o->path);
+        gd_detail("hint: --overwrite replaces it");
+        return s;
+    }
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)GD_MAX(slash - o->path, 1) : 1, slash ? o->path : ".");
+    if (access(folder, W_OK) != 0)
+        return gd_fail(GD_EIO, "%s: %s cannot be written: %s", o->path, folder, strerror(errno));
+    if (o->format == CLI_FOLDER && gd_os.mkdir(o->path, 0777) != 0 && errno != EEXIST)
+        return gd_fail_errno(errno, o->path);
+    return GD_OK;
+}
+
+gd_status cli_output_open(cli_output *o, const char *format)
+{
+    const size_t image = (size_t)o->width * (size_t)o->height * (size_t)o->channels;
+
+    GD_TRY(choose_format(o, format));
+    GD_TRY(check_place(o));
+    GD_TRY(gd_block_make((void **)&o->pixels, image * (size_t)o->n, "finished images"));
+    return gd_block_make((void **)&o->labels, sizeof *o->labels * (size_t)o->n, "labels");
+}
+
+static uint8_t *image_at(const cli_output *o, int64_t i)
+{
+    return o->pixels + i * o->width * o->height * o->channels;
+}
+
+static gd_status write_png(const cli_output *o, const char *path, const uint8_t *pixels, int width, int height)
+{
+    void *png;
+    size_t bytes;
+    gd_status s;
+
+    if (o->channels != 1 && o->channels != 3)
+        return gd_fail(GD_EUSAGE, "PNG holds 1 or 3 channels, not %d: use -o NAME.npz", o->channels);
+    GD_TRY(gd_png_encode(&png, &bytes, pixels, width, height, o->channels, o->texts, o->n_texts));
+    if (strcmp(path, "-") != 0)
+        s = gd_file_put(path, o->overwrite, png, bytes);
+    else
+        s = fwrite(png, 1, bytes, stdout) == bytes && fflush(stdout) == 0 ? GD_OK : gd_fail_errno(errno, "standard output");
+    gd_block_free(png);
+    return s;
+}
+
+gd_status cli_output_add(cli_output *o, const float *image, int64_t label)
+{
+    char path[4200];
+
+    gd_to_uint8(image_at(o, o->done), image, o->channels, (int64_t)o->width * o->height);
+    o->labels[o->done++] = label;
+    if (o->format != CLI_FOLDER)
+        return GD_OK;
+    snprintf(path, sizeof path, "%s/%05lld.png", o->path, (long long)(o->first + o->done - 1));
+    return write_png(o, path, image_at(o, o->done - 1), o->width, o->height);
+}
+
+/* White between images; fewer images than a row has make a shorter row */
+static gd_status write_grid(const cli_output *o)
+{
+    int columns = o->columns, rows;
+    uint8_t *grid;
+
+    while (columns == 0 || (o->columns == 0 && (int64_t)columns * columns < o->done))
+        columns++;
+    columns = (int)GD_MIN(columns, o->done);
+    rows = (int)((o->done + columns - 1) / columns);
+    const int gap = o->done > 1 ? GRID_GAP : 0, width = columns * (o->width + gap) + gap, height = rows * (o->height + gap) + gap;
+    GD_TRY(gd_block_make((void **)&grid, (size_t)width * (size_t)height * (size_t)o->channels, "grid"));
+    memset(grid, 255, (size_t)width * (size_t)height * (size_t)o->channels);
+    for (int64_t i = 0; i < o->done; i++)
+        for (int y = 0; y < o->height; y++) {
+            const int64_t at_y = gap + i / columns * (o->height + gap) + y, at_x = gap + i % columns * (o->width + gap);
+            memcpy(grid + (at_y * width + at_x) * o->channels, image_at(o, i) + (int64_t)y * o->width * o->channels,
+                   (size_t)(o->width * o->channels));
+        }
+    gd_status s = write_png(o, o->path, grid, width, height);
+    gd_block_free(grid);
+    return s;
+}
+
+static gd_status write_npz(const cli_output *o)
+{
+    const gd_array arrays[2] = { { "arr_0", GD_U8, 4, { o->done, o->height, o->width, o->channels } },
+                                 { "arr_1", GD_I64, 1, { o->done } } };
+    const void *const data[2] = { o->pixels, o->labels };
+
+    return gd_npz_write(o->path, o->overwrite, arrays, data, o->labels[0] >= 0 ? 2 : 1);
+}
+
+gd_status cli_output_finish(cli_output *o)
+{
+    char path[4200];
+
+    if (o->done == 0)
+        return GD_OK;
+    if (o->format == CLI_GRID)
+        return write_grid(o);
+    if (o->format == CLI_NPZ)
+        return write_npz(o);
+    snprintf(path, sizeof path, "%s/run.json", o->path);
+    for (int i = 0; i < o->n_texts; i++)
+        if (strcmp(o->texts[i].key, "guided.recipe") == 0)
+            return gd_file_put(path, true, o->texts[i].value, strlen(o->texts[i].value));
+    return GD_OK;
+}
+
+void cli_output_free(cli_output *o)
+{
+    gd_block_free(o->pixels);
+    gd_block_free(o->labels);
+}
