@@ -185,6 +185,8 @@ size_t gd_plan_weights_bytes(const gd_plan *plan); /* packed weights and residen
 double gd_plan_macs(const gd_plan *plan);
 int gd_plan_steps(const gd_plan *plan);
 void gd_plan_print(const gd_plan *plan, FILE *out); /* one line per step with kernel, offsets, bytes */
+/* Time by operation: calls, milliseconds, share. seconds: of every step (gd_exec_profile). */
+void gd_plan_print_times(const gd_plan *plan, const double *seconds, FILE *out);
 /* Distinct convolutions of the plan with how often each runs: the kernel floor is timed from this.  Returns how many there are;
  * fills at most `max`. */
 int gd_plan_convs(const gd_plan *plan, gd_conv_desc *desc, int *count, int max);

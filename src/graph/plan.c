@@ -231,3 +231,22 @@ void gd_plan_print(const gd_plan *plan, FILE *out)
         fprintf(out, "  %s\n", s->node->scope);
     }
 }
+
+void gd_plan_print_times(const gd_plan *plan, const double *seconds, FILE *out)
+{
+    double total = 0;
+
+    for (int i = 0; i < plan->n_step; i++)
+        total += seconds[i];
+    for (int o = 0; o < gd_n_ops; o++) {
+        double sum = 0;
+        int calls = 0;
+        for (int i = 0; i < plan->n_step; i++)
+            if (plan->step[i].node->op == gd_ops[o]) {
+                sum += seconds[i];
+                calls++;
+            }
+        if (calls > 0)
+            fprintf(out, "%-20s %4d calls %9.3f ms %5.1f %%\n", gd_ops[o]->name, calls, sum * 1e3, 100 * sum / total);
+    }
+}

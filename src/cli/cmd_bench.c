@@ -1,0 +1,179 @@
+/* cmd_bench.c - guided bench: a network's forward time against the floor of its kernels (nn/bench.h). */
+#include "cli/cli.h"
+#include "nn/bench.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum { ROUNDS = 5, RUNS_A_ROUND = 3 };
+
+typedef struct options {
+    const char *preset, *classifier, *precision;
+    int threads;
+    bool json, profile;
+} options;
+
+#define AT(field) offsetof(options, field)
+static const cli_option table[] = {
+    { "preset", 0, CLI_TEXT, "NAME", "network with synthetic weights (default 64x64_diffusion)", AT(preset) },
+    { "classifier", 0, CLI_TEXT, "NAME", "also the guided step with this classifier preset", AT(classifier) },
+    { "precision", 0, CLI_TEXT, "P", "fp32 or bf16", AT(precision) },
+    { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
+    { "profile", 0, CLI_SWITCH, "", "time by operation, and the floor's shapes", AT(profile) },
+    { "json", 0, CLI_SWITCH, "", "the result as one JSON line", AT(json) },
+};
+#undef AT
+
+typedef struct timed {
+    gd_model *model;
+    gd_runner *runner;
+    gd_floor *floor;
+    double seconds[ROUNDS * RUNS_A_ROUND], median, floor_s;
+    int n;
+} timed;
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static gd_status make(timed *t, const char *preset, bool guidance, bool bf16)
+{
+    gd_model_config c;
+
+    GD_TRY(gd_preset_config(&c, preset));
+    GD_TRY(gd_model_create(&t->model, &c, 0, true));
+    const gd_net_size size = { 1, c.net.image_size, c.net.image_size, c.net.small_size, c.net.small_size };
+    GD_TRY(gd_runner_make(&t->runner, t->model, &size, guidance, bf16));
+    return gd_floor_make(&t->floor, gd_runner_plan(t->runner), bf16);
+}
+
+/* Time says the same whatever the pixels hold; the arena is zero from the start. */
+static void run_some(timed *t)
+{
+    for (int i = 0; i < RUNS_A_ROUND; i++) {
+        const double start = gd_seconds();
+        gd_exec_run(gd_runner_exec(t->runner));
+        t->seconds[t->n++] = gd_seconds() - start;
+    }
+}
+
+static void release(timed *t)
+{
+    gd_floor_free(t->floor);
+    gd_runner_free(t->runner);
+    gd_model_close(t->model);
+}
+
+static size_t peak_bytes(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return (size_t)usage.ru_maxrss * 1024;
+}
+
+/* kernels.md's floor (0.260 to 0.302 s at 439 GFLOP/s, bf16 0.194 to 0.222 s at 881) scaled by the peak measured now, plus attention */
+static bool suspect(const timed *t, const char *preset, bool bf16)
+{
+    const double peak = 2e-9 * gd_floor_peak_macs(t->floor);
+    const double attention = gd_plan_attention_macs(gd_runner_plan(t->runner)) / gd_floor_peak_macs(t->floor);
+
+    if (strcmp(preset, "64x64_diffusion") != 0)
+        return false;
+    return t->floor_s - attention > 1.05 * (bf16 ? 0.222 * 881 : 0.302 * 439) / peak;
+}
+
+static void print_profile(timed *t)
+{
+    const gd_plan *plan = gd_runner_plan(t->runner);
+    double *seconds = calloc((size_t)gd_plan_steps(plan), sizeof *seconds);
+
+    if (!seconds)
+        return;
+    gd_exec_profile(gd_runner_exec(t->runner), seconds);
+    gd_plan_print_times(plan, seconds, stderr);
+    gd_floor_print(t->floor, stderr);
+    free(seconds);
+}
+
+static gd_status measure(timed *net, timed *guide, const options *o, size_t *peak)
+{
+    const bool bf16 = strcmp(o->precision, "bf16") == 0;
+
+    GD_TRY(make(net, o->preset, false, bf16));
+    if (o->classifier)
+        GD_TRY(make(guide, o->classifier, true, bf16));
+    gd_exec_run(gd_runner_exec(net->runner)); /* warm */
+    *peak = peak_bytes();
+    for (int r = 0; r < ROUNDS; r++) {
+        run_some(net);
+        GD_TRY(gd_floor_measure(net->floor, &net->floor_s));
+        if (!o->classifier)
+            continue;
+        run_some(guide);
+        GD_TRY(gd_floor_measure(guide->floor, &guide->floor_s));
+    }
+    qsort(net->seconds, (size_t)net->n, sizeof(double), by_value);
+    qsort(guide->seconds, (size_t)guide->n, sizeof(double), by_value);
+    net->median = net->seconds[net->n / 2];
+    guide->median = guide->n ? guide->seconds[guide->n / 2] : 0;
+    return GD_OK;
+}
+
+static void print_result(timed *net, timed *guide, const options *o, size_t peak)
+{
+    const double gflops = 2e-9 * gd_plan_macs(gd_runner_plan(net->runner)) / net->median;
+    const double step = net->median + guide->median, step_floor = net->floor_s + guide->floor_s;
+
+    if (o->profile)
+        print_profile(net);
+    if (o->json) {
+        printf("{\"preset\":\"%s\",\"precision\":\"%s\",\"forward_s\":%.6f,\"floor_s\":%.6f,\"ratio\":%.4f,\"gflops\":%.1f,"
+               "\"peak_bytes\":%zu",
+               o->preset, o->precision, net->median, net->floor_s, net->median / net->floor_s, gflops, peak);
+        if (o->classifier)
+            printf(",\"guided_step_s\":%.6f,\"guided_floor_s\":%.6f,\"guided_ratio\":%.4f", step, step_floor, step / step_floor);
+        printf("}\n");
+        return;
+    }
+    printf("%s %s, %d threads, %s, oneDNN %s\n", o->preset, o->precision, gd_threads(), gd_isa_name(gd_isa_used()),
+           gd_onednn_version());
+    printf("forward   %.4f s  (median of %d; %.0f GFLOP/s, peak %.0f)\n", net->median, net->n, gflops,
+           2e-9 * gd_floor_peak_macs(net->floor));
+    printf("floor     %.4f s  (%d shapes)%s\nratio     %.3f\n", net->floor_s, gd_floor_shapes(net->floor),
+           suspect(net, o->preset, strcmp(o->precision, "bf16") == 0) ? "  suspect: more than 5 % above the recorded figures" : "",
+           net->median / net->floor_s);
+    if (o->classifier)
+        printf("guided    %.4f s, floor %.4f s, ratio %.3f\n", step, step_floor, step / step_floor);
+    printf("memory    %.1f MiB resident at most\n", (double)peak / 1048576.0);
+}
+
+static gd_status run_bench(int argc, char **argv)
+{
+    options o = { .preset = "64x64_diffusion", .precision = "fp32" };
+    static timed net, guide;
+    cli_words w = { .n_words = 0 };
+    size_t peak = 0;
+
+    GD_TRY(cli_parse(&cli_bench, argc, argv, &o, &w));
+    if (w.help) {
+        cli_print_help(&cli_bench, stdout);
+        return GD_OK;
+    }
+    if (strcmp(o.precision, "fp32") != 0 && strcmp(o.precision, "bf16") != 0)
+        return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", o.precision);
+    if (o.threads)
+        gd_set_threads(o.threads);
+    gd_status s = measure(&net, &guide, &o, &peak);
+    if (s == GD_OK)
+        print_result(&net, &guide, &o, peak);
+    release(&net);
+    release(&guide);
+    return s;
+}
+
+const cli_command cli_bench = { "bench", "time against the floor of the kernels", "bench [--preset NAME] [options]",
+                                "guided bench --preset 64x64_diffusion", table, COUNT(table), run_bench };

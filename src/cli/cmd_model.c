@@ -1,0 +1,294 @@
+/* cmd_model.c - guided info, convert, init: what a model file is, making one, changing its container. */
+#include "cli/cli.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+static gd_status one_word(const cli_command *c, const cli_words *w, int n)
+{
+    if (w->n_words == n)
+        return GD_OK;
+    return gd_fail(GD_EUSAGE, "%s: %d file name%s expected, %d given\nhint: guided %s", c->name, n, n == 1 ? "" : "s", w->n_words,
+                   c->usage);
+}
+
+/* ---- info ---- */
+
+typedef struct info_options {
+    bool json, dump_graph;
+} info_options;
+
+static const cli_option info_table[] = {
+    { "json", 0, CLI_SWITCH, "", "one JSON line", offsetof(info_options, json) },
+    { "dump-graph", 0, CLI_SWITCH, "", "the network's nodes", offsetof(info_options, dump_graph) },
+};
+
+static void print_levels(const gd_net_config *n)
+{
+    printf("channels       ");
+    for (int l = 0; l < n->n_levels; l++)
+        printf(" %d%s", (int)(n->channel_mult[l] * n->model_channels), n->attention_ds >> l & 1 ? "+A" : "");
+    printf("  (+A: attention), %d res blocks a level\n", n->num_res_blocks);
+}
+
+static void print_info(const gd_model *m, const gd_model_cost *cost)
+{
+    static const char *const kinds[] = { "diffusion model (UNetModel)", "upsampler (SuperResModel)",
+                                         "noisy classifier (EncoderUNetModel)" };
+    const gd_model_config *c = gd_model_get_config(m);
+    const gd_net_config *n = &c->net;
+
+    printf("%s\n", gd_model_path(m));
+    printf("kind            %s%s%s\n", kinds[n->kind], *c->preset ? ", preset " : "", c->preset);
+    printf("image           %dx%d, %d channels\n", n->image_size, n->image_size, n->in_channels);
+    print_levels(n);
+    if (n->num_head_channels > 0)
+        printf("heads           %d channels each, %s order\n", n->num_head_channels, n->use_new_attention_order ? "new" : "legacy");
+    else
+        printf("heads           %d, %s order\n", n->num_heads, n->use_new_attention_order ? "new" : "legacy");
+    printf("blocks          %s, %s\n", n->use_scale_shift_norm ? "scale-shift norm" : "added embedding",
+           n->resblock_updown ? "residual up and down" : n->conv_resample ? "convolutions up and down" : "pooling");
+    printf("classes         %d%s%s\n", gd_model_class_count(m), gd_model_class_name(m, 0) ? ": " : "",
+           gd_model_class_name(m, 0) ? gd_model_class_name(m, 0) : "");
+    printf("diffusion       %s, %d steps%s%s%s\n", c->diffusion.noise_schedule, c->diffusion.steps,
+           c->diffusion.learn_sigma ? ", learned sigma" : "", c->diffusion.predict_xstart ? ", predicts x_0" : "",
+           c->diffusion.rescale_timesteps ? ", rescaled timesteps" : "");
+    printf("parameters      %lld\n", (long long)gd_model_parameters(m));
+    printf("forward         %.3f GMACs%s", cost->forward_macs * 1e-9, cost->gradient_macs > 0 ? "" : "\n");
+    if (cost->gradient_macs > 0)
+        printf(", with input gradient %.3f\n", cost->gradient_macs * 1e-9);
+    printf("memory          %.1f MiB weights, %.1f MiB activations\n", (double)cost->weights_bytes / 1048576.0,
+           (double)cost->activations_bytes / 1048576.0);
+    if (*gd_model_assumed(m))
+        printf("assumed         %s\n", gd_model_assumed(m));
+}
+
+static gd_status print_info_json(const gd_model *m, const gd_model_cost *cost)
+{
+    char hash[33], *text, *config;
+    gd_arena *mem;
+    json_t *j;
+
+    GD_TRY(gd_model_hash(m, hash));
+    GD_TRY(gd_arena_make(&mem));
+    gd_status s = gd_config_to_json(gd_model_get_config(m), mem, &config);
+    if (s == GD_OK) {
+        j = json_pack("{s:s, s:I, s:f, s:f, s:I, s:I, s:i, s:s, s:s, s:o}", "file", gd_model_path(m), "parameters",
+                      (json_int_t)gd_model_parameters(m), "forward_gmacs", cost->forward_macs * 1e-9, "gradient_gmacs",
+                      cost->gradient_macs * 1e-9, "weights_bytes", (json_int_t)cost->weights_bytes, "activations_bytes",
+                      (json_int_t)cost->activations_bytes, "classes", gd_model_class_count(m), "hash", hash, "assumed",
+                      gd_model_assumed(m), "config", json_loads(config, 0, NULL));
+        text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+        printf("%s\n", text ? text : "{}");
+        free(text);
+        json_decref(j);
+    }
+    gd_arena_free(mem);
+    return s;
+}
+
+static bool is_png(const char *path)
+{
+    const size_t n = strlen(path);
+    return n > 4 && strcmp(path + n - 4, ".png") == 0;
+}
+
+static gd_status print_recipe(const char *path)
+{
+    gd_png *png;
+    const char *recipe;
+    gd_status s = GD_OK;
+
+    GD_TRY(gd_png_open(&png, path));
+    recipe = gd_png_text(png, "guided.recipe");
+    if (recipe)
+        printf("%s\n", recipe);
+    else
+        s = gd_fail(GD_EFORMAT, "%s: carries no recipe of guided", path);
+    gd_png_close(png);
+    return s;
+}
+
+static gd_status show(const gd_model *m, const info_options *o)
+{
+    gd_model_cost cost;
+
+    if (o->dump_graph)
+        return gd_model_dump_graph(m, stdout);
+    GD_TRY(gd_model_get_cost(&cost, m, false));
+    if (o->json)
+        return print_info_json(m, &cost);
+    print_info(m, &cost);
+    return GD_OK;
+}
+
+static gd_status run_info(int argc, char **argv)
+{
+    info_options o = { 0 };
+    cli_words w = { .n_words = 0 };
+    gd_model *m;
+
+    GD_TRY(cli_parse(&cli_info, argc, argv, &o, &w));
+    if (w.help) {
+        cli_print_help(&cli_info, stdout);
+        return GD_OK;
+    }
+    GD_TRY(one_word(&cli_info, &w, 1));
+    if (is_png(w.word[0]))
+        return print_recipe(w.word[0]);
+    GD_TRY(gd_model_open(&m, w.word[0], w.flag, w.n_flags));
+    gd_status s = show(m, &o);
+    gd_model_close(m);
+    return s;
+}
+
+const cli_command cli_info = { "info", "what a model file or a picture is", "info FILE [options]",
+                               "guided info 64x64_diffusion.pt", info_table, COUNT(info_table), run_info };
+
+/* ---- convert ---- */
+
+typedef struct convert_options {
+    const char *dtype, *classes;
+    bool overwrite;
+} convert_options;
+
+static const cli_option convert_table[] = {
+    { "dtype", 0, CLI_TEXT, "T", "fp32 (default), bf16 or fp16", offsetof(convert_options, dtype) },
+    { "class-names", 0, CLI_TEXT, "FILE", "names of the classes, one a line, kept in the file", offsetof(convert_options, classes) },
+    { "overwrite", 0, CLI_SWITCH, "", "replace what exists", offsetof(convert_options, overwrite) },
+};
+
+static gd_status parse_dtype(gd_dtype *out, const char *name)
+{
+    static const struct {
+        const char *name;
+        gd_dtype dtype;
+    } types[] = { { "fp32", GD_F32 }, { "bf16", GD_BF16 }, { "fp16", GD_F16 } };
+
+    for (int i = 0; i < COUNT(types); i++)
+        if (strcmp(name, types[i].name) == 0) {
+            *out = types[i].dtype;
+            return GD_OK;
+        }
+    return gd_fail(GD_EUSAGE, "--dtype %s: expected fp32, bf16 or fp16", name);
+}
+
+enum { MAX_CLASS_NAMES = 4096 };
+
+/* Lines of a file; *text is a block that the names point into */
+static gd_status read_lines(char **text, const char **name, int *n, const char *path)
+{
+    gd_mapped map;
+
+    GD_TRY(gd_map_file(&map, path));
+    gd_status s = gd_block_make((void **)text, map.bytes + 1, "class names");
+    if (s == GD_OK && map.bytes > 0)
+        memcpy(*text, map.data, map.bytes);
+    gd_unmap(&map);
+    for (char *line = s == GD_OK ? strtok(*text, "\r\n") : NULL; line; line = strtok(NULL, "\r\n")) {
+        if (*n == MAX_CLASS_NAMES)
+            return gd_fail(GD_EUSAGE, "%s: more than %d class names", path, MAX_CLASS_NAMES);
+        name[(*n)++] = line;
+    }
+    return s;
+}
+
+static gd_status convert(const convert_options *o, const cli_words *w)
+{
+    const char *name[MAX_CLASS_NAMES];
+    char *text = NULL;
+    gd_model *m;
+    gd_dtype dtype;
+    int n = 0;
+    gd_status s = GD_OK;
+
+    GD_TRY(parse_dtype(&dtype, o->dtype));
+    GD_TRY(gd_model_open(&m, w->word[0], w->flag, w->n_flags));
+    if (o->classes)
+        s = read_lines(&text, name, &n, o->classes);
+    if (s == GD_OK)
+        s = gd_model_save(m, w->word[1], o->overwrite, dtype, n ? name : NULL, n);
+    if (s == GD_OK && *gd_model_assumed(m))
+        fprintf(stderr, "guided: %s: assumed, and now said in %s\n%s\n", w->word[0], w->word[1], gd_model_assumed(m));
+    gd_block_free(text);
+    gd_model_close(m);
+    return s;
+}
+
+static gd_status run_convert(int argc, char **argv)
+{
+    convert_options o = { .dtype = "fp32" };
+    cli_words w = { .n_words = 0 };
+
+    GD_TRY(cli_parse(&cli_convert, argc, argv, &o, &w));
+    if (w.help) {
+        cli_print_help(&cli_convert, stdout);
+        return GD_OK;
+    }
+    GD_TRY(one_word(&cli_convert, &w, 2));
+    return convert(&o, &w);
+}
+
+const cli_command cli_convert = { "convert", "a checkpoint as a self-describing safetensors file",
+                                  "convert IN OUT.safetensors [options] [the authors' flags]",
+                                  "guided convert 64x64_diffusion.pt 64x64_diffusion.safetensors", convert_table,
+                                  COUNT(convert_table), run_convert };
+
+/* ---- init ---- */
+
+typedef struct init_options {
+    const char *preset, *kind;
+    uint64_t seed;
+    bool seed_given; /* set by the parser: stands behind seed */
+    bool synthetic, overwrite;
+} init_options;
+
+static const cli_option init_table[] = {
+    { "preset", 0, CLI_TEXT, "NAME", "64x64_diffusion, ... as the published files are called", offsetof(init_options, preset) },
+    { "kind", 0, CLI_TEXT, "K", "diffusion, upsampler or classifier, built from flags", offsetof(init_options, kind) },
+    { "seed", 0, CLI_SEED, "N", "of the weights (default 0)", offsetof(init_options, seed) },
+    { "synthetic", 0, CLI_SWITCH, "", "weights that are a function of their names: for tests", offsetof(init_options, synthetic) },
+    { "overwrite", 0, CLI_SWITCH, "", "replace what exists", offsetof(init_options, overwrite) },
+};
+
+static gd_status init_config(gd_model_config *c, const init_options *o, const cli_words *w)
+{
+    static const char *const kinds[] = { "diffusion", "upsampler", "classifier" };
+
+    if (o->preset)
+        GD_TRY(gd_preset_config(c, o->preset));
+    for (int k = 0; !o->preset && k <= COUNT(kinds); k++) {
+        if (k == COUNT(kinds))
+            return gd_fail(GD_EUSAGE, "--kind %s: expected diffusion, upsampler or classifier", o->kind);
+        if (strcmp(o->kind, kinds[k]) == 0) {
+            gd_config_defaults(c, (gd_net_kind)k);
+            break;
+        }
+    }
+    return gd_flags_apply(c, w->flag, w->n_flags);
+}
+
+static gd_status run_init(int argc, char **argv)
+{
+    init_options o = { .kind = "diffusion" };
+    cli_words w = { .n_words = 0 };
+    gd_model_config config;
+    gd_model *m;
+
+    GD_TRY(cli_parse(&cli_init, argc, argv, &o, &w));
+    if (w.help) {
+        cli_print_help(&cli_init, stdout);
+        return GD_OK;
+    }
+    GD_TRY(one_word(&cli_init, &w, 1));
+    GD_TRY(init_config(&config, &o, &w));
+    GD_TRY(gd_model_create(&m, &config, o.seed, o.synthetic));
+    gd_status s = gd_model_save(m, w.word[0], o.overwrite, GD_F32, NULL, 0);
+    gd_model_close(m);
+    return s;
+}
+
+const cli_command cli_init = { "init", "fresh or synthetic weights", "init [--preset NAME] [options] OUT.safetensors",
+                               "guided init --preset 64x64_diffusion --synthetic out.safetensors", init_table,
+                               COUNT(init_table), run_init };
