@@ -1,10 +1,11 @@
 /* guided.h - diffusion models of the ADM family on ordinary CPUs.
  *
- * Public interface of libguided: open a checkpoint, sample from it, read what it is.  Every fallible function returns a
- * gd_status; the text of the last failure on the calling thread is gd_error().  The library never exits and never prints:
- * progress and notices go to callbacks.
+ * Public interface of libguided: open a checkpoint, sample from it, read what it is.  Every
+ * fallible function returns a gd_status; the text of the last failure on the calling thread is
+ * gd_error().  The library never exits and never prints: progress and notices go to callbacks.
  *
- * Networks, guidance and samplers: Dhariwal & Nichol, "Diffusion Models Beat GANs on Image Synthesis", NeurIPS 2021. */
+ * Networks, guidance and samplers: Dhariwal & Nichol, "Diffusion Models Beat GANs on Image
+ * Synthesis", NeurIPS 2021. */
 #ifndef GUIDED_H
 #define GUIDED_H
 
@@ -21,10 +22,10 @@ extern "C" {
 /* X(code, text, exit status of the command) */
 #define GD_STATUS_LIST(X)                                                                          \
     X(GD_OK, "done", 0)                                                                            \
-    X(GD_EFAILED, "failed", 1)              /* NaN met, lock held by another, verify mismatch */   \
-    X(GD_EIO, "input/output error", 1)      /* the system refused to write, rename, create */      \
-    X(GD_EUSAGE, "usage", 2)                /* the caller asked for what cannot be */              \
-    X(GD_EEXISTS, "output exists", 2)       /* and overwriting was not allowed */                  \
+    X(GD_EFAILED, "failed", 1)         /* NaN met, lock held by another, verify mismatch */        \
+    X(GD_EIO, "input/output error", 1) /* the system refused to write, rename, create */           \
+    X(GD_EUSAGE, "usage", 2)           /* the caller asked for what cannot be */                   \
+    X(GD_EEXISTS, "output exists", 2)  /* and overwriting was not allowed */                       \
     X(GD_EFORMAT, "bad or unsupported file", 3)                                                    \
     X(GD_EMISMATCH, "files do not fit each other", 3)                                              \
     X(GD_ENOMEM, "out of memory", 4)                                                               \
@@ -43,8 +44,9 @@ typedef enum gd_status {
 #define GD_CHECKED
 #endif
 
-/* The last failure on this thread: one line "file: place: what was expected and found", then optional lines (a table,
- * "hint: ...").  Valid until the next failing call on the same thread; "" before the first. */
+/* The last failure on this thread: one line "file: place: what was expected and found", then
+ * optional lines (a table, "hint: ...").  Valid until the next failing call on the same thread; ""
+ * before the first. */
 const char *gd_error(void);
 
 const char *gd_status_text(gd_status status);

@@ -1,4 +1,5 @@
-/* arena.c - memory: growing arenas for small structures, single blocks for big ones, one account for both. */
+/* arena.c - memory: growing arenas for small structures, single blocks for big ones, one account
+ * for both. */
 #include "base/base.h"
 
 #include <stdatomic.h>
@@ -115,7 +116,9 @@ void gd_arena_free(gd_arena *arena)
 
 void *gd_alloc(gd_arena *arena, size_t bytes)
 {
-    const size_t need = bytes > SIZE_MAX - 2 * CHUNK_BYTES ? SIZE_MAX : (GD_MAX(bytes, 1) + ALIGN - 1) / ALIGN * ALIGN;
+    const size_t need = bytes > SIZE_MAX - 2 * CHUNK_BYTES
+                            ? SIZE_MAX
+                            : (GD_MAX(bytes, 1) + ALIGN - 1) / ALIGN * ALIGN;
     chunk *c = arena->first;
 
     if (!c || c->bytes - c->used < need) {
@@ -170,12 +173,13 @@ gd_status gd_block_make(void **out, size_t bytes, const char *what)
 
     *out = NULL;
     if (total == SIZE_MAX || !account(total))
-        return gd_fail(GD_ENOMEM, "%s: no memory for %.1f MiB (limit %.1f MiB, 0 = none)", what, (double)bytes / 1048576.0,
-                       (double)limit / 1048576.0);
+        return gd_fail(GD_ENOMEM, "%s: no memory for %.1f MiB (limit %.1f MiB, 0 = none)", what,
+                       (double)bytes / 1048576.0, (double)limit / 1048576.0);
     base = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED) {
         held -= total;
-        return gd_fail(GD_ENOMEM, "%s: the system has no memory for %.1f MiB", what, (double)bytes / 1048576.0);
+        return gd_fail(GD_ENOMEM, "%s: the system has no memory for %.1f MiB", what,
+                       (double)bytes / 1048576.0);
     }
     madvise(base, total, MADV_HUGEPAGE);
     memcpy(base, &total, sizeof total);

@@ -42,7 +42,8 @@ static gd_status open_part(gd_file *f, uint64_t expected_bytes)
     if (f->fd < 0)
         return failed(f);
     /* not every file system can reserve: then a full disk shows while writing */
-    if (expected_bytes > 0 && gd_os.fallocate(f->fd, 0, (off_t)expected_bytes) != 0 && (errno == ENOSPC || errno == EDQUOT))
+    if (expected_bytes > 0 && gd_os.fallocate(f->fd, 0, (off_t)expected_bytes) != 0 &&
+        (errno == ENOSPC || errno == EDQUOT))
         return failed(f);
     return GD_OK;
 }
@@ -117,7 +118,8 @@ static gd_status sync_folder(const gd_file *f)
     int fd;
     gd_status s = GD_OK;
 
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)GD_MAX(slash - f->path, 1) : 1, slash ? f->path : ".");
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)GD_MAX(slash - f->path, 1) : 1,
+             slash ? f->path : ".");
     fd = gd_os.open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0)
         return failed(f);
@@ -133,7 +135,8 @@ static gd_status publish(gd_file *f)
         return failed(f);
     if (f->overwrite)
         return gd_os.rename(f->part, f->path) == 0 ? GD_OK : failed(f);
-    if (gd_os.link(f->part, f->path) != 0) /* unlike rename, never replaces what appeared meanwhile */
+    if (gd_os.link(f->part, f->path) !=
+        0) /* unlike rename, never replaces what appeared meanwhile */
         return errno == EEXIST ? exists(f->path) : failed(f);
     gd_os.unlink(f->part);
     return GD_OK;

@@ -1,7 +1,8 @@
-/* base.h - what every other layer stands on: status and messages, memory, files, threads, noise, hashes, logs.
+/* base.h - what every other layer stands on: status and messages, memory, files, threads, noise,
+ * hashes, logs.
  *
- * Layer contract: includes nothing of the project but <guided.h>.  Everything that asks the system for something goes
- * through the gd_os table, so that tests can make any call fail. */
+ * Layer contract: includes nothing of the project but <guided.h>.  Everything that asks the system
+ * for something goes through the gd_os table, so that tests can make any call fail. */
 #ifndef GD_BASE_H
 #define GD_BASE_H
 
@@ -27,7 +28,8 @@
 
 /* Record a failure (replaces the message) and return `status`. */
 GD_CHECKED gd_status gd_fail(gd_status status, const char *format, ...) GD_PRINTF(2, 3);
-/* Put "TEXT: " before the message: each caller tells where it was.  Keeps the message's later lines where they are. */
+/* Put "TEXT: " before the message: each caller tells where it was.  Keeps the message's later lines
+ * where they are. */
 void gd_context(const char *format, ...) GD_PRINTF(1, 2);
 /* Append a line to the message: rows of a table, then "hint: ..." (the caller writes the word). */
 void gd_detail(const char *format, ...) GD_PRINTF(1, 2);
@@ -36,19 +38,37 @@ GD_CHECKED gd_status gd_fail_errno(int error_number, const char *what);
 
 /* ---- element types ---- */
 
-typedef enum gd_dtype { GD_F32, GD_BF16, GD_F16, GD_F64, GD_I64, GD_I32, GD_I16, GD_I8, GD_U8, GD_BOOL } gd_dtype;
+typedef enum gd_dtype {
+    GD_F32,
+    GD_BF16,
+    GD_F16,
+    GD_F64,
+    GD_I64,
+    GD_I32,
+    GD_I16,
+    GD_I8,
+    GD_U8,
+    GD_BOOL
+} gd_dtype;
 size_t gd_dtype_bytes(gd_dtype dtype);
 const char *gd_dtype_name(gd_dtype dtype); /* "F32", "BF16", ... as safetensors writes them */
 
 /* ---- checked sizes ---- */
 
 /* false on overflow, *out then unspecified */
-static inline bool gd_mul(uint64_t a, uint64_t b, uint64_t *out) { return !__builtin_mul_overflow(a, b, out); }
-static inline bool gd_add(uint64_t a, uint64_t b, uint64_t *out) { return !__builtin_add_overflow(a, b, out); }
+static inline bool gd_mul(uint64_t a, uint64_t b, uint64_t *out)
+{
+    return !__builtin_mul_overflow(a, b, out);
+}
+static inline bool gd_add(uint64_t a, uint64_t b, uint64_t *out)
+{
+    return !__builtin_add_overflow(a, b, out);
+}
 
 /* ---- arena.c: memory ---- */
 
-/* A growing arena for small structures that die together.  All memory is zeroed and 16-byte aligned. */
+/* A growing arena for small structures that die together.  All memory is zeroed and 16-byte
+ * aligned. */
 typedef struct gd_arena gd_arena;
 GD_CHECKED gd_status gd_arena_make(gd_arena **out);
 void gd_arena_free(gd_arena *arena); /* NULL is fine */
@@ -87,8 +107,9 @@ typedef struct gd_os_table {
 } gd_os_table;
 extern gd_os_table gd_os;
 
-/* A whole file mapped for reading.  Regular files only (a FIFO or a folder is GD_EFORMAT).  The mapping is private: a file
- * that another process truncates meanwhile can still fault, so readers validate sizes first and copy soon. */
+/* A whole file mapped for reading.  Regular files only (a FIFO or a folder is GD_EFORMAT).  The
+ * mapping is private: a file that another process truncates meanwhile can still fault, so readers
+ * validate sizes first and copy soon. */
 typedef struct gd_mapped {
     const unsigned char *data;
     size_t bytes;
@@ -103,13 +124,16 @@ bool gd_path_exists(const char *path);
 
 /* ---- atomic.c: durable whole-file write ---- */
 
-/* Write PATH.part-PID beside `path`, then fsync, rename, fsync of the folder.  Nothing appears under `path` before
- * gd_file_commit returns GD_OK; without `overwrite` an existing path is GD_EEXISTS (checked at the start and, by link(),
- * at the end).  `expected_bytes` > 0 reserves the space first, so that a full disk is found before work is spent. */
+/* Write PATH.part-PID beside `path`, then fsync, rename, fsync of the folder.  Nothing appears
+ * under `path` before gd_file_commit returns GD_OK; without `overwrite` an existing path is
+ * GD_EEXISTS (checked at the start and, by link(), at the end).  `expected_bytes` > 0 reserves the
+ * space first, so that a full disk is found before work is spent. */
 typedef struct gd_file gd_file;
-GD_CHECKED gd_status gd_file_create(gd_file **out, const char *path, bool overwrite, uint64_t expected_bytes);
+GD_CHECKED gd_status gd_file_create(gd_file **out, const char *path, bool overwrite,
+                                    uint64_t expected_bytes);
 GD_CHECKED gd_status gd_file_write(gd_file *file, const void *data, size_t bytes);
-GD_CHECKED gd_status gd_file_write_at(gd_file *file, uint64_t offset, const void *data, size_t bytes);
+GD_CHECKED gd_status gd_file_write_at(gd_file *file, uint64_t offset, const void *data,
+                                      size_t bytes);
 GD_CHECKED gd_status gd_file_commit(gd_file *file); /* frees `file` whatever happens */
 void gd_file_abort(gd_file *file);                  /* removes the part file, frees; NULL is fine */
 /* One call for what is already in memory. */
@@ -119,14 +143,15 @@ GD_CHECKED gd_status gd_file_put(const char *path, bool overwrite, const void *d
 
 int gd_threads(void);
 void gd_set_threads(int n); /* >= 1 */
-/* fn(ctx, i) for i in [0, n), spread over the threads in contiguous ranges.  One parallel region, no nesting.  Results must
- * not depend on which thread runs which i. */
+/* fn(ctx, i) for i in [0, n), spread over the threads in contiguous ranges.  One parallel region,
+ * no nesting.  Results must not depend on which thread runs which i. */
 void gd_par(int64_t n, void (*fn)(void *ctx, int64_t i), void *ctx);
 
 /* ---- noise.c: counter-based noise (a format for ever) ---- */
 
-/* n standard normal floats keyed by (seed, image, step): Philox4x32-10, key = seed, counter = (element / 4, step, image low,
- * image high); each pair of words by Box-Muller in double, rounded to float.  step 0 is x_T; step k is the k-th step's noise. */
+/* n standard normal floats keyed by (seed, image, step): Philox4x32-10, key = seed, counter =
+ * (element / 4, step, image low, image high); each pair of words by Box-Muller in double, rounded
+ * to float.  step 0 is x_T; step k is the k-th step's noise. */
 void gd_noise_normal(float *out, int64_t n, uint64_t seed, uint64_t image, uint32_t step);
 /* Uniform integer in [0, range) of the same family, for random labels. */
 uint32_t gd_noise_below(uint32_t range, uint64_t seed, uint64_t image, uint32_t step);
@@ -147,7 +172,8 @@ void gd_torch_randint(gd_torch_rng *rng, int64_t *out, int64_t n, uint32_t range
 typedef struct gd_hasher gd_hasher;
 GD_CHECKED gd_status gd_hasher_make(gd_hasher **out);
 void gd_hasher_add(gd_hasher *hasher, const void *data, size_t bytes);
-void gd_hasher_text(const gd_hasher *hasher, char text[33]); /* 32 hex digits of what was added so far, high half first */
+void gd_hasher_text(const gd_hasher *hasher,
+                    char text[33]); /* 32 hex digits of what was added so far, high half first */
 void gd_hasher_free(gd_hasher *hasher);
 
 /* ---- log.c: notices to whoever set the callback; none = silence ---- */
@@ -159,8 +185,8 @@ void gd_log(gd_log_level level, const char *format, ...) GD_PRINTF(2, 3);
 
 /* ---- nearest.c ---- */
 
-/* The word of the list nearest to `word`, for "did you mean": few letters wrong or swapped, any case; else the first that holds
- * it.  NULL when nothing is close. */
+/* The word of the list nearest to `word`, for "did you mean": few letters wrong or swapped, any
+ * case; else the first that holds it.  NULL when nothing is close. */
 const char *gd_nearest(const char *word, const char *const *list, int n);
 
 #endif

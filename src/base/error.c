@@ -38,7 +38,7 @@ void gd_context(const char *format, ...)
         return;
     text[used++] = ':';
     text[used++] = ' ';
-    strncpy(text + used, message, sizeof text - (size_t)used);
+    memcpy(text + used, message, sizeof text - (size_t)used); /* what does not fit is the tail */
     text[sizeof text - 1] = '\0';
     memcpy(message, text, sizeof message);
 }
@@ -70,8 +70,9 @@ gd_status gd_fail_errno(int error_number, const char *what)
 const char *gd_status_text(gd_status status)
 {
     switch (status) {
-#define TEXT(code, text, exit_status)                                                                                              \
-    case code: return text;
+#define TEXT(code, text, exit_status)                                                              \
+    case code:                                                                                     \
+        return text;
         GD_STATUS_LIST(TEXT)
 #undef TEXT
     }
@@ -81,8 +82,9 @@ const char *gd_status_text(gd_status status)
 int gd_exit_status(gd_status status)
 {
     switch (status) {
-#define EXIT(code, text, exit_status)                                                                                              \
-    case code: return exit_status;
+#define EXIT(code, text, exit_status)                                                              \
+    case code:                                                                                     \
+        return exit_status;
         GD_STATUS_LIST(EXIT)
 #undef EXIT
     }

@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <xxhash.h>
 
-
 gd_status gd_hasher_make(gd_hasher **out)
 {
     XXH3_state_t *state = XXH3_createState();

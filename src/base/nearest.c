@@ -6,10 +6,13 @@
 enum { LONGEST = 128 }; /* longer words are never suggested */
 
 /* ASCII only, so that the result does not depend on the locale. */
-static int lower(char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : (unsigned char)c; }
+static int lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : (unsigned char)c;
+}
 
-/* Insertions, deletions, substitutions and swaps of neighbours that turn a into b (optimal string alignment), both shorter than
- * LONGEST. */
+/* Insertions, deletions, substitutions and swaps of neighbours that turn a into b (optimal string
+ * alignment), both shorter than LONGEST. */
 static int distance(const char *a, int na, const char *b, int nb)
 {
     int rows[3][LONGEST + 1];
@@ -28,7 +31,8 @@ static int distance(const char *a, int na, const char *b, int nb)
 
             best = GD_MIN(best, above[j] + 1);
             best = GD_MIN(best, row[j - 1] + 1);
-            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]))
+            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+                lower(a[i - 2]) == lower(b[j - 1]))
                 best = GD_MIN(best, two_above[j - 2] + 1);
             row[j] = best;
         }
@@ -61,7 +65,8 @@ const char *gd_nearest(const char *word, const char *const *list, int n)
         if (length == 0 || length >= LONGEST)
             continue;
         int d = distance(word, (int)n_word, list[i], (int)length);
-        /* a third of the letters may be wrong; in short words one, if a letter is left that is right */
+        /* a third of the letters may be wrong; in short words one, if a letter is left that is
+         * right */
         int allowed = GD_MAX(1, (int)GD_MAX(n_word, length) / 3);
         if (d <= allowed && d < (int)GD_MAX(n_word, length) && d < best_distance) {
             best = list[i];

@@ -1,6 +1,8 @@
-/* noise.c - counter-based normal noise: a format for ever, written down in docs/noise.md; and PyTorch's CPU generator.
+/* noise.c - counter-based normal noise: a format for ever, written down in docs/noise.md; and
+ * PyTorch's CPU generator.
  *
- * Philox4x32-10: Salmon et al. 2011. log, cos and sin are our own polynomials in double, so that no library or compiler changes a bit. */
+ * Philox4x32-10: Salmon et al. 2011. log, cos and sin are our own polynomials in double, so that no
+ * library or compiler changes a bit. */
 #include "base/base.h"
 
 #include <math.h>
@@ -14,7 +16,8 @@ static void philox(uint32_t out[4], const uint32_t counter[4], uint32_t key0, ui
 
     for (int round = 0; round < 10; round++) {
         const uint64_t a = (uint64_t)0xD2511F53u * c[0], b = (uint64_t)0xCD9E8D57u * c[2];
-        const uint32_t next[4] = { (uint32_t)(b >> 32) ^ c[1] ^ key0, (uint32_t)b, (uint32_t)(a >> 32) ^ c[3] ^ key1, (uint32_t)a };
+        const uint32_t next[4] = { (uint32_t)(b >> 32) ^ c[1] ^ key0, (uint32_t)b,
+                                   (uint32_t)(a >> 32) ^ c[3] ^ key1, (uint32_t)a };
         memcpy(c, next, sizeof c);
         key0 += 0x9E3779B9u;
         key1 += 0xBB67AE85u;
@@ -24,7 +27,8 @@ static void philox(uint32_t out[4], const uint32_t counter[4], uint32_t key0, ui
 
 /* ---- elementary functions with fixed bits ---- */
 
-/* ln x for x in (0, 1]: x = m 2^e, m in [sqrt(1/2), sqrt 2), ln m = 2 atanh(s), s = (m-1)/(m+1), |s| < 0.1716, series to s^19 */
+/* ln x for x in (0, 1]: x = m 2^e, m in [sqrt(1/2), sqrt 2), ln m = 2 atanh(s), s = (m-1)/(m+1),
+ * |s| < 0.1716, series to s^19 */
 static double fixed_log(double x)
 {
     const double ln2 = 0.69314718055994530942;
@@ -43,7 +47,8 @@ static double fixed_log(double x)
     return 2 * s * sum + e * ln2;
 }
 
-/* cos and sin of 2 pi u, u in [0, 1): the angle is brought to [-pi/4, pi/4], Taylor series to x^16 and x^17 */
+/* cos and sin of 2 pi u, u in [0, 1): the angle is brought to [-pi/4, pi/4], Taylor series to x^16
+ * and x^17 */
 static void fixed_cos_sin(double u, double *c, double *s)
 {
     const double quarter = floor(4 * u + 0.5);
@@ -57,10 +62,21 @@ static void fixed_cos_sin(double u, double *c, double *s)
     cosine += 1;
     sine = x * (sine + 1);
     switch ((int)quarter & 3) {
-    case 0: *c = cosine; *s = sine; break;
-    case 1: *c = -sine; *s = cosine; break;
-    case 2: *c = -cosine; *s = -sine; break;
-    default: *c = sine; *s = -cosine;
+    case 0:
+        *c = cosine;
+        *s = sine;
+        break;
+    case 1:
+        *c = -sine;
+        *s = cosine;
+        break;
+    case 2:
+        *c = -cosine;
+        *s = -sine;
+        break;
+    default:
+        *c = sine;
+        *s = -cosine;
     }
 }
 
@@ -78,7 +94,8 @@ static void box_muller(float *first, float *second, uint32_t a, uint32_t b)
 void gd_noise_normal(float *out, int64_t n, uint64_t seed, uint64_t image, uint32_t step)
 {
     for (int64_t i = 0; i < n; i += 4) {
-        const uint32_t counter[4] = { (uint32_t)(i / 4), step, (uint32_t)image, (uint32_t)(image >> 32) };
+        const uint32_t counter[4] = { (uint32_t)(i / 4), step, (uint32_t)image,
+                                      (uint32_t)(image >> 32) };
         uint32_t word[4];
         float value[4];
         philox(word, counter, (uint32_t)seed, (uint32_t)(seed >> 32));
@@ -88,8 +105,8 @@ void gd_noise_normal(float *out, int64_t n, uint64_t seed, uint64_t image, uint3
     }
 }
 
-/* Lemire 2019: the high half of word * range, redrawn where the low half shows a bias.  Counter word 0 counts the draws from the top,
- * away from those of gd_noise_normal. */
+/* Lemire 2019: the high half of word * range, redrawn where the low half shows a bias.  Counter
+ * word 0 counts the draws from the top, away from those of gd_noise_normal. */
 uint32_t gd_noise_below(uint32_t range, uint64_t seed, uint64_t image, uint32_t step)
 {
     uint32_t draw = UINT32_MAX, word[4];
@@ -119,7 +136,8 @@ void gd_torch_seed(gd_torch_rng *rng, uint64_t seed)
 static void refill(gd_torch_rng *rng)
 {
     for (int i = 0; i < MT_N; i++) {
-        const uint32_t y = (rng->state[i] & 0x80000000u) | (rng->state[(i + 1) % MT_N] & 0x7fffffffu);
+        const uint32_t y =
+            (rng->state[i] & 0x80000000u) | (rng->state[(i + 1) % MT_N] & 0x7fffffffu);
         rng->state[i] = rng->state[(i + MT_M) % MT_N] ^ y >> 1 ^ (y & 1 ? 0x9908b0dfu : 0);
     }
     rng->index = 0;

@@ -1,4 +1,5 @@
-/* os.c - the system calls, through a table that tests replace; whole files mapped for reading; the clock. */
+/* os.c - the system calls, through a table that tests replace; whole files mapped for reading; the
+ * clock. */
 #define _GNU_SOURCE
 #include "base/base.h"
 
@@ -41,7 +42,8 @@ static gd_status map_open_file(gd_mapped *out, int fd, const char *path)
     if (fstat(fd, &info) != 0)
         return gd_fail(GD_EFORMAT, "%s: %s", path, strerror(errno));
     if (!S_ISREG(info.st_mode))
-        return gd_fail(GD_EFORMAT, "%s: %s, not a file", path, S_ISDIR(info.st_mode) ? "a folder" : "a device or pipe");
+        return gd_fail(GD_EFORMAT, "%s: %s, not a file", path,
+                       S_ISDIR(info.st_mode) ? "a folder" : "a device or pipe");
     *out = (gd_mapped){ NULL, (size_t)info.st_size };
     if (out->bytes == 0)
         return GD_OK;

@@ -1,4 +1,5 @@
-/* args.c - parsing by table. Long names match exactly; --name value, --name=value, --switch, --no-switch. */
+/* args.c - parsing by table. Long names match exactly; --name value, --name=value, --switch,
+ * --no-switch. */
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -18,7 +19,8 @@ static gd_status set_number(const cli_option *o, const char *value, void *place)
     const double v = strtod(value, &end);
 
     snprintf(range, sizeof range, "a number from %g to %g", o->min, o->max);
-    if (!*value || *end || !(v >= o->min && v <= o->max) || (o->type == CLI_INT && v != (double)(int)v))
+    if (!*value || *end || !(v >= o->min && v <= o->max) ||
+        (o->type == CLI_INT && v != (double)(int)v))
         return bad_value(o, value, range);
     if (o->type == CLI_INT)
         *(int *)place = (int)v;
@@ -46,9 +48,13 @@ static gd_status set_value(const cli_option *o, const char *value, void *values)
 
     switch (o->type) {
     case CLI_INT:
-    case CLI_REAL: return set_number(o, value, place);
-    case CLI_SEED: return set_seed(o, value, place);
-    default: *(const char **)place = value; return GD_OK;
+    case CLI_REAL:
+        return set_number(o, value, place);
+    case CLI_SEED:
+        return set_seed(o, value, place);
+    default:
+        *(const char **)place = value;
+        return GD_OK;
     }
 }
 
@@ -115,7 +121,9 @@ static gd_status author_flag(parser *p, const char *name, const char *value)
 /* Words that mean true and false to the authors' scripts: their switches take a value */
 static bool truth(const char *word, bool *out)
 {
-    static const char *const yes[] = { "True", "true", "yes", "1" }, *const no[] = { "False", "false", "no", "0" };
+    static const char *const yes[] = { "True", "true", "yes", "1" }, *const no[] = { "False",
+                                                                                     "false", "no",
+                                                                                     "0" };
 
     for (int i = 0; word && i < COUNT(yes); i++) {
         if (strcmp(word, yes[i]) == 0 || strcmp(word, no[i]) == 0) {
@@ -132,7 +140,8 @@ static void set_switch(parser *p, const cli_option *o, const char *value, bool o
 
     if (truth(value, &given))
         on = on == given;
-    else if (!value && p->at < p->argc && strlen(p->argv[p->at]) > 1 && truth(p->argv[p->at], &given)) {
+    else if (!value && p->at < p->argc && strlen(p->argv[p->at]) > 1 &&
+             truth(p->argv[p->at], &given)) {
         on = on == given;
         p->at++;
     }
@@ -207,13 +216,16 @@ gd_status cli_parse(const cli_command *c, int argc, char **argv, void *values, c
 
 void cli_print_help(const cli_command *c, FILE *out)
 {
-    fprintf(out, "guided %s - %s\n\n  %s\n\nusage: guided %s\n", c->name, c->about, c->example, c->usage);
+    fprintf(out, "guided %s - %s\n\n  %s\n\nusage: guided %s\n", c->name, c->about, c->example,
+            c->usage);
     for (int i = 0; i < c->n_options; i++) {
         const cli_option *o = &c->options[i];
         char left[64];
-        snprintf(left, sizeof left, "%s%c%s --%s%s%s", o->letter ? "-" : " ", o->letter ? o->letter : ' ', o->letter ? "," : " ",
-                 o->name, o->type == CLI_SWITCH ? "" : " ", o->type == CLI_SWITCH ? "" : o->argument);
+        snprintf(left, sizeof left, "%s%c%s --%s%s%s", o->letter ? "-" : " ",
+                 o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
+                 o->type == CLI_SWITCH ? "" : " ", o->type == CLI_SWITCH ? "" : o->argument);
         fprintf(out, "  %-28s %s\n", left, o->about);
     }
-    fprintf(out, "The authors' flags (--image_size 64 --num_channels 192 ...) override what the file says.\n");
+    fprintf(out, "The authors' flags (--image_size 64 --num_channels 192 ...) override what the "
+                 "file says.\n");
 }

@@ -39,21 +39,25 @@ static gd_status names_of_model(names *s, const gd_model *model, int count)
     char path[4096];
 
     if (!gd_model_class_name(model, 0))
-        return count == 1000 && cli_locate(path, "imagenet_classes.txt") ? names_of_file(s, path, count) : GD_OK;
+        return count == 1000 && cli_locate(path, "imagenet_classes.txt")
+                   ? names_of_file(s, path, count)
+                   : GD_OK;
     GD_TRY(gd_block_make((void **)&s->name, (size_t)count * sizeof *s->name, "class names"));
     for (; s->n < count; s->n++)
         s->name[s->n] = gd_model_class_name(model, s->n);
     return GD_OK;
 }
 
-/* "golden retriever" matches "golden retriever" and "n02099601 golden retriever, ..."-like lines by any of their comma parts */
+/* "golden retriever" matches "golden retriever" and "n02099601 golden retriever, ..."-like lines by
+ * any of their comma parts */
 static int find_name(const names *s, const char *word)
 {
     const size_t n = strlen(word);
 
     for (int i = 0; i < s->n; i++) {
         const char *at = strcasestr(s->name[i], word);
-        const bool starts = at == s->name[i] || (at && at - s->name[i] >= 2 && at[-1] == ' ' && at[-2] == ',');
+        const bool starts =
+            at == s->name[i] || (at && at - s->name[i] >= 2 && at[-1] == ' ' && at[-2] == ',');
         if (at && starts && (at[n] == '\0' || at[n] == ','))
             return i;
     }
@@ -63,7 +67,8 @@ static int find_name(const names *s, const char *word)
 static gd_status add(cli_classes *c, int64_t label, const char *word, int capacity)
 {
     if (label < 0 || label >= c->count)
-        return gd_fail(GD_EUSAGE, "--class %s: class %lld is outside 0 to %d", word, (long long)label, c->count - 1);
+        return gd_fail(GD_EUSAGE, "--class %s: class %lld is outside 0 to %d", word,
+                       (long long)label, c->count - 1);
     if (c->n == capacity)
         return gd_fail(GD_EUSAGE, "--class: more than %d classes", capacity);
     c->label[c->n++] = label;
@@ -113,7 +118,8 @@ static gd_status read_words(cli_classes *c, const names *s, const char *spec, in
     return c->n > 0 ? GD_OK : gd_fail(GD_EUSAGE, "--class: no class given");
 }
 
-gd_status cli_classes_read(cli_classes *out, const char *spec, const gd_model *model, int count, const char *labels_file)
+gd_status cli_classes_read(cli_classes *out, const char *spec, const gd_model *model, int count,
+                           const char *labels_file)
 {
     enum { MORE = 1024 };
     names s = { { 0 } };
@@ -121,8 +127,10 @@ gd_status cli_classes_read(cli_classes *out, const char *spec, const gd_model *m
 
     *out = (cli_classes){ .count = count };
     if (count == 0)
-        return spec ? gd_fail(GD_EUSAGE, "--class: the model and the classifier know no classes") : GD_OK;
-    GD_TRY(gd_block_make((void **)&out->label, (size_t)(count + MORE) * sizeof *out->label, "classes"));
+        return spec ? gd_fail(GD_EUSAGE, "--class: the model and the classifier know no classes")
+                    : GD_OK;
+    GD_TRY(gd_block_make((void **)&out->label, (size_t)(count + MORE) * sizeof *out->label,
+                         "classes"));
     out->random = spec && strcmp(spec, "random") == 0;
     if (out->random)
         return GD_OK;
@@ -142,7 +150,8 @@ int64_t cli_class_of(const cli_classes *c, uint64_t seed, int64_t image)
 {
     if (c->count == 0)
         return -1;
-    return c->random ? gd_noise_below((uint32_t)c->count, seed, (uint64_t)image, 0) : c->label[image % c->n];
+    return c->random ? gd_noise_below((uint32_t)c->count, seed, (uint64_t)image, 0)
+                     : c->label[image % c->n];
 }
 
 void cli_classes_free(cli_classes *c)

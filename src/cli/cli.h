@@ -15,7 +15,8 @@ typedef struct cli_option {
     char letter; /* 0: none */
     cli_type type;
     const char *argument, *about;
-    size_t offset; /* in the command's structure: bool, int, uint64_t (and a bool *_given after it), double, const char * */
+    size_t offset; /* in the command's structure: bool, int, uint64_t (and a bool *_given after it),
+                      double, const char * */
     double min, max;
 } cli_option;
 
@@ -37,8 +38,10 @@ typedef struct cli_command {
 
 extern const cli_command cli_sample, cli_info, cli_convert, cli_init, cli_bench;
 
-/* GD_EUSAGE with the nearest name for what is unknown. Options of `command` go into *values; other known names into words. */
-GD_CHECKED gd_status cli_parse(const cli_command *command, int argc, char **argv, void *values, cli_words *words);
+/* GD_EUSAGE with the nearest name for what is unknown. Options of `command` go into *values; other
+ * known names into words. */
+GD_CHECKED gd_status cli_parse(const cli_command *command, int argc, char **argv, void *values,
+                               cli_words *words);
 void cli_print_help(const cli_command *command, FILE *out);
 
 /* ---- classes.c ---- */
@@ -46,11 +49,13 @@ void cli_print_help(const cli_command *command, FILE *out);
 typedef struct cli_classes {
     int64_t *label; /* block; image i has label[i % n] */
     int n;
-    bool random;    /* labels are drawn, keyed by (seed, image) */
-    int count;      /* of classes */
+    bool random; /* labels are drawn, keyed by (seed, image) */
+    int count;   /* of classes */
 } cli_classes;
-/* spec: NULL or "all" (in turn), "random", numbers, ranges and names separated by commas.  labels_file: a name a line, or NULL. */
-GD_CHECKED gd_status cli_classes_read(cli_classes *out, const char *spec, const gd_model *model, int count, const char *labels_file);
+/* spec: NULL or "all" (in turn), "random", numbers, ranges and names separated by commas.
+ * labels_file: a name a line, or NULL. */
+GD_CHECKED gd_status cli_classes_read(cli_classes *out, const char *spec, const gd_model *model,
+                                      int count, const char *labels_file);
 int64_t cli_class_of(const cli_classes *c, uint64_t seed, int64_t image);
 void cli_classes_free(cli_classes *c);
 
@@ -69,7 +74,8 @@ typedef struct cli_output {
     const gd_text *texts;
     int n_texts;
 } cli_output;
-/* Before any work: the format from name and suffix, existing paths, whether the place can be written. */
+/* Before any work: the format from name and suffix, existing paths, whether the place can be
+ * written. */
 GD_CHECKED gd_status cli_output_open(cli_output *o, const char *format);
 GD_CHECKED gd_status cli_output_add(cli_output *o, const float *image, int64_t label);
 GD_CHECKED gd_status cli_output_finish(cli_output *o); /* with what is done; then cli_output_free */
@@ -90,7 +96,8 @@ void cli_catch_signals(void);
 int cli_stopped_by(void); /* the signal that asked to stop, 0: none */
 
 /* ---- locate.c: the built-in model and data files ---- */
-/* models/ or data/ file under GUIDED_MODELS, the install folder, the source tree; NULL if nowhere. `out` has 4096 bytes. */
+/* models/ or data/ file under GUIDED_MODELS, the install folder, the source tree; NULL if nowhere.
+ * `out` has 4096 bytes. */
 const char *cli_locate(char *out, const char *name);
 
 #endif

@@ -1,4 +1,5 @@
-/* cmd_bench.c - guided bench: a network's forward time against the floor of its kernels (nn/bench.h). */
+/* cmd_bench.c - guided bench: a network's forward time against the floor of its kernels
+ * (nn/bench.h). */
 #include "cli/cli.h"
 #include "nn/bench.h"
 
@@ -16,8 +17,10 @@ typedef struct options {
 
 #define AT(field) offsetof(options, field)
 static const cli_option table[] = {
-    { "preset", 0, CLI_TEXT, "NAME", "network with synthetic weights (default 64x64_diffusion)", AT(preset) },
-    { "classifier", 0, CLI_TEXT, "NAME", "also the guided step with this classifier preset", AT(classifier) },
+    { "preset", 0, CLI_TEXT, "NAME", "network with synthetic weights (default 64x64_diffusion)",
+      AT(preset) },
+    { "classifier", 0, CLI_TEXT, "NAME", "also the guided step with this classifier preset",
+      AT(classifier) },
     { "precision", 0, CLI_TEXT, "P", "fp32 or bf16", AT(precision) },
     { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
     { "profile", 0, CLI_SWITCH, "", "time by operation, and the floor's shapes", AT(profile) },
@@ -45,7 +48,8 @@ static gd_status make(timed *t, const char *preset, bool guidance, bool bf16)
 
     GD_TRY(gd_preset_config(&c, preset));
     GD_TRY(gd_model_create(&t->model, &c, 0, true));
-    const gd_net_size size = { 1, c.net.image_size, c.net.image_size, c.net.small_size, c.net.small_size };
+    const gd_net_size size = { 1, c.net.image_size, c.net.image_size, c.net.small_size,
+                               c.net.small_size };
     GD_TRY(gd_runner_make(&t->runner, t->model, &size, guidance, bf16));
     return gd_floor_make(&t->floor, gd_runner_plan(t->runner), bf16);
 }
@@ -75,11 +79,13 @@ static size_t peak_bytes(void)
     return (size_t)usage.ru_maxrss * 1024;
 }
 
-/* kernels.md's floor (0.260 to 0.302 s at 439 GFLOP/s, bf16 0.194 to 0.222 s at 881) scaled by the peak measured now, plus attention */
+/* kernels.md's floor (0.260 to 0.302 s at 439 GFLOP/s, bf16 0.194 to 0.222 s at 881) scaled by the
+ * peak measured now, plus attention */
 static bool suspect(const timed *t, const char *preset, bool bf16)
 {
     const double peak = 2e-9 * gd_floor_peak_macs(t->floor);
-    const double attention = gd_plan_attention_macs(gd_runner_plan(t->runner)) / gd_floor_peak_macs(t->floor);
+    const double attention =
+        gd_plan_attention_macs(gd_runner_plan(t->runner)) / gd_floor_peak_macs(t->floor);
 
     if (strcmp(preset, "64x64_diffusion") != 0)
         return false;
@@ -131,20 +137,26 @@ static void print_result(timed *net, timed *guide, const options *o, size_t peak
     if (o->profile)
         print_profile(net);
     if (o->json) {
-        printf("{\"preset\":\"%s\",\"precision\":\"%s\",\"forward_s\":%.6f,\"floor_s\":%.6f,\"ratio\":%.4f,\"gflops\":%.1f,"
+        printf("{\"preset\":\"%s\",\"precision\":\"%s\",\"forward_s\":%.6f,\"floor_s\":%.6f,"
+               "\"ratio\":%.4f,\"gflops\":%.1f,"
                "\"peak_bytes\":%zu",
-               o->preset, o->precision, net->median, net->floor_s, net->median / net->floor_s, gflops, peak);
+               o->preset, o->precision, net->median, net->floor_s, net->median / net->floor_s,
+               gflops, peak);
         if (o->classifier)
-            printf(",\"guided_step_s\":%.6f,\"guided_floor_s\":%.6f,\"guided_ratio\":%.4f", step, step_floor, step / step_floor);
+            printf(",\"guided_step_s\":%.6f,\"guided_floor_s\":%.6f,\"guided_ratio\":%.4f", step,
+                   step_floor, step / step_floor);
         printf("}\n");
         return;
     }
-    printf("%s %s, %d threads, %s, oneDNN %s\n", o->preset, o->precision, gd_threads(), gd_isa_name(gd_isa_used()),
-           gd_onednn_version());
-    printf("forward   %.4f s  (median of %d; %.0f GFLOP/s, peak %.0f)\n", net->median, net->n, gflops,
-           2e-9 * gd_floor_peak_macs(net->floor));
-    printf("floor     %.4f s  (%d shapes)%s\nratio     %.3f\n", net->floor_s, gd_floor_shapes(net->floor),
-           suspect(net, o->preset, strcmp(o->precision, "bf16") == 0) ? "  suspect: more than 5 % above the recorded figures" : "",
+    printf("%s %s, %d threads, %s, oneDNN %s\n", o->preset, o->precision, gd_threads(),
+           gd_isa_name(gd_isa_used()), gd_onednn_version());
+    printf("forward   %.4f s  (median of %d; %.0f GFLOP/s, peak %.0f)\n", net->median, net->n,
+           gflops, 2e-9 * gd_floor_peak_macs(net->floor));
+    printf("floor     %.4f s  (%d shapes)%s\nratio     %.3f\n", net->floor_s,
+           gd_floor_shapes(net->floor),
+           suspect(net, o->preset, strcmp(o->precision, "bf16") == 0)
+               ? "  suspect: more than 5 % above the recorded figures"
+               : "",
            net->median / net->floor_s);
     if (o->classifier)
         printf("guided    %.4f s, floor %.4f s, ratio %.3f\n", step, step_floor, step / step_floor);
@@ -175,5 +187,10 @@ static gd_status run_bench(int argc, char **argv)
     return s;
 }
 
-const cli_command cli_bench = { "bench", "time against the floor of the kernels", "bench [--preset NAME] [options]",
-                                "guided bench --preset 64x64_diffusion", table, COUNT(table), run_bench };
+const cli_command cli_bench = { "bench",
+                                "time against the floor of the kernels",
+                                "bench [--preset NAME] [options]",
+                                "guided bench --preset 64x64_diffusion",
+                                table,
+                                COUNT(table),
+                                run_bench };

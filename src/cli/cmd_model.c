@@ -1,4 +1,5 @@
-/* cmd_model.c - guided info, convert, init: what a model file is, making one, changing its container. */
+/* cmd_model.c - guided info, convert, init: what a model file is, making one, changing its
+ * container. */
 #include "cli/cli.h"
 
 #include <jansson.h>
@@ -9,8 +10,8 @@ static gd_status one_word(const cli_command *c, const cli_words *w, int n)
 {
     if (w->n_words == n)
         return GD_OK;
-    return gd_fail(GD_EUSAGE, "%s: %d file name%s expected, %d given\nhint: guided %s", c->name, n, n == 1 ? "" : "s", w->n_words,
-                   c->usage);
+    return gd_fail(GD_EUSAGE, "%s: %d file name%s expected, %d given\nhint: guided %s", c->name, n,
+                   n == 1 ? "" : "s", w->n_words, c->usage);
 }
 
 /* ---- info ---- */
@@ -28,7 +29,8 @@ static void print_levels(const gd_net_config *n)
 {
     printf("channels       ");
     for (int l = 0; l < n->n_levels; l++)
-        printf(" %d%s", (int)(n->channel_mult[l] * n->model_channels), n->attention_ds >> l & 1 ? "+A" : "");
+        printf(" %d%s", (int)(n->channel_mult[l] * n->model_channels),
+               n->attention_ds >> l & 1 ? "+A" : "");
     printf("  (+A: attention), %d res blocks a level\n", n->num_res_blocks);
 }
 
@@ -44,22 +46,30 @@ static void print_info(const gd_model *m, const gd_model_cost *cost)
     printf("image           %dx%d, %d channels\n", n->image_size, n->image_size, n->in_channels);
     print_levels(n);
     if (n->num_head_channels > 0)
-        printf("heads           %d channels each, %s order\n", n->num_head_channels, n->use_new_attention_order ? "new" : "legacy");
+        printf("heads           %d channels each, %s order\n", n->num_head_channels,
+               n->use_new_attention_order ? "new" : "legacy");
     else
-        printf("heads           %d, %s order\n", n->num_heads, n->use_new_attention_order ? "new" : "legacy");
-    printf("blocks          %s, %s\n", n->use_scale_shift_norm ? "scale-shift norm" : "added embedding",
-           n->resblock_updown ? "residual up and down" : n->conv_resample ? "convolutions up and down" : "pooling");
-    printf("classes         %d%s%s\n", gd_model_class_count(m), gd_model_class_name(m, 0) ? ": " : "",
+        printf("heads           %d, %s order\n", n->num_heads,
+               n->use_new_attention_order ? "new" : "legacy");
+    printf("blocks          %s, %s\n",
+           n->use_scale_shift_norm ? "scale-shift norm" : "added embedding",
+           n->resblock_updown ? "residual up and down"
+           : n->conv_resample ? "convolutions up and down"
+                              : "pooling");
+    printf("classes         %d%s%s\n", gd_model_class_count(m),
+           gd_model_class_name(m, 0) ? ": " : "",
            gd_model_class_name(m, 0) ? gd_model_class_name(m, 0) : "");
     printf("diffusion       %s, %d steps%s%s%s\n", c->diffusion.noise_schedule, c->diffusion.steps,
-           c->diffusion.learn_sigma ? ", learned sigma" : "", c->diffusion.predict_xstart ? ", predicts x_0" : "",
+           c->diffusion.learn_sigma ? ", learned sigma" : "",
+           c->diffusion.predict_xstart ? ", predicts x_0" : "",
            c->diffusion.rescale_timesteps ? ", rescaled timesteps" : "");
     printf("parameters      %lld\n", (long long)gd_model_parameters(m));
-    printf("forward         %.3f GMACs%s", cost->forward_macs * 1e-9, cost->gradient_macs > 0 ? "" : "\n");
+    printf("forward         %.3f GMACs%s", cost->forward_macs * 1e-9,
+           cost->gradient_macs > 0 ? "" : "\n");
     if (cost->gradient_macs > 0)
         printf(", with input gradient %.3f\n", cost->gradient_macs * 1e-9);
-    printf("memory          %.1f MiB weights, %.1f MiB activations\n", (double)cost->weights_bytes / 1048576.0,
-           (double)cost->activations_bytes / 1048576.0);
+    printf("memory          %.1f MiB weights, %.1f MiB activations\n",
+           (double)cost->weights_bytes / 1048576.0, (double)cost->activations_bytes / 1048576.0);
     if (*gd_model_assumed(m))
         printf("assumed         %s\n", gd_model_assumed(m));
 }
@@ -74,11 +84,13 @@ static gd_status print_info_json(const gd_model *m, const gd_model_cost *cost)
     GD_TRY(gd_arena_make(&mem));
     gd_status s = gd_config_to_json(gd_model_get_config(m), mem, &config);
     if (s == GD_OK) {
-        j = json_pack("{s:s, s:I, s:f, s:f, s:I, s:I, s:i, s:s, s:s, s:o}", "file", gd_model_path(m), "parameters",
-                      (json_int_t)gd_model_parameters(m), "forward_gmacs", cost->forward_macs * 1e-9, "gradient_gmacs",
-                      cost->gradient_macs * 1e-9, "weights_bytes", (json_int_t)cost->weights_bytes, "activations_bytes",
-                      (json_int_t)cost->activations_bytes, "classes", gd_model_class_count(m), "hash", hash, "assumed",
-                      gd_model_assumed(m), "config", json_loads(config, 0, NULL));
+        j = json_pack("{s:s, s:I, s:f, s:f, s:I, s:I, s:i, s:s, s:s, s:o}", "file",
+                      gd_model_path(m), "parameters", (json_int_t)gd_model_parameters(m),
+                      "forward_gmacs", cost->forward_macs * 1e-9, "gradient_gmacs",
+                      cost->gradient_macs * 1e-9, "weights_bytes", (json_int_t)cost->weights_bytes,
+                      "activations_bytes", (json_int_t)cost->activations_bytes, "classes",
+                      gd_model_class_count(m), "hash", hash, "assumed", gd_model_assumed(m),
+                      "config", json_loads(config, 0, NULL));
         text = j ? json_dumps(j, JSON_COMPACT) : NULL;
         printf("%s\n", text ? text : "{}");
         free(text);
@@ -143,8 +155,13 @@ static gd_status run_info(int argc, char **argv)
     return s;
 }
 
-const cli_command cli_info = { "info", "what a model file or a picture is", "info FILE [options]",
-                               "guided info 64x64_diffusion.pt", info_table, COUNT(info_table), run_info };
+const cli_command cli_info = { "info",
+                               "what a model file or a picture is",
+                               "info FILE [options]",
+                               "guided info 64x64_diffusion.pt",
+                               info_table,
+                               COUNT(info_table),
+                               run_info };
 
 /* ---- convert ---- */
 
@@ -155,7 +172,8 @@ typedef struct convert_options {
 
 static const cli_option convert_table[] = {
     { "dtype", 0, CLI_TEXT, "T", "fp32 (default), bf16 or fp16", offsetof(convert_options, dtype) },
-    { "class-names", 0, CLI_TEXT, "FILE", "names of the classes, one a line, kept in the file", offsetof(convert_options, classes) },
+    { "class-names", 0, CLI_TEXT, "FILE", "names of the classes, one a line, kept in the file",
+      offsetof(convert_options, classes) },
     { "overwrite", 0, CLI_SWITCH, "", "replace what exists", offsetof(convert_options, overwrite) },
 };
 
@@ -186,7 +204,8 @@ static gd_status read_lines(char **text, const char **name, int *n, const char *
     if (s == GD_OK && map.bytes > 0)
         memcpy(*text, map.data, map.bytes);
     gd_unmap(&map);
-    for (char *line = s == GD_OK ? strtok(*text, "\r\n") : NULL; line; line = strtok(NULL, "\r\n")) {
+    for (char *line = s == GD_OK ? strtok(*text, "\r\n") : NULL; line;
+         line = strtok(NULL, "\r\n")) {
         if (*n == MAX_CLASS_NAMES)
             return gd_fail(GD_EUSAGE, "%s: more than %d class names", path, MAX_CLASS_NAMES);
         name[(*n)++] = line;
@@ -210,7 +229,8 @@ static gd_status convert(const convert_options *o, const cli_words *w)
     if (s == GD_OK)
         s = gd_model_save(m, w->word[1], o->overwrite, dtype, n ? name : NULL, n);
     if (s == GD_OK && *gd_model_assumed(m))
-        fprintf(stderr, "guided: %s: assumed, and now said in %s\n%s\n", w->word[0], w->word[1], gd_model_assumed(m));
+        fprintf(stderr, "guided: %s: assumed, and now said in %s\n%s\n", w->word[0], w->word[1],
+                gd_model_assumed(m));
     gd_block_free(text);
     gd_model_close(m);
     return s;
@@ -230,10 +250,13 @@ static gd_status run_convert(int argc, char **argv)
     return convert(&o, &w);
 }
 
-const cli_command cli_convert = { "convert", "a checkpoint as a self-describing safetensors file",
+const cli_command cli_convert = { "convert",
+                                  "a checkpoint as a self-describing safetensors file",
                                   "convert IN OUT.safetensors [options] [the authors' flags]",
-                                  "guided convert 64x64_diffusion.pt 64x64_diffusion.safetensors", convert_table,
-                                  COUNT(convert_table), run_convert };
+                                  "guided convert 64x64_diffusion.pt 64x64_diffusion.safetensors",
+                                  convert_table,
+                                  COUNT(convert_table),
+                                  run_convert };
 
 /* ---- init ---- */
 
@@ -245,10 +268,13 @@ typedef struct init_options {
 } init_options;
 
 static const cli_option init_table[] = {
-    { "preset", 0, CLI_TEXT, "NAME", "64x64_diffusion, ... as the published files are called", offsetof(init_options, preset) },
-    { "kind", 0, CLI_TEXT, "K", "diffusion, upsampler or classifier, built from flags", offsetof(init_options, kind) },
+    { "preset", 0, CLI_TEXT, "NAME", "64x64_diffusion, ... as the published files are called",
+      offsetof(init_options, preset) },
+    { "kind", 0, CLI_TEXT, "K", "diffusion, upsampler or classifier, built from flags",
+      offsetof(init_options, kind) },
     { "seed", 0, CLI_SEED, "N", "of the weights (default 0)", offsetof(init_options, seed) },
-    { "synthetic", 0, CLI_SWITCH, "", "weights that are a function of their names: for tests", offsetof(init_options, synthetic) },
+    { "synthetic", 0, CLI_SWITCH, "", "weights that are a function of their names: for tests",
+      offsetof(init_options, synthetic) },
     { "overwrite", 0, CLI_SWITCH, "", "replace what exists", offsetof(init_options, overwrite) },
 };
 
@@ -260,7 +286,8 @@ static gd_status init_config(gd_model_config *c, const init_options *o, const cl
         GD_TRY(gd_preset_config(c, o->preset));
     for (int k = 0; !o->preset && k <= COUNT(kinds); k++) {
         if (k == COUNT(kinds))
-            return gd_fail(GD_EUSAGE, "--kind %s: expected diffusion, upsampler or classifier", o->kind);
+            return gd_fail(GD_EUSAGE, "--kind %s: expected diffusion, upsampler or classifier",
+                           o->kind);
         if (strcmp(o->kind, kinds[k]) == 0) {
             gd_config_defaults(c, (gd_net_kind)k);
             break;
@@ -289,6 +316,10 @@ static gd_status run_init(int argc, char **argv)
     return s;
 }
 
-const cli_command cli_init = { "init", "fresh or synthetic weights", "init [--preset NAME] [options] OUT.safetensors",
-                               "guided init --preset 64x64_diffusion --synthetic out.safetensors", init_table,
-                               COUNT(init_table), run_init };
+const cli_command cli_init = { "init",
+                               "fresh or synthetic weights",
+                               "init [--preset NAME] [options] OUT.safetensors",
+                               "guided init --preset 64x64_diffusion --synthetic out.safetensors",
+                               init_table,
+                               COUNT(init_table),
+                               run_init };

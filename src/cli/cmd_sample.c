@@ -7,7 +7,8 @@
 #include <sys/random.h>
 
 typedef struct options {
-    const char *model, *classifier, *classes, *steps, *sampler, *rng, *output, *format, *precision, *labels;
+    const char *model, *classifier, *classes, *steps, *sampler, *rng, *output, *format, *precision,
+        *labels;
     double scale, eta;
     int n, first, batch, threads, columns, memory;
     uint64_t seed;
@@ -17,10 +18,12 @@ typedef struct options {
 
 #define AT(field) offsetof(options, field)
 static const cli_option table[] = {
-    { "model", 'm', CLI_TEXT, "FILE", "diffusion model: .pt or .safetensors (default: the built-in one)", AT(model) },
+    { "model", 'm', CLI_TEXT, "FILE",
+      "diffusion model: .pt or .safetensors (default: the built-in one)", AT(model) },
     { "classifier", 'c', CLI_TEXT, "FILE", "noisy classifier that guides", AT(classifier) },
     { "unguided", 0, CLI_SWITCH, "", "no guidance with the built-in model", AT(unguided) },
-    { "scale", 'g', CLI_REAL, "S", "classifier gradient scale (default: the preset's)", AT(scale), 0, 1000 },
+    { "scale", 'g', CLI_REAL, "S", "classifier gradient scale (default: the preset's)", AT(scale),
+      0, 1000 },
     { "class", 0, CLI_TEXT, "LIST", "numbers, ranges, names; all (in turn), random", AT(classes) },
     { "labels", 0, CLI_TEXT, "FILE", "class names, one a line", AT(labels) },
     { "num", 'n', CLI_INT, "N", "images (default 1)", AT(n), 1, 1e7 },
@@ -28,11 +31,14 @@ static const cli_option table[] = {
     { "steps", 's', CLI_TEXT, "SPEC", "250, ddim25, or 10,10,20 (default 250)", AT(steps) },
     { "sampler", 0, CLI_TEXT, "NAME", "ddpm or ddim", AT(sampler) },
     { "eta", 0, CLI_REAL, "E", "DDIM noise: 0 deterministic, 1 ancestral", AT(eta), 0, 1 },
-    { "clip-denoised", 0, CLI_SWITCH, "", "clip the predicted image to [-1,1] (on; --no-clip-denoised)", AT(clip) },
+    { "clip-denoised", 0, CLI_SWITCH, "",
+      "clip the predicted image to [-1,1] (on; --no-clip-denoised)", AT(clip) },
     { "seed", 0, CLI_SEED, "N", "default: random, printed", AT(seed) },
     { "rng", 0, CLI_TEXT, "NAME", "guided, or torch: PyTorch's CPU numbers", AT(rng) },
-    { "batch-size", 0, CLI_INT, "N", "matters to --rng torch only (default 1)", AT(batch), 1, 4096 },
-    { "output", 'o', CLI_TEXT, "PATH", "X.png grid, X.npz, X folder, - (default samples.png)", AT(output) },
+    { "batch-size", 0, CLI_INT, "N", "matters to --rng torch only (default 1)", AT(batch), 1,
+      4096 },
+    { "output", 'o', CLI_TEXT, "PATH", "X.png grid, X.npz, X folder, - (default samples.png)",
+      AT(output) },
     { "format", 0, CLI_TEXT, "NAME", "grid, folder or npz, whatever the suffix", AT(format) },
     { "columns", 0, CLI_INT, "N", "of the grid", AT(columns), 1, 10000 },
     { "overwrite", 0, CLI_SWITCH, "", "replace what exists", AT(overwrite) },
@@ -81,9 +87,12 @@ static gd_status settle(run *r)
 
     if (!o->model) {
         if (!cli_locate(model, "fashion32/diffusion.safetensors"))
-            return gd_fail(GD_EUSAGE, "no --model given, and the built-in one is not installed (GUIDED_MODELS)");
+            return gd_fail(
+                GD_EUSAGE,
+                "no --model given, and the built-in one is not installed (GUIDED_MODELS)");
         o->model = model;
-        if (!o->classifier && !o->unguided && cli_locate(classifier, "fashion32/classifier.safetensors"))
+        if (!o->classifier && !o->unguided &&
+            cli_locate(classifier, "fashion32/classifier.safetensors"))
             o->classifier = classifier;
     }
     if (!o->sampler)
@@ -100,7 +109,8 @@ static gd_status settle(run *r)
     return GD_OK;
 }
 
-/* The network flags that mean the classifier begin with classifier_; image_size and classes mean both. */
+/* The network flags that mean the classifier begin with classifier_; image_size and classes mean
+ * both. */
 static gd_status open_models(run *r)
 {
     gd_flag flags[CLI_MAX_FLAGS];
@@ -165,11 +175,14 @@ static gd_status make_recipe(run *r)
     GD_TRY(gd_model_hash(r->model, model_hash));
     if (r->classifier)
         GD_TRY(gd_model_hash(r->classifier, classifier_hash));
-    j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:s, s:i, s:i, s:s, s:s, s:f, s:b, s:I, s:s, s:i, s:s, s:s, s:s}", "guided",
-                  gd_version(), "model", o->model, "model_hash", model_hash, "classifier", o->classifier ? o->classifier : "",
-                  "classifier_hash", classifier_hash, "scale", r->trajectory.scale, "class", o->classes ? o->classes : "all", "num",
-                  o->n, "first", o->first, "steps", o->steps, "sampler", o->sampler, "eta", o->eta, "clip_denoised", o->clip,
-                  "seed", (json_int_t)o->seed, "rng", o->rng, "batch_size", o->batch, "precision", o->precision, "isa",
+    j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:s, s:i, s:i, s:s, s:s, s:f, s:b, s:I, s:s, "
+                  "s:i, s:s, s:s, s:s}",
+                  "guided", gd_version(), "model", o->model, "model_hash", model_hash, "classifier",
+                  o->classifier ? o->classifier : "", "classifier_hash", classifier_hash, "scale",
+                  r->trajectory.scale, "class", o->classes ? o->classes : "all", "num", o->n,
+                  "first", o->first, "steps", o->steps, "sampler", o->sampler, "eta", o->eta,
+                  "clip_denoised", o->clip, "seed", (json_int_t)o->seed, "rng", o->rng,
+                  "batch_size", o->batch, "precision", o->precision, "isa",
                   gd_isa_name(gd_isa_used()), "onednn", gd_onednn_version());
     r->recipe = j ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
@@ -187,21 +200,33 @@ static gd_status make_recipe(run *r)
 static gd_status prepare(run *r)
 {
     const gd_model_config *c = gd_model_get_config(r->model);
-    const int known = gd_model_class_count(r->model), guided = r->classifier ? gd_model_class_count(r->classifier) : 0;
+    const int known = gd_model_class_count(r->model),
+              guided = r->classifier ? gd_model_class_count(r->classifier) : 0;
     options *o = &r->o;
 
     if (c->net.kind == GD_NET_SUPERRES)
-        return gd_fail(GD_EMISMATCH, "%s: an upsampler needs low-resolution images, which sample does not take", o->model);
+        return gd_fail(GD_EMISMATCH,
+                       "%s: an upsampler needs low-resolution images, which sample does not take",
+                       o->model);
     GD_TRY(gd_sampler_find(&r->trajectory.sampler, o->sampler));
     GD_TRY(gd_schedule_make(&r->schedule, c->diffusion.noise_schedule, c->diffusion.steps, o->steps,
                             c->diffusion.rescale_timesteps));
-    GD_TRY(cli_classes_read(&r->classes, o->classes, known ? r->model : r->classifier, known ? known : guided, o->labels));
-    r->trajectory.process = (gd_process){ r->schedule, gd_model_mean_type(r->model), gd_model_var_type(r->model), o->clip };
+    GD_TRY(cli_classes_read(&r->classes, o->classes, known ? r->model : r->classifier,
+                            known ? known : guided, o->labels));
+    r->trajectory.process = (gd_process){ r->schedule, gd_model_mean_type(r->model),
+                                          gd_model_var_type(r->model), o->clip };
     r->trajectory.eta = o->eta;
     r->trajectory.scale = o->scale >= 0 ? o->scale : c->guidance_scale;
-    r->output = (cli_output){ .path = o->output, .overwrite = o->overwrite, .width = c->net.image_size,
-                              .height = c->net.image_size, .channels = c->net.in_channels, .first = o->first, .n = o->n };
-    r->output.columns = o->columns ? o->columns : o->n > r->classes.n && r->classes.n > 1 ? GD_MIN(r->classes.n, 32) : 0;
+    r->output = (cli_output){ .path = o->output,
+                              .overwrite = o->overwrite,
+                              .width = c->net.image_size,
+                              .height = c->net.image_size,
+                              .channels = c->net.in_channels,
+                              .first = o->first,
+                              .n = o->n };
+    r->output.columns = o->columns                                ? o->columns
+                        : o->n > r->classes.n && r->classes.n > 1 ? GD_MIN(r->classes.n, 32)
+                                                                  : 0;
     GD_TRY(cli_output_open(&r->output, o->format));
     GD_TRY(make_recipe(r));
     GD_TRY(gd_engine_make(&r->engine, r->model, r->classifier, strcmp(o->precision, "bf16") == 0));
@@ -212,7 +237,8 @@ static gd_status prepare(run *r)
     gd_torch_seed(&r->torch, o->seed);
     const int64_t image = (int64_t)c->net.in_channels * c->net.image_size * c->net.image_size;
     GD_TRY(gd_block_make(&r->work, gd_trajectory_bytes(&r->trajectory, o->batch), "sampler"));
-    GD_TRY(gd_block_make((void **)&r->images, (size_t)(image * o->batch) * sizeof *r->images, "images"));
+    GD_TRY(gd_block_make((void **)&r->images, (size_t)(image * o->batch) * sizeof *r->images,
+                         "images"));
     return gd_block_make((void **)&r->labels, (size_t)o->batch * sizeof *r->labels, "labels");
 }
 
@@ -228,7 +254,8 @@ static gd_status sample_all(run *r)
         const int n = (int)GD_MIN(o->batch, o->n - i);
         for (int k = 0; k < n; k++)
             r->labels[k] = cli_class_of(&r->classes, o->seed, o->first + i + k);
-        s = gd_trajectory_run(&r->trajectory, o->first + i, n, r->classes.count ? r->labels : NULL, r->images, r->work);
+        s = gd_trajectory_run(&r->trajectory, o->first + i, n, r->classes.count ? r->labels : NULL,
+                              r->images, r->work);
         for (int k = 0; k < n && s == GD_OK; k++) {
             cli_progress_step(&r->progress);
             s = cli_output_add(&r->output, r->images + k * image, r->labels[k]);
@@ -243,14 +270,16 @@ static void say_result(const run *r, double seconds)
     const options *o = &r->o;
 
     if (o->json)
-        printf("{\"output\":\"%s\",\"images\":%lld,\"seed\":%llu,\"seconds\":%.3f}\n", o->output, (long long)r->output.done,
-               (unsigned long long)o->seed, seconds);
+        printf("{\"output\":\"%s\",\"images\":%lld,\"seed\":%llu,\"seconds\":%.3f}\n", o->output,
+               (long long)r->output.done, (unsigned long long)o->seed, seconds);
     if (!o->quiet)
-        fprintf(stderr, "guided: %s: %lld image%s, seed %llu, %.1f s\n", o->output, (long long)r->output.done,
-                r->output.done == 1 ? "" : "s", (unsigned long long)o->seed, seconds);
+        fprintf(stderr, "guided: %s: %lld image%s, seed %llu, %.1f s\n", o->output,
+                (long long)r->output.done, r->output.done == 1 ? "" : "s",
+                (unsigned long long)o->seed, seconds);
     if (o->verbose)
-        fprintf(stderr, "guided: %d threads, %s, oneDNN %s, %.1f MiB\n", gd_threads(), gd_isa_name(gd_isa_used()),
-                gd_onednn_version(), (double)gd_engine_bytes(r->engine) / 1048576.0);
+        fprintf(stderr, "guided: %d threads, %s, oneDNN %s, %.1f MiB\n", gd_threads(),
+                gd_isa_name(gd_isa_used()), gd_onednn_version(),
+                (double)gd_engine_bytes(r->engine) / 1048576.0);
 }
 
 static gd_status work(run *r)
@@ -268,7 +297,9 @@ static gd_status work(run *r)
         return s;
     GD_TRY(cli_output_finish(&r->output)); /* after Ctrl-C too: what is finished is kept */
     say_result(r, gd_seconds() - start);
-    return s == GD_OK ? GD_OK : gd_fail(s, "stopped: %lld of %d images are finished and kept", (long long)r->output.done, r->o.n);
+    return s == GD_OK ? GD_OK
+                      : gd_fail(s, "stopped: %lld of %d images are finished and kept",
+                                (long long)r->output.done, r->o.n);
 }
 
 static void release(run *r)
@@ -287,8 +318,14 @@ static void release(run *r)
 
 static gd_status run_sample(int argc, char **argv)
 {
-    run r = { .o = { .steps = "250", .rng = "guided", .precision = "fp32", .output = "samples.png", .n = 1, .batch = 1,
-                     .scale = -1, .clip = true } };
+    run r = { .o = { .steps = "250",
+                     .rng = "guided",
+                     .precision = "fp32",
+                     .output = "samples.png",
+                     .n = 1,
+                     .batch = 1,
+                     .scale = -1,
+                     .clip = true } };
     gd_status s;
 
     GD_TRY(cli_parse(&cli_sample, argc, argv, &r.o, &r.words));
@@ -304,6 +341,11 @@ static gd_status run_sample(int argc, char **argv)
 }
 
 const cli_command cli_sample = {
-    "sample", "make images", "sample [--model FILE] [--classifier FILE] [options]",
-    "guided sample --class 0-9 -n 40 --steps ddim25 --seed 7 -o grid.png", table, COUNT(table), run_sample,
+    "sample",
+    "make images",
+    "sample [--model FILE] [--classifier FILE] [options]",
+    "guided sample --class 0-9 -n 40 --steps ddim25 --seed 7 -o grid.png",
+    table,
+    COUNT(table),
+    run_sample,
 };

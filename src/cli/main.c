@@ -3,21 +3,27 @@
 
 #include <string.h>
 
-static const cli_command *const commands[] = { &cli_sample, &cli_info, &cli_convert, &cli_init, &cli_bench };
+static const cli_command *const commands[] = { &cli_sample, &cli_info, &cli_convert, &cli_init,
+                                               &cli_bench };
 
 static void print_usage(FILE *out)
 {
-    fprintf(out, "guided %s - diffusion models that beat GANs, on CPUs\n\nusage: guided VERB [options]\n\n", GUIDED_VERSION);
+    fprintf(
+        out,
+        "guided %s - diffusion models that beat GANs, on CPUs\n\nusage: guided VERB [options]\n\n",
+        GUIDED_VERSION);
     for (int i = 0; i < COUNT(commands); i++)
         fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->about);
-    fprintf(out, "\n  guided sample --class 0-9 -n 40 --steps ddim25 -o grid.png\n"
-                 "  guided info 64x64_diffusion.pt\n\nguided VERB --help tells more; guided --version\n");
+    fprintf(
+        out,
+        "\n  guided sample --class 0-9 -n 40 --steps ddim25 -o grid.png\n"
+        "  guided info 64x64_diffusion.pt\n\nguided VERB --help tells more; guided --version\n");
 }
 
 static void print_version(void)
 {
-    printf("guided %s, %s, oneDNN %s, ISA %s\n", GUIDED_VERSION, "gcc " __VERSION__, gd_onednn_version(),
-           gd_isa_name(gd_isa_used()));
+    printf("guided %s, %s, oneDNN %s, ISA %s\n", GUIDED_VERSION, "gcc " __VERSION__,
+           gd_onednn_version(), gd_isa_name(gd_isa_used()));
 }
 
 static int report(gd_status status)
@@ -46,7 +52,8 @@ static gd_status unknown_verb(const char *verb)
 
 int main(int argc, char **argv)
 {
-    const bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0);
+    const bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+                                   strcmp(argv[1], "help") == 0);
     const char *verb = help && argc > 2 ? argv[2] : argc > 1 ? argv[1] : NULL;
 
     cli_catch_signals();

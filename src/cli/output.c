@@ -1,4 +1,5 @@
-/* output.c - finished images as a PNG grid, a folder of PNGs, or the authors' .npz; nothing is overwritten unasked. */
+/* output.c - finished images as a PNG grid, a folder of PNGs, or the authors' .npz; nothing is
+ * overwritten unasked. */
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -25,11 +26,12 @@ static gd_status choose_format(cli_output *o, const char *format)
                 return GD_OK;
             }
         const char *near = gd_nearest(format, names, COUNT(names));
-        return gd_fail(GD_EUSAGE, "--format %s: expected grid, folder or npz%s%s", format, near ? "; did you mean " : "",
-                       near ? near : "");
+        return gd_fail(GD_EUSAGE, "--format %s: expected grid, folder or npz%s%s", format,
+                       near ? "; did you mean " : "", near ? near : "");
     }
-    o->format = has_suffix(o->path, ".png") || strcmp(o->path, "-") == 0 ? CLI_GRID : has_suffix(o->path, ".npz") ? CLI_NPZ
-                                                                                                                    : CLI_FOLDER;
+    o->format = has_suffix(o->path, ".png") || strcmp(o->path, "-") == 0 ? CLI_GRID
+                : has_suffix(o->path, ".npz")                            ? CLI_NPZ
+                                                                         : CLI_FOLDER;
     return GD_OK;
 }
 
@@ -46,7 +48,8 @@ static gd_status check_place(const cli_output *o)
         gd_detail("hint: --overwrite replaces it");
         return s;
     }
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)GD_MAX(slash - o->path, 1) : 1, slash ? o->path : ".");
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)GD_MAX(slash - o->path, 1) : 1,
+             slash ? o->path : ".");
     if (access(folder, W_OK) != 0)
         return gd_fail(GD_EIO, "%s: %s cannot be written: %s", o->path, folder, strerror(errno));
     if (o->format == CLI_FOLDER && gd_os.mkdir(o->path, 0777) != 0 && errno != EEXIST)
@@ -69,19 +72,23 @@ static uint8_t *image_at(const cli_output *o, int64_t i)
     return o->pixels + i * o->width * o->height * o->channels;
 }
 
-static gd_status write_png(const cli_output *o, const char *path, const uint8_t *pixels, int width, int height)
+static gd_status write_png(const cli_output *o, const char *path, const uint8_t *pixels, int width,
+                           int height)
 {
     void *png;
     size_t bytes;
     gd_status s;
 
     if (o->channels != 1 && o->channels != 3)
-        return gd_fail(GD_EUSAGE, "PNG holds 1 or 3 channels, not %d: use -o NAME.npz", o->channels);
+        return gd_fail(GD_EUSAGE, "PNG holds 1 or 3 channels, not %d: use -o NAME.npz",
+                       o->channels);
     GD_TRY(gd_png_encode(&png, &bytes, pixels, width, height, o->channels, o->texts, o->n_texts));
     if (strcmp(path, "-") != 0)
         s = gd_file_put(path, o->overwrite, png, bytes);
     else
-        s = fwrite(png, 1, bytes, stdout) == bytes && fflush(stdout) == 0 ? GD_OK : gd_fail_errno(errno, "standard output");
+        s = fwrite(png, 1, bytes, stdout) == bytes && fflush(stdout) == 0
+                ? GD_OK
+                : gd_fail_errno(errno, "standard output");
     gd_block_free(png);
     return s;
 }
@@ -108,13 +115,17 @@ static gd_status write_grid(const cli_output *o)
         columns++;
     columns = (int)GD_MIN(columns, o->done);
     rows = (int)((o->done + columns - 1) / columns);
-    const int gap = o->done > 1 ? GRID_GAP : 0, width = columns * (o->width + gap) + gap, height = rows * (o->height + gap) + gap;
-    GD_TRY(gd_block_make((void **)&grid, (size_t)width * (size_t)height * (size_t)o->channels, "grid"));
+    const int gap = o->done > 1 ? GRID_GAP : 0, width = columns * (o->width + gap) + gap,
+              height = rows * (o->height + gap) + gap;
+    GD_TRY(gd_block_make((void **)&grid, (size_t)width * (size_t)height * (size_t)o->channels,
+                         "grid"));
     memset(grid, 255, (size_t)width * (size_t)height * (size_t)o->channels);
     for (int64_t i = 0; i < o->done; i++)
         for (int y = 0; y < o->height; y++) {
-            const int64_t at_y = gap + i / columns * (o->height + gap) + y, at_x = gap + i % columns * (o->width + gap);
-            memcpy(grid + (at_y * width + at_x) * o->channels, image_at(o, i) + (int64_t)y * o->width * o->channels,
+            const int64_t at_y = gap + i / columns * (o->height + gap) + y,
+                          at_x = gap + i % columns * (o->width + gap);
+            memcpy(grid + (at_y * width + at_x) * o->channels,
+                   image_at(o, i) + (int64_t)y * o->width * o->channels,
                    (size_t)(o->width * o->channels));
         }
     gd_status s = write_png(o, o->path, grid, width, height);
@@ -124,8 +135,10 @@ static gd_status write_grid(const cli_output *o)
 
 static gd_status write_npz(const cli_output *o)
 {
-    const gd_array arrays[2] = { { "arr_0", GD_U8, 4, { o->done, o->height, o->width, o->channels } },
-                                 { "arr_1", GD_I64, 1, { o->done } } };
+    const gd_array arrays[2] = {
+        { "arr_0", GD_U8, 4, { o->done, o->height, o->width, o->channels } },
+        { "arr_1", GD_I64, 1, { o->done } }
+    };
     const void *const data[2] = { o->pixels, o->labels };
 
     return gd_npz_write(o->path, o->overwrite, arrays, data, o->labels[0] >= 0 ? 2 : 1);

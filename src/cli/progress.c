@@ -44,11 +44,13 @@ static void show(cli_progress *p)
     const int bar = 24, filled = (int)(bar * p->done / p->total);
 
     if (p->tty)
-        fprintf(stderr, "\r%.*s%.*s %lld/%lld steps  %.1f/s  %.0f s left \033[K", filled, "########################", bar - filled,
-                "........................", (long long)p->done, (long long)p->total, rate, (p->total - p->done) / rate);
+        fprintf(stderr, "\r%.*s%.*s %lld/%lld steps  %.1f/s  %.0f s left \033[K", filled,
+                "########################", bar - filled, "........................",
+                (long long)p->done, (long long)p->total, rate, (p->total - p->done) / rate);
     else
-        fprintf(stderr, "%3d %%  %lld of %lld steps, %.1f/s, %.0f s left\n", (int)(100 * p->done / p->total), (long long)p->done,
-                (long long)p->total, rate, (p->total - p->done) / rate);
+        fprintf(stderr, "%3d %%  %lld of %lld steps, %.1f/s, %.0f s left\n",
+                (int)(100 * p->done / p->total), (long long)p->done, (long long)p->total, rate,
+                (p->total - p->done) / rate);
     p->last = gd_seconds();
 }
 

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Pixels from which Winograd's gain outweighs its 4x larger weights (kernels.md: it pays at 64x64 and 32x32, not at 16x16) */
+/* Pixels from which Winograd's gain outweighs its 4x larger weights (kernels.md: it pays at 64x64
+ * and 32x32, not at 16x16) */
 enum { WINOGRAD_MIN_PIXELS = 32 * 32 };
 
 struct gd_conv {
@@ -26,7 +27,8 @@ int gd_conv_out(int size, const gd_conv_desc *d)
 
 double gd_conv_macs(const gd_conv_desc *d)
 {
-    return (double)d->n * gd_conv_out(d->h, d) * gd_conv_out(d->w, d) * d->co * d->ci * d->kernel * d->kernel;
+    return (double)d->n * gd_conv_out(d->h, d) * gd_conv_out(d->w, d) * d->co * d->ci * d->kernel *
+           d->kernel;
 }
 
 gd_status gd_conv_mode(const char **out)
@@ -39,11 +41,12 @@ gd_status gd_conv_mode(const char **out)
     return gd_fail(GD_EUSAGE, "GUIDED_CONV=%s: expected auto, direct or winograd", *out);
 }
 
-/* oneDNN's Winograd gave other bits for other thread counts where a channel count was not a multiple of 16 */
+/* oneDNN's Winograd gave other bits for other thread counts where a channel count was not a
+ * multiple of 16 */
 static bool winograd_possible(const gd_conv_desc *d)
 {
-    return d->dtype == GD_F32 && d->blocked && d->kernel == 3 && d->stride == 1 && d->pad == 1 && d->ci % 16 == 0 &&
-           d->co % 16 == 0 && gd_isa_used() >= GD_ISA_AVX512;
+    return d->dtype == GD_F32 && d->blocked && d->kernel == 3 && d->stride == 1 && d->pad == 1 &&
+           d->ci % 16 == 0 && d->co % 16 == 0 && gd_isa_used() >= GD_ISA_AVX512;
 }
 
 gd_conv_algo gd_conv_choose(const gd_conv_desc *d)
@@ -71,7 +74,8 @@ gd_status gd_conv_make_as(gd_conv **out, const gd_conv_desc *desc, gd_conv_algo 
     gd_conv *c;
 
     if (desc->dtype == GD_BF16 && gd_isa_used() < GD_ISA_AVX512)
-        return gd_fail(GD_EUSAGE, "bf16 needs AVX-512; this machine, or GUIDED_ISA, gives %s", gd_isa_name(gd_isa_used()));
+        return gd_fail(GD_EUSAGE, "bf16 needs AVX-512; this machine, or GUIDED_ISA, gives %s",
+                       gd_isa_name(gd_isa_used()));
     c = calloc(1, sizeof *c);
     if (!c)
         return gd_fail(GD_ENOMEM, "convolution: out of memory");
@@ -93,7 +97,8 @@ gd_status gd_conv_make(gd_conv **out, const gd_conv_desc *desc)
     const char *mode;
 
     GD_TRY(gd_conv_mode(&mode));
-    if (gd_conv_choose(desc) == GD_CONV_WINOGRAD && gd_conv_make_as(out, desc, GD_CONV_WINOGRAD) == GD_OK)
+    if (gd_conv_choose(desc) == GD_CONV_WINOGRAD &&
+        gd_conv_make_as(out, desc, GD_CONV_WINOGRAD) == GD_OK)
         return GD_OK;
     return gd_conv_make_as(out, desc, gd_isa_used() == GD_ISA_C ? GD_CONV_PLAIN : GD_CONV_DIRECT);
 }

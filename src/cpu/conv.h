@@ -1,8 +1,10 @@
-/* conv.h - convolution: forward, gradient of the data, gradient of the weights.  A linear layer is a 1x1 convolution on 1x1 pixels.
+/* conv.h - convolution: forward, gradient of the data, gradient of the weights.  A linear layer is
+ * a 1x1 convolution on 1x1 pixels.
  *
- * A gd_conv is made once per shape ("before the first step"), packs weights once, and is bound to buffers once; running it
- * cannot fail and does not allocate.  onednn.c does the work with oneDNN; conv_plain.c is the same in plain C for GUIDED_ISA=c,
- * the reference that the others are tested against. */
+ * A gd_conv is made once per shape ("before the first step"), packs weights once, and is bound to
+ * buffers once; running it cannot fail and does not allocate.  onednn.c does the work with oneDNN;
+ * conv_plain.c is the same in plain C for GUIDED_ISA=c, the reference that the others are tested
+ * against. */
 #ifndef GD_CPU_CONV_H
 #define GD_CPU_CONV_H
 
@@ -11,57 +13,64 @@
 typedef enum gd_conv_pass { GD_CONV_FORWARD, GD_CONV_GRAD_DATA, GD_CONV_GRAD_WEIGHTS } gd_conv_pass;
 typedef enum gd_conv_algo { GD_CONV_DIRECT, GD_CONV_WINOGRAD, GD_CONV_PLAIN } gd_conv_algo;
 
-/* y[n,o,:] = sum_i w[o,i,:,:] * x[n,i,:] + bias[o] (+ y, when accumulate), square kernel, zero padding.
- * dtype: of the operands that are multiplied (GD_F32 or GD_BF16); results are float32. */
+/* y[n,o,:] = sum_i w[o,i,:,:] * x[n,i,:] + bias[o] (+ y, when accumulate), square kernel, zero
+ * padding. dtype: of the operands that are multiplied (GD_F32 or GD_BF16); results are float32. */
 typedef struct gd_conv_desc {
     gd_conv_pass pass;
-    int n, ci, h, w;      /* x: [n,ci,h,w] */
+    int n, ci, h, w; /* x: [n,ci,h,w] */
     int co, kernel, stride, pad;
     gd_dtype dtype;
-    bool blocked;         /* activations are nChw16c, else nhwc */
-    bool bias;            /* FORWARD only */
-    bool accumulate;      /* FORWARD only: add to what y holds */
+    bool blocked;    /* activations are nChw16c, else nhwc */
+    bool bias;       /* FORWARD only */
+    bool accumulate; /* FORWARD only: add to what y holds */
 } gd_conv_desc;
 
-int gd_conv_out(int size, const gd_conv_desc *desc); /* output height (width) for an input height (width) */
-double gd_conv_macs(const gd_conv_desc *desc);       /* multiply-adds of the direct algorithm, any pass */
+int gd_conv_out(int size,
+                const gd_conv_desc *desc); /* output height (width) for an input height (width) */
+double gd_conv_macs(const gd_conv_desc *desc); /* multiply-adds of the direct algorithm, any pass */
 
-/* Which algorithm a shape gets: a pure function of shape, ISA and GUIDED_CONV (auto, direct, winograd), never of a timing.
- * Winograd (kernels.md): 3x3 stride 1 float32 on AVX-512 with at least 32x32 pixels, where its 4x larger weights pay. */
+/* Which algorithm a shape gets: a pure function of shape, ISA and GUIDED_CONV (auto, direct,
+ * winograd), never of a timing. Winograd (kernels.md): 3x3 stride 1 float32 on AVX-512 with at
+ * least 32x32 pixels, where its 4x larger weights pay. */
 gd_conv_algo gd_conv_choose(const gd_conv_desc *desc);
 const char *gd_conv_algo_name(gd_conv_algo algo);
-/* What GUIDED_CONV says: "auto", "direct", "winograd"; GD_EUSAGE for any other word. Checked by gd_conv_make too. */
+/* What GUIDED_CONV says: "auto", "direct", "winograd"; GD_EUSAGE for any other word. Checked by
+ * gd_conv_make too. */
 GD_CHECKED gd_status gd_conv_mode(const char **out);
 
 typedef struct gd_conv gd_conv;
-/* With the algorithm of gd_conv_choose; direct where this oneDNN has no Winograd.  GD_EUSAGE with the shape in the message when no kernel can do it; GD_ENOMEM. */
+/* With the algorithm of gd_conv_choose; direct where this oneDNN has no Winograd.  GD_EUSAGE with
+ * the shape in the message when no kernel can do it; GD_ENOMEM. */
 GD_CHECKED gd_status gd_conv_make(gd_conv **out, const gd_conv_desc *desc);
 /* With this algorithm or not at all: for measuring the floor. */
 GD_CHECKED gd_status gd_conv_make_as(gd_conv **out, const gd_conv_desc *desc, gd_conv_algo algo);
 void gd_conv_free(gd_conv *conv); /* NULL is fine */
 gd_conv_algo gd_conv_algo_of(const gd_conv *conv);
-const char *gd_conv_kernel_name(const gd_conv *conv); /* oneDNN's implementation string, or "plain" */
-size_t gd_conv_weights_bytes(const gd_conv *conv);    /* packed; for GRAD_WEIGHTS 0 */
+const char *
+gd_conv_kernel_name(const gd_conv *conv);          /* oneDNN's implementation string, or "plain" */
+size_t gd_conv_weights_bytes(const gd_conv *conv); /* packed; for GRAD_WEIGHTS 0 */
 size_t gd_conv_scratch_bytes(const gd_conv *conv);
 /* packed <- weights [co][ci][k][k] float32 */
 GD_CHECKED gd_status gd_conv_pack(const gd_conv *conv, void *packed, const float *weights);
 
-/* Buffers of one use.  FORWARD: x, weights (packed), bias, y.  GRAD_DATA: y (= dy), weights, x (= dx).
- * GRAD_WEIGHTS: x, y (= dy), dweights [co][ci][k][k] float32.  scratch: gd_conv_scratch_bytes, 64-byte aligned, shared by all. */
+/* Buffers of one use.  FORWARD: x, weights (packed), bias, y.  GRAD_DATA: y (= dy), weights, x (=
+ * dx). GRAD_WEIGHTS: x, y (= dy), dweights [co][ci][k][k] float32.  scratch: gd_conv_scratch_bytes,
+ * 64-byte aligned, shared by all. */
 typedef struct gd_conv_buffers {
     void *x, *y, *weights, *scratch;
     const float *bias;
     float *dweights;
 } gd_conv_buffers;
 typedef struct gd_conv_call gd_conv_call;
-GD_CHECKED gd_status gd_conv_bind(gd_conv_call **out, const gd_conv *conv, const gd_conv_buffers *buffers);
+GD_CHECKED gd_status gd_conv_bind(gd_conv_call **out, const gd_conv *conv,
+                                  const gd_conv_buffers *buffers);
 void gd_conv_run(const gd_conv_call *call);
 void gd_conv_call_free(gd_conv_call *call); /* NULL is fine */
 
 const char *gd_onednn_version(void); /* "2.6.3" */
 
-/* peak.c: multiply-adds per second that all threads reach now in registers alone (x2 = FLOP/s), float32 FMA or bfloat16 dot
- * products; best of several short runs, about 50 ms. */
+/* peak.c: multiply-adds per second that all threads reach now in registers alone (x2 = FLOP/s),
+ * float32 FMA or bfloat16 dot products; best of several short runs, about 50 ms. */
 double gd_peak_macs(gd_dtype dtype);
 
 #endif

@@ -1,5 +1,6 @@
-/* conv_plain.c - convolution in plain C on nhwc float32: the reference that the fast kernels are tested against (GUIDED_ISA=c).
- * Weights are [co][ci][k][k]. Sums run in double, in an order fixed by the shape. */
+/* conv_plain.c - convolution in plain C on nhwc float32: the reference that the fast kernels are
+ * tested against (GUIDED_ISA=c). Weights are [co][ci][k][k]. Sums run in double, in an order fixed
+ * by the shape. */
 #include "cpu/conv_private.h"
 
 typedef struct job {
@@ -88,10 +89,12 @@ static void grad_weights_channel(void *ctx, int64_t o)
             for (int kx = 0; kx < d->kernel; kx++) {
                 double sum = 0.0;
                 for (int64_t p = 0; p < (int64_t)d->n * j->oh * j->ow; p++) {
-                    int n = (int)(p / (j->oh * j->ow)), oy = (int)(p / j->ow % j->oh), ox = (int)(p % j->ow);
+                    int n = (int)(p / (j->oh * j->ow)), oy = (int)(p / j->ow % j->oh),
+                        ox = (int)(p % j->ow);
                     int iy = oy * d->stride + ky - d->pad, ix = ox * d->stride + kx - d->pad;
                     if (iy >= 0 && iy < d->h && ix >= 0 && ix < d->w)
-                        sum += (double)dy[p * d->co + o] * x[(((int64_t)n * d->h + iy) * d->w + ix) * d->ci + i];
+                        sum += (double)dy[p * d->co + o] *
+                               x[(((int64_t)n * d->h + iy) * d->w + ix) * d->ci + i];
                 }
                 j->b->dweights[weight_index(d, (int)o, i, ky, kx)] = (float)sum;
             }

@@ -1,11 +1,12 @@
 /* cpu.h - kernels on pointers and sizes.  Knows no graph.  Sees base only.
  *
- * What oneDNN does not have (or not well) is written once over 16 float lanes (vec.h, *.inc) and compiled once per ISA
- * (isa_*.c); gd_kernels is the table of the ISA in use.  Convolutions, matrix products and reorders are oneDNN's, behind
- * onednn.c.
+ * What oneDNN does not have (or not well) is written once over 16 float lanes (vec.h, *.inc) and
+ * compiled once per ISA (isa_*.c); gd_kernels is the table of the ISA in use.  Convolutions, matrix
+ * products and reorders are oneDNN's, behind onednn.c.
  *
- * Bits: results never depend on the number of threads.  Pointwise kernels, norms, resampling and softmax give the same bits on
- * every ISA (no FMA contraction, own exp/log); attention agrees within rounding. */
+ * Bits: results never depend on the number of threads.  Pointwise kernels, norms, resampling and
+ * softmax give the same bits on every ISA (no FMA contraction, own exp/log); attention agrees
+ * within rounding. */
 #ifndef GD_CPU_H
 #define GD_CPU_H
 
@@ -13,20 +14,27 @@
 
 /* ---- select.c: which ISA ---- */
 
-typedef enum gd_isa { GD_ISA_C, GD_ISA_SSE41, GD_ISA_AVX2, GD_ISA_AVX512, GD_ISA_AVX512_BF16 } gd_isa;
-/* The best this machine has, or what GUIDED_ISA (c, sse41, avx2, avx512, avx512_bf16) forces; decided at the first call.
- * gd_isa_force is for tests and the command (GD_EUSAGE when the machine lacks it): before the first plan only. */
+typedef enum gd_isa {
+    GD_ISA_C,
+    GD_ISA_SSE41,
+    GD_ISA_AVX2,
+    GD_ISA_AVX512,
+    GD_ISA_AVX512_BF16
+} gd_isa;
+/* The best this machine has, or what GUIDED_ISA (c, sse41, avx2, avx512, avx512_bf16) forces;
+ * decided at the first call. gd_isa_force is for tests and the command (GD_EUSAGE when the machine
+ * lacks it): before the first plan only. */
 gd_isa gd_isa_used(void);
 const char *gd_isa_name(gd_isa isa);
 GD_CHECKED gd_status gd_isa_force(const char *name);
 
 /* ---- activations ---- */
 
-/* [N][C][H*W] of float32 or bfloat16 in one of two layouts, told apart by strides only (in elements): element (n, c, p) is at
- *   n * image + (c / 16) * block + p * pixel + c % 16
- * nhwc:    pixel = C,  block = 16,       image = H*W*C
- * nChw16c: pixel = 16, block = 16 * H*W, image = ceil(C/16) * 16 * H*W; lanes beyond C exist and hold zeros, always.
- * In nhwc the lanes beyond C in the last block of 16 belong to the next pixel: read and written by partial vectors only. */
+/* [N][C][H*W] of float32 or bfloat16 in one of two layouts, told apart by strides only (in
+ * elements): element (n, c, p) is at n * image + (c / 16) * block + p * pixel + c % 16 nhwc: pixel
+ * = C,  block = 16,       image = H*W*C nChw16c: pixel = 16, block = 16 * H*W, image = ceil(C/16) *
+ * 16 * H*W; lanes beyond C exist and hold zeros, always. In nhwc the lanes beyond C in the last
+ * block of 16 belong to the next pixel: read and written by partial vectors only. */
 typedef struct gd_view {
     void *data;
     gd_dtype dtype; /* GD_F32 or GD_BF16 */
@@ -34,20 +42,26 @@ typedef struct gd_view {
     int64_t pixel, block, image;
 } gd_view;
 
-static inline bool gd_view_blocked(const gd_view *v) { return v->pixel == 16 && v->block != 16; }
+static inline bool gd_view_blocked(const gd_view *v)
+{
+    return v->pixel == 16 && v->block != 16;
+}
 
 typedef enum gd_act { GD_ACT_NONE, GD_ACT_SILU } gd_act;
 typedef enum gd_resample_kind { GD_UP_NEAREST, GD_DOWN_AVERAGE } gd_resample_kind;
-/* Head layout of the 3C rows of qkv (spec models.md 3.2): legacy h*3ch + p*ch + c; new p*C + h*ch + c */
+/* Head layout of the 3C rows of qkv (spec models.md 3.2): legacy h*3ch + p*ch + c; new p*C + h*ch +
+ * c */
 typedef enum gd_head_order { GD_HEADS_LEGACY, GD_HEADS_NEW } gd_head_order;
 
-/* Any kernel parallelises by itself with gd_par, bounds fixed by shape.  y is written whole (pad lanes as zeros); y may be x (same
- * strides) where said.  All views of one call have the same layout.  bfloat16 is possible for y of convert, norm_apply, norm_grad_data,
- * resample and attention, and for x of convert; all other views are float32. */
+/* Any kernel parallelises by itself with gd_par, bounds fixed by shape.  y is written whole (pad
+ * lanes as zeros); y may be x (same strides) where said.  All views of one call have the same
+ * layout.  bfloat16 is possible for y of convert, norm_apply, norm_grad_data, resample and
+ * attention, and for x of convert; all other views are float32. */
 typedef struct gd_kernels {
     /* ---- element by element; y may be a or b ---- */
     void (*silu)(const gd_view *y, const gd_view *x);
-    void (*silu_grad)(const gd_view *dx, const gd_view *dy, const gd_view *x); /* dy * s * (1 + x (1 - s)), s = sigmoid(x) */
+    void (*silu_grad)(const gd_view *dx, const gd_view *dy,
+                      const gd_view *x); /* dy * s * (1 + x (1 - s)), s = sigmoid(x) */
     void (*relu)(const gd_view *y, const gd_view *x);
     void (*relu_grad)(const gd_view *dx, const gd_view *dy, const gd_view *x); /* dy where x > 0 */
     void (*add)(const gd_view *y, const gd_view *a, const gd_view *b);
@@ -55,63 +69,78 @@ typedef struct gd_kernels {
     void (*scale)(const gd_view *y, const gd_view *x, float factor);
     /* copy with change of layout and dtype */
     void (*convert)(const gd_view *y, const gd_view *x);
-    /* y[:, y_c0 : y_c0+count] = x[:, x_c0 : x_c0+count]; other channels of y untouched; fast where all are multiples of 16 */
+    /* y[:, y_c0 : y_c0+count] = x[:, x_c0 : x_c0+count]; other channels of y untouched; fast where
+     * all are multiples of 16 */
     void (*copy_channels)(const gd_view *y, int y_c0, const gd_view *x, int x_c0, int count);
 
     /* ---- per channel ---- */
     /* y[n,c,p] = x[n,c,p] + e[n,c]; e is a view with h = w = 1, n = x's n or 1; y may be x */
     void (*add_channel)(const gd_view *y, const gd_view *x, const gd_view *e);
-    /* e[n,c] = factor * sum over p of x[n,c,p]; with e->n == 1 and x->n > 1 also summed over n.  e: h = w = 1, float32 */
+    /* e[n,c] = factor * sum over p of x[n,c,p]; with e->n == 1 and x->n > 1 also summed over n.  e:
+     * h = w = 1, float32 */
     void (*sum_pixels)(const gd_view *e, const gd_view *x, float factor);
     /* y[n,c,p] = factor * e[n,c] for all p */
     void (*spread_pixels)(const gd_view *y, const gd_view *e, float factor);
 
     /* ---- group normalisation; C divisible by groups (models.md 3) ---- */
-    /* stats[n][0][c] = mean, stats[n][1][c] = 1 / sqrt(variance + eps) of c's group; biased variance; accurate for |mean| >> sigma:
-     * chunks' shifted sums are combined in double, in an order fixed by shape.  stats: [N][2][C] */
+    /* stats[n][0][c] = mean, stats[n][1][c] = 1 / sqrt(variance + eps) of c's group; biased
+     * variance; accurate for |mean| >> sigma: chunks' shifted sums are combined in double, in an
+     * order fixed by shape.  stats: [N][2][C] */
     void (*norm_stats)(float *stats, const gd_view *x, int groups, float eps);
-    /* y = act(u), u = ((x - mean) * rstd * gamma + beta) * (1 + scale) + shift.  gamma, beta: [C].  modulation: NULL, or
-     * [N] rows of {scale[C], shift[C]}, row stride mod_stride floats.  y may be x when dtypes and strides agree. */
-    void (*norm_apply)(const gd_view *y, const gd_view *x, const float *stats, const float *gamma, const float *beta,
-                       const float *modulation, int64_t mod_stride, gd_act act);
-    /* Backward, step 1: with du = dy * act'(u), xhat = (x-mean)*rstd:  sums[n][0][c] = sum_p du, sums[n][1][c] = sum_p du*xhat.
-     * sums: [N][2][C] floats */
-    void (*norm_grad_sums)(float *sums, const gd_view *dy, const gd_view *x, const float *stats, const float *gamma,
-                           const float *beta, const float *modulation, int64_t mod_stride, gd_act act);
-    /* Backward, step 2: dx = rstd * (A du - m1 - xhat * m2), A = gamma (1+scale), m1 = mean over the group of A du, m2 = of
-     * A du xhat, both from sums.  dx may be dy. */
-    void (*norm_grad_data)(const gd_view *dx, const gd_view *dy, const gd_view *x, const float *stats, const float *sums,
-                           int groups, const float *gamma, const float *beta, const float *modulation, int64_t mod_stride,
+    /* y = act(u), u = ((x - mean) * rstd * gamma + beta) * (1 + scale) + shift.  gamma, beta: [C].
+     * modulation: NULL, or [N] rows of {scale[C], shift[C]}, row stride mod_stride floats.  y may
+     * be x when dtypes and strides agree. */
+    void (*norm_apply)(const gd_view *y, const gd_view *x, const float *stats, const float *gamma,
+                       const float *beta, const float *modulation, int64_t mod_stride, gd_act act);
+    /* Backward, step 1: with du = dy * act'(u), xhat = (x-mean)*rstd:  sums[n][0][c] = sum_p du,
+     * sums[n][1][c] = sum_p du*xhat. sums: [N][2][C] floats */
+    void (*norm_grad_sums)(float *sums, const gd_view *dy, const gd_view *x, const float *stats,
+                           const float *gamma, const float *beta, const float *modulation,
+                           int64_t mod_stride, gd_act act);
+    /* Backward, step 2: dx = rstd * (A du - m1 - xhat * m2), A = gamma (1+scale), m1 = mean over
+     * the group of A du, m2 = of A du xhat, both from sums.  dx may be dy. */
+    void (*norm_grad_data)(const gd_view *dx, const gd_view *dy, const gd_view *x,
+                           const float *stats, const float *sums, int groups, const float *gamma,
+                           const float *beta, const float *modulation, int64_t mod_stride,
                            gd_act act);
 
     /* ---- resampling ---- */
-    /* UP_NEAREST: y[.., i, j] = factor * x[.., i/2, j/2], zero where i/2 or j/2 is outside x (adjoint of an odd-sized
-     * average). DOWN_AVERAGE: y[i,j] = factor * (sum of x's 2x2 block) / 4, y h = x h / 2 rounded down. */
+    /* UP_NEAREST: y[.., i, j] = factor * x[.., i/2, j/2], zero where i/2 or j/2 is outside x
+     * (adjoint of an odd-sized average). DOWN_AVERAGE: y[i,j] = factor * (sum of x's 2x2 block) /
+     * 4, y h = x h / 2 rounded down. */
     void (*resample)(const gd_view *y, const gd_view *x, gd_resample_kind kind, float factor);
-    /* bilinear, align_corners = false (models.md 4), any sizes; and its adjoint (dx = sum of weights * dy) */
+    /* bilinear, align_corners = false (models.md 4), any sizes; and its adjoint (dx = sum of
+     * weights * dy) */
     void (*bilinear)(const gd_view *y, const gd_view *x);
     void (*bilinear_grad)(const gd_view *dx, const gd_view *dy);
 
     /* ---- attention (models.md 3.2) ---- */
-    /* out[n, h*ch + c, t] = sum_s softmax_s(q.k / sqrt(ch)) v[c, s]; qkv has 3C channels, C = out->c, T = h*w, ch = C / heads,
-     * any ch >= 1.  No T x T matrix: tiles with running maximum and sum.  lse: [N][heads][T] log-sum-exp for the backward,
-     * may be NULL.  scratch: gd_attention_scratch() bytes, 64-byte aligned. */
-    void (*attention)(const gd_view *out, float *lse, const gd_view *qkv, int heads, gd_head_order order, void *scratch);
-    void (*attention_grad)(const gd_view *dqkv, const gd_view *dout, const gd_view *out, const gd_view *qkv, const float *lse,
-                           int heads, gd_head_order order, void *scratch);
+    /* out[n, h*ch + c, t] = sum_s softmax_s(q.k / sqrt(ch)) v[c, s]; qkv has 3C channels, C =
+     * out->c, T = h*w, ch = C / heads, any ch >= 1.  No T x T matrix: tiles with running maximum
+     * and sum.  lse: [N][heads][T] log-sum-exp for the backward, may be NULL.  scratch:
+     * gd_attention_scratch() bytes, 64-byte aligned. */
+    void (*attention)(const gd_view *out, float *lse, const gd_view *qkv, int heads,
+                      gd_head_order order, void *scratch);
+    void (*attention_grad)(const gd_view *dqkv, const gd_view *dout, const gd_view *out,
+                           const gd_view *qkv, const float *lse, int heads, gd_head_order order,
+                           void *scratch);
 
     /* ---- small ---- */
-    /* out[n][dim] = cos(t f_i).., sin(t f_i).., 0 if dim is odd; f_i = exp(-ln(max_period) i / half) in float (models.md 3) */
+    /* out[n][dim] = cos(t f_i).., sin(t f_i).., 0 if dim is odd; f_i = exp(-ln(max_period) i /
+     * half) in float (models.md 3) */
     void (*timestep_embedding)(float *out, const float *t, int n, int dim, float max_period);
     /* rows of [n][c] floats, row stride `stride`; y may be x */
     void (*log_softmax)(float *y, const float *x, int n, int c, int64_t stride);
-    void (*log_softmax_grad)(float *dx, const float *dy, const float *y, int n, int c, int64_t stride); /* dy - exp(y) sum dy */
+    void (*log_softmax_grad)(float *dx, const float *dy, const float *y, int n, int c,
+                             int64_t stride); /* dy - exp(y) sum dy */
 } gd_kernels;
 
-/* The table of gd_isa_used(); gd_kernels_of is for tests that compare ISAs (NULL when the machine lacks it). */
+/* The table of gd_isa_used(); gd_kernels_of is for tests that compare ISAs (NULL when the machine
+ * lacks it). */
 const gd_kernels *gd_kernels_get(void);
 const gd_kernels *gd_kernels_of(gd_isa isa);
-/* Bytes of scratch that attention / attention_grad need for one image; images are done one after another. */
+/* Bytes of scratch that attention / attention_grad need for one image; images are done one after
+ * another. */
 size_t gd_attention_scratch(int heads, int head_channels, int tokens, bool backward);
 
 #endif

@@ -4,7 +4,8 @@
 #include <math.h>
 
 #define GD_VECTOR_LANES 4  /* of the registers */
-#define GD_PANEL_VECTORS 2 /* ROWS x these accumulators, and the operands, fill the register file */
+#define GD_PANEL_VECTORS 2 /* ROWS x these accumulators, and the operands, fill the register file  \
+                            */
 #define GD_FMA(a, b, c) ((a) * (b) + (c))
 
 #include "cpu/pointwise.inc"

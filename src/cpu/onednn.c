@@ -1,7 +1,9 @@
-/* onednn.c - convolutions by oneDNN: the only file that includes its header; works with its 2.x and its 3.x C API.
+/* onednn.c - convolutions by oneDNN: the only file that includes its header; works with its 2.x and
+ * its 3.x C API.
  *
- * Glossary: md = memory descriptor (shape and layout), pd = primitive descriptor (the chosen kernel).  What differs between 2.x
- * and 3.x stands in the first section; the rest does not know. */
+ * Glossary: md = memory descriptor (shape and layout), pd = primitive descriptor (the chosen
+ * kernel).  What differs between 2.x and 3.x stands in the first section; the rest does not know.
+ */
 #include "cpu/conv_private.h"
 
 #include <dnnl.h>
@@ -19,7 +21,8 @@ typedef dnnl_memory_desc_t *md_t;
 typedef const dnnl_memory_desc_t *md_view;
 #endif
 
-static dnnl_status_t md_make(md_t *out, int rank, const int64_t *dim, dnnl_data_type_t dtype, dnnl_format_tag_t tag)
+static dnnl_status_t md_make(md_t *out, int rank, const int64_t *dim, dnnl_data_type_t dtype,
+                             dnnl_format_tag_t tag)
 {
     dnnl_dims_t dims = { 0 };
 
@@ -46,39 +49,45 @@ typedef struct conv_mds {
 } conv_mds;
 
 /* The pass's primitive descriptor for one algorithm */
-static dnnl_status_t pd_make(dnnl_primitive_desc_t *pd, const gd_conv_desc *d, const conv_mds *m, dnnl_alg_kind_t alg,
-                             const_dnnl_primitive_attr_t attr, dnnl_engine_t engine)
+static dnnl_status_t pd_make(dnnl_primitive_desc_t *pd, const gd_conv_desc *d, const conv_mds *m,
+                             dnnl_alg_kind_t alg, const_dnnl_primitive_attr_t attr,
+                             dnnl_engine_t engine)
 {
-    const dnnl_dims_t stride = { d->stride, d->stride }, dilate = { 0, 0 }, pad = { d->pad, d->pad };
-    dnnl_dims_t pad_end; /* the right and bottom padding that makes (out - 1) * stride + kernel fit exactly */
+    const dnnl_dims_t stride = { d->stride, d->stride }, dilate = { 0, 0 },
+                      pad = { d->pad, d->pad };
+    dnnl_dims_t pad_end; /* the right and bottom padding that makes (out - 1) * stride + kernel fit
+                            exactly */
 
     pad_end[0] = (gd_conv_out(d->h, d) - 1) * d->stride + d->kernel - d->h - d->pad;
     pad_end[1] = (gd_conv_out(d->w, d) - 1) * d->stride + d->kernel - d->w - d->pad;
 #if DNNL_VERSION_MAJOR >= 3
     switch (d->pass) {
     case GD_CONV_FORWARD:
-        return dnnl_convolution_forward_primitive_desc_create(pd, engine, dnnl_forward_inference, alg, m->x, m->w, m->bias, m->y,
+        return dnnl_convolution_forward_primitive_desc_create(pd, engine, dnnl_forward_inference,
+                                                              alg, m->x, m->w, m->bias, m->y,
                                                               stride, dilate, pad, pad_end, attr);
     case GD_CONV_GRAD_DATA:
-        return dnnl_convolution_backward_data_primitive_desc_create(pd, engine, alg, m->x, m->w, m->y, stride, dilate, pad,
-                                                                    pad_end, NULL, attr);
+        return dnnl_convolution_backward_data_primitive_desc_create(
+            pd, engine, alg, m->x, m->w, m->y, stride, dilate, pad, pad_end, NULL, attr);
     default:
-        return dnnl_convolution_backward_weights_primitive_desc_create(pd, engine, alg, m->x, m->w, NULL, m->y, stride, dilate,
-                                                                       pad, pad_end, NULL, attr);
+        return dnnl_convolution_backward_weights_primitive_desc_create(
+            pd, engine, alg, m->x, m->w, NULL, m->y, stride, dilate, pad, pad_end, NULL, attr);
     }
 #else
     dnnl_convolution_desc_t c;
     dnnl_status_t s;
     switch (d->pass) {
     case GD_CONV_FORWARD:
-        s = dnnl_dilated_convolution_forward_desc_init(&c, dnnl_forward_inference, alg, m->x, m->w, m->bias, m->y, stride,
-                                                       dilate, pad, pad_end);
+        s = dnnl_dilated_convolution_forward_desc_init(&c, dnnl_forward_inference, alg, m->x, m->w,
+                                                       m->bias, m->y, stride, dilate, pad, pad_end);
         break;
     case GD_CONV_GRAD_DATA:
-        s = dnnl_dilated_convolution_backward_data_desc_init(&c, alg, m->x, m->w, m->y, stride, dilate, pad, pad_end);
+        s = dnnl_dilated_convolution_backward_data_desc_init(&c, alg, m->x, m->w, m->y, stride,
+                                                             dilate, pad, pad_end);
         break;
     default:
-        s = dnnl_dilated_convolution_backward_weights_desc_init(&c, alg, m->x, m->w, NULL, m->y, stride, dilate, pad, pad_end);
+        s = dnnl_dilated_convolution_backward_weights_desc_init(&c, alg, m->x, m->w, NULL, m->y,
+                                                                stride, dilate, pad, pad_end);
     }
     return s == dnnl_success ? dnnl_primitive_desc_create(pd, &c, attr, engine, NULL) : s;
 #endif
@@ -95,10 +104,14 @@ static struct {
 static dnnl_cpu_isa_t isa_limit(void)
 {
     switch (gd_isa_used()) {
-    case GD_ISA_AVX512_BF16: return dnnl_cpu_isa_all;
-    case GD_ISA_AVX512: return dnnl_cpu_isa_avx512_core_vnni;
-    case GD_ISA_AVX2: return dnnl_cpu_isa_avx2;
-    default: return dnnl_cpu_isa_sse41;
+    case GD_ISA_AVX512_BF16:
+        return dnnl_cpu_isa_all;
+    case GD_ISA_AVX512:
+        return dnnl_cpu_isa_avx512_core_vnni;
+    case GD_ISA_AVX2:
+        return dnnl_cpu_isa_avx2;
+    default:
+        return dnnl_cpu_isa_sse41;
     }
 }
 
@@ -106,7 +119,8 @@ static gd_status engine_ready(void)
 {
     if (one.ready)
         return GD_OK;
-    dnnl_set_max_cpu_isa(isa_limit()); /* refused after the first primitive: then the limit of the first call holds */
+    dnnl_set_max_cpu_isa(isa_limit()); /* refused after the first primitive: then the limit of the
+                                          first call holds */
     if (dnnl_engine_create(&one.engine, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&one.stream, one.engine, dnnl_stream_default_flags) != dnnl_success)
         return gd_fail(GD_EFAILED, "oneDNN %s: no CPU engine", gd_onednn_version());
@@ -125,16 +139,17 @@ const char *gd_onednn_version(void)
 
 /* ---- one convolution ---- */
 
-/* In nChw16c the lanes beyond the channels exist and hold zeros: they may take part as channels with zero weights. oneDNN has no
- * fast forward kernel for 3 blocked channels (nor a weight gradient), but one for 16. */
+/* In nChw16c the lanes beyond the channels exist and hold zeros: they may take part as channels
+ * with zero weights. oneDNN has no fast forward kernel for 3 blocked channels (nor a weight
+ * gradient), but one for 16. */
 static int padded_ci(const gd_conv_desc *d)
 {
     return d->blocked && d->pass != GD_CONV_GRAD_DATA ? (d->ci + 15) / 16 * 16 : d->ci;
 }
 
-/* Kernels that split a sum among the threads give other bits for other thread counts (found by trying): weight gradients whose channel
- * blocks are too few to share out, with odd channel counts, or in bfloat16 with several images.  They are made for one thread and run on
- * one. */
+/* Kernels that split a sum among the threads give other bits for other thread counts (found by
+ * trying): weight gradients whose channel blocks are too few to share out, with odd channel counts,
+ * or in bfloat16 with several images.  They are made for one thread and run on one. */
 static bool needs_one_thread(const gd_conv_desc *d)
 {
     enum { FEW_BLOCKS = 8, BF16_IMAGES = 4 };
@@ -149,9 +164,9 @@ struct onednn_conv {
     gd_conv_desc desc;
     dnnl_primitive_desc_t pd;
     dnnl_primitive_t run;
-    dnnl_primitive_t reorder;     /* plain <-> packed weights */
-    md_t x, y, bias, plain_w;     /* as given */
-    md_view w;                    /* as the kernel wants them, owned by pd */
+    dnnl_primitive_t reorder; /* plain <-> packed weights */
+    md_t x, y, bias, plain_w; /* as given */
+    md_view w;                /* as the kernel wants them, owned by pd */
     md_view scratchpad;
 };
 
@@ -160,9 +175,12 @@ static gd_status check(dnnl_status_t status, const gd_conv_desc *d)
     if (status == dnnl_success)
         return GD_OK;
     if (status == dnnl_out_of_memory)
-        return gd_fail(GD_ENOMEM, "convolution %dx%d %d->%d: out of memory", d->h, d->w, d->ci, d->co);
-    return gd_fail(GD_EUSAGE, "convolution %dx%d %d->%d kernel %d stride %d: oneDNN %s has no kernel (status %d)", d->h, d->w,
-                   d->ci, d->co, d->kernel, d->stride, gd_onednn_version(), (int)status);
+        return gd_fail(GD_ENOMEM, "convolution %dx%d %d->%d: out of memory", d->h, d->w, d->ci,
+                       d->co);
+    return gd_fail(
+        GD_EUSAGE,
+        "convolution %dx%d %d->%d kernel %d stride %d: oneDNN %s has no kernel (status %d)", d->h,
+        d->w, d->ci, d->co, d->kernel, d->stride, gd_onednn_version(), (int)status);
 }
 
 static dnnl_status_t attributes(dnnl_primitive_attr_t *attr, bool accumulate)
@@ -203,7 +221,8 @@ static dnnl_status_t make_mds(onednn_conv *o, md_t *any_w, const gd_conv_desc *d
     if (s == dnnl_success)
         s = md_make(&o->y, 4, y_dim, y_is_result ? dnnl_f32 : operand, tag);
     if (s == dnnl_success)
-        s = md_make(any_w, 4, w_dim, d->pass == GD_CONV_GRAD_WEIGHTS ? dnnl_f32 : operand, dnnl_format_tag_any);
+        s = md_make(any_w, 4, w_dim, d->pass == GD_CONV_GRAD_WEIGHTS ? dnnl_f32 : operand,
+                    dnnl_format_tag_any);
     if (s == dnnl_success)
         s = md_make(&o->plain_w, 4, w_dim, dnnl_f32, dnnl_oihw);
     if (s == dnnl_success && d->bias)
@@ -215,7 +234,8 @@ static dnnl_status_t make_reorder(onednn_conv *o, bool unpack)
 {
     dnnl_primitive_desc_t pd = NULL;
     md_view from = unpack ? o->w : o->plain_w, to = unpack ? o->plain_w : o->w;
-    dnnl_status_t s = dnnl_reorder_primitive_desc_create(&pd, from, one.engine, to, one.engine, NULL);
+    dnnl_status_t s =
+        dnnl_reorder_primitive_desc_create(&pd, from, one.engine, to, one.engine, NULL);
 
     if (s == dnnl_success)
         s = dnnl_primitive_create(&o->reorder, pd);
@@ -225,7 +245,8 @@ static dnnl_status_t make_reorder(onednn_conv *o, bool unpack)
 
 static gd_status make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo algo)
 {
-    const dnnl_alg_kind_t alg = algo == GD_CONV_WINOGRAD ? dnnl_convolution_winograd : dnnl_convolution_direct;
+    const dnnl_alg_kind_t alg =
+        algo == GD_CONV_WINOGRAD ? dnnl_convolution_winograd : dnnl_convolution_direct;
     const bool unpack = d->pass == GD_CONV_GRAD_WEIGHTS;
     dnnl_primitive_attr_t attr = NULL;
     onednn_conv *o = NULL;
@@ -245,7 +266,8 @@ static gd_status make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo alg
     if (s == dnnl_success)
         s = dnnl_primitive_create(&o->run, o->pd);
     if (s == dnnl_success) {
-        o->w = dnnl_primitive_desc_query_md(o->pd, unpack ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
+        o->w = dnnl_primitive_desc_query_md(
+            o->pd, unpack ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
         o->scratchpad = dnnl_primitive_desc_query_md(o->pd, dnnl_query_scratchpad_md, 0);
         s = make_reorder(o, unpack);
     }
@@ -302,17 +324,20 @@ static size_t onednn_round_up(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
-/* oneDNN's own scratchpad; then, for a weight gradient, the gradient as the kernel lays it out, and unpacked with padding */
+/* oneDNN's own scratchpad; then, for a weight gradient, the gradient as the kernel lays it out, and
+ * unpacked with padding */
 size_t onednn_conv_scratch_bytes(const onednn_conv *o)
 {
     size_t bytes = onednn_round_up(o->scratchpad ? dnnl_memory_desc_get_size(o->scratchpad) : 0);
 
     if (o->desc.pass != GD_CONV_GRAD_WEIGHTS)
         return bytes;
-    return bytes + onednn_round_up(dnnl_memory_desc_get_size(o->w)) + dnnl_memory_desc_get_size(o->plain_w);
+    return bytes + onednn_round_up(dnnl_memory_desc_get_size(o->w)) +
+           dnnl_memory_desc_get_size(o->plain_w);
 }
 
-static gd_status run_reorder(const onednn_conv *o, md_view from_md, void *from, md_view to_md, void *to)
+static gd_status run_reorder(const onednn_conv *o, md_view from_md, void *from, md_view to_md,
+                             void *to)
 {
     dnnl_memory_t a = NULL, b = NULL;
     dnnl_status_t s = dnnl_memory_create(&a, from_md, one.engine, from);
@@ -327,19 +352,23 @@ static gd_status run_reorder(const onednn_conv *o, md_view from_md, void *from, 
         s = dnnl_stream_wait(one.stream);
     dnnl_memory_destroy(a);
     dnnl_memory_destroy(b);
-    return s == dnnl_success ? GD_OK : gd_fail(GD_EFAILED, "oneDNN %s: reorder of weights failed", gd_onednn_version());
+    return s == dnnl_success
+               ? GD_OK
+               : gd_fail(GD_EFAILED, "oneDNN %s: reorder of weights failed", gd_onednn_version());
 }
 
 gd_status onednn_conv_pack(const onednn_conv *o, void *packed, const float *weights)
 {
     const gd_conv_desc *d = &o->desc;
-    const size_t row = (size_t)d->ci * d->kernel * d->kernel, wide_row = (size_t)padded_ci(d) * d->kernel * d->kernel;
+    const size_t row = (size_t)d->ci * d->kernel * d->kernel,
+                 wide_row = (size_t)padded_ci(d) * d->kernel * d->kernel;
     float *wide;
     gd_status s;
 
     if (row == wide_row)
         return run_reorder(o, o->plain_w, (void *)weights, o->w, packed);
-    GD_TRY(gd_block_make((void **)&wide, (size_t)d->co * wide_row * sizeof *wide, "padded weights"));
+    GD_TRY(
+        gd_block_make((void **)&wide, (size_t)d->co * wide_row * sizeof *wide, "padded weights"));
     for (int i = 0; i < d->co; i++)
         memcpy(wide + i * wide_row, weights + i * row, row * sizeof *wide);
     s = run_reorder(o, o->plain_w, wide, o->w, packed);
@@ -356,7 +385,8 @@ struct onednn_call {
     dnnl_exec_arg_t arg[MAX_ARGS];
     int n_args;
     dnnl_exec_arg_t unpack[2]; /* GRAD_WEIGHTS: packed gradient -> plain */
-    float *wide, *dweights;    /* plain with padded channels, and without: the same where nothing is padded */
+    float *wide,
+        *dweights; /* plain with padded channels, and without: the same where nothing is padded */
 };
 
 static gd_status add_arg(onednn_call *c, int id, md_view md, void *data)
@@ -369,7 +399,8 @@ static gd_status add_arg(onednn_call *c, int id, md_view md, void *data)
     return GD_OK;
 }
 
-static gd_status bind_args(onednn_call *c, const gd_conv_desc *d, const gd_conv_buffers *b, void *packed_gradient)
+static gd_status bind_args(onednn_call *c, const gd_conv_desc *d, const gd_conv_buffers *b,
+                           void *packed_gradient)
 {
     const onednn_conv *o = c->conv;
 
@@ -402,7 +433,8 @@ static gd_status bind_unpack(onednn_call *c, void *packed_gradient, float *dweig
 
 gd_status onednn_call_make(onednn_call **out, const onednn_conv *conv, const gd_conv_buffers *b)
 {
-    const size_t scratchpad = onednn_round_up(conv->scratchpad ? dnnl_memory_desc_get_size(conv->scratchpad) : 0);
+    const size_t scratchpad =
+        onednn_round_up(conv->scratchpad ? dnnl_memory_desc_get_size(conv->scratchpad) : 0);
     unsigned char *packed_gradient = (unsigned char *)b->scratch + scratchpad;
     onednn_call *c = calloc(1, sizeof *c);
     gd_status s;
@@ -414,7 +446,8 @@ gd_status onednn_call_make(onednn_call **out, const onednn_conv *conv, const gd_
     s = bind_args(c, &conv->desc, b, packed_gradient);
     if (s == GD_OK && conv->desc.pass == GD_CONV_GRAD_WEIGHTS) {
         if (padded_ci(&conv->desc) != conv->desc.ci)
-            c->wide = (float *)(packed_gradient + onednn_round_up(dnnl_memory_desc_get_size(conv->w)));
+            c->wide =
+                (float *)(packed_gradient + onednn_round_up(dnnl_memory_desc_get_size(conv->w)));
         s = bind_unpack(c, packed_gradient, c->wide);
     }
     if (s != GD_OK) {
@@ -439,7 +472,8 @@ void onednn_call_free(onednn_call *c)
 static void drop_padding(const onednn_call *c)
 {
     const gd_conv_desc *d = &c->conv->desc;
-    const size_t row = (size_t)d->ci * d->kernel * d->kernel, wide_row = (size_t)padded_ci(d) * d->kernel * d->kernel;
+    const size_t row = (size_t)d->ci * d->kernel * d->kernel,
+                 wide_row = (size_t)padded_ci(d) * d->kernel * d->kernel;
 
     for (int i = 0; i < d->co; i++)
         memcpy(c->dweights + i * row, c->wide + i * wide_row, row * sizeof *c->wide);

@@ -1,4 +1,5 @@
-/* peak.c - the machine's multiply-add rate, measured in registers: what a kernel can reach at most, today, on this machine. */
+/* peak.c - the machine's multiply-add rate, measured in registers: what a kernel can reach at most,
+ * today, on this machine. */
 #include "cpu/conv.h"
 
 #include <immintrin.h>
@@ -84,7 +85,10 @@ double gd_peak_macs(gd_dtype dtype)
 {
     const gd_isa isa = gd_isa_used();
     const bool bf16 = dtype == GD_BF16 && isa == GD_ISA_AVX512_BF16;
-    float (*run)(int) = bf16 ? dot_bf16 : isa >= GD_ISA_AVX512 ? fma_avx512 : isa == GD_ISA_AVX2 ? fma_avx2 : mul_add_sse;
+    float (*run)(int) = bf16                   ? dot_bf16
+                        : isa >= GD_ISA_AVX512 ? fma_avx512
+                        : isa == GD_ISA_AVX2   ? fma_avx2
+                                               : mul_add_sse;
     const double lanes = bf16 ? 32 : isa >= GD_ISA_AVX512 ? 16 : isa == GD_ISA_AVX2 ? 8 : 4;
     double best = 0;
     volatile float sink = 0;

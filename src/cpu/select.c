@@ -20,8 +20,8 @@ static int chosen = -1;
 
 static gd_isa best_isa(void)
 {
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
         return __builtin_cpu_supports("avx512bf16") ? GD_ISA_AVX512_BF16 : GD_ISA_AVX512;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return GD_ISA_AVX2;
@@ -36,11 +36,13 @@ gd_status gd_isa_force(const char *name)
         if (strcmp(isas[i].name, name) != 0)
             continue;
         if (i > (int)best)
-            return gd_fail(GD_EUSAGE, "GUIDED_ISA=%s: this machine has %s at most", name, isas[best].name);
+            return gd_fail(GD_EUSAGE, "GUIDED_ISA=%s: this machine has %s at most", name,
+                           isas[best].name);
         chosen = i;
         return GD_OK;
     }
-    return gd_fail(GD_EUSAGE, "GUIDED_ISA=%s: expected c, sse41, avx2, avx512 or avx512_bf16", name);
+    return gd_fail(GD_EUSAGE, "GUIDED_ISA=%s: expected c, sse41, avx2, avx512 or avx512_bf16",
+                   name);
 }
 
 gd_isa gd_isa_used(void)
@@ -70,12 +72,15 @@ const gd_kernels *gd_kernels_of(gd_isa isa)
     return isa <= best_isa() ? isas[isa].kernels : NULL;
 }
 
-/* Rows of every part, panels of the inputs, two sums a token (attention.inc's carve, with the largest panel of any ISA) */
+/* Rows of every part, panels of the inputs, two sums a token (attention.inc's carve, with the
+ * largest panel of any ISA) */
 size_t gd_attention_scratch(int heads, int head_channels, int tokens, bool backward)
 {
-    const size_t padded = (size_t)gd_attention_padded(tokens), width = (size_t)(head_channels + 15) / 16 * 16;
+    const size_t padded = (size_t)gd_attention_padded(tokens),
+                 width = (size_t)(head_channels + 15) / 16 * 16;
     const size_t n_rows = backward ? 7 : 4, n_panels = backward ? 4 : 1, largest_panel = 64;
 
     return sizeof(float) * (size_t)heads *
-           (n_rows * padded * width + n_panels * (padded + largest_panel) * (size_t)head_channels + 2 * padded);
+           (n_rows * padded * width + n_panels * (padded + largest_panel) * (size_t)head_channels +
+            2 * padded);
 }

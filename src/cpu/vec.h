@@ -1,7 +1,8 @@
 /* vec.h - sixteen float lanes, the unit in which kernels are written; one source for every ISA.
  *
- * The compiler splits v16 into the registers that the ISA has.  Nothing here contracts a product and a sum (-ffp-contract=off), so
- * that results have the same bits on every ISA; only v_fma, which attention uses, is fused where the machine can. */
+ * The compiler splits v16 into the registers that the ISA has.  Nothing here contracts a product
+ * and a sum (-ffp-contract=off), so that results have the same bits on every ISA; only v_fma, which
+ * attention uses, is fused where the machine can. */
 #ifndef GD_CPU_VEC_H
 #define GD_CPU_VEC_H
 
@@ -90,11 +91,13 @@ INLINE float v_max_lane(v16 v)
     return m;
 }
 
-/* exp: 2^n * p(r), n = round(x / ln 2), r = x - n ln 2 in two parts (Cody & Waite), p of degree 6 (Cephes' coefficients), error below
- * 2 ulp.  Below -87.3 the result is 0 (no denormals), above 88.72 infinity; NaN stays NaN. */
+/* exp: 2^n * p(r), n = round(x / ln 2), r = x - n ln 2 in two parts (Cody & Waite), p of degree 6
+ * (Cephes' coefficients), error below 2 ulp.  Below -87.3 the result is 0 (no denormals),
+ * above 88.72 infinity; NaN stays NaN. */
 INLINE v16 v_exp(v16 x)
 {
-    const v16 magic = v_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
+    const v16 magic =
+        v_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
     const v16 low = v_set(-87.33654f), high = v_set(88.72283f);
     v16 clamped = v_select(x > high, high, v_select(x < low, low, x));
     v16 shifted = clamped * v_set(1.44269504f) + magic;

@@ -1,5 +1,5 @@
-/* ddim.c - Song, Meng & Ermon 2020, eq. 12.  eta = 0 is deterministic, eta = 1 is ancestral sampling; guided as in Dhariwal & Nichol
- * 2021, algorithm 2. */
+/* ddim.c - Song, Meng & Ermon 2020, eq. 12.  eta = 0 is deterministic, eta = 1 is ancestral
+ * sampling; guided as in Dhariwal & Nichol 2021, algorithm 2. */
 #include "diffusion/diffusion.h"
 
 #include <math.h>
@@ -8,7 +8,8 @@
 /* x0, and eps derived from it; eps replaces mean */
 static void predict(const gd_move *m, const float *x)
 {
-    gd_p_mean_variance(m->process, m->t, x, m->out, m->n, m->mean, m->variance, m->log_variance, m->x0);
+    gd_p_mean_variance(m->process, m->t, x, m->out, m->n, m->mean, m->variance, m->log_variance,
+                       m->x0);
     if (m->gradient)
         gd_condition_score(m->process, m->t, x, m->gradient, m->x0, m->mean, m->n);
     gd_eps_from_x0(m->process, m->t, x, m->x0, m->mean, m->n);
@@ -16,9 +17,11 @@ static void predict(const gd_move *m, const float *x)
 
 static void step(const gd_move *m, float *x)
 {
-    const float a = (float)m->process->schedule->alpha_bar[m->t], b = (float)m->process->schedule->alpha_bar_prev[m->t];
+    const float a = (float)m->process->schedule->alpha_bar[m->t],
+                b = (float)m->process->schedule->alpha_bar_prev[m->t];
     const float sigma = (float)m->eta * sqrtf((1 - b) / (1 - a)) * sqrtf(1 - a / b);
-    const float to_x0 = sqrtf(b), to_eps = sqrtf(1 - b - sigma * sigma), to_noise = m->t == 0 ? 0 : sigma;
+    const float to_x0 = sqrtf(b), to_eps = sqrtf(1 - b - sigma * sigma),
+                to_noise = m->t == 0 ? 0 : sigma;
 
     predict(m, x);
     for (int64_t i = 0; i < m->n; i++)
@@ -37,7 +40,9 @@ static void step_reverse(const gd_move *m, float *x)
         x[i] = m->x0[i] * sqrtf(next) + sqrtf(1 - next) * m->mean[i];
 }
 
-const gd_sampler_kind gd_sampler_ddim_reverse = { "ddim_reverse", "DDIM backwards: from image to noise", step_reverse, false };
+const gd_sampler_kind gd_sampler_ddim_reverse = { "ddim_reverse",
+                                                  "DDIM backwards: from image to noise",
+                                                  step_reverse, false };
 
 gd_status gd_sampler_find(const gd_sampler_kind **out, const char *name)
 {
@@ -53,5 +58,6 @@ gd_status gd_sampler_find(const gd_sampler_kind **out, const char *name)
     }
     *out = NULL;
     near = gd_nearest(name, names, COUNT(names));
-    return gd_fail(GD_EUSAGE, "sampler %s: expected ddpm or ddim%s%s", name, near ? "; did you mean " : "", near ? near : "");
+    return gd_fail(GD_EUSAGE, "sampler %s: expected ddpm or ddim%s%s", name,
+                   near ? "; did you mean " : "", near ? near : "");
 }

@@ -1,7 +1,8 @@
 /* diffusion.h - the Gaussian diffusion process on plain float arrays, and the samplers.
  *
- * Source: spec diffusion.md; Ho et al. 2020; Nichol & Dhariwal 2021; Song et al. 2020 (DDIM); Dhariwal & Nichol 2021.
- * Tables are float64; each looked-up value is rounded to float before it touches an image, as the authors' code does. */
+ * Source: spec diffusion.md; Ho et al. 2020; Nichol & Dhariwal 2021; Song et al. 2020 (DDIM);
+ * Dhariwal & Nichol 2021. Tables are float64; each looked-up value is rounded to float before it
+ * touches an image, as the authors' code does. */
 #ifndef GD_DIFFUSION_H
 #define GD_DIFFUSION_H
 
@@ -9,30 +10,40 @@
 
 /* ---- schedule.c ---- */
 
-/* All tables have n entries, index = respaced step; original[i] is the step the network is told (timestep_map). */
+/* All tables have n entries, index = respaced step; original[i] is the step the network is told
+ * (timestep_map). */
 typedef struct gd_schedule {
     int n, n_train;
     bool rescale_timesteps;
     double *beta, *alpha_bar, *alpha_bar_prev, *alpha_bar_next;
-    double *sqrt_alpha_bar, *sqrt_one_minus_alpha_bar, *log_one_minus_alpha_bar, *sqrt_recip_alpha_bar, *sqrt_recipm1_alpha_bar;
+    double *sqrt_alpha_bar, *sqrt_one_minus_alpha_bar, *log_one_minus_alpha_bar,
+        *sqrt_recip_alpha_bar, *sqrt_recipm1_alpha_bar;
     double *posterior_variance, *posterior_log_variance; /* the latter clipped: entry 0 = entry 1 */
     double *posterior_mean_coef1, *posterior_mean_coef2; /* of x_0, of x_t */
     int *original;
 } gd_schedule;
 
-/* kind "linear" or "cosine"; n_train >= 1; spacing "250", "ddim25", "10,10,20", NULL or "" keeps all.
- * GD_EUSAGE: unknown kind (nearest name), a spacing that n_train cannot serve (the message says what it can). */
-GD_CHECKED gd_status gd_schedule_make(gd_schedule **out, const char *kind, int n_train, const char *spacing, bool rescale_timesteps);
+/* kind "linear" or "cosine"; n_train >= 1; spacing "250", "ddim25", "10,10,20", NULL or "" keeps
+ * all. GD_EUSAGE: unknown kind (nearest name), a spacing that n_train cannot serve (the message
+ * says what it can). */
+GD_CHECKED gd_status gd_schedule_make(gd_schedule **out, const char *kind, int n_train,
+                                      const char *spacing, bool rescale_timesteps);
 void gd_schedule_free(gd_schedule *schedule);
 /* The kept original steps of `spacing`, ascending; *steps is malloc'ed by gd_block_make. */
 GD_CHECKED gd_status gd_space_timesteps(int **steps, int *n, int n_train, const char *spacing);
-/* What the network is told at respaced step i: original[i], times 1000 / n_train when rescale_timesteps. */
+/* What the network is told at respaced step i: original[i], times 1000 / n_train when
+ * rescale_timesteps. */
 float gd_schedule_model_t(const gd_schedule *schedule, int i);
 
 /* ---- process.c: one reverse step's distribution (diffusion.md 2, 4, 7) ---- */
 
 typedef enum gd_mean_type { GD_MEAN_EPSILON, GD_MEAN_START_X, GD_MEAN_PREVIOUS_X } gd_mean_type;
-typedef enum gd_var_type { GD_VAR_LEARNED_RANGE, GD_VAR_LEARNED, GD_VAR_FIXED_LARGE, GD_VAR_FIXED_SMALL } gd_var_type;
+typedef enum gd_var_type {
+    GD_VAR_LEARNED_RANGE,
+    GD_VAR_LEARNED,
+    GD_VAR_FIXED_LARGE,
+    GD_VAR_FIXED_SMALL
+} gd_var_type;
 
 typedef struct gd_process {
     const gd_schedule *schedule;
@@ -42,20 +53,26 @@ typedef struct gd_process {
 } gd_process;
 
 /* x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) noise; n elements */
-void gd_q_sample(const gd_process *p, int t, const float *x0, const float *noise, float *x_t, int64_t n);
-void gd_q_posterior_mean(const gd_process *p, int t, const float *x0, const float *x_t, float *mean, int64_t n);
-void gd_x0_from_eps(const gd_process *p, int t, const float *x_t, const float *eps, float *x0, int64_t n);
-void gd_x0_from_xprev(const gd_process *p, int t, const float *x_t, const float *xprev, float *x0, int64_t n);
-void gd_eps_from_x0(const gd_process *p, int t, const float *x_t, const float *x0, float *eps, int64_t n);
+void gd_q_sample(const gd_process *p, int t, const float *x0, const float *noise, float *x_t,
+                 int64_t n);
+void gd_q_posterior_mean(const gd_process *p, int t, const float *x0, const float *x_t, float *mean,
+                         int64_t n);
+void gd_x0_from_eps(const gd_process *p, int t, const float *x_t, const float *eps, float *x0,
+                    int64_t n);
+void gd_x0_from_xprev(const gd_process *p, int t, const float *x_t, const float *xprev, float *x0,
+                      int64_t n);
+void gd_eps_from_x0(const gd_process *p, int t, const float *x_t, const float *x0, float *eps,
+                    int64_t n);
 
-/* p(x_{t-1} | x_t) of one image from the network's raw output.  out: [C or 2C][H*W] (2C when the variance is learned), n = C*H*W.
- * mean, variance, log_variance, x0: [n] each. */
-void gd_p_mean_variance(const gd_process *p, int t, const float *x_t, const float *out, int64_t n, float *mean, float *variance,
-                        float *log_variance, float *x0);
+/* p(x_{t-1} | x_t) of one image from the network's raw output.  out: [C or 2C][H*W] (2C when the
+ * variance is learned), n = C*H*W. mean, variance, log_variance, x0: [n] each. */
+void gd_p_mean_variance(const gd_process *p, int t, const float *x_t, const float *out, int64_t n,
+                        float *mean, float *variance, float *log_variance, float *x0);
 /* mean += variance * gradient  (gradient already times the scale) */
 void gd_condition_mean(float *mean, const float *variance, const float *gradient, int64_t n);
 /* DDIM form: x0 and mean from eps - sqrt(1 - alpha_bar) * gradient; x0 not clipped again */
-void gd_condition_score(const gd_process *p, int t, const float *x_t, const float *gradient, float *x0, float *mean, int64_t n);
+void gd_condition_score(const gd_process *p, int t, const float *x_t, const float *gradient,
+                        float *x0, float *mean, int64_t n);
 
 /* ---- samplers: one file each ---- */
 
@@ -66,14 +83,18 @@ typedef struct gd_move {
     int64_t n;             /* C*H*W */
     const float *out;      /* the network's raw output, [n or 2n] */
     const float *gradient; /* [n] scale * grad log p(y | x_t), or NULL when unguided */
-    const float *noise;    /* [n] standard normal; read even at t = 0, where it has no effect; NULL where needs_noise says no */
+    const float *noise;    /* [n] standard normal; read even at t = 0, where it has no effect; NULL
+                              where needs_noise says no */
     double eta;
-    float *mean, *variance, *log_variance, *x0; /* [n] each: working space; x0 is the step's prediction afterwards */
+    float *mean, *variance, *log_variance,
+        *x0; /* [n] each: working space; x0 is the step's prediction afterwards */
 } gd_move;
 
 typedef struct gd_sampler_kind {
     const char *name, *about;
-    void (*step)(const gd_move *m, float *x); /* x: [n], x_t replaced by x_{t-1} (or x_{t+1} for the reverse sampler) */
+    void (*step)(
+        const gd_move *m,
+        float *x); /* x: [n], x_t replaced by x_{t-1} (or x_{t+1} for the reverse sampler) */
     bool takes_eta;
 } gd_sampler_kind;
 
@@ -83,14 +104,17 @@ GD_CHECKED gd_status gd_sampler_find(const gd_sampler_kind **out, const char *na
 
 /* ---- loop.c: a whole trajectory ---- */
 
-/* What a trajectory needs of the networks.  Each call handles a batch of `n` images, [n][C][H][W].  predict: raw output.
- * guide: gradient of sum log p(y|x_t) w.r.t. x, not yet scaled; NULL when unguided. */
+/* What a trajectory needs of the networks.  Each call handles a batch of `n` images, [n][C][H][W].
+ * predict: raw output. guide: gradient of sum log p(y|x_t) w.r.t. x, not yet scaled; NULL when
+ * unguided. */
 typedef struct gd_denoiser {
     void *ctx;
     int channels, height, width, out_channels;
     int max_batch;
-    gd_status (*predict)(void *ctx, int n, const float *x, const float *t, const int64_t *y, float *out);
-    gd_status (*guide)(void *ctx, int n, const float *x, const float *t, const int64_t *y, float *gradient);
+    gd_status (*predict)(void *ctx, int n, const float *x, const float *t, const int64_t *y,
+                         float *out);
+    gd_status (*guide)(void *ctx, int n, const float *x, const float *t, const int64_t *y,
+                       float *gradient);
 } gd_denoiser;
 
 typedef struct gd_trajectory {
@@ -101,32 +125,39 @@ typedef struct gd_trajectory {
     /* fills noise of step k (0: x_T, k: k-th step's) for images first .. first+n-1, [n][C][H][W] */
     void (*noise)(void *ctx, int64_t first, int n, int step, float *out);
     void *noise_ctx;
-    /* called before every network call; a status other than GD_OK stops the trajectory with it (Ctrl-C).  May be NULL. */
+    /* called before every network call; a status other than GD_OK stops the trajectory with it
+     * (Ctrl-C).  May be NULL. */
     gd_status (*before_step)(void *ctx, int64_t first, int n, int step, int n_steps);
     void *step_ctx;
 } gd_trajectory;
 
-/* Bytes of working memory gd_trajectory_run needs for a batch of n: one block, 64-byte aligned, given by the caller. */
+/* Bytes of working memory gd_trajectory_run needs for a batch of n: one block, 64-byte aligned,
+ * given by the caller. */
 size_t gd_trajectory_bytes(const gd_trajectory *trajectory, int n);
-/* Run all steps for images first .. first+n-1 with labels y[n]; x: [n][C][H][W] out.  No allocation.
- * GD_EFAILED "NaN at step K (t=T) in eps|gradient" when the network's output or the gradient is not finite. */
-GD_CHECKED gd_status gd_trajectory_run(const gd_trajectory *trajectory, int64_t first, int n, const int64_t *y, float *x, void *work);
+/* Run all steps for images first .. first+n-1 with labels y[n]; x: [n][C][H][W] out.  No
+ * allocation. GD_EFAILED "NaN at step K (t=T) in eps|gradient" when the network's output or the
+ * gradient is not finite. */
+GD_CHECKED gd_status gd_trajectory_run(const gd_trajectory *trajectory, int64_t first, int n,
+                                       const int64_t *y, float *x, void *work);
 
-/* uint8 = trunc(clamp((x + 1) * 127.5, 0, 255)), [C][H*W] float -> [H*W][C] bytes (sampling.md 1) */
+/* uint8 = trunc(clamp((x + 1) * 127.5, 0, 255)), [C][H*W] float -> [H*W][C] bytes (sampling.md 1)
+ */
 void gd_to_uint8(uint8_t *out, const float *x, int channels, int64_t pixels);
 
 /* ---- engine.c: the networks behind a denoiser ---- */
 
 struct gd_model;
-/* A diffusion model, and a classifier when guided, planned, packed and ready to run one image at a time: results do not depend on
- * the batch.  GD_EMISMATCH when the classifier's image size, channels or class count do not fit the model. */
+/* A diffusion model, and a classifier when guided, planned, packed and ready to run one image at a
+ * time: results do not depend on the batch.  GD_EMISMATCH when the classifier's image size,
+ * channels or class count do not fit the model. */
 typedef struct gd_engine gd_engine;
-GD_CHECKED gd_status gd_engine_make(gd_engine **out, const struct gd_model *model, const struct gd_model *classifier, bool bf16);
+GD_CHECKED gd_status gd_engine_make(gd_engine **out, const struct gd_model *model,
+                                    const struct gd_model *classifier, bool bf16);
 void gd_engine_free(gd_engine *engine); /* NULL is fine */
 const gd_denoiser *gd_engine_denoiser(const gd_engine *engine);
 size_t gd_engine_bytes(const gd_engine *engine);
-/* The low-resolution images that a super-resolution model enlarges: [n][C][h][w] in [-1,1], borrowed, for the images that the next
- * gd_trajectory_run makes, in its order. */
+/* The low-resolution images that a super-resolution model enlarges: [n][C][h][w] in [-1,1],
+ * borrowed, for the images that the next gd_trajectory_run makes, in its order. */
 void gd_engine_set_low_res(gd_engine *engine, const float *low_res);
 /* What the model's configuration says of the process (diffusion.md 4) */
 gd_mean_type gd_model_mean_type(const struct gd_model *model);

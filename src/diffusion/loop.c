@@ -4,8 +4,8 @@
 #include <math.h>
 
 typedef struct space {
-    float *out, *gradient, *noise, *t;            /* of the batch */
-    float *mean, *variance, *log_variance, *x0;   /* of one image */
+    float *out, *gradient, *noise, *t;          /* of the batch */
+    float *mean, *variance, *log_variance, *x0; /* of one image */
 } space;
 
 static int64_t image_count(const gd_denoiser *d)
@@ -21,7 +21,8 @@ static int64_t out_count(const gd_denoiser *d)
 size_t gd_trajectory_bytes(const gd_trajectory *trajectory, int n)
 {
     const gd_denoiser *d = trajectory->denoiser;
-    return sizeof(float) * (size_t)(n * (out_count(d) + 2 * image_count(d) + 1) + 4 * image_count(d));
+    return sizeof(float) *
+           (size_t)(n * (out_count(d) + 2 * image_count(d) + 1) + 4 * image_count(d));
 }
 
 static space carve(const gd_denoiser *d, int n, float *work)
@@ -48,7 +49,8 @@ static gd_status check_finite(const float *x, int64_t n, const char *what)
     return GD_OK;
 }
 
-static gd_status networks(const gd_trajectory *r, int t, int n, const int64_t *y, const float *x, const space *s)
+static gd_status networks(const gd_trajectory *r, int t, int n, const int64_t *y, const float *x,
+                          const space *s)
 {
     const gd_denoiser *d = r->denoiser;
 
@@ -71,15 +73,23 @@ static void move(const gd_trajectory *r, int t, int n, float *x, const space *s)
     const int64_t image = image_count(d);
 
     for (int i = 0; i < n; i++) {
-        const gd_move m = { .process = &r->process, .t = t, .n = image, .out = s->out + i * out_count(d),
-                            .gradient = d->guide ? s->gradient + i * image : NULL, .noise = s->noise + i * image,
-                            .eta = r->eta, .mean = s->mean, .variance = s->variance, .log_variance = s->log_variance,
+        const gd_move m = { .process = &r->process,
+                            .t = t,
+                            .n = image,
+                            .out = s->out + i * out_count(d),
+                            .gradient = d->guide ? s->gradient + i * image : NULL,
+                            .noise = s->noise + i * image,
+                            .eta = r->eta,
+                            .mean = s->mean,
+                            .variance = s->variance,
+                            .log_variance = s->log_variance,
                             .x0 = s->x0 };
         r->sampler->step(&m, x + i * image);
     }
 }
 
-gd_status gd_trajectory_run(const gd_trajectory *r, int64_t first, int n, const int64_t *y, float *x, void *work)
+gd_status gd_trajectory_run(const gd_trajectory *r, int64_t first, int n, const int64_t *y,
+                            float *x, void *work)
 {
     const int steps = r->process.schedule->n;
     const space s = carve(r->denoiser, n, work);
@@ -90,10 +100,12 @@ gd_status gd_trajectory_run(const gd_trajectory *r, int64_t first, int n, const 
         gd_status status;
         if (r->before_step)
             GD_TRY(r->before_step(r->step_ctx, first, n, k, steps));
-        r->noise(r->noise_ctx, first, n, k, s.noise); /* also where it has no effect: the order of draws is part of parity */
+        r->noise(r->noise_ctx, first, n, k,
+                 s.noise); /* also where it has no effect: the order of draws is part of parity */
         status = networks(r, t, n, y, x, &s);
         if (status != GD_OK) {
-            gd_context("image %lld, step %d of %d (t = %d)", (long long)first, k, steps, r->process.schedule->original[t]);
+            gd_context("image %lld, step %d of %d (t = %d)", (long long)first, k, steps,
+                       r->process.schedule->original[t]);
             return status;
         }
         move(r, t, n, x, &s);

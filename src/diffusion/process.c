@@ -4,52 +4,65 @@
 
 #include <math.h>
 
-void gd_q_sample(const gd_process *p, int t, const float *x0, const float *noise, float *x_t, int64_t n)
+void gd_q_sample(const gd_process *p, int t, const float *x0, const float *noise, float *x_t,
+                 int64_t n)
 {
-    const float a = (float)p->schedule->sqrt_alpha_bar[t], b = (float)p->schedule->sqrt_one_minus_alpha_bar[t];
+    const float a = (float)p->schedule->sqrt_alpha_bar[t],
+                b = (float)p->schedule->sqrt_one_minus_alpha_bar[t];
 
     for (int64_t i = 0; i < n; i++)
         x_t[i] = a * x0[i] + b * noise[i];
 }
 
-void gd_q_posterior_mean(const gd_process *p, int t, const float *x0, const float *x_t, float *mean, int64_t n)
+void gd_q_posterior_mean(const gd_process *p, int t, const float *x0, const float *x_t, float *mean,
+                         int64_t n)
 {
-    const float a = (float)p->schedule->posterior_mean_coef1[t], b = (float)p->schedule->posterior_mean_coef2[t];
+    const float a = (float)p->schedule->posterior_mean_coef1[t],
+                b = (float)p->schedule->posterior_mean_coef2[t];
 
     for (int64_t i = 0; i < n; i++)
         mean[i] = a * x0[i] + b * x_t[i];
 }
 
-void gd_x0_from_eps(const gd_process *p, int t, const float *x_t, const float *eps, float *x0, int64_t n)
+void gd_x0_from_eps(const gd_process *p, int t, const float *x_t, const float *eps, float *x0,
+                    int64_t n)
 {
-    const float a = (float)p->schedule->sqrt_recip_alpha_bar[t], b = (float)p->schedule->sqrt_recipm1_alpha_bar[t];
+    const float a = (float)p->schedule->sqrt_recip_alpha_bar[t],
+                b = (float)p->schedule->sqrt_recipm1_alpha_bar[t];
 
     for (int64_t i = 0; i < n; i++)
         x0[i] = a * x_t[i] - b * eps[i];
 }
 
 /* (xprev - coef2 x_t) / coef1, in the authors' order: 1/coef1 * xprev - coef2/coef1 * x_t */
-void gd_x0_from_xprev(const gd_process *p, int t, const float *x_t, const float *xprev, float *x0, int64_t n)
+void gd_x0_from_xprev(const gd_process *p, int t, const float *x_t, const float *xprev, float *x0,
+                      int64_t n)
 {
-    const double c1 = p->schedule->posterior_mean_coef1[t], c2 = p->schedule->posterior_mean_coef2[t];
+    const double c1 = p->schedule->posterior_mean_coef1[t],
+                 c2 = p->schedule->posterior_mean_coef2[t];
     const float a = (float)(1.0 / c1), b = (float)(c2 / c1);
 
     for (int64_t i = 0; i < n; i++)
         x0[i] = a * xprev[i] - b * x_t[i];
 }
 
-void gd_eps_from_x0(const gd_process *p, int t, const float *x_t, const float *x0, float *eps, int64_t n)
+void gd_eps_from_x0(const gd_process *p, int t, const float *x_t, const float *x0, float *eps,
+                    int64_t n)
 {
-    const float a = (float)p->schedule->sqrt_recip_alpha_bar[t], b = (float)p->schedule->sqrt_recipm1_alpha_bar[t];
+    const float a = (float)p->schedule->sqrt_recip_alpha_bar[t],
+                b = (float)p->schedule->sqrt_recipm1_alpha_bar[t];
 
     for (int64_t i = 0; i < n; i++)
         eps[i] = (a * x_t[i] - x0[i]) / b;
 }
 
-/* Learned range: v = -1 is the posterior's (clipped) log variance, v = 1 that of beta; not clamped */
-static void learned_range(const gd_process *p, int t, const float *v, int64_t n, float *variance, float *log_variance)
+/* Learned range: v = -1 is the posterior's (clipped) log variance, v = 1 that of beta; not clamped
+ */
+static void learned_range(const gd_process *p, int t, const float *v, int64_t n, float *variance,
+                          float *log_variance)
 {
-    const float low = (float)p->schedule->posterior_log_variance[t], high = (float)log(p->schedule->beta[t]);
+    const float low = (float)p->schedule->posterior_log_variance[t],
+                high = (float)log(p->schedule->beta[t]);
 
     for (int64_t i = 0; i < n; i++) {
         const float f = (v[i] + 1) / 2;
@@ -73,7 +86,8 @@ static void fixed(const gd_process *p, int t, int64_t n, float *variance, float 
     }
 }
 
-static void variances(const gd_process *p, int t, const float *v, int64_t n, float *variance, float *log_variance)
+static void variances(const gd_process *p, int t, const float *v, int64_t n, float *variance,
+                      float *log_variance)
 {
     if (p->var_type == GD_VAR_LEARNED_RANGE) {
         learned_range(p, t, v, n, variance, log_variance);
@@ -87,8 +101,8 @@ static void variances(const gd_process *p, int t, const float *v, int64_t n, flo
     }
 }
 
-void gd_p_mean_variance(const gd_process *p, int t, const float *x_t, const float *out, int64_t n, float *mean, float *variance,
-                        float *log_variance, float *x0)
+void gd_p_mean_variance(const gd_process *p, int t, const float *x_t, const float *out, int64_t n,
+                        float *mean, float *variance, float *log_variance, float *x0)
 {
     variances(p, t, out + n, n, variance, log_variance);
     if (p->mean_type == GD_MEAN_EPSILON)
@@ -112,7 +126,8 @@ void gd_condition_mean(float *mean, const float *variance, const float *gradient
         mean[i] += variance[i] * gradient[i];
 }
 
-void gd_condition_score(const gd_process *p, int t, const float *x_t, const float *gradient, float *x0, float *mean, int64_t n)
+void gd_condition_score(const gd_process *p, int t, const float *x_t, const float *gradient,
+                        float *x0, float *mean, int64_t n)
 {
     const float shift = sqrtf(1 - (float)p->schedule->alpha_bar[t]);
 

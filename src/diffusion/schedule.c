@@ -1,4 +1,5 @@
-/* schedule.c - noise schedules and timestep respacing.  Source: spec diffusion.md 1, 3; Nichol & Dhariwal 2021. */
+/* schedule.c - noise schedules and timestep respacing.  Source: spec diffusion.md 1, 3; Nichol &
+ * Dhariwal 2021. */
 #include "diffusion/diffusion.h"
 
 #include <math.h>
@@ -13,7 +14,8 @@ static gd_status cannot(const char *spacing, int n_train, const char *why)
 {
     gd_status s = gd_fail(GD_EUSAGE, "steps %s: %s of %d training steps", spacing, why, n_train);
 
-    gd_detail("hint: a count from 1 to %d, ddimN where %d / N is a whole stride (ddim25, ddim50, ...), or a list such as 10,10,20",
+    gd_detail("hint: a count from 1 to %d, ddimN where %d / N is a whole stride (ddim25, ddim50, "
+              "...), or a list such as 10,10,20",
               n_train, n_train);
     return s;
 }
@@ -47,7 +49,8 @@ static gd_status ddim_steps(bool *kept, int n_train, const char *spacing)
     return cannot(spacing, n_train, "no whole stride takes so many");
 }
 
-/* `count` steps spread over [start, start + size): a sum of double strides, rounded half to even, as the authors do */
+/* `count` steps spread over [start, start + size): a sum of double strides, rounded half to even,
+ * as the authors do */
 static void spread(bool *kept, int start, int size, int count)
 {
     const double stride = count <= 1 ? 1.0 : (double)(size - 1) / (count - 1);
@@ -88,7 +91,8 @@ static gd_status mark_steps(bool *kept, int n_train, const char *spacing)
         memset(kept, true, (size_t)n_train);
         return GD_OK;
     }
-    return strncmp(spacing, "ddim", 4) == 0 ? ddim_steps(kept, n_train, spacing) : section_steps(kept, n_train, spacing);
+    return strncmp(spacing, "ddim", 4) == 0 ? ddim_steps(kept, n_train, spacing)
+                                            : section_steps(kept, n_train, spacing);
 }
 
 gd_status gd_space_timesteps(int **steps, int *n, int n_train, const char *spacing)
@@ -129,20 +133,23 @@ static gd_status train_betas(double *beta, const char *kind, int n)
     const double scale = 1000.0 / n;
 
     if (strcmp(kind, "linear") == 0) {
-        const double first = scale * 0.0001, last = scale * 0.02, step = n > 1 ? (last - first) / (n - 1) : 0;
+        const double first = scale * 0.0001, last = scale * 0.02,
+                     step = n > 1 ? (last - first) / (n - 1) : 0;
         for (int i = 0; i < n; i++)
             beta[i] = i == n - 1 && n > 1 ? last : first + i * step;
     } else if (strcmp(kind, "cosine") == 0) {
         for (int i = 0; i < n; i++)
-            beta[i] = fmin(1 - cosine_alpha_bar((double)(i + 1) / n) / cosine_alpha_bar((double)i / n), 0.999);
+            beta[i] = fmin(
+                1 - cosine_alpha_bar((double)(i + 1) / n) / cosine_alpha_bar((double)i / n), 0.999);
     } else {
         const char *near = gd_nearest(kind, kinds, COUNT(kinds));
-        return gd_fail(GD_EUSAGE, "noise schedule %s: expected linear or cosine%s%s", kind, near ? "; did you mean " : "",
-                       near ? near : "");
+        return gd_fail(GD_EUSAGE, "noise schedule %s: expected linear or cosine%s%s", kind,
+                       near ? "; did you mean " : "", near ? near : "");
     }
     for (int i = 0; i < n; i++)
         if (!(beta[i] > 0 && beta[i] <= 1))
-            return gd_fail(GD_EUSAGE, "%s schedule with %d steps: beta %d is %g, outside (0, 1]", kind, n, i, beta[i]);
+            return gd_fail(GD_EUSAGE, "%s schedule with %d steps: beta %d is %g, outside (0, 1]",
+                           kind, n, i, beta[i]);
     return GD_OK;
 }
 
@@ -192,16 +199,26 @@ static void derive(gd_schedule *s)
 
 static void place_tables(gd_schedule *s, double *memory)
 {
-    double **const table[] = { &s->beta, &s->alpha_bar, &s->alpha_bar_prev, &s->alpha_bar_next, &s->sqrt_alpha_bar,
-                               &s->sqrt_one_minus_alpha_bar, &s->log_one_minus_alpha_bar, &s->sqrt_recip_alpha_bar,
-                               &s->sqrt_recipm1_alpha_bar, &s->posterior_variance, &s->posterior_log_variance,
-                               &s->posterior_mean_coef1, &s->posterior_mean_coef2 };
+    double **const table[] = { &s->beta,
+                               &s->alpha_bar,
+                               &s->alpha_bar_prev,
+                               &s->alpha_bar_next,
+                               &s->sqrt_alpha_bar,
+                               &s->sqrt_one_minus_alpha_bar,
+                               &s->log_one_minus_alpha_bar,
+                               &s->sqrt_recip_alpha_bar,
+                               &s->sqrt_recipm1_alpha_bar,
+                               &s->posterior_variance,
+                               &s->posterior_log_variance,
+                               &s->posterior_mean_coef1,
+                               &s->posterior_mean_coef2 };
 
     for (int i = 0; i < COUNT(table); i++)
         *table[i] = memory + (int64_t)i * s->n;
 }
 
-gd_status gd_schedule_make(gd_schedule **out, const char *kind, int n_train, const char *spacing, bool rescale_timesteps)
+gd_status gd_schedule_make(gd_schedule **out, const char *kind, int n_train, const char *spacing,
+                           bool rescale_timesteps)
 {
     enum { TABLES = 13 };
     gd_schedule *s;
@@ -214,13 +231,16 @@ gd_status gd_schedule_make(gd_schedule **out, const char *kind, int n_train, con
         gd_block_free(steps);
         return cannot(spacing ? spacing : "", n_train, "at least 2 steps are needed, out");
     }
-    status = gd_block_make((void **)&s, sizeof *s + (size_t)n * TABLES * sizeof *memory, "schedule");
+    status =
+        gd_block_make((void **)&s, sizeof *s + (size_t)n * TABLES * sizeof *memory, "schedule");
     if (status != GD_OK) {
         gd_block_free(steps);
         return status;
     }
     memory = (double *)(s + 1);
-    *s = (gd_schedule){ .n = n, .n_train = n_train, .rescale_timesteps = rescale_timesteps, .original = steps };
+    *s = (gd_schedule){
+        .n = n, .n_train = n_train, .rescale_timesteps = rescale_timesteps, .original = steps
+    };
     place_tables(s, memory);
     status = kept_betas(s, kind);
     if (status != GD_OK) {
@@ -242,5 +262,6 @@ void gd_schedule_free(gd_schedule *s)
 
 float gd_schedule_model_t(const gd_schedule *s, int i)
 {
-    return s->rescale_timesteps ? (float)s->original[i] * (float)(1000.0 / s->n_train) : (float)s->original[i];
+    return s->rescale_timesteps ? (float)s->original[i] * (float)(1000.0 / s->n_train)
+                                : (float)s->original[i];
 }

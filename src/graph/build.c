@@ -82,7 +82,8 @@ int gd_channels(const gd_graph *g, gd_val v)
     return (int)g->value[v.id].type.dim[3];
 }
 
-static gd_val value_add(gd_graph *g, gd_type type, gd_place place, gd_role role, const char *name, int node)
+static gd_val value_add(gd_graph *g, gd_type type, gd_place place, gd_role role, const char *name,
+                        int node)
 {
     gd_value *v = grown(g, g->value, g->n_value, &g->cap_value, sizeof *g->value);
 
@@ -107,7 +108,8 @@ gd_val gd_input(gd_graph *g, const char *name, gd_type type, gd_place place)
 {
     for (int d = 0; d < 4; d++)
         if (type.dim[d] < 1 || type.dim[d] > INT32_MAX) {
-            gd_graph_fail(g, GD_EUSAGE, "input %s: dimension %d is %lld", name, d, (long long)type.dim[d]);
+            gd_graph_fail(g, GD_EUSAGE, "input %s: dimension %d is %lld", name, d,
+                          (long long)type.dim[d]);
             return GD_NONE;
         }
     return value_add(g, type, place, GD_ROLE_INPUT, gd_strdup(g->mem, name), -1);
@@ -137,7 +139,8 @@ static bool inputs_present(const gd_op *op, const gd_val *in, int n_in)
     return true;
 }
 
-static gd_status infer(const gd_graph *g, gd_infer *c, const gd_op *op, const gd_attr *attr, const gd_val *in, int n_in)
+static gd_status infer(const gd_graph *g, gd_infer *c, const gd_op *op, const gd_attr *attr,
+                       const gd_val *in, int n_in)
 {
     *c = (gd_infer){ .attr = attr, .n_in = n_in };
     for (int i = 0; i < n_in; i++)
@@ -189,8 +192,8 @@ static void print_value(const gd_graph *g, gd_val v, FILE *out)
     else
         fprintf(out, " %s", value->name);
     if (v.id)
-        fprintf(out, "[%lldx%lldx%lldx%lld %s]", (long long)d[0], (long long)d[1], (long long)d[2], (long long)d[3],
-                gd_dtype_name(value->type.dtype));
+        fprintf(out, "[%lldx%lldx%lldx%lld %s]", (long long)d[0], (long long)d[1], (long long)d[2],
+                (long long)d[3], gd_dtype_name(value->type.dtype));
 }
 
 void gd_graph_print(const gd_graph *g, FILE *out)

@@ -1,4 +1,5 @@
-/* exec.c - running a plan: one arena, one scratch, the packed weights; nothing is allocated after gd_exec_make. */
+/* exec.c - running a plan: one arena, one scratch, the packed weights; nothing is allocated after
+ * gd_exec_make. */
 #include "graph/plan.h"
 
 #include <math.h>
@@ -19,7 +20,9 @@ static gd_view view_of(const gd_exec *e, gd_val v)
     const gd_value *value = &plan->graph->value[v.id];
     const int64_t *d = value->type.dim;
     unsigned char *base = value->role == GD_ROLE_PARAM ? e->weights : e->arena;
-    gd_view view = { .dtype = value->type.dtype, .n = (int)d[0], .h = (int)d[1], .w = (int)d[2], .c = (int)d[3] };
+    gd_view view = {
+        .dtype = value->type.dtype, .n = (int)d[0], .h = (int)d[1], .w = (int)d[2], .c = (int)d[3]
+    };
 
     if (!v.id || !plan->slot[v.id].placed)
         return view;
@@ -122,9 +125,11 @@ static gd_status make_blocks(gd_exec *e)
 {
     const gd_plan *plan = e->plan;
 
-    GD_TRY(gd_block_make((void **)&e->weights, GD_MAX(plan->weights_bytes, GD_ALIGN), "packed weights"));
+    GD_TRY(gd_block_make((void **)&e->weights, GD_MAX(plan->weights_bytes, GD_ALIGN),
+                         "packed weights"));
     GD_TRY(gd_block_make((void **)&e->arena, GD_MAX(plan->arena_bytes, GD_ALIGN), "activations"));
-    return gd_block_make((void **)&e->scratch, GD_MAX(plan->scratch_bytes, GD_ALIGN), "kernels' working space");
+    return gd_block_make((void **)&e->scratch, GD_MAX(plan->scratch_bytes, GD_ALIGN),
+                         "kernels' working space");
 }
 
 gd_status gd_exec_make(gd_exec **out, const gd_plan *plan, const gd_weights *weights)
@@ -253,7 +258,8 @@ static size_t content_bytes(const gd_exec *e, gd_val v, const gd_view *view)
 {
     const gd_value *value = &e->plan->graph->value[v.id];
     const int64_t *d = value->type.dim;
-    const int64_t count = value->place == GD_PLACE_ACTIVATION ? view->n * view->image : d[0] * d[1] * d[2] * d[3];
+    const int64_t count =
+        value->place == GD_PLACE_ACTIVATION ? view->n * view->image : d[0] * d[1] * d[2] * d[3];
 
     return (size_t)count * gd_dtype_bytes(value->type.dtype);
 }

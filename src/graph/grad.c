@@ -1,4 +1,5 @@
-/* grad.c - reverse-mode differentiation: append, from the last node to the first, the nodes that each op's vjp asks for. */
+/* grad.c - reverse-mode differentiation: append, from the last node to the first, the nodes that
+ * each op's vjp asks for. */
 #include "graph/graph.h"
 
 #include <string.h>
@@ -56,7 +57,8 @@ void gd_gradient(gd_graph *g, gd_val y, gd_val dy, const gd_val *wrt, gd_val *ou
     const char *scope = g->scope;
     const int n_node = g->n_node;
     const size_t n_value = (size_t)g->n_value;
-    reverse r = { g, gd_alloc(g->mem, n_value * sizeof(gd_val)), gd_alloc(g->mem, n_value * sizeof(bool)) };
+    reverse r = { g, gd_alloc(g->mem, n_value * sizeof(gd_val)),
+                  gd_alloc(g->mem, n_value * sizeof(bool)) };
 
     memset(out, 0, (size_t)n * sizeof *out);
     if (g->first_error != GD_OK)

@@ -1,8 +1,9 @@
-/* graph.h - a network as a static list of nodes: build, check, differentiate, rewrite, lay out, run.
+/* graph.h - a network as a static list of nodes: build, check, differentiate, rewrite, lay out,
+ * run.
  *
- * A graph is built once, every shape is checked while it is built, gradients are appended as further nodes, passes rewrite it,
- * a plan gives each value its place in one arena, and an executor runs the plan any number of times without allocating.
- * Knows no diffusion and no files. */
+ * A graph is built once, every shape is checked while it is built, gradients are appended as
+ * further nodes, passes rewrite it, a plan gives each value its place in one arena, and an executor
+ * runs the plan any number of times without allocating. Knows no diffusion and no files. */
 #ifndef GD_GRAPH_H
 #define GD_GRAPH_H
 
@@ -10,13 +11,16 @@
 
 enum { GD_MAX_IN = 8 };
 
-/* Activations are [N,H,W,C] whatever their memory layout; parameters and small tables are row-major ("plain"). */
+/* Activations are [N,H,W,C] whatever their memory layout; parameters and small tables are row-major
+ * ("plain"). */
 typedef struct gd_type {
     int64_t dim[4];
     gd_dtype dtype;
 } gd_type;
 
-typedef struct gd_val { int32_t id; } gd_val; /* 0 = none, or poisoned by an error */
+typedef struct gd_val {
+    int32_t id;
+} gd_val; /* 0 = none, or poisoned by an error */
 #define GD_NONE ((gd_val){ 0 })
 
 typedef enum gd_place {
@@ -75,11 +79,12 @@ typedef struct gd_infer {
     const gd_attr *attr;
     const gd_type *in[GD_MAX_IN]; /* NULL where absent */
     int n_in;
-    gd_type out, aux;             /* to be filled; aux.dtype and dims 0 = none */
+    gd_type out, aux; /* to be filled; aux.dtype and dims 0 = none */
     gd_place out_place, aux_place;
 } gd_infer;
 
-/* What run gets: views where a value is an activation, pointers everywhere. Absent inputs have data NULL. */
+/* What run gets: views where a value is an activation, pointers everywhere. Absent inputs have data
+ * NULL. */
 typedef struct gd_call {
     const gd_kernels *k;
     const gd_attr *attr;
@@ -99,15 +104,19 @@ struct gd_op {
     const char *name;
     gd_status (*infer)(gd_infer *c); /* the only place where a shape can be wrong */
     void (*run)(const gd_call *c);   /* compute; cannot fail, allocate or lock */
-    void (*vjp)(const gd_adjoint *a, gd_val dx[GD_MAX_IN]); /* append nodes; leave GD_NONE where not wanted or not defined */
+    void (*vjp)(
+        const gd_adjoint *a,
+        gd_val dx[GD_MAX_IN]); /* append nodes; leave GD_NONE where not wanted or not defined */
     /* Convolutions only: what primitive they need */
-    void (*conv)(gd_conv_desc *desc, const gd_attr *attr, const gd_type *const in[], const gd_type *out);
+    void (*conv)(gd_conv_desc *desc, const gd_attr *attr, const gd_type *const in[],
+                 const gd_type *out);
     size_t (*scratch)(const gd_attr *attr, const gd_type *const in[], const gd_type *out);
     double (*macs)(const gd_attr *attr, const gd_type *const in[], const gd_type *out);
-    uint8_t inplace;   /* bit i: the output may be input i's memory */
-    uint8_t optional;  /* bit i: input i may be GD_NONE */
-    uint8_t bf16_out;  /* 1: can write bfloat16 when asked (passes set out.dtype) */
-    /* Small graphs that exercise it: every generic test runs them all.  Returns the value to test. */
+    uint8_t inplace;  /* bit i: the output may be input i's memory */
+    uint8_t optional; /* bit i: input i may be GD_NONE */
+    uint8_t bf16_out; /* 1: can write bfloat16 when asked (passes set out.dtype) */
+    /* Small graphs that exercise it: every generic test runs them all.  Returns the value to test.
+     */
     gd_val (*example)(gd_graph *g, int k);
     int n_examples;
 };
@@ -140,21 +149,26 @@ void gd_graph_print(const gd_graph *g, FILE *out);
 /* w: [co,ci,k,k], bias [co] or none, residual like the output or none.  Padding k/2. */
 gd_val gd_conv2d(gd_graph *g, gd_val x, gd_val w, gd_val bias, int stride);
 /* Statistics [N,2,C] and normalised, modulated, activated x. scale_shift: [N,1,1,2C] or none. */
-gd_val gd_group_norm(gd_graph *g, gd_val x, gd_val gamma, gd_val beta, gd_val scale_shift, int groups, float eps);
+gd_val gd_group_norm(gd_graph *g, gd_val x, gd_val gamma, gd_val beta, gd_val scale_shift,
+                     int groups, float eps);
 gd_val gd_silu(gd_graph *g, gd_val x);
 gd_val gd_relu(gd_graph *g, gd_val x);
 gd_val gd_plus(gd_graph *g, gd_val a, gd_val b);
-gd_val gd_times(gd_graph *g, gd_val a, gd_val b); /* element by element, equal shapes (dropout masks) */
+gd_val gd_times(gd_graph *g, gd_val a,
+                gd_val b); /* element by element, equal shapes (dropout masks) */
 gd_val gd_scaled(gd_graph *g, gd_val x, float factor);
-gd_val gd_plus_channel(gd_graph *g, gd_val x, gd_val e);    /* e: [N,1,1,C] over all pixels */
-gd_val gd_mean_pixels(gd_graph *g, gd_val x);               /* [N,1,1,C] */
-gd_val gd_upsample(gd_graph *g, gd_val x);                  /* nearest, x2 */
-gd_val gd_downsample(gd_graph *g, gd_val x);                /* 2x2 average */
+gd_val gd_plus_channel(gd_graph *g, gd_val x, gd_val e); /* e: [N,1,1,C] over all pixels */
+gd_val gd_mean_pixels(gd_graph *g, gd_val x);            /* [N,1,1,C] */
+gd_val gd_upsample(gd_graph *g, gd_val x);               /* nearest, x2 */
+gd_val gd_downsample(gd_graph *g, gd_val x);             /* 2x2 average */
 gd_val gd_bilinear(gd_graph *g, gd_val x, int h, int w);
-gd_val gd_concat(gd_graph *g, gd_val a, gd_val b);          /* channels */
-gd_val gd_attention(gd_graph *g, gd_val qkv, int heads, gd_head_order order); /* [N,H,W,3C] -> [N,H,W,C] */
-gd_val gd_timestep_embedding(gd_graph *g, gd_val t, int dim, float max_period); /* t: plain [N,1,1,1] -> [N,1,1,dim] */
-gd_val gd_lookup(gd_graph *g, gd_val table, gd_val labels); /* table [K,E], labels plain I32 [N,1,1,1] -> [N,1,1,E] */
+gd_val gd_concat(gd_graph *g, gd_val a, gd_val b); /* channels */
+gd_val gd_attention(gd_graph *g, gd_val qkv, int heads,
+                    gd_head_order order); /* [N,H,W,3C] -> [N,H,W,C] */
+gd_val gd_timestep_embedding(gd_graph *g, gd_val t, int dim,
+                             float max_period); /* t: plain [N,1,1,1] -> [N,1,1,dim] */
+gd_val gd_lookup(gd_graph *g, gd_val table,
+                 gd_val labels); /* table [K,E], labels plain I32 [N,1,1,1] -> [N,1,1,E] */
 /* Prepend the mean pixel and add positions: [N,H,W,C], [C,H*W+1] -> [N,1,H*W+1,C] */
 gd_val gd_pool_tokens(gd_graph *g, gd_val x, gd_val positions);
 gd_val gd_first_pixel(gd_graph *g, gd_val x);               /* [N,H,W,C] -> [N,1,1,C] at pixel 0 */
@@ -163,53 +177,61 @@ gd_val gd_one_hot(gd_graph *g, gd_val labels, int classes); /* [N,1,1,classes] *
 
 /* ---- grad.c ---- */
 
-/* Append nodes that compute the gradient of sum(y * dy) with respect to each of `wrt`; dy has y's shape.
- * out[i] is GD_NONE where y does not depend on wrt[i]. */
+/* Append nodes that compute the gradient of sum(y * dy) with respect to each of `wrt`; dy has y's
+ * shape. out[i] is GD_NONE where y does not depend on wrt[i]. */
 void gd_gradient(gd_graph *g, gd_val y, gd_val dy, const gd_val *wrt, gd_val *out, int n);
 
 /* ---- passes.c ---- */
 
-/* Rewrite in place, keeping what `outputs` need: dead code, SiLU into the norm before it, residual sums into the convolution;
- * with bf16 also conversions in front of convolutions, merged into the op before them where it is their only reader. */
+/* Rewrite in place, keeping what `outputs` need: dead code, SiLU into the norm before it, residual
+ * sums into the convolution; with bf16 also conversions in front of convolutions, merged into the
+ * op before them where it is their only reader. */
 void gd_graph_optimise(gd_graph *g, const gd_val *outputs, int n_outputs, bool bf16);
 
 /* ---- plan.c ---- */
 
 typedef struct gd_plan gd_plan;
-/* Layouts, primitives, memory.  The graph must outlive the plan. outputs keep their memory until the next run; inputs too. */
-GD_CHECKED gd_status gd_plan_make(gd_plan **out, const gd_graph *g, const gd_val *outputs, int n_outputs);
+/* Layouts, primitives, memory.  The graph must outlive the plan. outputs keep their memory until
+ * the next run; inputs too. */
+GD_CHECKED gd_status gd_plan_make(gd_plan **out, const gd_graph *g, const gd_val *outputs,
+                                  int n_outputs);
 void gd_plan_free(gd_plan *plan);
 size_t gd_plan_arena_bytes(const gd_plan *plan);   /* activations */
 size_t gd_plan_scratch_bytes(const gd_plan *plan); /* the largest scratch of any step */
 size_t gd_plan_weights_bytes(const gd_plan *plan); /* packed weights and resident parameters */
 double gd_plan_macs(const gd_plan *plan);
 int gd_plan_steps(const gd_plan *plan);
-void gd_plan_print(const gd_plan *plan, FILE *out); /* one line per step with kernel, offsets, bytes */
+void gd_plan_print(const gd_plan *plan,
+                   FILE *out); /* one line per step with kernel, offsets, bytes */
 /* Time by operation: calls, milliseconds, share. seconds: of every step (gd_exec_profile). */
 void gd_plan_print_times(const gd_plan *plan, const double *seconds, FILE *out);
-/* Distinct convolutions of the plan with how often each runs: the kernel floor is timed from this.  Returns how many there are;
- * fills at most `max`. */
+/* Distinct convolutions of the plan with how often each runs: the kernel floor is timed from this.
+ * Returns how many there are; fills at most `max`. */
 int gd_plan_convs(const gd_plan *plan, gd_conv_desc *desc, int *count, int max);
 double gd_plan_attention_macs(const gd_plan *plan);
 
 /* ---- exec.c ---- */
 
-/* Where parameters come from: fill dst with the named parameter, row-major float32 of `count` elements. */
+/* Where parameters come from: fill dst with the named parameter, row-major float32 of `count`
+ * elements. */
 typedef struct gd_weights {
     gd_status (*fetch)(void *ctx, const char *name, const gd_type *type, float *dst);
     void *ctx;
 } gd_weights;
 
 typedef struct gd_exec gd_exec;
-/* Allocates arena, scratch and weights (the only allocation), fetches and packs every parameter once.  The plan must outlive it. */
+/* Allocates arena, scratch and weights (the only allocation), fetches and packs every parameter
+ * once.  The plan must outlive it. */
 GD_CHECKED gd_status gd_exec_make(gd_exec **out, const gd_plan *plan, const gd_weights *weights);
 void gd_exec_free(gd_exec *exec);
 size_t gd_exec_bytes(const gd_exec *exec);
-/* Inputs and outputs as plain arrays.  ACTIVATION values: [N][C][H][W] floats; PLAIN values: their row-major content. */
+/* Inputs and outputs as plain arrays.  ACTIVATION values: [N][C][H][W] floats; PLAIN values: their
+ * row-major content. */
 void gd_exec_put(gd_exec *exec, gd_val input, const void *data);
 void gd_exec_get(const gd_exec *exec, gd_val output, void *data);
 void gd_exec_run(gd_exec *exec);
-/* After a run that gave NaN or infinity: run again step by step and name the first node whose output is not finite; "" if none. */
+/* After a run that gave NaN or infinity: run again step by step and name the first node whose
+ * output is not finite; "" if none. */
 const char *gd_exec_probe(gd_exec *exec);
 /* Time of every step of one run, for the profile: fills seconds[gd_plan_steps]. */
 void gd_exec_profile(gd_exec *exec, double *seconds);

@@ -1,8 +1,9 @@
 /* memory.c - a place in one arena for every value of a plan.
  *
- * A value lives from the step that makes it to the last step that reads it; inputs and outputs live throughout.  An op that allows it
- * writes over an input that dies there: the two values share one buffer.  Buffers are placed largest first, each at the lowest
- * offset where it meets no other that lives at the same time. */
+ * A value lives from the step that makes it to the last step that reads it; inputs and outputs live
+ * throughout.  An op that allows it writes over an input that dies there: the two values share one
+ * buffer.  Buffers are placed largest first, each at the lowest offset where it meets no other that
+ * lives at the same time. */
 #include "graph/plan.h"
 
 #include <stdlib.h>
@@ -37,7 +38,9 @@ static void begin(placing *p, gd_val v, int step)
 
     if (!v.id)
         return;
-    *b = (buffer){ .first = step, .last = step, .bytes = gd_plan_value_bytes(p->plan, v), .used = true };
+    *b = (buffer){
+        .first = step, .last = step, .bytes = gd_plan_value_bytes(p->plan, v), .used = true
+    };
     p->root[v.id] = v.id;
 }
 
@@ -62,17 +65,19 @@ static void live_ranges(placing *p)
         p->buffer[plan->output[i].id].last = plan->n_step;
 }
 
-/* May step i write its output over input k?  Not if another input is in the same memory: it would be read after being written. */
+/* May step i write its output over input k?  Not if another input is in the same memory: it would
+ * be read after being written. */
 static bool may_overwrite(const placing *p, int i, int k)
 {
     const gd_node *n = p->plan->step[i].node;
-    const gd_value *in = &p->plan->graph->value[n->in[k].id], *out = &p->plan->graph->value[n->out.id];
+    const gd_value *in = &p->plan->graph->value[n->in[k].id],
+                   *out = &p->plan->graph->value[n->out.id];
     const int root = p->root[n->in[k].id];
 
     if (!(n->op->inplace >> k & 1) || in->role != GD_ROLE_NODE || p->buffer[root].last != i)
         return false;
-    if (in->type.dtype != out->type.dtype || memcmp(in->type.dim, out->type.dim, sizeof in->type.dim) != 0 ||
-        in->place != out->place)
+    if (in->type.dtype != out->type.dtype ||
+        memcmp(in->type.dim, out->type.dim, sizeof in->type.dim) != 0 || in->place != out->place)
         return false;
     for (int other = 0; other < n->n_in; other++)
         if (other != k && n->in[other].id && p->root[n->in[other].id] == root)
@@ -163,6 +168,7 @@ gd_status gd_plan_place(gd_plan *plan)
     GD_TRY(assign_offsets(&p, n_value));
     for (int i = 1; i < n_value; i++)
         if (p.root[i])
-            plan->slot[i] = (gd_slot){ p.buffer[p.root[i]].offset, gd_plan_value_bytes(plan, (gd_val){ i }), true };
+            plan->slot[i] = (gd_slot){ p.buffer[p.root[i]].offset,
+                                       gd_plan_value_bytes(plan, (gd_val){ i }), true };
     return GD_OK;
 }

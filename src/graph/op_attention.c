@@ -1,5 +1,6 @@
-/* op_attention.c - multi-head attention (spec models.md 3.2) and the token pooling of the classifier (models.md 5).
- * attr: heads, order.  Second output: log-sum-exp [N,heads,T], which the gradient reads. */
+/* op_attention.c - multi-head attention (spec models.md 3.2) and the token pooling of the
+ * classifier (models.md 5). attr: heads, order.  Second output: log-sum-exp [N,heads,T], which the
+ * gradient reads. */
 #include "graph/ops.h"
 
 static gd_status infer(gd_infer *c)
@@ -8,8 +9,8 @@ static gd_status infer(gd_infer *c)
     const int64_t channels = qkv->dim[3] / 3;
 
     if (qkv->dim[3] % 3 != 0 || c->attr->heads < 1 || channels % c->attr->heads != 0)
-        return gd_fail(GD_EUSAGE, "attention: %lld channels do not divide into q, k, v of %d heads", (long long)qkv->dim[3],
-                       c->attr->heads);
+        return gd_fail(GD_EUSAGE, "attention: %lld channels do not divide into q, k, v of %d heads",
+                       (long long)qkv->dim[3], c->attr->heads);
     c->out = gd_act_type(qkv->dim[0], qkv->dim[1], qkv->dim[2], channels);
     c->aux = plain_type(qkv->dim[0], c->attr->heads, qkv->dim[1] * qkv->dim[2], 1);
     c->aux_place = GD_PLACE_PLAIN;
@@ -19,7 +20,8 @@ static gd_status infer(gd_infer *c)
 static size_t scratch(const gd_attr *attr, const gd_type *const in[], const gd_type *out)
 {
     (void)in;
-    return gd_attention_scratch(attr->heads, (int)out->dim[3] / attr->heads, (int)(out->dim[1] * out->dim[2]), false);
+    return gd_attention_scratch(attr->heads, (int)out->dim[3] / attr->heads,
+                                (int)(out->dim[1] * out->dim[2]), false);
 }
 
 /* q.k and p.v: 2 T^2 C */
@@ -40,7 +42,8 @@ static void run(const gd_call *c)
 static void vjp(const gd_adjoint *a, gd_val dx[])
 {
     const gd_node *n = a->node;
-    dx[0] = gd_node_add(a->g, &gd_op_attention_grad, &n->attr, (gd_val[]){ a->dout, n->out, n->in[0], n->aux }, 4);
+    dx[0] = gd_node_add(a->g, &gd_op_attention_grad, &n->attr,
+                        (gd_val[]){ a->dout, n->out, n->in[0], n->aux }, 4);
 }
 
 gd_val gd_attention(gd_graph *g, gd_val qkv, int heads, gd_head_order order)
@@ -50,16 +53,21 @@ gd_val gd_attention(gd_graph *g, gd_val qkv, int heads, gd_head_order order)
 
 static gd_val example(gd_graph *g, int k)
 {
-    static const struct { int n, h, w, heads, ch; gd_head_order order; } s[] = {
-        { 1, 8, 8, 2, 64, GD_HEADS_LEGACY }, { 2, 3, 3, 4, 16, GD_HEADS_NEW },  { 1, 5, 7, 3, 8, GD_HEADS_NEW },
-        { 2, 1, 1, 2, 32, GD_HEADS_LEGACY }, { 1, 4, 4, 1, 96, GD_HEADS_LEGACY }, { 1, 3, 2, 2, 5, GD_HEADS_LEGACY },
+    static const struct {
+        int n, h, w, heads, ch;
+        gd_head_order order;
+    } s[] = {
+        { 1, 8, 8, 2, 64, GD_HEADS_LEGACY }, { 2, 3, 3, 4, 16, GD_HEADS_NEW },
+        { 1, 5, 7, 3, 8, GD_HEADS_NEW },     { 2, 1, 1, 2, 32, GD_HEADS_LEGACY },
+        { 1, 4, 4, 1, 96, GD_HEADS_LEGACY }, { 1, 3, 2, 2, 5, GD_HEADS_LEGACY },
     };
     gd_val qkv = example_input(g, 0, s[k].n, s[k].h, s[k].w, 3 * s[k].heads * s[k].ch);
     return gd_attention(g, qkv, s[k].heads, s[k].order);
 }
 
-const gd_op gd_op_attention = { "attention", infer, run, vjp, .scratch = scratch, .macs = macs, .bf16_out = 1,
-                                .example = example, .n_examples = 6 };
+const gd_op gd_op_attention = { "attention",        infer,        run,           vjp,
+                                .scratch = scratch, .macs = macs, .bf16_out = 1, .example = example,
+                                .n_examples = 6 };
 
 /* ---- gradient: dout, out, qkv, lse -> dqkv ---- */
 
@@ -72,7 +80,8 @@ static gd_status grad_infer(gd_infer *c)
 static size_t grad_scratch(const gd_attr *attr, const gd_type *const in[], const gd_type *out)
 {
     const int channels = (int)in[1]->dim[3];
-    return gd_attention_scratch(attr->heads, channels / attr->heads, (int)(out->dim[1] * out->dim[2]), true);
+    return gd_attention_scratch(attr->heads, channels / attr->heads,
+                                (int)(out->dim[1] * out->dim[2]), true);
 }
 
 /* q.k again, dout.v, and the products for dq, dk, dv: five of T^2 C */
@@ -83,10 +92,12 @@ static double grad_macs(const gd_attr *attr, const gd_type *const in[], const gd
 
 static void grad_run(const gd_call *c)
 {
-    c->k->attention_grad(&c->out, &c->in[0], &c->in[1], &c->in[2], c->in[3].data, c->attr->heads, c->attr->order, c->scratch);
+    c->k->attention_grad(&c->out, &c->in[0], &c->in[1], &c->in[2], c->in[3].data, c->attr->heads,
+                         c->attr->order, c->scratch);
 }
 
-const gd_op gd_op_attention_grad = { "attention_grad", grad_infer, grad_run, NULL, .scratch = grad_scratch, .macs = grad_macs };
+const gd_op gd_op_attention_grad = { "attention_grad",        grad_infer,       grad_run, NULL,
+                                     .scratch = grad_scratch, .macs = grad_macs };
 
 /* ---- tokens of AttentionPool2d: [mean pixel, pixels] + positions ---- */
 
@@ -96,7 +107,8 @@ static gd_status pool_infer(gd_infer *c)
     const int64_t tokens = x->dim[1] * x->dim[2] + 1;
 
     if (p->dim[0] != x->dim[3] || p->dim[1] != tokens)
-        return gd_fail(GD_EUSAGE, "attention pool: positional embedding %s for input %s", shape_text(p), shape_text(x));
+        return gd_fail(GD_EUSAGE, "attention pool: positional embedding %s for input %s",
+                       shape_text(p), shape_text(x));
     c->out = gd_act_type(x->dim[0], 1, tokens, x->dim[3]);
     return GD_OK;
 }
@@ -144,7 +156,8 @@ static gd_val pool_example(gd_graph *g, int k)
     return gd_pool_tokens(g, x, gd_param(g, "positions", channels, h * w + 1, 1, 1));
 }
 
-const gd_op gd_op_pool_tokens = { "pool_tokens", pool_infer, pool_run, pool_vjp, .example = pool_example, .n_examples = 2 };
+const gd_op gd_op_pool_tokens = { "pool_tokens",           pool_infer,     pool_run, pool_vjp,
+                                  .example = pool_example, .n_examples = 2 };
 
 /* attr: h, w of x.  dx[p] = d[p + 1] + d[0] / pixels */
 static gd_status pool_grad_infer(gd_infer *c)
@@ -190,4 +203,5 @@ static void positions_grad_run(const gd_call *c)
         }
 }
 
-const gd_op gd_op_positions_grad = { "positions_grad", positions_grad_infer, positions_grad_run, NULL };
+const gd_op gd_op_positions_grad = { "positions_grad", positions_grad_infer, positions_grad_run,
+                                     NULL };

@@ -1,16 +1,27 @@
-/* op_conv.c - y = conv(x, w) + bias + residual, and its gradients.  A linear layer is a 1x1 convolution on one pixel.
- * attr: kernel, stride, pad; out_channels unused. The residual is what passes.c found to be added to the result. */
+/* op_conv.c - y = conv(x, w) + bias + residual, and its gradients.  A linear layer is a 1x1
+ * convolution on one pixel. attr: kernel, stride, pad; out_channels unused. The residual is what
+ * passes.c found to be added to the result. */
 #include "graph/ops.h"
 
-static void fill(gd_conv_desc *d, gd_conv_pass pass, const gd_attr *attr, const gd_type *x, int co, gd_dtype dtype)
+static void fill(gd_conv_desc *d, gd_conv_pass pass, const gd_attr *attr, const gd_type *x, int co,
+                 gd_dtype dtype)
 {
-    *d = (gd_conv_desc){ .pass = pass, .n = (int)x->dim[0], .h = (int)x->dim[1], .w = (int)x->dim[2], .ci = (int)x->dim[3],
-                         .co = co, .kernel = attr->kernel, .stride = attr->stride, .pad = attr->pad, .dtype = dtype };
+    *d = (gd_conv_desc){ .pass = pass,
+                         .n = (int)x->dim[0],
+                         .h = (int)x->dim[1],
+                         .w = (int)x->dim[2],
+                         .ci = (int)x->dim[3],
+                         .co = co,
+                         .kernel = attr->kernel,
+                         .stride = attr->stride,
+                         .pad = attr->pad,
+                         .dtype = dtype };
 }
 
 /* ---- forward: x, w, bias?, residual? ---- */
 
-static void desc(gd_conv_desc *d, const gd_attr *attr, const gd_type *const in[], const gd_type *out)
+static void desc(gd_conv_desc *d, const gd_attr *attr, const gd_type *const in[],
+                 const gd_type *out)
 {
     fill(d, GD_CONV_FORWARD, attr, in[0], (int)out->dim[3], in[0]->dtype);
     d->bias = in[2] != NULL;
@@ -23,12 +34,15 @@ static gd_status infer(gd_infer *c)
     gd_conv_desc d;
 
     if (w->dim[1] != x->dim[3] || w->dim[2] != c->attr->kernel || w->dim[3] != c->attr->kernel)
-        return gd_fail(GD_EUSAGE, "convolution: weights %s do not fit input %s", shape_text(w), shape_text(x));
+        return gd_fail(GD_EUSAGE, "convolution: weights %s do not fit input %s", shape_text(w),
+                       shape_text(x));
     if (c->n_in > 2 && c->in[2] && c->in[2]->dim[3] != w->dim[0])
-        return gd_fail(GD_EUSAGE, "convolution: bias %s for %lld channels", shape_text(c->in[2]), (long long)w->dim[0]);
+        return gd_fail(GD_EUSAGE, "convolution: bias %s for %lld channels", shape_text(c->in[2]),
+                       (long long)w->dim[0]);
     fill(&d, GD_CONV_FORWARD, c->attr, x, (int)w->dim[0], GD_F32);
     if (x->dim[1] + 2 * d.pad < d.kernel || x->dim[2] + 2 * d.pad < d.kernel)
-        return gd_fail(GD_EUSAGE, "convolution: input %s is smaller than the kernel", shape_text(x));
+        return gd_fail(GD_EUSAGE, "convolution: input %s is smaller than the kernel",
+                       shape_text(x));
     c->out = gd_act_type(x->dim[0], gd_conv_out(d.h, &d), gd_conv_out(d.w, &d), w->dim[0]);
     return GD_OK;
 }
@@ -51,9 +65,11 @@ static void vjp(const gd_adjoint *a, gd_val dx[])
     if (a->wanted[0])
         dx[0] = gd_node_add(a->g, &gd_op_conv_grad_data, &attr, (gd_val[]){ a->dout, n->in[1] }, 2);
     if (a->wanted[1])
-        dx[1] = gd_node_add(a->g, &gd_op_conv_grad_weights, &attr, (gd_val[]){ n->in[0], a->dout }, 2);
+        dx[1] =
+            gd_node_add(a->g, &gd_op_conv_grad_weights, &attr, (gd_val[]){ n->in[0], a->dout }, 2);
     if (a->wanted[2])
-        dx[2] = gd_node_add(a->g, &gd_op_sum_pixels, &(gd_attr){ .n = 1, .factor = 1 }, &a->dout, 1);
+        dx[2] =
+            gd_node_add(a->g, &gd_op_sum_pixels, &(gd_attr){ .n = 1, .factor = 1 }, &a->dout, 1);
     if (a->wanted[3])
         dx[3] = a->dout;
 }
@@ -68,9 +84,12 @@ gd_val gd_conv2d(gd_graph *g, gd_val x, gd_val w, gd_val bias, int stride)
 
 static gd_val example(gd_graph *g, int k)
 {
-    static const struct { int n, h, w, ci, co, kernel, stride; } s[] = {
-        { 1, 8, 8, 32, 64, 3, 1 }, { 2, 5, 7, 3, 32, 3, 1 }, { 1, 6, 6, 32, 6, 3, 1 }, { 2, 7, 5, 16, 16, 3, 2 },
-        { 3, 4, 4, 48, 32, 1, 1 }, { 2, 1, 1, 64, 10, 1, 1 }, { 1, 34, 32, 16, 32, 3, 1 }, { 1, 5, 5, 8, 12, 3, 1 },
+    static const struct {
+        int n, h, w, ci, co, kernel, stride;
+    } s[] = {
+        { 1, 8, 8, 32, 64, 3, 1 },   { 2, 5, 7, 3, 32, 3, 1 },  { 1, 6, 6, 32, 6, 3, 1 },
+        { 2, 7, 5, 16, 16, 3, 2 },   { 3, 4, 4, 48, 32, 1, 1 }, { 2, 1, 1, 64, 10, 1, 1 },
+        { 1, 34, 32, 16, 32, 3, 1 }, { 1, 5, 5, 8, 12, 3, 1 },
     };
     gd_val x = example_input(g, 0, s[k].n, s[k].h, s[k].w, s[k].ci);
     gd_val w = gd_param(g, "weight", s[k].co, s[k].ci, s[k].kernel, s[k].kernel);
@@ -79,12 +98,20 @@ static gd_val example(gd_graph *g, int k)
     return gd_conv2d(g, x, w, bias, s[k].stride);
 }
 
-const gd_op gd_op_conv = { "conv", infer, run, vjp, .conv = desc, .inplace = IN3, .optional = IN2 | IN3,
-                           .example = example, .n_examples = 8 };
+const gd_op gd_op_conv = { "conv",
+                           infer,
+                           run,
+                           vjp,
+                           .conv = desc,
+                           .inplace = IN3,
+                           .optional = IN2 | IN3,
+                           .example = example,
+                           .n_examples = 8 };
 
 /* ---- gradient of the data: dy, w; attr.h, attr.w: the input's size ---- */
 
-static void data_desc(gd_conv_desc *d, const gd_attr *attr, const gd_type *const in[], const gd_type *out)
+static void data_desc(gd_conv_desc *d, const gd_attr *attr, const gd_type *const in[],
+                      const gd_type *out)
 {
     fill(d, GD_CONV_GRAD_DATA, attr, out, (int)in[0]->dim[3], in[0]->dtype);
 }
@@ -100,11 +127,13 @@ static void run_primitive(const gd_call *c)
     gd_conv_run(c->conv);
 }
 
-const gd_op gd_op_conv_grad_data = { "conv_grad_data", data_infer, run_primitive, NULL, .conv = data_desc };
+const gd_op gd_op_conv_grad_data = { "conv_grad_data", data_infer, run_primitive, NULL,
+                                     .conv = data_desc };
 
 /* ---- gradient of the weights: x, dy ---- */
 
-static void weights_desc(gd_conv_desc *d, const gd_attr *attr, const gd_type *const in[], const gd_type *out)
+static void weights_desc(gd_conv_desc *d, const gd_attr *attr, const gd_type *const in[],
+                         const gd_type *out)
 {
     fill(d, GD_CONV_GRAD_WEIGHTS, attr, in[0], (int)out->dim[0], in[0]->dtype);
 }
@@ -116,4 +145,5 @@ static gd_status weights_infer(gd_infer *c)
     return GD_OK;
 }
 
-const gd_op gd_op_conv_grad_weights = { "conv_grad_weights", weights_infer, run_primitive, NULL, .conv = weights_desc };
+const gd_op gd_op_conv_grad_weights = { "conv_grad_weights", weights_infer, run_primitive, NULL,
+                                        .conv = weights_desc };

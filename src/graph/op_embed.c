@@ -17,12 +17,14 @@ static void timestep_run(const gd_call *c)
 
     zero_view(&c->out);
     for (int n = 0; n < c->out.n; n++)
-        c->k->timestep_embedding((float *)c->out.data + n * c->out.image, t + n, 1, c->attr->count, c->attr->factor);
+        c->k->timestep_embedding((float *)c->out.data + n * c->out.image, t + n, 1, c->attr->count,
+                                 c->attr->factor);
 }
 
 gd_val gd_timestep_embedding(gd_graph *g, gd_val t, int dim, float max_period)
 {
-    return gd_node_add(g, &gd_op_timestep_embedding, &(gd_attr){ .count = dim, .factor = max_period }, &t, 1);
+    return gd_node_add(g, &gd_op_timestep_embedding,
+                       &(gd_attr){ .count = dim, .factor = max_period }, &t, 1);
 }
 
 static gd_val timestep_example(gd_graph *g, int k)
@@ -31,8 +33,10 @@ static gd_val timestep_example(gd_graph *g, int k)
     return gd_timestep_embedding(g, t, k ? 33 : 64, 10000);
 }
 
-const gd_op gd_op_timestep_embedding = { "timestep_embedding", timestep_infer, timestep_run, NULL,
-                                         .example = timestep_example, .n_examples = 2 };
+const gd_op gd_op_timestep_embedding = {
+    "timestep_embedding",        timestep_infer, timestep_run, NULL,
+    .example = timestep_example, .n_examples = 2
+};
 
 /* ---- table [K,E], labels [N] -> [N,1,1,E]; a label outside the table gives zeros ---- */
 
@@ -50,8 +54,8 @@ static void lookup_run(const gd_call *c)
     zero_view(&c->out);
     for (int n = 0; n < c->out.n; n++)
         if (label[n] >= 0 && label[n] < rows)
-            memcpy((float *)c->out.data + n * c->out.image, (const float *)c->in[0].data + label[n] * width,
-                   (size_t)width * sizeof(float));
+            memcpy((float *)c->out.data + n * c->out.image,
+                   (const float *)c->in[0].data + label[n] * width, (size_t)width * sizeof(float));
 }
 
 static void lookup_vjp(const gd_adjoint *a, gd_val dx[])
@@ -59,7 +63,8 @@ static void lookup_vjp(const gd_adjoint *a, gd_val dx[])
     gd_attr attr = { .count = (int)gd_type_of(a->g, a->node->in[0])->dim[0] };
 
     if (a->wanted[0])
-        dx[0] = gd_node_add(a->g, &gd_op_lookup_grad, &attr, (gd_val[]){ a->dout, a->node->in[1] }, 2);
+        dx[0] =
+            gd_node_add(a->g, &gd_op_lookup_grad, &attr, (gd_val[]){ a->dout, a->node->in[1] }, 2);
 }
 
 gd_val gd_lookup(gd_graph *g, gd_val table, gd_val labels)
@@ -73,7 +78,9 @@ static gd_val lookup_example(gd_graph *g, int k)
     return gd_lookup(g, gd_param(g, "table", k ? 7 : 10, k ? 20 : 64, 1, 1), labels);
 }
 
-const gd_op gd_op_lookup = { "lookup", lookup_infer, lookup_run, lookup_vjp, .example = lookup_example, .n_examples = 2 };
+const gd_op gd_op_lookup = {
+    "lookup", lookup_infer, lookup_run, lookup_vjp, .example = lookup_example, .n_examples = 2
+};
 
 /* dy, labels -> [count,E]: rows of equal labels are summed */
 static gd_status lookup_grad_infer(gd_infer *c)
@@ -91,7 +98,8 @@ static void lookup_grad_run(const gd_call *c)
     memset(c->out.data, 0, (size_t)(c->out.n * width) * sizeof(float));
     for (int n = 0; n < c->in[0].n; n++)
         for (int64_t i = 0; i < width && label[n] >= 0 && label[n] < c->out.n; i++)
-            ((float *)c->out.data)[label[n] * width + i] += ((const float *)c->in[0].data)[n * c->in[0].image + i];
+            ((float *)c->out.data)[label[n] * width + i] +=
+                ((const float *)c->in[0].data)[n * c->in[0].image + i];
 }
 
 const gd_op gd_op_lookup_grad = { "lookup_grad", lookup_grad_infer, lookup_grad_run, NULL };

@@ -2,15 +2,15 @@
  *
  *   u = (xhat * gamma + beta) * (1 + scale) + shift,   y = act(u),   xhat = (x - mean) * rstd
  *
- * attr: groups, eps (statistics), act.  The statistics are a node of their own because the gradient reads them too; what flows
- * back through them is part of norm_grad_data. */
+ * attr: groups, eps (statistics), act.  The statistics are a node of their own because the gradient
+ * reads them too; what flows back through them is part of norm_grad_data. */
 #include "graph/ops.h"
 
 static gd_status stats_infer(gd_infer *c)
 {
     if (c->attr->groups < 1 || c->in[0]->dim[3] % c->attr->groups != 0)
-        return gd_fail(GD_EUSAGE, "group norm: %lld channels do not divide into %d groups", (long long)c->in[0]->dim[3],
-                       c->attr->groups);
+        return gd_fail(GD_EUSAGE, "group norm: %lld channels do not divide into %d groups",
+                       (long long)c->in[0]->dim[3], c->attr->groups);
     c->out = plain_type(c->in[0]->dim[0], 2, c->in[0]->dim[3], 1);
     c->out_place = GD_PLACE_PLAIN;
     return GD_OK;
@@ -30,16 +30,18 @@ static gd_status infer(gd_infer *c)
     const gd_type *x = c->in[0], *mod = c->in[4];
 
     if (c->in[2]->dim[3] != x->dim[3] || c->in[3]->dim[3] != x->dim[3])
-        return gd_fail(GD_EUSAGE, "group norm: weight %s for %lld channels", shape_text(c->in[2]), (long long)x->dim[3]);
+        return gd_fail(GD_EUSAGE, "group norm: weight %s for %lld channels", shape_text(c->in[2]),
+                       (long long)x->dim[3]);
     if (mod && (mod->dim[0] != x->dim[0] || mod->dim[3] != 2 * x->dim[3]))
-        return gd_fail(GD_EUSAGE, "group norm: scale and shift %s for %s", shape_text(mod), shape_text(x));
+        return gd_fail(GD_EUSAGE, "group norm: scale and shift %s for %s", shape_text(mod),
+                       shape_text(x));
     return infer_like_first(c);
 }
 
 static void run(const gd_call *c)
 {
-    c->k->norm_apply(&c->out, &c->in[0], c->in[1].data, c->in[2].data, c->in[3].data, c->in[4].data, c->in[4].image,
-                     c->attr->act);
+    c->k->norm_apply(&c->out, &c->in[0], c->in[1].data, c->in[2].data, c->in[3].data, c->in[4].data,
+                     c->in[4].image, c->attr->act);
 }
 
 static void vjp(const gd_adjoint *a, gd_val dx[])
@@ -58,10 +60,12 @@ static void vjp(const gd_adjoint *a, gd_val dx[])
             dx[k] = gd_node_add(a->g, &gd_op_norm_grad_affine, &attr, (gd_val[]){ sums, in[4] }, 2);
         }
     if (a->wanted[4])
-        dx[4] = gd_node_add(a->g, &gd_op_norm_grad_modulation, &attr, (gd_val[]){ sums, in[2], in[3] }, 3);
+        dx[4] = gd_node_add(a->g, &gd_op_norm_grad_modulation, &attr,
+                            (gd_val[]){ sums, in[2], in[3] }, 3);
 }
 
-gd_val gd_group_norm(gd_graph *g, gd_val x, gd_val gamma, gd_val beta, gd_val scale_shift, int groups, float eps)
+gd_val gd_group_norm(gd_graph *g, gd_val x, gd_val gamma, gd_val beta, gd_val scale_shift,
+                     int groups, float eps)
 {
     gd_attr attr = { .groups = groups, .eps = eps, .act = GD_ACT_NONE };
     gd_val stats = gd_node_add(g, &gd_op_norm_stats, &attr, &x, 1);
@@ -71,19 +75,26 @@ gd_val gd_group_norm(gd_graph *g, gd_val x, gd_val gamma, gd_val beta, gd_val sc
 
 static gd_val example(gd_graph *g, int k)
 {
-    static const struct { int n, h, w, c, modulated, silu; } s[] = {
-        { 1, 8, 8, 64, 0, 0 }, { 2, 5, 3, 96, 1, 1 }, { 3, 4, 4, 32, 0, 1 }, { 2, 1, 1, 192, 1, 0 },
+    static const struct {
+        int n, h, w, c, modulated, silu;
+    } s[] = {
+        { 1, 8, 8, 64, 0, 0 },
+        { 2, 5, 3, 96, 1, 1 },
+        { 3, 4, 4, 32, 0, 1 },
+        { 2, 1, 1, 192, 1, 0 },
     };
     gd_val x = example_input(g, 0, s[k].n, s[k].h, s[k].w, s[k].c);
-    gd_val gamma = gd_param(g, "gamma", 1, 1, 1, s[k].c), beta = gd_param(g, "beta", 1, 1, 1, s[k].c);
+    gd_val gamma = gd_param(g, "gamma", 1, 1, 1, s[k].c),
+           beta = gd_param(g, "beta", 1, 1, 1, s[k].c);
     gd_val mod = s[k].modulated ? example_input(g, 1, s[k].n, 1, 1, 2 * s[k].c) : GD_NONE;
     gd_val y = gd_group_norm(g, x, gamma, beta, mod, 32, 1e-5f);
 
     return s[k].silu ? gd_silu(g, y) : y;
 }
 
-const gd_op gd_op_norm = { "norm", infer, run, vjp, .inplace = IN0, .optional = IN4, .bf16_out = 1,
-                           .example = example, .n_examples = 4 };
+const gd_op gd_op_norm = { "norm",         infer,           run,           vjp,
+                           .inplace = IN0, .optional = IN4, .bf16_out = 1, .example = example,
+                           .n_examples = 4 };
 
 /* ---- gradient, step 1: dy, x, stats, gamma, beta, modulation? -> sums [N,2,C] ---- */
 
@@ -96,22 +107,24 @@ static gd_status sums_infer(gd_infer *c)
 
 static void sums_run(const gd_call *c)
 {
-    c->k->norm_grad_sums(c->out.data, &c->in[0], &c->in[1], c->in[2].data, c->in[3].data, c->in[4].data, c->in[5].data,
-                         c->in[5].image, c->attr->act);
+    c->k->norm_grad_sums(c->out.data, &c->in[0], &c->in[1], c->in[2].data, c->in[3].data,
+                         c->in[4].data, c->in[5].data, c->in[5].image, c->attr->act);
 }
 
-const gd_op gd_op_norm_grad_sums = { "norm_grad_sums", sums_infer, sums_run, NULL, .optional = 1 << 5 };
+const gd_op gd_op_norm_grad_sums = { "norm_grad_sums", sums_infer, sums_run, NULL,
+                                     .optional = 1 << 5 };
 
 /* ---- step 2: the same and sums -> dx ---- */
 
 static void data_run(const gd_call *c)
 {
-    c->k->norm_grad_data(&c->out, &c->in[0], &c->in[1], c->in[2].data, c->in[6].data, c->attr->groups, c->in[3].data,
-                         c->in[4].data, c->in[5].data, c->in[5].image, c->attr->act);
+    c->k->norm_grad_data(&c->out, &c->in[0], &c->in[1], c->in[2].data, c->in[6].data,
+                         c->attr->groups, c->in[3].data, c->in[4].data, c->in[5].data,
+                         c->in[5].image, c->attr->act);
 }
 
-const gd_op gd_op_norm_grad_data = { "norm_grad_data", infer_like_first, data_run, NULL, .inplace = IN0, .optional = 1 << 5,
-                                     .bf16_out = 1 };
+const gd_op gd_op_norm_grad_data = { "norm_grad_data", infer_like_first,   data_run,     NULL,
+                                     .inplace = IN0,   .optional = 1 << 5, .bf16_out = 1 };
 
 /* ---- gradients of gamma (c0 = 0) and beta (c0 = 1): sums, modulation? -> [1,1,1,C] ---- */
 
@@ -136,7 +149,8 @@ static void affine_run(const gd_call *c)
     }
 }
 
-const gd_op gd_op_norm_grad_affine = { "norm_grad_affine", affine_infer, affine_run, NULL, .optional = IN1 };
+const gd_op gd_op_norm_grad_affine = { "norm_grad_affine", affine_infer, affine_run, NULL,
+                                       .optional = IN1 };
 
 /* ---- gradient of scale and shift: sums, gamma, beta -> [N,1,1,2C] ---- */
 
@@ -163,4 +177,5 @@ static void modulation_run(const gd_call *c)
     }
 }
 
-const gd_op gd_op_norm_grad_modulation = { "norm_grad_modulation", modulation_infer, modulation_run, NULL };
+const gd_op gd_op_norm_grad_modulation = { "norm_grad_modulation", modulation_infer, modulation_run,
+                                           NULL };

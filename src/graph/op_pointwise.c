@@ -1,4 +1,5 @@
-/* op_pointwise.c - operations element by element: SiLU, ReLU, sums, products, scaling, change of type, a sum per channel. */
+/* op_pointwise.c - operations element by element: SiLU, ReLU, sums, products, scaling, change of
+ * type, a sum per channel. */
 #include "graph/ops.h"
 
 /* ---- SiLU: y = x * sigmoid(x) ---- */
@@ -10,7 +11,8 @@ static void silu_run(const gd_call *c)
 
 static void silu_vjp(const gd_adjoint *a, gd_val dx[])
 {
-    dx[0] = gd_node_add(a->g, &gd_op_silu_grad, &(gd_attr){ 0 }, (gd_val[]){ a->dout, a->node->in[0] }, 2);
+    dx[0] = gd_node_add(a->g, &gd_op_silu_grad, &(gd_attr){ 0 },
+                        (gd_val[]){ a->dout, a->node->in[0] }, 2);
 }
 
 gd_val gd_silu(gd_graph *g, gd_val x)
@@ -24,8 +26,8 @@ static gd_val silu_example(gd_graph *g, int k)
     return gd_silu(g, example_input(g, 0, s[k][0], s[k][1], s[k][2], s[k][3]));
 }
 
-const gd_op gd_op_silu = { "silu", infer_like_first, silu_run, silu_vjp, .inplace = IN0, .example = silu_example,
-                           .n_examples = 3 };
+const gd_op gd_op_silu = { "silu",         infer_like_first,        silu_run,       silu_vjp,
+                           .inplace = IN0, .example = silu_example, .n_examples = 3 };
 
 static void silu_grad_run(const gd_call *c)
 {
@@ -43,7 +45,8 @@ static void relu_run(const gd_call *c)
 
 static void relu_vjp(const gd_adjoint *a, gd_val dx[])
 {
-    dx[0] = gd_node_add(a->g, &gd_op_relu_grad, &(gd_attr){ 0 }, (gd_val[]){ a->dout, a->node->in[0] }, 2);
+    dx[0] = gd_node_add(a->g, &gd_op_relu_grad, &(gd_attr){ 0 },
+                        (gd_val[]){ a->dout, a->node->in[0] }, 2);
 }
 
 gd_val gd_relu(gd_graph *g, gd_val x)
@@ -56,8 +59,8 @@ static gd_val relu_example(gd_graph *g, int k)
     return gd_relu(g, example_input(g, 0, 1 + k, 3, 5, k ? 17 : 64));
 }
 
-const gd_op gd_op_relu = { "relu", infer_like_first, relu_run, relu_vjp, .inplace = IN0, .example = relu_example,
-                           .n_examples = 2 };
+const gd_op gd_op_relu = { "relu",         infer_like_first,        relu_run,       relu_vjp,
+                           .inplace = IN0, .example = relu_example, .n_examples = 2 };
 
 static void relu_grad_run(const gd_call *c)
 {
@@ -86,11 +89,13 @@ gd_val gd_plus(gd_graph *g, gd_val a, gd_val b)
 
 static gd_val add_example(gd_graph *g, int k)
 {
-    gd_val a = example_input(g, 0, 1 + k, 4, 3, k ? 6 : 32), b = example_input(g, 1, 1 + k, 4, 3, k ? 6 : 32);
+    gd_val a = example_input(g, 0, 1 + k, 4, 3, k ? 6 : 32),
+           b = example_input(g, 1, 1 + k, 4, 3, k ? 6 : 32);
     return gd_plus(g, a, b);
 }
 
-const gd_op gd_op_add = { "add", infer_all_equal, add_run, add_vjp, .inplace = IN0 | IN1, .example = add_example,
+const gd_op gd_op_add = { "add",          infer_all_equal,      add_run,
+                          add_vjp,        .inplace = IN0 | IN1, .example = add_example,
                           .n_examples = 2 };
 
 /* ---- a * b ---- */
@@ -114,11 +119,13 @@ gd_val gd_times(gd_graph *g, gd_val a, gd_val b)
 
 static gd_val mul_example(gd_graph *g, int k)
 {
-    gd_val a = example_input(g, 0, 1 + k, 4, 3, k ? 6 : 32), b = example_input(g, 1, 1 + k, 4, 3, k ? 6 : 32);
+    gd_val a = example_input(g, 0, 1 + k, 4, 3, k ? 6 : 32),
+           b = example_input(g, 1, 1 + k, 4, 3, k ? 6 : 32);
     return gd_times(g, a, b);
 }
 
-const gd_op gd_op_mul = { "mul", infer_all_equal, mul_run, mul_vjp, .inplace = IN0 | IN1, .example = mul_example,
+const gd_op gd_op_mul = { "mul",          infer_all_equal,      mul_run,
+                          mul_vjp,        .inplace = IN0 | IN1, .example = mul_example,
                           .n_examples = 2 };
 
 /* ---- x * factor ---- */
@@ -143,10 +150,11 @@ static gd_val scale_example(gd_graph *g, int k)
     return gd_scaled(g, example_input(g, 0, 2, 3, 3, k ? 5 : 32), -0.75f);
 }
 
-const gd_op gd_op_scale = { "scale", infer_like_first, scale_run, scale_vjp, .inplace = IN0, .example = scale_example,
-                            .n_examples = 2 };
+const gd_op gd_op_scale = { "scale",        infer_like_first,         scale_run,      scale_vjp,
+                            .inplace = IN0, .example = scale_example, .n_examples = 2 };
 
-/* ---- change of type: passes.c puts these in front of bfloat16 convolutions and sets the output's type ---- */
+/* ---- change of type: passes.c puts these in front of bfloat16 convolutions and sets the output's
+ * type ---- */
 
 static void convert_run(const gd_call *c)
 {
@@ -164,8 +172,9 @@ static gd_val convert_example(gd_graph *g, int k)
     return gd_node_add(g, &gd_op_convert, &(gd_attr){ 0 }, &x, 1);
 }
 
-const gd_op gd_op_convert = { "convert", infer_like_first, convert_run, convert_vjp, .bf16_out = 1,
-                              .example = convert_example, .n_examples = 2 };
+const gd_op gd_op_convert = { "convert",      infer_like_first, convert_run,
+                              convert_vjp,    .bf16_out = 1,    .example = convert_example,
+                              .n_examples = 2 };
 
 /* ---- x[n,:,:,c] + e[n,c] ---- */
 
@@ -173,8 +182,10 @@ static gd_status add_channel_infer(gd_infer *c)
 {
     const gd_type *x = c->in[0], *e = c->in[1];
 
-    if (e->dim[3] != x->dim[3] || (e->dim[0] != x->dim[0] && e->dim[0] != 1) || e->dim[1] * e->dim[2] != 1)
-        return gd_fail(GD_EUSAGE, "a sum per channel: %s does not fit %s", shape_text(e), shape_text(x));
+    if (e->dim[3] != x->dim[3] || (e->dim[0] != x->dim[0] && e->dim[0] != 1) ||
+        e->dim[1] * e->dim[2] != 1)
+        return gd_fail(GD_EUSAGE, "a sum per channel: %s does not fit %s", shape_text(e),
+                       shape_text(x));
     return infer_like_first(c);
 }
 
@@ -199,9 +210,12 @@ gd_val gd_plus_channel(gd_graph *g, gd_val x, gd_val e)
 
 static gd_val add_channel_example(gd_graph *g, int k)
 {
-    gd_val x = example_input(g, 0, 2, 4, 5, k ? 6 : 48), e = example_input(g, 1, k ? 1 : 2, 1, 1, k ? 6 : 48);
+    gd_val x = example_input(g, 0, 2, 4, 5, k ? 6 : 48),
+           e = example_input(g, 1, k ? 1 : 2, 1, 1, k ? 6 : 48);
     return gd_plus_channel(g, x, e);
 }
 
-const gd_op gd_op_add_channel = { "add_channel", add_channel_infer, add_channel_run, add_channel_vjp, .inplace = IN0,
-                                  .example = add_channel_example, .n_examples = 2 };
+const gd_op gd_op_add_channel = { "add_channel",   add_channel_infer,
+                                  add_channel_run, add_channel_vjp,
+                                  .inplace = IN0,  .example = add_channel_example,
+                                  .n_examples = 2 };

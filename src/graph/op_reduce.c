@@ -17,7 +17,10 @@ static void sum_pixels_run(const gd_call *c)
 static void sum_pixels_vjp(const gd_adjoint *a, gd_val dx[])
 {
     const gd_type *x = gd_type_of(a->g, a->node->in[0]);
-    gd_attr attr = { .n = (int)x->dim[0], .h = (int)x->dim[1], .w = (int)x->dim[2], .factor = a->node->attr.factor };
+    gd_attr attr = { .n = (int)x->dim[0],
+                     .h = (int)x->dim[1],
+                     .w = (int)x->dim[2],
+                     .factor = a->node->attr.factor };
     dx[0] = gd_node_add(a->g, &gd_op_spread_pixels, &attr, &a->dout, 1);
 }
 
@@ -33,8 +36,10 @@ static gd_val sum_pixels_example(gd_graph *g, int k)
     return gd_mean_pixels(g, example_input(g, 0, 2, 5, 4, k ? 10 : 48));
 }
 
-const gd_op gd_op_sum_pixels = { "sum_pixels", sum_pixels_infer, sum_pixels_run, sum_pixels_vjp,
-                                 .example = sum_pixels_example, .n_examples = 2 };
+const gd_op gd_op_sum_pixels = {
+    "sum_pixels",   sum_pixels_infer, sum_pixels_run, sum_pixels_vjp, .example = sum_pixels_example,
+    .n_examples = 2
+};
 
 /* attr: n, h, w of the output */
 static gd_status spread_pixels_infer(gd_infer *c)
@@ -74,7 +79,8 @@ static void log_softmax_run(const gd_call *c)
 
 static void log_softmax_vjp(const gd_adjoint *a, gd_val dx[])
 {
-    dx[0] = gd_node_add(a->g, &gd_op_log_softmax_grad, &(gd_attr){ 0 }, (gd_val[]){ a->dout, a->node->out }, 2);
+    dx[0] = gd_node_add(a->g, &gd_op_log_softmax_grad, &(gd_attr){ 0 },
+                        (gd_val[]){ a->dout, a->node->out }, 2);
 }
 
 gd_val gd_log_softmax(gd_graph *g, gd_val x)
@@ -87,19 +93,22 @@ static gd_val log_softmax_example(gd_graph *g, int k)
     return gd_log_softmax(g, example_input(g, 0, 2, 1, 1, k ? 10 : 1000));
 }
 
-const gd_op gd_op_log_softmax = { "log_softmax", row_infer, log_softmax_run, log_softmax_vjp, .inplace = IN0,
-                                  .example = log_softmax_example, .n_examples = 2 };
+const gd_op gd_op_log_softmax = { "log_softmax",   row_infer,      log_softmax_run,
+                                  log_softmax_vjp, .inplace = IN0, .example = log_softmax_example,
+                                  .n_examples = 2 };
 
 /* dy, y */
 static void log_softmax_grad_run(const gd_call *c)
 {
-    c->k->log_softmax_grad(c->out.data, c->in[0].data, c->in[1].data, c->out.n, c->out.c, c->out.image);
+    c->k->log_softmax_grad(c->out.data, c->in[0].data, c->in[1].data, c->out.n, c->out.c,
+                           c->out.image);
     zero_tail(&c->out);
 }
 
 const gd_op gd_op_log_softmax_grad = { "log_softmax_grad", row_infer, log_softmax_grad_run, NULL };
 
-/* ---- labels -> [N,1,1,K] with 1 at the label (attr.count = K); a label outside [0,K) gives zeros ---- */
+/* ---- labels -> [N,1,1,K] with 1 at the label (attr.count = K); a label outside [0,K) gives zeros
+ * ---- */
 
 static gd_status one_hot_infer(gd_infer *c)
 {
@@ -128,4 +137,6 @@ static gd_val one_hot_example(gd_graph *g, int k)
     return gd_one_hot(g, labels, k ? 10 : 32);
 }
 
-const gd_op gd_op_one_hot = { "one_hot", one_hot_infer, one_hot_run, NULL, .example = one_hot_example, .n_examples = 2 };
+const gd_op gd_op_one_hot = {
+    "one_hot", one_hot_infer, one_hot_run, NULL, .example = one_hot_example, .n_examples = 2
+};

@@ -1,4 +1,5 @@
-/* op_shape.c - operations that move values: resampling, bilinear resize, channel ranges, one pixel of many. */
+/* op_shape.c - operations that move values: resampling, bilinear resize, channel ranges, one pixel
+ * of many. */
 #include "graph/ops.h"
 
 /* ---- nearest x2 and 2x2 average (attr: resample, factor, h, w of the output) ---- */
@@ -18,13 +19,15 @@ static void resample_run(const gd_call *c)
     c->k->resample(&c->out, &c->in[0], c->attr->resample, c->attr->factor);
 }
 
-static gd_val resample(gd_graph *g, gd_val x, gd_resample_kind kind, int64_t h, int64_t w, float factor)
+static gd_val resample(gd_graph *g, gd_val x, gd_resample_kind kind, int64_t h, int64_t w,
+                       float factor)
 {
     gd_attr attr = { .resample = kind, .h = (int)h, .w = (int)w, .factor = factor };
     return gd_node_add(g, &gd_op_resample, &attr, &x, 1);
 }
 
-/* The adjoint of copying a pixel to 2x2 is summing 2x2: four times the average; and the other way round. */
+/* The adjoint of copying a pixel to 2x2 is summing 2x2: four times the average; and the other way
+ * round. */
 static void resample_vjp(const gd_adjoint *a, gd_val dx[])
 {
     const gd_type *x = gd_type_of(a->g, a->node->in[0]);
@@ -55,8 +58,9 @@ static gd_val resample_example(gd_graph *g, int k)
     return k < 2 ? gd_upsample(g, x) : gd_downsample(g, x);
 }
 
-const gd_op gd_op_resample = { "resample", resample_infer, resample_run, resample_vjp, .bf16_out = 1,
-                               .example = resample_example, .n_examples = 4 };
+const gd_op gd_op_resample = { "resample",     resample_infer, resample_run,
+                               resample_vjp,   .bf16_out = 1,  .example = resample_example,
+                               .n_examples = 4 };
 
 /* ---- bilinear, half-pixel centres (attr: h, w) ---- */
 
@@ -84,8 +88,10 @@ static gd_val bilinear_example(gd_graph *g, int k)
     return gd_bilinear(g, x, k ? 5 : 12, k ? 9 : 16);
 }
 
-const gd_op gd_op_bilinear = { "bilinear", resample_infer, bilinear_run, bilinear_vjp, .example = bilinear_example,
-                               .n_examples = 2 };
+const gd_op gd_op_bilinear = {
+    "bilinear",     resample_infer, bilinear_run, bilinear_vjp, .example = bilinear_example,
+    .n_examples = 2
+};
 
 static void bilinear_grad_run(const gd_call *c)
 {
@@ -127,7 +133,8 @@ static void concat_vjp(const gd_adjoint *a, gd_val dx[])
     if (a->wanted[0])
         dx[0] = gd_node_add(a->g, &gd_op_slice, &(gd_attr){ .c0 = 0, .count = first }, &a->dout, 1);
     if (a->wanted[1])
-        dx[1] = gd_node_add(a->g, &gd_op_slice, &(gd_attr){ .c0 = first, .count = second }, &a->dout, 1);
+        dx[1] = gd_node_add(a->g, &gd_op_slice, &(gd_attr){ .c0 = first, .count = second },
+                            &a->dout, 1);
 }
 
 gd_val gd_concat(gd_graph *g, gd_val a, gd_val b)
@@ -142,14 +149,17 @@ static gd_val concat_example(gd_graph *g, int k)
     return gd_concat(g, a, b);
 }
 
-const gd_op gd_op_concat = { "concat", concat_infer, concat_run, concat_vjp, .example = concat_example, .n_examples = 3 };
+const gd_op gd_op_concat = {
+    "concat", concat_infer, concat_run, concat_vjp, .example = concat_example, .n_examples = 3
+};
 
 static gd_status slice_infer(gd_infer *c)
 {
     const gd_type *x = c->in[0];
 
     if (c->attr->c0 < 0 || c->attr->count < 1 || c->attr->c0 + c->attr->count > x->dim[3])
-        return gd_fail(GD_EUSAGE, "channels %d to %d of %s", c->attr->c0, c->attr->c0 + c->attr->count, shape_text(x));
+        return gd_fail(GD_EUSAGE, "channels %d to %d of %s", c->attr->c0,
+                       c->attr->c0 + c->attr->count, shape_text(x));
     c->out = gd_act_type(x->dim[0], x->dim[1], x->dim[2], c->attr->count);
     return GD_OK;
 }
@@ -172,7 +182,9 @@ static gd_val slice_example(gd_graph *g, int k)
     return gd_node_add(g, &gd_op_slice, &(gd_attr){ .c0 = k ? 3 : 16, .count = k ? 5 : 32 }, &x, 1);
 }
 
-const gd_op gd_op_slice = { "slice", slice_infer, slice_run, slice_vjp, .example = slice_example, .n_examples = 2 };
+const gd_op gd_op_slice = {
+    "slice", slice_infer, slice_run, slice_vjp, .example = slice_example, .n_examples = 2
+};
 
 static gd_status pad_channels_infer(gd_infer *c)
 {
@@ -222,8 +234,12 @@ static gd_val first_pixel_example(gd_graph *g, int k)
     return gd_first_pixel(g, example_input(g, 0, 1 + k, 1, 5, k ? 10 : 32));
 }
 
-const gd_op gd_op_first_pixel = { "first_pixel", first_pixel_infer, first_pixel_run, first_pixel_vjp,
-                                  .example = first_pixel_example, .n_examples = 2 };
+const gd_op gd_op_first_pixel = { "first_pixel",
+                                  first_pixel_infer,
+                                  first_pixel_run,
+                                  first_pixel_vjp,
+                                  .example = first_pixel_example,
+                                  .n_examples = 2 };
 
 static void first_pixel_grad_run(const gd_call *c)
 {
@@ -233,4 +249,5 @@ static void first_pixel_grad_run(const gd_call *c)
             *at_element(&c->out, n, i, 0) = *at_element(&c->in[0], n, i, 0);
 }
 
-const gd_op gd_op_first_pixel_grad = { "first_pixel_grad", resample_infer, first_pixel_grad_run, NULL };
+const gd_op gd_op_first_pixel_grad = { "first_pixel_grad", resample_infer, first_pixel_grad_run,
+                                       NULL };

@@ -12,8 +12,8 @@ const char *shape_text(const gd_type *t)
     static _Thread_local int turn;
     char *s = text[turn++ & 3];
 
-    snprintf(s, sizeof text[0], "%lldx%lldx%lldx%lld", (long long)t->dim[0], (long long)t->dim[1], (long long)t->dim[2],
-             (long long)t->dim[3]);
+    snprintf(s, sizeof text[0], "%lldx%lldx%lldx%lld", (long long)t->dim[0], (long long)t->dim[1],
+             (long long)t->dim[2], (long long)t->dim[3]);
     return s;
 }
 
@@ -33,6 +33,7 @@ gd_status infer_all_equal(gd_infer *c)
 {
     for (int i = 1; i < c->n_in; i++)
         if (!same_shape(c->in[0], c->in[i]))
-            return gd_fail(GD_EUSAGE, "shapes differ: %s and %s", shape_text(c->in[0]), shape_text(c->in[i]));
+            return gd_fail(GD_EUSAGE, "shapes differ: %s and %s", shape_text(c->in[0]),
+                           shape_text(c->in[i]));
     return infer_like_first(c);
 }

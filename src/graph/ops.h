@@ -12,13 +12,16 @@
 #define IN3 8
 #define IN4 16
 
-#define OP_TABLE(X)                                                                                                     \
-    X(conv) X(conv_grad_data) X(conv_grad_weights) X(norm_stats) X(norm) X(norm_grad_sums) X(norm_grad_data)            \
-    X(norm_grad_affine) X(norm_grad_modulation) X(silu) X(silu_grad) X(relu) X(relu_grad) X(add) X(mul) X(scale)         \
-    X(convert) X(add_channel) X(sum_pixels) X(spread_pixels) X(resample) X(bilinear) X(bilinear_grad) X(concat)          \
-    X(slice) X(pad_channels) X(attention) X(attention_grad) X(timestep_embedding) X(lookup) X(lookup_grad)               \
-    X(pool_tokens) X(pool_tokens_grad) X(positions_grad) X(first_pixel) X(first_pixel_grad) X(log_softmax)               \
-    X(log_softmax_grad) X(one_hot)
+#define OP_TABLE(X)                                                                                \
+    X(conv)                                                                                        \
+    X(conv_grad_data) X(conv_grad_weights) X(norm_stats) X(norm) X(norm_grad_sums)                 \
+        X(norm_grad_data) X(norm_grad_affine) X(norm_grad_modulation) X(silu) X(silu_grad) X(relu) \
+            X(relu_grad) X(add) X(mul) X(scale) X(convert) X(add_channel) X(sum_pixels)            \
+                X(spread_pixels) X(resample) X(bilinear) X(bilinear_grad) X(concat) X(slice)       \
+                    X(pad_channels) X(attention) X(attention_grad) X(timestep_embedding) X(lookup) \
+                        X(lookup_grad) X(pool_tokens) X(pool_tokens_grad) X(positions_grad)        \
+                            X(first_pixel) X(first_pixel_grad) X(log_softmax) X(log_softmax_grad)  \
+                                X(one_hot)
 
 #define DECLARE_OP(name) extern const gd_op gd_op_##name;
 OP_TABLE(DECLARE_OP)
@@ -42,7 +45,8 @@ static inline gd_type plain_type(int64_t a, int64_t b, int64_t c, int64_t d)
 /* "2x8x8x32" in one of four turns of a thread's buffer: for messages */
 const char *shape_text(const gd_type *t);
 
-/* Element (n, c, pixel) of a float32 activation: for the small operations that run element by element */
+/* Element (n, c, pixel) of a float32 activation: for the small operations that run element by
+ * element */
 static inline float *at_element(const gd_view *v, int64_t n, int64_t c, int64_t pixel)
 {
     return (float *)v->data + n * v->image + c / 16 * v->block + pixel * v->pixel + c % 16;
@@ -54,7 +58,8 @@ static inline void zero_view(const gd_view *v)
     memset(v->data, 0, (size_t)(v->n * v->image) * sizeof(float));
 }
 
-/* For examples (their values are random, at least 0.1 away from 0): an activation input named "x0", "x1", ... of this shape */
+/* For examples (their values are random, at least 0.1 away from 0): an activation input named "x0",
+ * "x1", ... of this shape */
 gd_val example_input(gd_graph *g, int i, int64_t n, int64_t h, int64_t w, int64_t c);
 
 /* Output like input 0 */

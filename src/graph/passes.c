@@ -1,5 +1,6 @@
-/* passes.c - rewriting a finished graph: fusion, bfloat16 conversions, dead code.  Every pass keeps the nodes in an order in which
- * each value is made before it is read, and keeps the ids of the values that others hold. */
+/* passes.c - rewriting a finished graph: fusion, bfloat16 conversions, dead code.  Every pass keeps
+ * the nodes in an order in which each value is made before it is read, and keeps the ids of the
+ * values that others hold. */
 #include "graph/ops.h"
 
 typedef struct pass {
@@ -51,7 +52,8 @@ static void fuse_silu(pass *p)
     gd_graph *g = p->g;
 
     for (int i = 0; i < g->n_node; i++) {
-        int norm = g->node[i].op == &gd_op_silu ? only_reader_of(p, g->node[i].in[0], &gd_op_norm) : -1;
+        int norm =
+            g->node[i].op == &gd_op_silu ? only_reader_of(p, g->node[i].in[0], &gd_op_norm) : -1;
         if (norm < 0 || g->node[norm].attr.act != GD_ACT_NONE)
             continue;
         g->node[norm].attr.act = GD_ACT_SILU;
@@ -85,8 +87,9 @@ static void fuse_residual(pass *p)
 
 /* ---- bfloat16 ---- */
 
-/* Which inputs of a node are multiplied as bfloat16: bit k.  Convolutions only; the stem and the head keep float32, as the authors'
- * fp16 mode keeps the head and because few channels leave nothing to gain; linear layers too, which read each weight once. */
+/* Which inputs of a node are multiplied as bfloat16: bit k.  Convolutions only; the stem and the
+ * head keep float32, as the authors' fp16 mode keeps the head and because few channels leave
+ * nothing to gain; linear layers too, which read each weight once. */
 static unsigned bf16_operands(const gd_graph *g, const gd_node *n)
 {
     const bool forward = n->op == &gd_op_conv, data = n->op == &gd_op_conv_grad_data;

@@ -37,7 +37,8 @@ static gd_status prepare_conv(gd_plan *plan, gd_step *s)
     if (s->desc.pass == GD_CONV_GRAD_WEIGHTS)
         return GD_OK;
     if (w->role != GD_ROLE_PARAM)
-        return gd_fail(GD_EUSAGE, "%s: a convolution's weights must be a parameter", s->node->scope);
+        return gd_fail(GD_EUSAGE, "%s: a convolution's weights must be a parameter",
+                       s->node->scope);
     s->weights_offset = take_weights(plan, gd_conv_weights_bytes(s->conv));
     return GD_OK;
 }
@@ -55,7 +56,8 @@ static void place_params(gd_plan *plan)
         const gd_node *n = plan->step[i].node;
         for (int k = 0; k < n->n_in; k++) {
             gd_slot *slot = &plan->slot[n->in[k].id];
-            if (plan->graph->value[n->in[k].id].role != GD_ROLE_PARAM || is_packed(&plan->step[i], k) || slot->placed)
+            if (plan->graph->value[n->in[k].id].role != GD_ROLE_PARAM ||
+                is_packed(&plan->step[i], k) || slot->placed)
                 continue;
             slot->bytes = gd_plan_value_bytes(plan, n->in[k]);
             slot->offset = take_weights(plan, slot->bytes);
@@ -76,7 +78,8 @@ static gd_status prepare(gd_plan *plan)
             GD_TRY(prepare_conv(plan, s));
         else if (s->node->op->scratch) {
             input_types(g, s->node, in);
-            s->scratch_bytes = s->node->op->scratch(&s->node->attr, in, gd_type_of(g, s->node->out));
+            s->scratch_bytes =
+                s->node->op->scratch(&s->node->attr, in, gd_type_of(g, s->node->out));
         }
         plan->scratch_bytes = GD_MAX(plan->scratch_bytes, gd_round_up(s->scratch_bytes));
     }
@@ -108,7 +111,9 @@ gd_status gd_plan_make(gd_plan **out, const gd_graph *g, const gd_val *outputs, 
     if (plan) {
         plan->mem = mem;
         plan->graph = g;
-        plan->blocked = gd_isa_used() >= GD_ISA_AVX512; /* oneDNN's AVX-512 kernels want 16 lanes, all others run in nhwc */
+        plan->blocked =
+            gd_isa_used() >=
+            GD_ISA_AVX512; /* oneDNN's AVX-512 kernels want 16 lanes, all others run in nhwc */
         plan->step = gd_alloc(mem, (size_t)GD_MAX(g->n_node, 1) * sizeof *plan->step);
         plan->slot = gd_alloc(mem, (size_t)g->n_value * sizeof *plan->slot);
     }
@@ -191,8 +196,9 @@ double gd_plan_attention_macs(const gd_plan *plan)
 
 static bool same_desc(const gd_conv_desc *a, const gd_conv_desc *b)
 {
-    return a->pass == b->pass && a->n == b->n && a->ci == b->ci && a->h == b->h && a->w == b->w && a->co == b->co &&
-           a->kernel == b->kernel && a->stride == b->stride && a->pad == b->pad && a->dtype == b->dtype;
+    return a->pass == b->pass && a->n == b->n && a->ci == b->ci && a->h == b->h && a->w == b->w &&
+           a->co == b->co && a->kernel == b->kernel && a->stride == b->stride && a->pad == b->pad &&
+           a->dtype == b->dtype;
 }
 
 int gd_plan_convs(const gd_plan *plan, gd_conv_desc *desc, int *count, int max)
@@ -224,10 +230,12 @@ void gd_plan_print(const gd_plan *plan, FILE *out)
         const gd_step *s = &plan->step[i];
         const int64_t *d = gd_type_of(plan->graph, s->node->out)->dim;
         const gd_slot *slot = &plan->slot[s->node->out.id];
-        fprintf(out, "%4d %-18s %lldx%lldx%lldx%lld at %zu, %zu bytes", i, s->node->op->name, (long long)d[0], (long long)d[1],
-                (long long)d[2], (long long)d[3], slot->offset, slot->bytes);
+        fprintf(out, "%4d %-18s %lldx%lldx%lldx%lld at %zu, %zu bytes", i, s->node->op->name,
+                (long long)d[0], (long long)d[1], (long long)d[2], (long long)d[3], slot->offset,
+                slot->bytes);
         if (s->conv)
-            fprintf(out, "  %s %s", gd_conv_algo_name(gd_conv_algo_of(s->conv)), gd_conv_kernel_name(s->conv));
+            fprintf(out, "  %s %s", gd_conv_algo_name(gd_conv_algo_of(s->conv)),
+                    gd_conv_kernel_name(s->conv));
         fprintf(out, "  %s\n", s->node->scope);
     }
 }
@@ -247,6 +255,7 @@ void gd_plan_print_times(const gd_plan *plan, const double *seconds, FILE *out)
                 calls++;
             }
         if (calls > 0)
-            fprintf(out, "%-20s %4d calls %9.3f ms %5.1f %%\n", gd_ops[o]->name, calls, sum * 1e3, 100 * sum / total);
+            fprintf(out, "%-20s %4d calls %9.3f ms %5.1f %%\n", gd_ops[o]->name, calls, sum * 1e3,
+                    100 * sum / total);
     }
 }

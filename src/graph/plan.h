@@ -1,4 +1,5 @@
-/* plan.h - a plan's inside, shared by plan.c (which makes it), memory.c (which places values) and exec.c (which runs it). */
+/* plan.h - a plan's inside, shared by plan.c (which makes it), memory.c (which places values) and
+ * exec.c (which runs it). */
 #ifndef GD_GRAPH_PLAN_H
 #define GD_GRAPH_PLAN_H
 

@@ -4,7 +4,10 @@
 
 #include <string.h>
 
-enum { EXPANSION = 16, EXPANSION_FREE = 1 << 20 }; /* a view may repeat its storage this often, or hold this many elements */
+enum {
+    EXPANSION = 16,
+    EXPANSION_FREE = 1 << 20
+}; /* a view may repeat its storage this often, or hold this many elements */
 
 gd_status io_count(int64_t *out, const gd_array *array, const char *file)
 {
@@ -12,7 +15,8 @@ gd_status io_count(int64_t *out, const gd_array *array, const char *file)
 
     for (int i = 0; i < array->rank; i++)
         if (array->dim[i] < 0 || !gd_mul(n, (uint64_t)array->dim[i], &n) || n > INT64_MAX / 16)
-            return gd_fail(GD_EFORMAT, "%s: %s: a shape this large is not possible", file, array->name);
+            return gd_fail(GD_EFORMAT, "%s: %s: a shape this large is not possible", file,
+                           array->name);
     *out = (int64_t)n;
     return GD_OK;
 }
@@ -27,7 +31,8 @@ int64_t gd_array_count(const gd_array *array)
 }
 
 /* The last element a view touches lies inside its storage. */
-static gd_status check_extent(const gd_array *a, const io_source *s, int64_t count, const char *file)
+static gd_status check_extent(const gd_array *a, const io_source *s, int64_t count,
+                              const char *file)
 {
     const uint64_t held = s->storage_bytes / gd_dtype_bytes(a->dtype);
     uint64_t last = (uint64_t)s->offset, step;
@@ -35,14 +40,15 @@ static gd_status check_extent(const gd_array *a, const io_source *s, int64_t cou
     if (s->offset < 0)
         return gd_fail(GD_EFORMAT, "%s: %s: negative offset", file, a->name);
     for (int i = 0; i < a->rank && count > 0; i++)
-        if (s->stride[i] < 0 || !gd_mul((uint64_t)a->dim[i] - 1, (uint64_t)s->stride[i], &step) || !gd_add(last, step, &last))
+        if (s->stride[i] < 0 || !gd_mul((uint64_t)a->dim[i] - 1, (uint64_t)s->stride[i], &step) ||
+            !gd_add(last, step, &last))
             return gd_fail(GD_EFORMAT, "%s: %s: impossible stride", file, a->name);
     if (count > 0 && last >= held)
-        return gd_fail(GD_EFORMAT, "%s: %s: reaches element %llu of a storage of %llu", file, a->name, (unsigned long long)last,
-                       (unsigned long long)held);
+        return gd_fail(GD_EFORMAT, "%s: %s: reaches element %llu of a storage of %llu", file,
+                       a->name, (unsigned long long)last, (unsigned long long)held);
     if ((uint64_t)count > EXPANSION_FREE && (uint64_t)count / EXPANSION > held)
-        return gd_fail(GD_EFORMAT, "%s: %s: %lld elements expanded from %llu", file, a->name, (long long)count,
-                       (unsigned long long)held);
+        return gd_fail(GD_EFORMAT, "%s: %s: %lld elements expanded from %llu", file, a->name,
+                       (long long)count, (unsigned long long)held);
     return GD_OK;
 }
 
@@ -88,14 +94,16 @@ static gd_status read_container(gd_bundle *b)
     const unsigned char *p = b->map.data;
 
     if (b->map.bytes < 8)
-        return gd_fail(GD_EFORMAT, "%s: %zu bytes are no model file (.safetensors or .pt)", b->path, b->map.bytes);
+        return gd_fail(GD_EFORMAT, "%s: %zu bytes are no model file (.safetensors or .pt)", b->path,
+                       b->map.bytes);
     if (memcmp(p, "PK\3\4", 4) == 0)
         return io_read_torch_zip(b);
     if (memcmp(p, legacy_magic, sizeof legacy_magic) == 0)
         return io_read_torch_legacy(b);
     if (b->map.bytes > 9 && p[8] == '{')
         return io_read_safetensors(b);
-    return gd_fail(GD_EFORMAT, "%s: neither safetensors nor a torch.save file (zip or legacy)", b->path);
+    return gd_fail(GD_EFORMAT, "%s: neither safetensors nor a torch.save file (zip or legacy)",
+                   b->path);
 }
 
 /* A state dict: a mapping from names to tensors */
@@ -106,13 +114,17 @@ static gd_status check_flat(const gd_bundle *b)
     if (!root)
         return GD_OK;
     if (root->kind != GD_PICKLE_DICT || root->count == 0)
-        return gd_fail(GD_EFORMAT, "%s: holds no state dict (a mapping from names to tensors)", b->path);
+        return gd_fail(GD_EFORMAT, "%s: holds no state dict (a mapping from names to tensors)",
+                       b->path);
     for (int i = 0; i < root->count; i++) {
         const gd_pickle_node *key = root->item[2 * i], *value = root->item[2 * i + 1];
         if (key->kind != GD_PICKLE_STRING)
-            return gd_fail(GD_EFORMAT, "%s: entry %d of the state dict has a key that is not a name", b->path, i);
+            return gd_fail(GD_EFORMAT,
+                           "%s: entry %d of the state dict has a key that is not a name", b->path,
+                           i);
         if (value->kind != GD_PICKLE_TENSOR)
-            return gd_fail(GD_EFORMAT, "%s: %s is not a tensor: not a plain state dict", b->path, key->text);
+            return gd_fail(GD_EFORMAT, "%s: %s is not a tensor: not a plain state dict", b->path,
+                           key->text);
     }
     return GD_OK;
 }
@@ -155,7 +167,8 @@ static gd_status open_file(gd_bundle **out, const char *path, bool flat)
     return s;
 }
 
-gd_status io_bundle_open_memory(gd_bundle **out, const void *data, size_t bytes, const char *name, bool flat)
+gd_status io_bundle_open_memory(gd_bundle **out, const void *data, size_t bytes, const char *name,
+                                bool flat)
 {
     const gd_mapped map = { data, bytes };
     gd_status s = open_map(out, &map, name, flat);
@@ -277,6 +290,8 @@ void gd_bundle_release(const gd_bundle *b, const gd_array *array)
     const io_source *s = source_of(b, array);
 
     if (s && !b->borrowed && s->data >= b->map.data && s->data < b->map.data + b->map.bytes)
-        gd_unmap_pages(&b->map, (size_t)(s->data - b->map.data) + (size_t)s->offset * gd_dtype_bytes(array->dtype),
+        gd_unmap_pages(&b->map,
+                       (size_t)(s->data - b->map.data) +
+                           (size_t)s->offset * gd_dtype_bytes(array->dtype),
                        (size_t)gd_array_count(array) * gd_dtype_bytes(array->dtype));
 }

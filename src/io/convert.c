@@ -5,7 +5,8 @@
 
 static float from_half(uint16_t h)
 {
-    const uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 0x3ff;
+    const uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31,
+                   fraction = h & 0x3ff;
     uint32_t bits;
     float out;
 
@@ -13,7 +14,8 @@ static float from_half(uint16_t h)
         out = (float)fraction * 0x1p-24f; /* zero or subnormal */
         memcpy(&bits, &out, sizeof bits);
     } else {
-        bits = exponent == 31 ? 0x7f800000 | fraction << 13 : (exponent + 112) << 23 | fraction << 13;
+        bits =
+            exponent == 31 ? 0x7f800000 | fraction << 13 : (exponent + 112) << 23 | fraction << 13;
     }
     bits |= sign;
     memcpy(&out, &bits, sizeof out);
@@ -29,28 +31,37 @@ static float from_bf16(uint16_t h)
     return out;
 }
 
-#define WIDEN(TYPE, EXPRESSION)                                                                                                    \
-    for (int64_t i = n - 1; i >= 0; i--) {                                                                                         \
-        TYPE v;                                                                                                                    \
-        memcpy(&v, from + i * (int64_t)sizeof v, sizeof v);                                                                        \
-        out[i] = (float)(EXPRESSION);                                                                                              \
-    }                                                                                                                              \
+#define WIDEN(TYPE, EXPRESSION)                                                                    \
+    for (int64_t i = n - 1; i >= 0; i--) {                                                         \
+        TYPE v;                                                                                    \
+        memcpy(&v, from + i * (int64_t)sizeof v, sizeof v);                                        \
+        out[i] = (float)(EXPRESSION);                                                              \
+    }                                                                                              \
     break
-
 
 static void widen(float *out, gd_dtype dtype, const unsigned char *from, int64_t n)
 {
     switch (dtype) {
-    case GD_F32: memmove(out, from, (size_t)n * sizeof *out); break;
-    case GD_F16: WIDEN(uint16_t, from_half(v));
-    case GD_BF16: WIDEN(uint16_t, from_bf16(v));
-    case GD_F64: WIDEN(double, v);
-    case GD_I64: WIDEN(int64_t, v);
-    case GD_I32: WIDEN(int32_t, v);
-    case GD_I16: WIDEN(int16_t, v);
-    case GD_I8: WIDEN(int8_t, v);
+    case GD_F32:
+        memmove(out, from, (size_t)n * sizeof *out);
+        break;
+    case GD_F16:
+        WIDEN(uint16_t, from_half(v));
+    case GD_BF16:
+        WIDEN(uint16_t, from_bf16(v));
+    case GD_F64:
+        WIDEN(double, v);
+    case GD_I64:
+        WIDEN(int64_t, v);
+    case GD_I32:
+        WIDEN(int32_t, v);
+    case GD_I16:
+        WIDEN(int16_t, v);
+    case GD_I8:
+        WIDEN(int8_t, v);
     case GD_U8:
-    case GD_BOOL: WIDEN(uint8_t, v);
+    case GD_BOOL:
+        WIDEN(uint8_t, v);
     }
 }
 

@@ -15,7 +15,8 @@ gd_status gd_take_bytes(gd_cursor *c, const unsigned char **out, uint64_t n)
 {
     if (n > gd_cursor_left(c))
         return gd_fail(GD_EFORMAT, "%s: offset %llu: %llu bytes needed, %llu left", c->file,
-                       (unsigned long long)gd_cursor_offset(c), (unsigned long long)n, (unsigned long long)gd_cursor_left(c));
+                       (unsigned long long)gd_cursor_offset(c), (unsigned long long)n,
+                       (unsigned long long)gd_cursor_left(c));
     *out = c->at;
     c->at += n;
     return GD_OK;

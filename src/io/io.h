@@ -1,8 +1,9 @@
 /* io.h - files as named arrays.  Sees base only.
  *
- * Untrusted bytes: whatever a file holds, these functions return a status with file, place and remedy; they never crash,
- * hang, evaluate anything, or hold more than 64 MiB beyond the file's size before the caller asked for an array's data.
- * Only cursor.c takes integers out of untrusted bytes; sizes go through gd_mul / gd_add.  Rules: reliability 3.1, 3.2. */
+ * Untrusted bytes: whatever a file holds, these functions return a status with file, place and
+ * remedy; they never crash, hang, evaluate anything, or hold more than 64 MiB beyond the file's
+ * size before the caller asked for an array's data. Only cursor.c takes integers out of untrusted
+ * bytes; sizes go through gd_mul / gd_add.  Rules: reliability 3.1, 3.2. */
 #ifndef GD_IO_H
 #define GD_IO_H
 
@@ -10,7 +11,8 @@
 
 /* ---- limits, one table ---- */
 enum {
-    GD_MAX_HEADER_BYTES = 100 * 1000 * 1000, /* safetensors header, as the reference implementation allows */
+    GD_MAX_HEADER_BYTES =
+        100 * 1000 * 1000, /* safetensors header, as the reference implementation allows */
     GD_MAX_ARRAYS = 65536,
     GD_MAX_RANK = 8,
     GD_MAX_NAME = 512,
@@ -48,56 +50,76 @@ typedef struct gd_array {
 
 typedef struct gd_bundle gd_bundle;
 
-/* Open .safetensors or .pt (zip or legacy container, a state dict: flat mapping name -> tensor); told by content, not by name.
- *  GD_EFORMAT for anything else.  A .pt whose top level is not such a mapping is refused here (gd_pickle_open reads
- * other trees).  Everything is validated before this returns; array data is read later, when asked for. */
+/* Open .safetensors or .pt (zip or legacy container, a state dict: flat mapping name -> tensor);
+ * told by content, not by name. GD_EFORMAT for anything else.  A .pt whose top level is not such a
+ * mapping is refused here (gd_pickle_open reads other trees).  Everything is validated before this
+ * returns; array data is read later, when asked for. */
 GD_CHECKED gd_status gd_bundle_open(gd_bundle **out, const char *path);
 void gd_bundle_close(gd_bundle *bundle);
 const char *gd_bundle_path(const gd_bundle *bundle);
-const char *gd_bundle_format(const gd_bundle *bundle); /* "safetensors", "torch zip", "torch legacy" */
+const char *
+gd_bundle_format(const gd_bundle *bundle); /* "safetensors", "torch zip", "torch legacy" */
 int gd_bundle_count(const gd_bundle *bundle);
 const gd_array *gd_bundle_array(const gd_bundle *bundle, int i); /* in file (state_dict) order */
 const gd_array *gd_bundle_find(const gd_bundle *bundle, const char *name); /* NULL if absent */
-const char *gd_bundle_meta(const gd_bundle *bundle, const char *key);      /* safetensors __metadata__; NULL if absent */
-int64_t gd_array_count(const gd_array *array);                             /* number of elements */
-/* Elements in row-major order, as the file's dtype / converted to float32 (any numeric dtype; F16 and BF16 exactly). */
+const char *gd_bundle_meta(const gd_bundle *bundle,
+                           const char *key);   /* safetensors __metadata__; NULL if absent */
+int64_t gd_array_count(const gd_array *array); /* number of elements */
+/* Elements in row-major order, as the file's dtype / converted to float32 (any numeric dtype; F16
+ * and BF16 exactly). */
 GD_CHECKED gd_status gd_bundle_read(const gd_bundle *bundle, const gd_array *array, void *out);
 GD_CHECKED gd_status gd_bundle_read_f32(const gd_bundle *bundle, const gd_array *array, float *out);
 /* Drop the file's pages from resident memory after reading `array`; a hint. */
 void gd_bundle_release(const gd_bundle *bundle, const gd_array *array);
-/* Check guided.data_xxh3 where the file has it: GD_EFORMAT "data does not match its hash".  *checked tells if there was one.
- * gd_bundle_open does this itself for files that carry guided.format (our own are always refused when damaged). */
+/* Check guided.data_xxh3 where the file has it: GD_EFORMAT "data does not match its hash". *checked
+ * tells if there was one. gd_bundle_open does this itself for files that carry guided.format (our
+ * own are always refused when damaged). */
 GD_CHECKED gd_status gd_bundle_verify(const gd_bundle *bundle, bool *checked);
 
-/* ---- pickle.c, torch.c: any torch.save file as a tree of typed records (optimiser files, nested dicts) ---- */
+/* ---- pickle.c, torch.c: any torch.save file as a tree of typed records (optimiser files, nested
+ * dicts) ---- */
 
 typedef enum gd_pickle_kind {
-    GD_PICKLE_NONE, GD_PICKLE_BOOL, GD_PICKLE_INT, GD_PICKLE_FLOAT, GD_PICKLE_STRING,
-    GD_PICKLE_LIST, GD_PICKLE_TUPLE, GD_PICKLE_DICT, GD_PICKLE_TENSOR
+    GD_PICKLE_NONE,
+    GD_PICKLE_BOOL,
+    GD_PICKLE_INT,
+    GD_PICKLE_FLOAT,
+    GD_PICKLE_STRING,
+    GD_PICKLE_LIST,
+    GD_PICKLE_TUPLE,
+    GD_PICKLE_DICT,
+    GD_PICKLE_TENSOR
 } gd_pickle_kind;
 typedef struct gd_pickle_node gd_pickle_node;
 struct gd_pickle_node {
     gd_pickle_kind kind;
-    int64_t integer;                       /* INT, BOOL */
-    double real;                           /* FLOAT */
-    const char *text;                      /* STRING, UTF-8, NUL-terminated */
-    int count;                             /* LIST, TUPLE: items; DICT: pairs */
-    const gd_pickle_node *const *item;     /* LIST, TUPLE: [count]; DICT: [2*count] key, value, in order */
-    const gd_array *tensor;                /* TENSOR: pass it to gd_bundle_read with the bundle it came from */
+    int64_t integer;  /* INT, BOOL */
+    double real;      /* FLOAT */
+    const char *text; /* STRING, UTF-8, NUL-terminated */
+    int count;        /* LIST, TUPLE: items; DICT: pairs */
+    const gd_pickle_node *const
+        *item;              /* LIST, TUPLE: [count]; DICT: [2*count] key, value, in order */
+    const gd_array *tensor; /* TENSOR: pass it to gd_bundle_read with the bundle it came from */
 };
-/* Open any torch.save file; `root` lives as long as the bundle. Arrays of the bundle are the tree's tensors, named by path
+/* Open any torch.save file; `root` lives as long as the bundle. Arrays of the bundle are the tree's
+ * tensors, named by path
  * ("state.0.exp_avg"). */
 GD_CHECKED gd_status gd_pickle_open(gd_bundle **out, const gd_pickle_node **root, const char *path);
 
 /* ---- safetensors.c: writing ---- */
 
 typedef struct gd_safetensors_writer gd_safetensors_writer;
-typedef struct gd_meta { const char *key, *value; } gd_meta;
-/* Begin PATH (atomic, see gd_file_create) with these arrays in this order and this metadata; guided.data_xxh3 is added at the
- * end by the writer. The data of array i must be given in order by gd_safetensors_add. */
-GD_CHECKED gd_status gd_safetensors_begin(gd_safetensors_writer **out, const char *path, bool overwrite,
-                                          const gd_array *arrays, int n_arrays, const gd_meta *meta, int n_meta);
-GD_CHECKED gd_status gd_safetensors_add(gd_safetensors_writer *writer, const void *data, size_t bytes);
+typedef struct gd_meta {
+    const char *key, *value;
+} gd_meta;
+/* Begin PATH (atomic, see gd_file_create) with these arrays in this order and this metadata;
+ * guided.data_xxh3 is added at the end by the writer. The data of array i must be given in order by
+ * gd_safetensors_add. */
+GD_CHECKED gd_status gd_safetensors_begin(gd_safetensors_writer **out, const char *path,
+                                          bool overwrite, const gd_array *arrays, int n_arrays,
+                                          const gd_meta *meta, int n_meta);
+GD_CHECKED gd_status gd_safetensors_add(gd_safetensors_writer *writer, const void *data,
+                                        size_t bytes);
 GD_CHECKED gd_status gd_safetensors_commit(gd_safetensors_writer *writer); /* frees */
 void gd_safetensors_abort(gd_safetensors_writer *writer);                  /* frees; NULL is fine */
 
@@ -106,27 +128,34 @@ void gd_narrow(void *out, gd_dtype dtype, const float *in, int64_t n);
 
 /* ---- npz.c: writing ---- */
 
-/* Atomic .npz of stored .npy v1.0 members "NAME.npy" with a fixed date, C order: equal content gives equal bytes. */
-GD_CHECKED gd_status gd_npz_write(const char *path, bool overwrite, const gd_array *arrays, const void *const *data, int n);
+/* Atomic .npz of stored .npy v1.0 members "NAME.npy" with a fixed date, C order: equal content
+ * gives equal bytes. */
+GD_CHECKED gd_status gd_npz_write(const char *path, bool overwrite, const gd_array *arrays,
+                                  const void *const *data, int n);
 
 /* ---- png.c ---- */
 
-typedef struct gd_text { const char *key, *value; } gd_text; /* PNG tEXt / iTXt: keyword, UTF-8 value */
+typedef struct gd_text {
+    const char *key, *value;
+} gd_text; /* PNG tEXt / iTXt: keyword, UTF-8 value */
 /* Encode [height,width,channels] 8-bit, channels 1 or 3.  *out is a block (gd_block_free). */
-GD_CHECKED gd_status gd_png_encode(void **out, size_t *bytes, const uint8_t *pixels, int width, int height, int channels,
-                                   const gd_text *texts, int n_texts);
+GD_CHECKED gd_status gd_png_encode(void **out, size_t *bytes, const uint8_t *pixels, int width,
+                                   int height, int channels, const gd_text *texts, int n_texts);
 typedef struct gd_png gd_png; /* a decoded PNG */
-GD_CHECKED gd_status gd_png_open(gd_png **out, const char *path); /* as RGB, PIL's "RGB" conversion */
+GD_CHECKED gd_status gd_png_open(gd_png **out,
+                                 const char *path); /* as RGB, PIL's "RGB" conversion */
 int gd_png_width(const gd_png *png);
 int gd_png_height(const gd_png *png);
-const uint8_t *gd_png_pixels(const gd_png *png);              /* [height,width,3] */
+const uint8_t *gd_png_pixels(const gd_png *png);             /* [height,width,3] */
 const char *gd_png_text(const gd_png *png, const char *key); /* NULL if absent */
 void gd_png_close(gd_png *png);
 
 /* ---- json.c: a checked view of jansson for untrusted text ---- */
 
 struct json_t;
-/* Parse with a depth limit, no duplicates; the caller json_decref()s.  The message has "FILE: line L column C: ...". */
-GD_CHECKED gd_status gd_json_parse(struct json_t **out, const char *text, size_t bytes, int max_depth, const char *file);
+/* Parse with a depth limit, no duplicates; the caller json_decref()s.  The message has "FILE: line
+ * L column C: ...". */
+GD_CHECKED gd_status gd_json_parse(struct json_t **out, const char *text, size_t bytes,
+                                   int max_depth, const char *file);
 
 #endif

@@ -1,10 +1,12 @@
-/* io_private.h - what the readers behind gd_bundle share; tests and fuzz targets open bundles from memory through it. */
+/* io_private.h - what the readers behind gd_bundle share; tests and fuzz targets open bundles from
+ * memory through it. */
 #ifndef GD_IO_PRIVATE_H
 #define GD_IO_PRIVATE_H
 
 #include "io/io.h"
 
-/* Where an array's elements lie: `data` + offset elements, with strides, in a storage of `storage_bytes` */
+/* Where an array's elements lie: `data` + offset elements, with strides, in a storage of
+ * `storage_bytes` */
 typedef struct io_source {
     const unsigned char *data; /* NULL: no elements */
     uint64_t storage_bytes;
@@ -38,14 +40,17 @@ GD_CHECKED gd_status io_count(int64_t *out, const gd_array *array, const char *f
 GD_CHECKED gd_status io_read_safetensors(gd_bundle *b);
 GD_CHECKED gd_status io_read_torch_zip(gd_bundle *b);
 GD_CHECKED gd_status io_read_torch_legacy(gd_bundle *b);
-/* From memory that the caller keeps; any format when flat is false, state dicts and arrays only when it is true */
-GD_CHECKED gd_status io_bundle_open_memory(gd_bundle **out, const void *data, size_t bytes, const char *name, bool flat);
+/* From memory that the caller keeps; any format when flat is false, state dicts and arrays only
+ * when it is true */
+GD_CHECKED gd_status io_bundle_open_memory(gd_bundle **out, const void *data, size_t bytes,
+                                           const char *name, bool flat);
 
 /* ---- zip.c: entries of an archive in memory ---- */
 typedef struct io_zip io_zip;
 typedef struct io_entry {
     const char *name;
-    const unsigned char *data; /* inside the archive, which must store it uncompressed: others are refused */
+    const unsigned char
+        *data; /* inside the archive, which must store it uncompressed: others are refused */
     uint64_t bytes;
 } io_entry;
 GD_CHECKED gd_status io_zip_open(io_zip **out, gd_bundle *b);
@@ -71,9 +76,11 @@ const gd_pickle_node *io_pickle_root(const io_pickle *p);
 /* The distinct storages it refers to */
 int io_pickle_storages(const io_pickle *p);
 io_storage *io_pickle_storage(io_pickle *p, int i);
-/* Once all storages have data: check every tensor against its storage and add it to the bundle, named by its path in the tree. */
+/* Once all storages have data: check every tensor against its storage and add it to the bundle,
+ * named by its path in the tree. */
 GD_CHECKED gd_status io_pickle_tensors(io_pickle *p, gd_bundle *b);
-/* The integer text of a LONG1 for the legacy magic number: compares the root with 0x1950a86a20f9469cfc6c */
+/* The integer text of a LONG1 for the legacy magic number: compares the root with
+ * 0x1950a86a20f9469cfc6c */
 bool io_pickle_is_magic(const io_pickle *p);
 
 #endif

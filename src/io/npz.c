@@ -1,5 +1,5 @@
-/* npz.c - writing .npz as numpy does: a zip of stored .npy members, with a fixed date, so that equal content gives equal bytes.
- * libzip makes the archive in memory; gd_file makes it durable. */
+/* npz.c - writing .npz as numpy does: a zip of stored .npy members, with a fixed date, so that
+ * equal content gives equal bytes. libzip makes the archive in memory; gd_file makes it durable. */
 #include "io/io.h"
 
 #include <stdlib.h>
@@ -11,10 +11,14 @@ enum { NPY_ALIGN = 64, NPY_MAGIC = 10, DOS_DATE_1980 = 0x21 };
 static const char *npy_type(gd_dtype dtype)
 {
     switch (dtype) {
-    case GD_U8: return "|u1";
-    case GD_I64: return "<i8";
-    case GD_F64: return "<f8";
-    default: return "<f4";
+    case GD_U8:
+        return "|u1";
+    case GD_I64:
+        return "<i8";
+    case GD_F64:
+        return "<f8";
+    default:
+        return "<f4";
     }
 }
 
@@ -28,8 +32,11 @@ static unsigned char *npy_member(const gd_array *a, const void *data, size_t *by
 
     for (int i = 0; i < a->rank; i++)
         used += (size_t)snprintf(shape + used, sizeof shape - used, "%lld%s", (long long)a->dim[i],
-                                 a->rank == 1 ? "," : i + 1 < a->rank ? ", " : "");
-    used = (size_t)snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }",
+                                 a->rank == 1      ? ","
+                                 : i + 1 < a->rank ? ", "
+                                                   : "");
+    used = (size_t)snprintf(header, sizeof header,
+                            "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }",
                             npy_type(a->dtype), shape);
     total = (NPY_MAGIC + used + 1 + NPY_ALIGN - 1) / NPY_ALIGN * NPY_ALIGN;
     out = malloc(total + payload);
@@ -89,7 +96,8 @@ static gd_status put_source(zip_source_t *source, const char *path, bool overwri
     return s;
 }
 
-gd_status gd_npz_write(const char *path, bool overwrite, const gd_array *arrays, const void *const *data, int n)
+gd_status gd_npz_write(const char *path, bool overwrite, const gd_array *arrays,
+                       const void *const *data, int n)
 {
     zip_source_t *source = zip_source_buffer_create(NULL, 0, 0, NULL);
     zip_t *zip = source ? zip_open_from_source(source, ZIP_CREATE | ZIP_TRUNCATE, NULL) : NULL;

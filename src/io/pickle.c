@@ -1,97 +1,72 @@
-/* pickle.c - torch.save's pickles as typed records: about thirty opcodes, nothing is evaluated (reliability 3.2).
+/* pickle.c - torch.save's pickles as typed records: about thirty opcodes, nothing is evaluated
+ * (reliability 3.2).
  *
- * Every value has a tag and every use checks it.  A global must be one of a short list; REDUCE builds one of three records or fails.
- * Whatever else a pickle asks for is refused with opcode and offset. */
-#include "io/io_private.h"
+ * Every value has a tag and every use checks it.  A global must be one of a short list; REDUCE
+ * builds one of three records or fails. Whatever else a pickle asks for is refused with opcode and
+ * offset. */
+#include "io/pickle_private.h"
 
 #include <string.h>
 
-enum { MAX_NODES = 1 << 19, MAX_WALK = 1 << 20, MAX_STORAGES = GD_MAX_ARRAYS };
+enum { MAX_NODES = 1 << 19, MAX_WALK = 1 << 20 };
 
-typedef enum tag { TAG_DATA, TAG_MARK, TAG_GLOBAL, TAG_STORAGE, TAG_MAGIC } tag;
-typedef enum global { GLOBAL_ORDERED_DICT, GLOBAL_REBUILD_TENSOR, GLOBAL_REBUILD_PARAMETER, GLOBAL_STORAGE } global;
-
-/* A value: what the tree shows (TAG_DATA), or what only the machine sees */
-typedef struct value value;
-struct value {
-    gd_pickle_node node; /* first: item arrays hold pointers to it */
-    tag tag;
-    global global;
-    gd_dtype dtype; /* GLOBAL_STORAGE */
-    int storage;    /* TAG_STORAGE, and tensors */
-    int capacity;   /* of node.item */
-    int rank;       /* tensors */
-    int64_t offset, dim[GD_MAX_RANK], stride[GD_MAX_RANK];
-};
-
-struct io_pickle {
-    gd_cursor *c;
-    gd_arena *mem;
-    value **stack, **memo;
-    int depth, n_memo, n_nodes, n_storage, cap_storage;
-    io_storage *storage;
-    value *root;
-    int walked;
-};
-
-typedef io_pickle machine;
-
-static gd_status refuse(const machine *m, const char *what)
+gd_status io_pickle_refuse(const machine *m, const char *what)
 {
-    return gd_fail(GD_EFORMAT, "%s: pickle offset %llu: %s", m->c->file, (unsigned long long)gd_cursor_offset(m->c), what);
+    return gd_fail(GD_EFORMAT, "%s: pickle offset %llu: %s", m->c->file,
+                   (unsigned long long)gd_cursor_offset(m->c), what);
 }
 
 /* ---- stack and memo ---- */
 
-static gd_status push(machine *m, value *v)
+gd_status io_pickle_push(machine *m, value *v)
 {
     if (m->depth == GD_MAX_PICKLE_STACK)
-        return refuse(m, "the stack is full");
+        return io_pickle_refuse(m, "the stack is full");
     m->stack[m->depth++] = v;
     return GD_OK;
 }
 
-static gd_status pop(machine *m, value **out)
+gd_status io_pickle_pop(machine *m, value **out)
 {
     if (m->depth == 0)
-        return refuse(m, "the stack is empty");
+        return io_pickle_refuse(m, "the stack is empty");
     *out = m->stack[--m->depth];
-    return (*out)->tag == TAG_MARK ? refuse(m, "a mark where a value belongs") : GD_OK;
+    return (*out)->tag == TAG_MARK ? io_pickle_refuse(m, "a mark where a value belongs") : GD_OK;
 }
 
-static gd_status make(machine *m, value **out, gd_pickle_kind kind, tag t)
+gd_status io_pickle_make(machine *m, value **out, gd_pickle_kind kind, tag t)
 {
     if (++m->n_nodes > MAX_NODES)
-        return refuse(m, "too many values");
+        return io_pickle_refuse(m, "too many values");
     *out = gd_alloc(m->mem, sizeof **out);
     if (!*out)
-        return refuse(m, "out of memory");
+        return io_pickle_refuse(m, "out of memory");
     (*out)->node.kind = kind;
     (*out)->tag = t;
-    return push(m, *out);
+    return io_pickle_push(m, *out);
 }
 
 static gd_status push_int(machine *m, int64_t n, gd_pickle_kind kind)
 {
     value *v;
 
-    GD_TRY(make(m, &v, kind, TAG_DATA));
+    GD_TRY(io_pickle_make(m, &v, kind, TAG_DATA));
     v->node.integer = n;
     return GD_OK;
 }
 
 /* Values above the last mark; the mark goes */
-static gd_status from_mark(machine *m, int *first)
+gd_status io_pickle_from_mark(machine *m, int *first)
 {
     for (int i = m->depth - 1; i >= 0; i--)
         if (m->stack[i]->tag == TAG_MARK) {
             *first = i + 1;
             return GD_OK;
         }
-    return refuse(m, "no mark on the stack");
+    return io_pickle_refuse(m, "no mark on the stack");
 }
 
-static gd_status append(machine *m, value *to, value *v)
+gd_status io_pickle_append(machine *m, value *to, value *v)
 {
     const int used = to->node.kind == GD_PICKLE_DICT ? 2 * to->node.count : to->node.count;
     const gd_pickle_node **items = (const gd_pickle_node **)to->node.item;
@@ -100,7 +75,7 @@ static gd_status append(machine *m, value *to, value *v)
         const int capacity = GD_MAX(8, 2 * to->capacity);
         items = gd_alloc(m->mem, (size_t)capacity * sizeof *items);
         if (!items)
-            return refuse(m, "out of memory");
+            return io_pickle_refuse(m, "out of memory");
         if (used > 0)
             memcpy(items, to->node.item, (size_t)used * sizeof *items);
         to->capacity = capacity;
@@ -115,14 +90,14 @@ static gd_status append(machine *m, value *to, value *v)
 static gd_status memoise(machine *m, uint32_t index)
 {
     if (m->depth == 0)
-        return refuse(m, "nothing to memoise");
+        return io_pickle_refuse(m, "nothing to memoise");
     if (index >= GD_MAX_PICKLE_MEMO)
-        return refuse(m, "memo index too large");
+        return io_pickle_refuse(m, "memo index too large");
     while ((uint32_t)m->n_memo <= index) {
         const int n = GD_MAX(1024, 2 * m->n_memo);
         value **memo = gd_alloc(m->mem, (size_t)n * sizeof *memo);
         if (!memo)
-            return refuse(m, "out of memory");
+            return io_pickle_refuse(m, "out of memory");
         if (m->n_memo > 0)
             memcpy(memo, m->memo, (size_t)m->n_memo * sizeof *memo);
         m->memo = memo;
@@ -135,8 +110,8 @@ static gd_status memoise(machine *m, uint32_t index)
 static gd_status recall(machine *m, uint32_t index)
 {
     if (index >= (uint32_t)m->n_memo || !m->memo[index])
-        return refuse(m, "memo entry does not exist");
-    return push(m, m->memo[index]);
+        return io_pickle_refuse(m, "memo entry does not exist");
+    return io_pickle_push(m, m->memo[index]);
 }
 
 /* ---- texts, numbers, globals ---- */
@@ -147,13 +122,13 @@ static gd_status take_text(machine *m, uint64_t n, const char **out)
     char *text;
 
     if (n > GD_MAX_PICKLE_STRING)
-        return refuse(m, "a text this long is not expected");
+        return io_pickle_refuse(m, "a text this long is not expected");
     GD_TRY(gd_take_bytes(m->c, &p, n));
     if (n > 0 && memchr(p, 0, n))
-        return refuse(m, "a text with a zero byte");
+        return io_pickle_refuse(m, "a text with a zero byte");
     text = gd_alloc(m->mem, n + 1);
     if (!text)
-        return refuse(m, "out of memory");
+        return io_pickle_refuse(m, "out of memory");
     memcpy(text, p, n);
     *out = text;
     return GD_OK;
@@ -163,14 +138,15 @@ static gd_status push_text(machine *m, uint64_t n)
 {
     value *v;
 
-    GD_TRY(make(m, &v, GD_PICKLE_STRING, TAG_DATA));
+    GD_TRY(io_pickle_make(m, &v, GD_PICKLE_STRING, TAG_DATA));
     return take_text(m, n, &v->node.text);
 }
 
 /* Little-endian two's complement of up to 8 bytes, or the legacy container's magic number */
 static gd_status push_long(machine *m)
 {
-    static const unsigned char magic[] = { 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19 };
+    static const unsigned char magic[] = { 0x6c, 0xfc, 0x9c, 0x46, 0xf9,
+                                           0x20, 0x6a, 0xa8, 0x50, 0x19 };
     const unsigned char *p;
     uint64_t n = 0;
     uint8_t bytes;
@@ -179,9 +155,9 @@ static gd_status push_long(machine *m)
     GD_TRY(gd_take_u8(m->c, &bytes));
     GD_TRY(gd_take_bytes(m->c, &p, bytes));
     if (bytes == sizeof magic && memcmp(p, magic, sizeof magic) == 0)
-        return make(m, &v, GD_PICKLE_INT, TAG_MAGIC);
+        return io_pickle_make(m, &v, GD_PICKLE_INT, TAG_MAGIC);
     if (bytes > 8)
-        return refuse(m, "an integer of more than 64 bits");
+        return io_pickle_refuse(m, "an integer of more than 64 bits");
     for (int i = 0; i < bytes; i++)
         n |= (uint64_t)p[i] << (8 * i);
     if (bytes > 0 && bytes < 8 && p[bytes - 1] & 0x80)
@@ -199,7 +175,7 @@ static gd_status push_real(machine *m)
     GD_TRY(gd_take_bytes(m->c, &p, 8));
     for (int i = 0; i < 8; i++)
         bits = bits << 8 | p[i];
-    GD_TRY(make(m, &v, GD_PICKLE_FLOAT, TAG_DATA));
+    GD_TRY(io_pickle_make(m, &v, GD_PICKLE_FLOAT, TAG_DATA));
     memcpy(&v->node.real, &bits, sizeof bits);
     return GD_OK;
 }
@@ -214,7 +190,7 @@ static gd_status take_line(machine *m, char *out, size_t size)
         if (c == '\n')
             return GD_OK;
     }
-    return refuse(m, "a name too long for a global");
+    return io_pickle_refuse(m, "a name too long for a global");
 }
 
 static gd_status push_global(machine *m)
@@ -227,11 +203,16 @@ static gd_status push_global(machine *m)
         { "collections", "OrderedDict", GLOBAL_ORDERED_DICT, GD_F32 },
         { "torch._utils", "_rebuild_tensor_v2", GLOBAL_REBUILD_TENSOR, GD_F32 },
         { "torch._utils", "_rebuild_parameter", GLOBAL_REBUILD_PARAMETER, GD_F32 },
-        { "torch", "FloatStorage", GLOBAL_STORAGE, GD_F32 },     { "torch", "HalfStorage", GLOBAL_STORAGE, GD_F16 },
-        { "torch", "BFloat16Storage", GLOBAL_STORAGE, GD_BF16 }, { "torch", "DoubleStorage", GLOBAL_STORAGE, GD_F64 },
-        { "torch", "LongStorage", GLOBAL_STORAGE, GD_I64 },      { "torch", "IntStorage", GLOBAL_STORAGE, GD_I32 },
-        { "torch", "ShortStorage", GLOBAL_STORAGE, GD_I16 },     { "torch", "CharStorage", GLOBAL_STORAGE, GD_I8 },
-        { "torch", "ByteStorage", GLOBAL_STORAGE, GD_U8 },       { "torch", "BoolStorage", GLOBAL_STORAGE, GD_BOOL },
+        { "torch", "FloatStorage", GLOBAL_STORAGE, GD_F32 },
+        { "torch", "HalfStorage", GLOBAL_STORAGE, GD_F16 },
+        { "torch", "BFloat16Storage", GLOBAL_STORAGE, GD_BF16 },
+        { "torch", "DoubleStorage", GLOBAL_STORAGE, GD_F64 },
+        { "torch", "LongStorage", GLOBAL_STORAGE, GD_I64 },
+        { "torch", "IntStorage", GLOBAL_STORAGE, GD_I32 },
+        { "torch", "ShortStorage", GLOBAL_STORAGE, GD_I16 },
+        { "torch", "CharStorage", GLOBAL_STORAGE, GD_I8 },
+        { "torch", "ByteStorage", GLOBAL_STORAGE, GD_U8 },
+        { "torch", "BoolStorage", GLOBAL_STORAGE, GD_BOOL },
     };
     char module[64], name[64];
     value *v;
@@ -240,7 +221,7 @@ static gd_status push_global(machine *m)
     GD_TRY(take_line(m, name, sizeof name));
     for (int i = 0; i < COUNT(allowed); i++)
         if (strcmp(module, allowed[i].module) == 0 && strcmp(name, allowed[i].name) == 0) {
-            GD_TRY(make(m, &v, GD_PICKLE_NONE, TAG_GLOBAL));
+            GD_TRY(io_pickle_make(m, &v, GD_PICKLE_NONE, TAG_GLOBAL));
             v->global = allowed[i].global;
             v->dtype = allowed[i].dtype;
             return GD_OK;
@@ -249,178 +230,10 @@ static gd_status push_global(machine *m)
         *p = *p < ' ' || *p > '~' ? '?' : *p;
     for (char *p = name; *p; p++)
         *p = *p < ' ' || *p > '~' ? '?' : *p;
-    return gd_fail(GD_EFORMAT, "%s: pickle offset %llu: asks for %s.%s, which a model file does not need: refused", m->c->file,
-                   (unsigned long long)gd_cursor_offset(m->c), module, name);
-}
-
-/* ---- records ---- */
-
-static const value *item(const value *v, int i)
-{
-    return (const value *)v->node.item[i];
-}
-
-static bool is(const value *v, gd_pickle_kind kind)
-{
-    return v->tag == TAG_DATA && v->node.kind == kind;
-}
-
-/* ('storage', torch.FloatStorage, key, location, count[, None]) */
-static gd_status push_storage(machine *m)
-{
-    value *t, *v;
-    int i = 0;
-
-    GD_TRY(pop(m, &t));
-    if (!is(t, GD_PICKLE_TUPLE) || t->node.count < 5 || t->node.count > 6 || !is(item(t, 0), GD_PICKLE_STRING) ||
-        strcmp(item(t, 0)->node.text, "storage") != 0 || item(t, 1)->tag != TAG_GLOBAL || item(t, 1)->global != GLOBAL_STORAGE ||
-        !is(item(t, 2), GD_PICKLE_STRING) || !is(item(t, 3), GD_PICKLE_STRING) || !is(item(t, 4), GD_PICKLE_INT) ||
-        item(t, 4)->node.integer < 0 || (t->node.count == 6 && !is(item(t, 5), GD_PICKLE_NONE)))
-        return refuse(m, "a persistent id that is no storage");
-    while (i < m->n_storage && strcmp(m->storage[i].key, item(t, 2)->node.text) != 0)
-        i++;
-    if (i == m->n_storage) {
-        if (i == m->cap_storage) {
-            const int n = GD_MAX(64, 2 * m->cap_storage);
-            io_storage *bigger = n <= MAX_STORAGES ? gd_alloc(m->mem, (size_t)n * sizeof *bigger) : NULL;
-            if (!bigger)
-                return refuse(m, "too many storages");
-            if (i > 0)
-                memcpy(bigger, m->storage, (size_t)i * sizeof *bigger);
-            m->storage = bigger;
-            m->cap_storage = n;
-        }
-        m->storage[m->n_storage++] =
-            (io_storage){ .key = item(t, 2)->node.text, .dtype = item(t, 1)->dtype, .count = item(t, 4)->node.integer };
-    } else if (m->storage[i].dtype != item(t, 1)->dtype || m->storage[i].count != item(t, 4)->node.integer) {
-        return refuse(m, "one storage with two types or sizes");
-    }
-    GD_TRY(make(m, &v, GD_PICKLE_NONE, TAG_STORAGE));
-    v->storage = i;
-    return GD_OK;
-}
-
-static gd_status take_sizes(machine *m, int64_t *out, int *rank, const value *t)
-{
-    if (!is(t, GD_PICKLE_TUPLE) || t->node.count > GD_MAX_RANK)
-        return refuse(m, "a tensor's size or stride is not a tuple of at most 8");
-    for (int i = 0; i < t->node.count; i++) {
-        if (!is(item(t, i), GD_PICKLE_INT) || item(t, i)->node.integer < 0)
-            return refuse(m, "a tensor's size or stride is not a number from 0 up");
-        out[i] = item(t, i)->node.integer;
-    }
-    *rank = t->node.count;
-    return GD_OK;
-}
-
-/* (storage, offset, size, stride, requires_grad, hooks[, metadata]) */
-static gd_status push_tensor(machine *m, const value *t)
-{
-    value *v;
-    int strides;
-
-    if (t->node.count < 6 || t->node.count > 7 || item(t, 0)->tag != TAG_STORAGE || !is(item(t, 1), GD_PICKLE_INT) ||
-        !is(item(t, 4), GD_PICKLE_BOOL) || !is(item(t, 5), GD_PICKLE_DICT))
-        return refuse(m, "a tensor with wrong arguments");
-    GD_TRY(make(m, &v, GD_PICKLE_TENSOR, TAG_DATA));
-    v->storage = item(t, 0)->storage;
-    v->offset = item(t, 1)->node.integer;
-    GD_TRY(take_sizes(m, v->dim, &v->rank, item(t, 2)));
-    GD_TRY(take_sizes(m, v->stride, &strides, item(t, 3)));
-    return strides == v->rank ? GD_OK : refuse(m, "a tensor with another number of sizes than strides");
-}
-
-static gd_status reduce(machine *m)
-{
-    value *args, *callable, *v;
-
-    GD_TRY(pop(m, &args));
-    GD_TRY(pop(m, &callable));
-    if (!is(args, GD_PICKLE_TUPLE) || callable->tag != TAG_GLOBAL)
-        return refuse(m, "a call of something that is no known record");
-    switch (callable->global) {
-    case GLOBAL_ORDERED_DICT:
-        return args->node.count == 0 ? make(m, &v, GD_PICKLE_DICT, TAG_DATA) : refuse(m, "an OrderedDict with arguments");
-    case GLOBAL_REBUILD_TENSOR: return push_tensor(m, args);
-    case GLOBAL_REBUILD_PARAMETER:
-        if (args->node.count != 3 || !is(item(args, 0), GD_PICKLE_TENSOR))
-            return refuse(m, "a parameter with wrong arguments");
-        return push(m, (value *)item(args, 0));
-    default: return refuse(m, "a call of a storage type");
-    }
-}
-
-/* BUILD on a mapping carries its _metadata: discarded */
-static gd_status build(machine *m)
-{
-    value *state;
-
-    GD_TRY(pop(m, &state));
-    if (m->depth == 0 || !is(m->stack[m->depth - 1], GD_PICKLE_DICT) || !is(state, GD_PICKLE_DICT))
-        return refuse(m, "BUILD of something that is no mapping");
-    return GD_OK;
-}
-
-static gd_status tuple(machine *m, int first)
-{
-    const int end = m->depth;
-    value *v;
-
-    GD_TRY(make(m, &v, GD_PICKLE_TUPLE, TAG_DATA));
-    for (int i = first; i < end; i++) {
-        if (m->stack[i]->tag == TAG_MARK)
-            return refuse(m, "a mark inside a tuple");
-        GD_TRY(append(m, v, m->stack[i]));
-    }
-    m->depth = first;
-    return push(m, v);
-}
-
-static gd_status tuple_of(machine *m, int n)
-{
-    return m->depth < n ? refuse(m, "the stack is empty") : tuple(m, m->depth - n);
-}
-
-static gd_status tuple_from_mark(machine *m)
-{
-    int first;
-    value *v;
-
-    GD_TRY(from_mark(m, &first));
-    GD_TRY(tuple(m, first));
-    v = m->stack[--m->depth];
-    m->stack[m->depth - 1] = v; /* over the mark */
-    return GD_OK;
-}
-
-/* Values from `first` into the list or mapping below them */
-static gd_status add_items(machine *m, int first, int target, gd_pickle_kind kind)
-{
-    value *to = target >= 0 ? m->stack[target] : NULL;
-
-    if (!to || !is(to, kind) || (kind == GD_PICKLE_DICT && (m->depth - first) % 2 != 0))
-        return refuse(m, "items for something that is no list or mapping");
-    for (int i = first; i < m->depth; i++) {
-        if (m->stack[i]->tag != TAG_DATA)
-            return refuse(m, "an item that is no data");
-        GD_TRY(append(m, to, m->stack[i]));
-        if (kind == GD_PICKLE_DICT && (i - first) % 2 == 0) { /* key: its value follows at once */
-            to->node.count++;
-            ((const gd_pickle_node **)to->node.item)[2 * to->node.count - 1] = &m->stack[++i]->node;
-            if (m->stack[i]->tag != TAG_DATA)
-                return refuse(m, "an item that is no data");
-        }
-    }
-    m->depth = target + 1;
-    return GD_OK;
-}
-
-static gd_status items_from_mark(machine *m, gd_pickle_kind kind)
-{
-    int first;
-
-    GD_TRY(from_mark(m, &first));
-    return add_items(m, first, first - 2, kind);
+    return gd_fail(
+        GD_EFORMAT,
+        "%s: pickle offset %llu: asks for %s.%s, which a model file does not need: refused",
+        m->c->file, (unsigned long long)gd_cursor_offset(m->c), module, name);
 }
 
 /* ---- the machine ---- */
@@ -466,60 +279,107 @@ static gd_status int_u16(machine *m)
 
 static gd_status protocol(machine *m, uint32_t n)
 {
-    return n >= 2 && n <= 4 ? GD_OK : refuse(m, "a pickle protocol other than 2 to 4");
+    return n >= 2 && n <= 4 ? GD_OK : io_pickle_refuse(m, "a pickle protocol other than 2 to 4");
 }
+
+static gd_status run_structure(machine *m, uint8_t op);
 
 static gd_status run_op(machine *m, uint8_t op)
 {
     value *v;
 
     switch (op) {
-    case 0x80: return with_u8(m, protocol);
-    case '(': return make(m, &v, GD_PICKLE_NONE, TAG_MARK);
-    case 'N': return make(m, &v, GD_PICKLE_NONE, TAG_DATA);
-    case 0x88: return push_int(m, 1, GD_PICKLE_BOOL);
-    case 0x89: return push_int(m, 0, GD_PICKLE_BOOL);
-    case 'J': return with_u32(m, int_s);
-    case 'K': return with_u8(m, int_u);
-    case 'M': return int_u16(m);
-    case 0x8a: return push_long(m);
-    case 'G': return push_real(m);
-    case 'X': return with_u32(m, text_u);
-    case 0x8c: return with_u8(m, text_u);
-    case '}': return make(m, &v, GD_PICKLE_DICT, TAG_DATA);
-    case ']': return make(m, &v, GD_PICKLE_LIST, TAG_DATA);
-    case ')': return make(m, &v, GD_PICKLE_TUPLE, TAG_DATA);
-    case 't': return tuple_from_mark(m);
-    case 0x85: return tuple_of(m, 1);
-    case 0x86: return tuple_of(m, 2);
-    case 0x87: return tuple_of(m, 3);
-    case 'a': return add_items(m, m->depth - 1, m->depth - 2, GD_PICKLE_LIST);
-    case 'e': return items_from_mark(m, GD_PICKLE_LIST);
-    case 's': return m->depth < 3 ? refuse(m, "the stack is empty") : add_items(m, m->depth - 2, m->depth - 3, GD_PICKLE_DICT);
-    case 'u': return items_from_mark(m, GD_PICKLE_DICT);
-    case 'q': return with_u8(m, memoise);
-    case 'r': return with_u32(m, memoise);
-    case 'h': return with_u8(m, recall);
-    case 'j': return with_u32(m, recall);
-    case 'c': return push_global(m);
-    case 'Q': return push_storage(m);
-    case 'R': return reduce(m);
-    case 'b': return build(m);
+    case 0x80:
+        return with_u8(m, protocol);
+    case '(':
+        return io_pickle_make(m, &v, GD_PICKLE_NONE, TAG_MARK);
+    case 'N':
+        return io_pickle_make(m, &v, GD_PICKLE_NONE, TAG_DATA);
+    case 0x88:
+        return push_int(m, 1, GD_PICKLE_BOOL);
+    case 0x89:
+        return push_int(m, 0, GD_PICKLE_BOOL);
+    case 'J':
+        return with_u32(m, int_s);
+    case 'K':
+        return with_u8(m, int_u);
+    case 'M':
+        return int_u16(m);
+    case 0x8a:
+        return push_long(m);
+    case 'G':
+        return push_real(m);
+    case 'X':
+        return with_u32(m, text_u);
+    case 0x8c:
+        return with_u8(m, text_u);
     default:
-        return gd_fail(GD_EFORMAT, "%s: pickle offset %llu: opcode 0x%02x is not part of a model file: refused", m->c->file,
-                       (unsigned long long)gd_cursor_offset(m->c) - 1, op);
+        return run_structure(m, op);
     }
 }
 
-/* A tree, not a maze: bounded depth (so no cycles) and a bounded number of visits (so no exponential sharing) */
+/* Opcodes that build something of what is there */
+static gd_status run_structure(machine *m, uint8_t op)
+{
+    value *v;
+
+    switch (op) {
+    case '}':
+        return io_pickle_make(m, &v, GD_PICKLE_DICT, TAG_DATA);
+    case ']':
+        return io_pickle_make(m, &v, GD_PICKLE_LIST, TAG_DATA);
+    case ')':
+        return io_pickle_make(m, &v, GD_PICKLE_TUPLE, TAG_DATA);
+    case 't':
+        return io_pickle_tuple_from_mark(m);
+    case 0x85:
+        return io_pickle_tuple_of(m, 1);
+    case 0x86:
+        return io_pickle_tuple_of(m, 2);
+    case 0x87:
+        return io_pickle_tuple_of(m, 3);
+    case 'a':
+        return io_pickle_add_items(m, m->depth - 1, m->depth - 2, GD_PICKLE_LIST);
+    case 'e':
+        return io_pickle_items_from_mark(m, GD_PICKLE_LIST);
+    case 's':
+        return m->depth < 3 ? io_pickle_refuse(m, "the stack is empty")
+                            : io_pickle_add_items(m, m->depth - 2, m->depth - 3, GD_PICKLE_DICT);
+    case 'u':
+        return io_pickle_items_from_mark(m, GD_PICKLE_DICT);
+    case 'q':
+        return with_u8(m, memoise);
+    case 'r':
+        return with_u32(m, memoise);
+    case 'h':
+        return with_u8(m, recall);
+    case 'j':
+        return with_u32(m, recall);
+    case 'c':
+        return push_global(m);
+    case 'Q':
+        return io_pickle_push_storage(m);
+    case 'R':
+        return io_pickle_reduce(m);
+    case 'b':
+        return io_pickle_build(m);
+    default:
+        return gd_fail(GD_EFORMAT,
+                       "%s: pickle offset %llu: opcode 0x%02x is not part of a model file: refused",
+                       m->c->file, (unsigned long long)gd_cursor_offset(m->c) - 1, op);
+    }
+}
+
+/* A tree, not a maze: bounded depth (so no cycles) and a bounded number of visits (so no
+ * exponential sharing) */
 static gd_status check_tree(machine *m, const gd_pickle_node *n, int depth)
 {
     const int items = n->kind == GD_PICKLE_DICT ? 2 * n->count : n->count;
 
     if (depth > GD_MAX_PICKLE_DEPTH || ++m->walked > MAX_WALK)
-        return refuse(m, "values nested too deeply or too often");
+        return io_pickle_refuse(m, "values nested too deeply or too often");
     if (((const value *)n)->tag != TAG_DATA && ((const value *)n)->tag != TAG_MAGIC)
-        return refuse(m, "a record where data belongs");
+        return io_pickle_refuse(m, "a record where data belongs");
     for (int i = 0; i < items; i++)
         GD_TRY(check_tree(m, n->item[i], depth + 1));
     return GD_OK;
@@ -540,9 +400,9 @@ gd_status io_pickle_read(io_pickle **out, gd_cursor *c, gd_arena *mem)
             break;
         GD_TRY(run_op(m, op));
     }
-    GD_TRY(pop(m, &m->root));
+    GD_TRY(io_pickle_pop(m, &m->root));
     if (m->depth != 0)
-        return refuse(m, "values left on the stack");
+        return io_pickle_refuse(m, "values left on the stack");
     GD_TRY(check_tree(m, &m->root->node, 0));
     *out = m;
     return GD_OK;
@@ -601,7 +461,8 @@ static gd_status name_tensors(io_pickle *p, gd_bundle *b, const gd_pickle_node *
         if (key && key->kind == GD_PICKLE_STRING)
             name = gd_sprintf(b->mem, "%s%s%s", path, dot, key->text);
         else
-            name = gd_sprintf(b->mem, "%s%s%lld", path, dot, key ? (long long)key->integer : (long long)i);
+            name = gd_sprintf(b->mem, "%s%s%lld", path, dot,
+                              key ? (long long)key->integer : (long long)i);
         if (!name)
             return gd_fail(GD_ENOMEM, "%s: out of memory", b->path);
         GD_TRY(name_tensors(p, b, child, name));

@@ -27,11 +27,14 @@ static gd_status set_texts(spng_ctx *ctx, const gd_text *texts, int n)
     return error ? gd_fail(GD_EFAILED, "PNG: %s", spng_strerror(error)) : GD_OK;
 }
 
-static gd_status encode(spng_ctx *ctx, void **out, size_t *bytes, const uint8_t *pixels, int width, int height, int channels,
-                        const gd_text *texts, int n_texts)
+static gd_status encode(spng_ctx *ctx, void **out, size_t *bytes, const uint8_t *pixels, int width,
+                        int height, int channels, const gd_text *texts, int n_texts)
 {
-    struct spng_ihdr header = { .width = (uint32_t)width, .height = (uint32_t)height, .bit_depth = 8,
-                                .color_type = channels == 1 ? SPNG_COLOR_TYPE_GRAYSCALE : SPNG_COLOR_TYPE_TRUECOLOR };
+    struct spng_ihdr header = { .width = (uint32_t)width,
+                                .height = (uint32_t)height,
+                                .bit_depth = 8,
+                                .color_type = channels == 1 ? SPNG_COLOR_TYPE_GRAYSCALE
+                                                            : SPNG_COLOR_TYPE_TRUECOLOR };
     int error = spng_set_option(ctx, SPNG_ENCODE_TO_BUFFER, 1);
     void *buffer;
 
@@ -40,7 +43,8 @@ static gd_status encode(spng_ctx *ctx, void **out, size_t *bytes, const uint8_t 
     if (error)
         return gd_fail(GD_EFAILED, "PNG: %s", spng_strerror(error));
     GD_TRY(set_texts(ctx, texts, n_texts));
-    error = spng_encode_image(ctx, pixels, (size_t)width * (size_t)height * (size_t)channels, SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE);
+    error = spng_encode_image(ctx, pixels, (size_t)width * (size_t)height * (size_t)channels,
+                              SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE);
     buffer = error ? NULL : spng_get_png_buffer(ctx, bytes, &error);
     if (!buffer)
         return gd_fail(GD_EFAILED, "PNG: %s", spng_strerror(error));
@@ -51,8 +55,8 @@ static gd_status encode(spng_ctx *ctx, void **out, size_t *bytes, const uint8_t 
     return s;
 }
 
-gd_status gd_png_encode(void **out, size_t *bytes, const uint8_t *pixels, int width, int height, int channels,
-                        const gd_text *texts, int n_texts)
+gd_status gd_png_encode(void **out, size_t *bytes, const uint8_t *pixels, int width, int height,
+                        int channels, const gd_text *texts, int n_texts)
 {
     spng_ctx *ctx = spng_ctx_new(SPNG_CTX_ENCODER);
     gd_status s;
@@ -105,7 +109,8 @@ static gd_status decode(gd_png *png, const char *path)
 gd_status gd_png_open(gd_png **out, const char *path)
 {
     gd_png *png = calloc(1, sizeof *png);
-    gd_status s = png ? gd_map_file(&png->map, path) : gd_fail(GD_ENOMEM, "%s: out of memory", path);
+    gd_status s =
+        png ? gd_map_file(&png->map, path) : gd_fail(GD_ENOMEM, "%s: out of memory", path);
 
     if (s == GD_OK) {
         png->ctx = spng_ctx_new(0);

@@ -1,7 +1,8 @@
-/* safetensors.c - u64 header length, a JSON object of names, raw data; reading strictly, writing with our hashes.
+/* safetensors.c - u64 header length, a JSON object of names, raw data; reading strictly, writing
+ * with our hashes.
  *
- * Our files carry guided.data_xxh3 (XXH3-128 of the data section) and guided.header_xxh3 (of the header with both hashes blanked), so
- * that any damaged bit is found. */
+ * Our files carry guided.data_xxh3 (XXH3-128 of the data section) and guided.header_xxh3 (of the
+ * header with both hashes blanked), so that any damaged bit is found. */
 #define _GNU_SOURCE
 #include "io/io_private.h"
 
@@ -11,7 +12,8 @@
 
 enum { HASH_DIGITS = 32, HEADER_DEPTH = 4 };
 static const char blank_hash[] = "00000000000000000000000000000000";
-static const char data_key[] = "\"guided.data_xxh3\":\"", header_key[] = "\"guided.header_xxh3\":\"";
+static const char data_key[] = "\"guided.data_xxh3\":\"",
+                  header_key[] = "\"guided.header_xxh3\":\"";
 
 /* ---- reading ---- */
 
@@ -28,7 +30,8 @@ static gd_status dtype_of(gd_dtype *out, const char *name, const char *file, con
 static gd_status read_shape(gd_array *a, json_t *shape, const char *file)
 {
     if (!json_is_array(shape) || json_array_size(shape) > GD_MAX_RANK)
-        return gd_fail(GD_EFORMAT, "%s: %s: shape is not a list of at most %d sizes", file, a->name, GD_MAX_RANK);
+        return gd_fail(GD_EFORMAT, "%s: %s: shape is not a list of at most %d sizes", file, a->name,
+                       GD_MAX_RANK);
     a->rank = (int)json_array_size(shape);
     for (int i = 0; i < a->rank; i++) {
         json_t *d = json_array_get(shape, (size_t)i);
@@ -41,7 +44,8 @@ static gd_status read_shape(gd_array *a, json_t *shape, const char *file)
 
 static gd_status read_entry(gd_bundle *b, const char *name, json_t *entry)
 {
-    json_t *dtype = json_object_get(entry, "dtype"), *offsets = json_object_get(entry, "data_offsets");
+    json_t *dtype = json_object_get(entry, "dtype"),
+           *offsets = json_object_get(entry, "data_offsets");
     json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
     gd_array a = { .name = gd_strdup(b->mem, name) };
     io_source s = { 0 };
@@ -50,17 +54,22 @@ static gd_status read_entry(gd_bundle *b, const char *name, json_t *entry)
 
     if (!a.name)
         return gd_fail(GD_ENOMEM, "%s: out of memory", b->path);
-    if (strlen(name) >= GD_MAX_NAME || !json_is_object(entry) || json_object_size(entry) != 3 || !json_is_string(dtype) ||
-        json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end))
-        return gd_fail(GD_EFORMAT, "%s: header entry %.100s: expected dtype, shape and data_offsets", b->path, name);
+    if (strlen(name) >= GD_MAX_NAME || !json_is_object(entry) || json_object_size(entry) != 3 ||
+        !json_is_string(dtype) || json_array_size(offsets) != 2 || !json_is_integer(begin) ||
+        !json_is_integer(end))
+        return gd_fail(GD_EFORMAT,
+                       "%s: header entry %.100s: expected dtype, shape and data_offsets", b->path,
+                       name);
     GD_TRY(dtype_of(&a.dtype, json_string_value(dtype), b->path, a.name));
     GD_TRY(read_shape(&a, json_object_get(entry, "shape"), b->path));
     GD_TRY(io_count(&count, &a, b->path));
     const int64_t from = json_integer_value(begin), to = json_integer_value(end);
-    if (!gd_mul((uint64_t)count, gd_dtype_bytes(a.dtype), &bytes) || from < 0 || to < from || (uint64_t)(to - from) != bytes ||
-        (uint64_t)to > b->data_bytes)
-        return gd_fail(GD_EFORMAT, "%s: %s: data_offsets [%lld, %lld] do not fit its shape in %llu bytes of data", b->path, a.name,
-                       (long long)from, (long long)to, (unsigned long long)b->data_bytes);
+    if (!gd_mul((uint64_t)count, gd_dtype_bytes(a.dtype), &bytes) || from < 0 || to < from ||
+        (uint64_t)(to - from) != bytes || (uint64_t)to > b->data_bytes)
+        return gd_fail(
+            GD_EFORMAT,
+            "%s: %s: data_offsets [%lld, %lld] do not fit its shape in %llu bytes of data", b->path,
+            a.name, (long long)from, (long long)to, (unsigned long long)b->data_bytes);
     s.data = b->data + from;
     s.storage_bytes = bytes;
     for (int64_t i = a.rank - 1, step = 1; i >= 0; step *= a.dim[i], i--)
@@ -82,7 +91,8 @@ static gd_status read_metadata(gd_bundle *b, json_t *meta)
     {
         if (!json_is_string(value))
             return gd_fail(GD_EFORMAT, "%s: __metadata__ %.100s is not a text", b->path, key);
-        b->meta[b->n_meta++] = (io_meta){ gd_strdup(b->mem, key), gd_strdup(b->mem, json_string_value(value)) };
+        b->meta[b->n_meta++] =
+            (io_meta){ gd_strdup(b->mem, key), gd_strdup(b->mem, json_string_value(value)) };
         if (!b->meta[b->n_meta - 1].key || !b->meta[b->n_meta - 1].value)
             return gd_fail(GD_ENOMEM, "%s: out of memory", b->path);
     }
@@ -111,8 +121,9 @@ static gd_status check_cover(gd_bundle *b)
     qsort(sorted, (size_t)b->n, sizeof *sorted, by_address);
     for (int i = 0; i < b->n; i++) {
         if (sorted[i].data != at)
-            return gd_fail(GD_EFORMAT, "%s: data has a hole or an overlap at byte %llu of the data section", b->path,
-                           (unsigned long long)(at - b->data));
+            return gd_fail(GD_EFORMAT,
+                           "%s: data has a hole or an overlap at byte %llu of the data section",
+                           b->path, (unsigned long long)(at - b->data));
         at += sorted[i].storage_bytes;
     }
     if (at != b->data + b->data_bytes)
@@ -127,7 +138,8 @@ static gd_status read_header(gd_bundle *b, json_t *header)
     json_t *entry;
 
     if (!json_is_object(header) || json_object_size(header) > GD_MAX_ARRAYS)
-        return gd_fail(GD_EFORMAT, "%s: the header is not an object of at most %d arrays", b->path, GD_MAX_ARRAYS);
+        return gd_fail(GD_EFORMAT, "%s: the header is not an object of at most %d arrays", b->path,
+                       GD_MAX_ARRAYS);
     json_object_foreach(header, name, entry)
     {
         if (strcmp(name, "__metadata__") == 0)
@@ -147,7 +159,8 @@ static char *hash_place(char *header, uint64_t bytes, const char *key)
     return at && (uint64_t)(at - header) + length + HASH_DIGITS < bytes ? at + length : NULL;
 }
 
-static gd_status check_hash(const gd_bundle *b, const void *data, uint64_t bytes, const char *key, const char *what)
+static gd_status check_hash(const gd_bundle *b, const void *data, uint64_t bytes, const char *key,
+                            const char *what)
 {
     const char *stored = gd_bundle_meta(b, key);
     gd_hasher *hasher;
@@ -158,8 +171,8 @@ static gd_status check_hash(const gd_bundle *b, const void *data, uint64_t bytes
     gd_hasher_text(hasher, text);
     gd_hasher_free(hasher);
     if (!stored || strcmp(stored, text) != 0)
-        return gd_fail(GD_EFORMAT, "%s: damaged: %s does not match its hash (%s %s, computed %s)", b->path, what, key,
-                       stored ? stored : "missing", text);
+        return gd_fail(GD_EFORMAT, "%s: damaged: %s does not match its hash (%s %s, computed %s)",
+                       b->path, what, key, stored ? stored : "missing", text);
     return GD_OK;
 }
 
@@ -198,7 +211,8 @@ gd_status io_read_safetensors(gd_bundle *b)
     b->format = "safetensors";
     GD_TRY(gd_take_u64(&c, &bytes));
     if (bytes > GD_MAX_HEADER_BYTES)
-        return gd_fail(GD_EFORMAT, "%s: a header of %llu bytes is not possible", b->path, (unsigned long long)bytes);
+        return gd_fail(GD_EFORMAT, "%s: a header of %llu bytes is not possible", b->path,
+                       (unsigned long long)bytes);
     GD_TRY(gd_take_bytes(&c, &text, bytes));
     b->data = c.at;
     b->data_bytes = gd_cursor_left(&c);
@@ -228,11 +242,12 @@ static json_t *entry_of(const gd_array *a, uint64_t from, uint64_t to)
 
     for (int i = 0; i < a->rank; i++)
         json_array_append_new(shape, json_integer(a->dim[i]));
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", gd_dtype_name(a->dtype), "shape", shape, "data_offsets", (json_int_t)from,
-                     (json_int_t)to);
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", gd_dtype_name(a->dtype), "shape", shape,
+                     "data_offsets", (json_int_t)from, (json_int_t)to);
 }
 
-static json_t *header_of(const gd_array *arrays, int n, const gd_meta *meta, int n_meta, uint64_t *data_bytes)
+static json_t *header_of(const gd_array *arrays, int n, const gd_meta *meta, int n_meta,
+                         uint64_t *data_bytes)
 {
     json_t *header = json_object(), *m = json_object();
 
@@ -243,8 +258,10 @@ static json_t *header_of(const gd_array *arrays, int n, const gd_meta *meta, int
     json_object_set_new(header, "__metadata__", m);
     *data_bytes = 0;
     for (int i = 0; i < n; i++) {
-        const uint64_t bytes = (uint64_t)gd_array_count(&arrays[i]) * gd_dtype_bytes(arrays[i].dtype);
-        json_object_set_new(header, arrays[i].name, entry_of(&arrays[i], *data_bytes, *data_bytes + bytes));
+        const uint64_t bytes =
+            (uint64_t)gd_array_count(&arrays[i]) * gd_dtype_bytes(arrays[i].dtype);
+        json_object_set_new(header, arrays[i].name,
+                            entry_of(&arrays[i], *data_bytes, *data_bytes + bytes));
         *data_bytes += bytes;
     }
     return header;
@@ -264,8 +281,8 @@ static gd_status lay_out_header(gd_safetensors_writer *w, const char *text)
     return GD_OK;
 }
 
-static gd_status begin(gd_safetensors_writer *w, const char *path, bool overwrite, const gd_array *arrays, int n_arrays,
-                       const gd_meta *meta, int n_meta)
+static gd_status begin(gd_safetensors_writer *w, const char *path, bool overwrite,
+                       const gd_array *arrays, int n_arrays, const gd_meta *meta, int n_meta)
 {
     json_t *header = header_of(arrays, n_arrays, meta, n_meta, &w->expected);
     char *text = json_dumps(header, JSON_COMPACT | JSON_ENSURE_ASCII);
@@ -279,8 +296,9 @@ static gd_status begin(gd_safetensors_writer *w, const char *path, bool overwrit
     return gd_file_write(w->file, w->header, w->header_bytes);
 }
 
-gd_status gd_safetensors_begin(gd_safetensors_writer **out, const char *path, bool overwrite, const gd_array *arrays, int n_arrays,
-                               const gd_meta *meta, int n_meta)
+gd_status gd_safetensors_begin(gd_safetensors_writer **out, const char *path, bool overwrite,
+                               const gd_array *arrays, int n_arrays, const gd_meta *meta,
+                               int n_meta)
 {
     gd_arena *mem;
     gd_safetensors_writer *w;
@@ -294,7 +312,8 @@ gd_status gd_safetensors_begin(gd_safetensors_writer **out, const char *path, bo
     }
     w->mem = mem;
     w->path = gd_strdup(mem, path);
-    s = w->path ? begin(w, path, overwrite, arrays, n_arrays, meta, n_meta) : gd_fail(GD_ENOMEM, "%s: out of memory", path);
+    s = w->path ? begin(w, path, overwrite, arrays, n_arrays, meta, n_meta)
+                : gd_fail(GD_ENOMEM, "%s: out of memory", path);
     if (s != GD_OK) {
         gd_safetensors_abort(w);
         return s;
@@ -322,8 +341,8 @@ static gd_status finish(gd_safetensors_writer *w)
     gd_hasher *hasher;
 
     if (w->written != w->expected)
-        return gd_fail(GD_EFAILED, "%s: %llu bytes of data given, %llu announced", w->path, (unsigned long long)w->written,
-                       (unsigned long long)w->expected);
+        return gd_fail(GD_EFAILED, "%s: %llu bytes of data given, %llu announced", w->path,
+                       (unsigned long long)w->written, (unsigned long long)w->expected);
     gd_hasher_text(w->hasher, data_text);
     GD_TRY(gd_hasher_make(&hasher));
     gd_hasher_add(hasher, w->header + 8, w->header_bytes - 8);

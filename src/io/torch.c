@@ -1,4 +1,5 @@
-/* torch.c - torch.save's two containers: a zip of data.pkl and data/KEY, and the legacy stream of five pickles (models.md 8). */
+/* torch.c - torch.save's two containers: a zip of data.pkl and data/KEY, and the legacy stream of
+ * five pickles (models.md 8). */
 #include "io/io_private.h"
 
 #include <string.h>
@@ -8,8 +9,9 @@ static gd_status check_bytes(io_storage *s, const char *file)
     uint64_t bytes;
 
     if (!gd_mul((uint64_t)s->count, gd_dtype_bytes(s->dtype), &bytes) || bytes != s->bytes)
-        return gd_fail(GD_EFORMAT, "%s: storage %.64s: %lld elements declared, %llu bytes in the file", file, s->key,
-                       (long long)s->count, (unsigned long long)s->bytes);
+        return gd_fail(GD_EFORMAT,
+                       "%s: storage %.64s: %lld elements declared, %llu bytes in the file", file,
+                       s->key, (long long)s->count, (unsigned long long)s->bytes);
     return GD_OK;
 }
 
@@ -22,7 +24,8 @@ static gd_status find_pickle(io_zip *zip, char prefix[GD_MAX_NAME], int *index, 
     for (int i = 0; i < io_zip_count(zip); i++) {
         const char *name = io_zip_name(zip, i);
         const size_t n = strlen(name);
-        if (n < sizeof suffix || n >= GD_MAX_NAME || strcmp(name + n - (sizeof suffix - 1), suffix) != 0)
+        if (n < sizeof suffix || n >= GD_MAX_NAME ||
+            strcmp(name + n - (sizeof suffix - 1), suffix) != 0)
             continue;
         memcpy(prefix, name, n - (sizeof suffix - 1));
         prefix[n - (sizeof suffix - 1)] = '\0';
@@ -95,7 +98,8 @@ gd_status io_read_torch_zip(gd_bundle *b)
     return s;
 }
 
-/* ---- legacy: magic, protocol version, system information, the object, storage keys; then each storage in that order ---- */
+/* ---- legacy: magic, protocol version, system information, the object, storage keys; then each
+ * storage in that order ---- */
 
 static gd_status read_prologue(gd_bundle *b, gd_cursor *c)
 {
@@ -109,8 +113,9 @@ static gd_status read_prologue(gd_bundle *b, gd_cursor *c)
     if (io_pickle_root(p)->kind != GD_PICKLE_INT || io_pickle_root(p)->integer != PROTOCOL_VERSION)
         return gd_fail(GD_EFORMAT, "%s: container version is not %d", b->path, PROTOCOL_VERSION);
     GD_TRY(io_pickle_read(&p, c, b->mem));
-    return io_pickle_root(p)->kind == GD_PICKLE_DICT ? GD_OK
-                                                      : gd_fail(GD_EFORMAT, "%s: no system information", b->path);
+    return io_pickle_root(p)->kind == GD_PICKLE_DICT
+               ? GD_OK
+               : gd_fail(GD_EFORMAT, "%s: no system information", b->path);
 }
 
 static gd_status read_storage(gd_bundle *b, gd_cursor *c, io_pickle *p, const char *key)
@@ -123,7 +128,8 @@ static gd_status read_storage(gd_bundle *b, gd_cursor *c, io_pickle *p, const ch
             continue;
         GD_TRY(gd_take_u64(c, &count));
         if (s->data || count > INT64_MAX || !gd_mul(count, gd_dtype_bytes(s->dtype), &s->bytes))
-            return gd_fail(GD_EFORMAT, "%s: storage %.64s: impossible size or given twice", b->path, key);
+            return gd_fail(GD_EFORMAT, "%s: storage %.64s: impossible size or given twice", b->path,
+                           key);
         GD_TRY(gd_take_bytes(c, &s->data, s->bytes));
         return check_bytes(s, b->path);
     }
@@ -150,6 +156,7 @@ gd_status io_read_torch_legacy(gd_bundle *b)
     }
     for (int i = 0; i < io_pickle_storages(object); i++)
         if (!io_pickle_storage(object, i)->data)
-            return gd_fail(GD_EFORMAT, "%s: storage %.64s is missing", b->path, io_pickle_storage(object, i)->key);
+            return gd_fail(GD_EFORMAT, "%s: storage %.64s is missing", b->path,
+                           io_pickle_storage(object, i)->key);
     return io_pickle_tensors(object, b);
 }

@@ -1,7 +1,9 @@
-/* zip.c - entries of an archive in memory, by libzip; where a stored entry's bytes lie, so that weights are read in place.
+/* zip.c - entries of an archive in memory, by libzip; where a stored entry's bytes lie, so that
+ * weights are read in place.
  *
- * libzip opens, checks and lists the archive, and reads each entry once to check its CRC; it does not tell where data lies, so the
- * central directory is walked beside it and must agree in name, size and order. */
+ * libzip opens, checks and lists the archive, and reads each entry once to check its CRC; it does
+ * not tell where data lies, so the central directory is walked beside it and must agree in name,
+ * size and order. */
 #include "io/io_private.h"
 
 #include <string.h>
@@ -32,7 +34,8 @@ static gd_status zip64_offset(gd_cursor extra, uint32_t size, uint32_t packed, u
             GD_TRY(gd_take_bytes(&extra, &skipped, bytes));
             continue;
         }
-        GD_TRY(gd_take_bytes(&extra, &skipped, (size == UINT32_MAX ? 8u : 0u) + (packed == UINT32_MAX ? 8u : 0u)));
+        GD_TRY(gd_take_bytes(&extra, &skipped,
+                             (size == UINT32_MAX ? 8u : 0u) + (packed == UINT32_MAX ? 8u : 0u)));
         return gd_take_u64(&extra, offset);
     }
     return gd_fail(GD_EFORMAT, "%s: damaged zip: no 64-bit offset", extra.file);
@@ -82,12 +85,16 @@ static gd_status take_record(io_zip *z, gd_cursor *c, int i)
     GD_TRY(gd_take_bytes(c, &skipped, comment_bytes));
     offset = offset32;
     if (offset32 == UINT32_MAX)
-        GD_TRY(zip64_offset((gd_cursor){ extra, extra, extra + extra_bytes, z->b->path }, size, packed, &offset));
+        GD_TRY(zip64_offset((gd_cursor){ extra, extra, extra + extra_bytes, z->b->path }, size,
+                            packed, &offset));
     if (strlen(info.name) != name_bytes || memcmp(info.name, name, name_bytes) != 0)
         return damaged(z->b, "names disagree");
-    if (info.comp_method != ZIP_CM_STORE || info.encryption_method != ZIP_EM_NONE || info.comp_size != info.size)
-        return gd_fail(GD_EFORMAT, "%s: %.100s is compressed or encrypted; torch.save stores entries as they are", z->b->path,
-                       info.name);
+    if (info.comp_method != ZIP_CM_STORE || info.encryption_method != ZIP_EM_NONE ||
+        info.comp_size != info.size)
+        return gd_fail(
+            GD_EFORMAT,
+            "%s: %.100s is compressed or encrypted; torch.save stores entries as they are",
+            z->b->path, info.name);
     return data_at(z, offset, info.size, &z->data[i]);
 }
 
@@ -196,7 +203,9 @@ static gd_status check_crc(const io_zip *z, int i, const char *name)
         ;
     if (f && zip_fclose(f) != 0)
         n = -1;
-    return n == 0 ? GD_OK : gd_fail(GD_EFORMAT, "%s: damaged zip: entry %.100s does not match its checksum", z->b->path, name);
+    return n == 0 ? GD_OK
+                  : gd_fail(GD_EFORMAT, "%s: damaged zip: entry %.100s does not match its checksum",
+                            z->b->path, name);
 }
 
 gd_status io_zip_entry(io_entry *out, io_zip *z, int i)

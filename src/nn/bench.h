@@ -1,15 +1,17 @@
 /* bench.h - a network's time against the floor of its kernels.
  *
- * The floor: every distinct convolution and linear shape alone with its fastest oneDNN algorithm (float32: direct and Winograd; in
- * bf16 mode also bfloat16), warm, best of 6, times how often it runs; plus the attention products at the FMA peak of the same
- * run. A forward pass cannot be faster. */
+ * The floor: every distinct convolution and linear shape alone with its fastest oneDNN algorithm
+ * (float32: direct and Winograd; in bf16 mode also bfloat16), warm, best of 6, times how often it
+ * runs; plus the attention products at the FMA peak of the same run. A forward pass cannot be
+ * faster. */
 #ifndef GD_NN_BENCH_H
 #define GD_NN_BENCH_H
 
 #include "nn/nn.h"
 
 typedef struct gd_floor gd_floor;
-/* Buffers and primitives for every distinct shape of the plan are made one at a time when measured. */
+/* Buffers and primitives for every distinct shape of the plan are made one at a time when measured.
+ */
 GD_CHECKED gd_status gd_floor_make(gd_floor **out, const gd_plan *plan, bool bf16);
 void gd_floor_free(gd_floor *floor); /* NULL is fine */
 /* Time every shape once more and keep the best; *seconds is the floor so far. */

@@ -1,4 +1,5 @@
-/* config.c - the authors' defaults, and which configurations can exist.  Source: spec models.md 1, 2. */
+/* config.c - the authors' defaults, and which configurations can exist.  Source: spec models.md
+ * 1, 2. */
 #include "nn/config_private.h"
 
 #include <math.h>
@@ -47,10 +48,18 @@ void gd_config_defaults(gd_model_config *out, gd_net_kind kind)
 
     memset(out, 0, sizeof *out);
     *net = (gd_net_config){
-        .kind = kind, .image_size = 64, .in_channels = 3, .model_channels = 128, .out_channels = 3, .num_res_blocks = 2,
+        .kind = kind,
+        .image_size = 64,
+        .in_channels = 3,
+        .model_channels = 128,
+        .out_channels = 3,
+        .num_res_blocks = 2,
         .attention_ds = 1u << 2 | 1u << 3, /* 16 and 8 of 64 */
-        .num_heads = 4, .num_heads_upsample = -1, .num_head_channels = -1,
-        .use_scale_shift_norm = true, .conv_resample = true,
+        .num_heads = 4,
+        .num_heads_upsample = -1,
+        .num_head_channels = -1,
+        .use_scale_shift_norm = true,
+        .conv_resample = true,
     };
     if (kind == GD_NET_SUPERRES) {
         net->image_size = 256;
@@ -92,29 +101,34 @@ static gd_status check_ranges(const gd_net_config *net)
     if (net->kind == GD_NET_SUPERRES)
         GD_TRY(check_range("small_size", net->small_size, 1, net->image_size));
     if (net->kind == GD_NET_CLASSIFIER && net->num_classes != 0)
-        return gd_fail(GD_EUSAGE, "a classifier has no label input, num_classes is %d", net->num_classes);
+        return gd_fail(GD_EUSAGE, "a classifier has no label input, num_classes is %d",
+                       net->num_classes);
     if (!(net->dropout >= 0 && net->dropout < 1))
         return gd_fail(GD_EUSAGE, "dropout is %g, must be 0 to less than 1", net->dropout);
     return GD_OK;
 }
 
-/* Every level's width, and a picture that every level but the last can halve: skips and upsampled maps must meet again. */
+/* Every level's width, and a picture that every level but the last can halve: skips and upsampled
+ * maps must meet again. */
 static gd_status check_levels(const gd_net_config *net)
 {
     for (int l = 0; l < net->n_levels; l++) {
         double mult = net->channel_mult[l];
         if (!(mult > 0 && mult * net->model_channels <= NN_MAX_CHANNELS))
-            return gd_fail(GD_EUSAGE, "channel_mult %g of level %d times %d channels must be 1 to %d", mult, l,
+            return gd_fail(GD_EUSAGE,
+                           "channel_mult %g of level %d times %d channels must be 1 to %d", mult, l,
                            net->model_channels, NN_MAX_CHANNELS);
         int channels = nn_level_channels(net, l);
         if (channels < 32 || channels % 32 != 0)
-            return gd_fail(GD_EUSAGE, "level %d has %d channels (%g x %d): not a multiple of 32, the groups of its norms", l,
-                           channels, mult, net->model_channels);
+            return gd_fail(
+                GD_EUSAGE,
+                "level %d has %d channels (%g x %d): not a multiple of 32, the groups of its norms",
+                l, channels, mult, net->model_channels);
     }
     int rate = 1 << (net->n_levels - 1);
     if (net->image_size % rate != 0)
-        return gd_fail(GD_EUSAGE, "image_size %d cannot be halved %d times, which %d levels need", net->image_size,
-                       net->n_levels - 1, net->n_levels);
+        return gd_fail(GD_EUSAGE, "image_size %d cannot be halved %d times, which %d levels need",
+                       net->image_size, net->n_levels - 1, net->n_levels);
     return GD_OK;
 }
 
@@ -123,7 +137,8 @@ static gd_status check_split(const char *name, int per_head, int heads, int chan
     int divisor = per_head > 0 ? per_head : heads;
 
     if (channels % divisor != 0)
-        return gd_fail(GD_EUSAGE, "%s %d does not divide the %d channels of level %d", name, divisor, channels, level);
+        return gd_fail(GD_EUSAGE, "%s %d does not divide the %d channels of level %d", name,
+                       divisor, channels, level);
     return GD_OK;
 }
 
@@ -158,11 +173,16 @@ static gd_status check_diffusion(const gd_model_config *config)
     int outputs = (diffusion->learn_sigma ? 2 : 1) * net->in_channels;
 
     GD_TRY(check_range("diffusion_steps", diffusion->steps, 1, NN_MAX_STEPS));
-    if (strcmp(diffusion->noise_schedule, "linear") != 0 && strcmp(diffusion->noise_schedule, "cosine") != 0)
-        return gd_fail(GD_EUSAGE, "noise_schedule is \"%s\", must be linear or cosine", diffusion->noise_schedule);
+    if (strcmp(diffusion->noise_schedule, "linear") != 0 &&
+        strcmp(diffusion->noise_schedule, "cosine") != 0)
+        return gd_fail(GD_EUSAGE, "noise_schedule is \"%s\", must be linear or cosine",
+                       diffusion->noise_schedule);
     if (net->kind != GD_NET_CLASSIFIER && net->out_channels != outputs)
-        return gd_fail(GD_EUSAGE, "out_channels is %d, must be %d: learn_sigma is %s and images have %d channels",
-                       net->out_channels, outputs, diffusion->learn_sigma ? "True" : "False", net->in_channels);
+        return gd_fail(
+            GD_EUSAGE,
+            "out_channels is %d, must be %d: learn_sigma is %s and images have %d channels",
+            net->out_channels, outputs, diffusion->learn_sigma ? "True" : "False",
+            net->in_channels);
     if (!isfinite(config->guidance_scale))
         return gd_fail(GD_EUSAGE, "guidance_scale is not a finite number");
     return GD_OK;

@@ -1,5 +1,5 @@
-/* config.h - what a network and its diffusion process are: plain data, filled from a preset, a file's keys, or flags.
- * Sources: spec models.md 1, results.md 1, sampling.md. */
+/* config.h - what a network and its diffusion process are: plain data, filled from a preset, a
+ * file's keys, or flags. Sources: spec models.md 1, results.md 1, sampling.md. */
 #ifndef GD_NN_CONFIG_H
 #define GD_NN_CONFIG_H
 
@@ -8,41 +8,49 @@
 enum { GD_MAX_LEVELS = 12 };
 
 typedef enum gd_net_kind { GD_NET_UNET, GD_NET_SUPERRES, GD_NET_CLASSIFIER } gd_net_kind;
-typedef enum gd_pool { GD_POOL_ATTENTION, GD_POOL_ADAPTIVE, GD_POOL_SPATIAL, GD_POOL_SPATIAL_V2 } gd_pool;
+typedef enum gd_pool {
+    GD_POOL_ATTENTION,
+    GD_POOL_ADAPTIVE,
+    GD_POOL_SPATIAL,
+    GD_POOL_SPATIAL_V2
+} gd_pool;
 
 /* UNetModel, SuperResModel, EncoderUNetModel by the authors' constructor arguments */
 typedef struct gd_net_config {
     gd_net_kind kind;
-    int image_size;           /* large_size for GD_NET_SUPERRES */
-    int small_size;           /* SUPERRES only */
-    int in_channels;          /* of x: 3; the super-resolution network's first convolution sees twice as many */
-    int model_channels;       /* num_channels / classifier_width */
-    int out_channels;         /* 3 or 6 with learn_sigma; classes of a classifier */
+    int image_size;  /* large_size for GD_NET_SUPERRES */
+    int small_size;  /* SUPERRES only */
+    int in_channels; /* of x: 3; the super-resolution network's first convolution sees twice as many
+                      */
+    int model_channels; /* num_channels / classifier_width */
+    int out_channels;   /* 3 or 6 with learn_sigma; classes of a classifier */
     int num_res_blocks;
     int n_levels;
-    double channel_mult[GD_MAX_LEVELS]; /* level l has (int)(channel_mult[l] * model_channels) channels */
-    unsigned attention_ds;    /* bit k set: attention where the downsampling rate is 2^k */
-    int num_classes;          /* label_emb rows; 0 = not class-conditional.  Classifier: 0 */
-    int num_heads;            /* used where num_head_channels < 0 */
-    int num_heads_upsample;   /* -1: as num_heads */
-    int num_head_channels;    /* -1: use num_heads */
+    double channel_mult[GD_MAX_LEVELS]; /* level l has (int)(channel_mult[l] * model_channels)
+                                           channels */
+    unsigned attention_ds;  /* bit k set: attention where the downsampling rate is 2^k */
+    int num_classes;        /* label_emb rows; 0 = not class-conditional.  Classifier: 0 */
+    int num_heads;          /* used where num_head_channels < 0 */
+    int num_heads_upsample; /* -1: as num_heads */
+    int num_head_channels;  /* -1: use num_heads */
     double dropout;
     bool use_scale_shift_norm, resblock_updown, conv_resample, use_new_attention_order;
-    gd_pool pool;             /* classifier */
+    gd_pool pool; /* classifier */
 } gd_net_config;
 
 typedef struct gd_diffusion_config {
-    int steps;                /* diffusion_steps, 1000 */
-    char noise_schedule[16];  /* "linear", "cosine" */
-    bool learn_sigma, sigma_small, predict_xstart, rescale_timesteps, rescale_learned_sigmas, use_kl;
+    int steps;               /* diffusion_steps, 1000 */
+    char noise_schedule[16]; /* "linear", "cosine" */
+    bool learn_sigma, sigma_small, predict_xstart, rescale_timesteps, rescale_learned_sigmas,
+        use_kl;
 } gd_diffusion_config;
 
 /* Everything a model file says or is assumed to say */
 typedef struct gd_model_config {
     gd_net_config net;
     gd_diffusion_config diffusion;
-    char preset[32];          /* "64x64_diffusion"; "" when the file is nobody's */
-    double guidance_scale;    /* the preset's classifier scale at 250 steps, 1.0 otherwise */
+    char preset[32];       /* "64x64_diffusion"; "" when the file is nobody's */
+    double guidance_scale; /* the preset's classifier scale at 250 steps, 1.0 otherwise */
 } gd_model_config;
 
 /* ---- presets: the 15 published files (results.md 1), by file name without ".pt" ---- */
@@ -50,27 +58,34 @@ int gd_preset_count(void);
 const char *gd_preset_name(int i);
 /* GD_EUSAGE with the nearest names for an unknown one */
 GD_CHECKED gd_status gd_preset_config(gd_model_config *out, const char *name);
-/* For a classifier preset the diffusion it belongs to ("64x64_diffusion" for "64x64_classifier") and vice versa; NULL: none */
+/* For a classifier preset the diffusion it belongs to ("64x64_diffusion" for "64x64_classifier")
+ * and vice versa; NULL: none */
 const char *gd_preset_partner(const char *name);
 
 /* ---- flags by the authors' names ---- */
-typedef struct gd_flag { const char *name, *value; } gd_flag; /* "image_size", "64"; bool values as sampling.md spells them */
+typedef struct gd_flag {
+    const char *name, *value;
+} gd_flag; /* "image_size", "64"; bool values as sampling.md spells them */
 bool gd_flag_known(const char *name);
-/* Apply one flag (authors' names: image_size num_channels num_res_blocks num_heads num_heads_upsample num_head_channels
- * attention_resolutions channel_mult dropout class_cond use_checkpoint use_scale_shift_norm resblock_updown use_fp16
- * use_new_attention_order learn_sigma diffusion_steps noise_schedule use_kl predict_xstart rescale_timesteps
- * rescale_learned_sigmas large_size small_size classifier_width classifier_depth classifier_attention_resolutions
- * classifier_use_scale_shift_norm classifier_resblock_updown classifier_pool classifier_use_fp16; and num_classes).
- * Unknown names, bad values and values out of range are GD_EUSAGE. Flags that concern only how the authors' program computes
- * (use_fp16, use_checkpoint) are accepted and change nothing.  attention_resolutions depends on image_size: gd_flags_apply
- * takes the whole list and applies it in the right order. */
+/* Apply one flag (authors' names: image_size num_channels num_res_blocks num_heads
+ * num_heads_upsample num_head_channels attention_resolutions channel_mult dropout class_cond
+ * use_checkpoint use_scale_shift_norm resblock_updown use_fp16 use_new_attention_order learn_sigma
+ * diffusion_steps noise_schedule use_kl predict_xstart rescale_timesteps rescale_learned_sigmas
+ * large_size small_size classifier_width classifier_depth classifier_attention_resolutions
+ * classifier_use_scale_shift_norm classifier_resblock_updown classifier_pool classifier_use_fp16;
+ * and num_classes). Unknown names, bad values and values out of range are GD_EUSAGE. Flags that
+ * concern only how the authors' program computes (use_fp16, use_checkpoint) are accepted and change
+ * nothing.  attention_resolutions depends on image_size: gd_flags_apply takes the whole list and
+ * applies it in the right order. */
 GD_CHECKED gd_status gd_flags_apply(gd_model_config *config, const gd_flag *flags, int n);
-/* The authors' defaults for a kind (models.md 1.1, 1.2); then gd_flags_apply makes a configuration from flags alone. */
+/* The authors' defaults for a kind (models.md 1.1, 1.2); then gd_flags_apply makes a configuration
+ * from flags alone. */
 void gd_config_defaults(gd_model_config *out, gd_net_kind kind);
 
 /* ---- what parameters a configuration has ---- */
 typedef enum gd_init_rule {
-    GD_INIT_UNIFORM, /* U(-scale, scale), scale = 1 / sqrt(fan_in): PyTorch's default for convolutions and linear layers */
+    GD_INIT_UNIFORM, /* U(-scale, scale), scale = 1 / sqrt(fan_in): PyTorch's default for
+                        convolutions and linear layers */
     GD_INIT_NORMAL,  /* N(0, scale^2) */
     GD_INIT_ONE,
     GD_INIT_ZERO
@@ -79,29 +94,36 @@ typedef struct gd_param_spec {
     char name[GD_MAX_NAME];
     int rank;
     int64_t dim[4];
-    gd_init_rule init;        /* models.md 6 */
+    gd_init_rule init; /* models.md 6 */
     double init_scale;
 } gd_param_spec;
-/* All parameters in state_dict order.  *out from `arena`.  GD_EUSAGE for an impossible configuration, with the reason: channels
- * not divisible by 32 or by the head size, no levels, image_size that cannot be halved for every level, ... */
-GD_CHECKED gd_status gd_config_params(const gd_model_config *config, gd_arena *arena, gd_param_spec **out, int *n);
+/* All parameters in state_dict order.  *out from `arena`.  GD_EUSAGE for an impossible
+ * configuration, with the reason: channels not divisible by 32 or by the head size, no levels,
+ * image_size that cannot be halved for every level, ... */
+GD_CHECKED gd_status gd_config_params(const gd_model_config *config, gd_arena *arena,
+                                      gd_param_spec **out, int *n);
 int64_t gd_param_count(const gd_param_spec *spec); /* elements */
 
 /* ---- init.c: weights without a file ---- */
-/* Fresh weights as PyTorch would initialise them, keyed by (seed, index); index = place in gd_config_params' list. */
+/* Fresh weights as PyTorch would initialise them, keyed by (seed, index); index = place in
+ * gd_config_params' list. */
 void gd_init_parameter(float *out, const gd_param_spec *spec, uint64_t seed, int index);
-/* The synthetic weights of the reference cases at full size: a pure function of salt, name and element. */
+/* The synthetic weights of the reference cases at full size: a pure function of salt, name and
+ * element. */
 void gd_init_synthetic(float *out, const gd_param_spec *spec, const char *salt);
 
 /* ---- recognising ---- */
-/* Configuration of a file.  First guided.config where the file has it; else a preset with exactly these keys and shapes (files of
- * equal shapes are one family: the file's own name, e.g. "lsun_cat.pt", picks among them); else inference from keys and shapes;
- * then `flags` override.  Whatever shapes cannot tell (head counts, attention order, schedule, steps, predict_xstart,
- * rescale_timesteps, image_size) and no flag gave is assumed, and each assumption is appended to `assumed` as a line
- * "num_heads 4 (assumed; --num_heads N if not)".  Checks every key and shape against the result: GD_EFORMAT with one table of key,
- * expected, found (at most 20 rows, then "... and N more").  "module." prefixes of DataParallel files are accepted. */
-GD_CHECKED gd_status gd_config_recognise(gd_model_config *out, gd_arena *arena, char **assumed, const gd_bundle *bundle,
-                                         const gd_flag *flags, int n_flags);
+/* Configuration of a file.  First guided.config where the file has it; else a preset with exactly
+ * these keys and shapes (files of equal shapes are one family: the file's own name, e.g.
+ * "lsun_cat.pt", picks among them); else inference from keys and shapes; then `flags` override.
+ * Whatever shapes cannot tell (head counts, attention order, schedule, steps, predict_xstart,
+ * rescale_timesteps, image_size) and no flag gave is assumed, and each assumption is appended to
+ * `assumed` as a line "num_heads 4 (assumed; --num_heads N if not)".  Checks every key and shape
+ * against the result: GD_EFORMAT with one table of key, expected, found (at most 20 rows, then "...
+ * and N more").  "module." prefixes of DataParallel files are accepted. */
+GD_CHECKED gd_status gd_config_recognise(gd_model_config *out, gd_arena *arena, char **assumed,
+                                         const gd_bundle *bundle, const gd_flag *flags,
+                                         int n_flags);
 /* guided.config JSON text of a configuration, and back */
 GD_CHECKED gd_status gd_config_to_json(const gd_model_config *config, gd_arena *arena, char **out);
 GD_CHECKED gd_status gd_config_from_json(gd_model_config *out, const char *json, const char *file);

@@ -5,13 +5,13 @@
 #include "nn/config.h"
 
 enum {
-    NN_MAX_CHANNELS = 1 << 16,  /* of a layer: 16 times the widest published */
+    NN_MAX_CHANNELS = 1 << 16, /* of a layer: 16 times the widest published */
     NN_MAX_CLASSES = 1 << 20,
-    NN_MAX_RES_BLOCKS = 32,     /* per level: 8 times the deepest published */
+    NN_MAX_RES_BLOCKS = 32, /* per level: 8 times the deepest published */
     NN_MAX_IMAGE_CHANNELS = 64,
     NN_MAX_STEPS = 1 << 20,
-    NN_IMAGE_CLASSES = 1000,    /* ImageNet's: what class_cond means to the authors */
-    NN_POOL_FEATURES = 2048     /* hidden width of the spatial classifier heads */
+    NN_IMAGE_CLASSES = 1000, /* ImageNet's: what class_cond means to the authors */
+    NN_POOL_FEATURES = 2048  /* hidden width of the spatial classifier heads */
 };
 
 /* GD_EUSAGE with the reason if no such network can be built. */
@@ -27,9 +27,11 @@ int nn_default_channel_mult(double mult[GD_MAX_LEVELS], gd_net_kind kind, int im
 extern const char *const nn_kind_names[3];
 extern const char *const nn_pool_names[4];
 
-/* gd_flags_apply without its last check.  With `shapes_known` a changed image size leaves widths and attention levels alone: they
- * came from a file. */
-GD_CHECKED gd_status nn_flags_set(gd_model_config *config, const gd_flag *flags, int n, bool shapes_known);
-bool nn_flag_given(const gd_flag *flags, int n, const char *name); /* with a value that is not empty */
+/* gd_flags_apply without its last check.  With `shapes_known` a changed image size leaves widths
+ * and attention levels alone: they came from a file. */
+GD_CHECKED gd_status nn_flags_set(gd_model_config *config, const gd_flag *flags, int n,
+                                  bool shapes_known);
+bool nn_flag_given(const gd_flag *flags, int n,
+                   const char *name); /* with a value that is not empty */
 
 #endif

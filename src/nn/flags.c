@@ -6,25 +6,33 @@
 #include <string.h>
 #include <strings.h>
 
-/* In the order in which they are applied, whatever the order on the line: attention_resolutions needs the size, class_cond has the
- * last word over num_classes. */
+/* In the order in which they are applied, whatever the order on the line: attention_resolutions
+ * needs the size, class_cond has the last word over num_classes. */
 typedef enum type {
-    SIZE,        /* image_size, large_size */
-    CLASSES,     /* num_classes */
+    SIZE,    /* image_size, large_size */
+    CLASSES, /* num_classes */
     CLASS_COND,
     RESOLUTIONS, /* "32,16,8": pixels */
     MULT,        /* "1,2,2": factors of num_channels */
-    INT, BOOL, REAL, SCHEDULE, POOL,
-    PROGRAM      /* a bool that only concerns how the authors' program computes */
+    INT,
+    BOOL,
+    REAL,
+    SCHEDULE,
+    POOL,
+    PROGRAM /* a bool that only concerns how the authors' program computes */
 } type;
 
-enum { UNET = 1 << GD_NET_UNET, SUPERRES = 1 << GD_NET_SUPERRES, CLASSIFIER = 1 << GD_NET_CLASSIFIER };
+enum {
+    UNET = 1 << GD_NET_UNET,
+    SUPERRES = 1 << GD_NET_SUPERRES,
+    CLASSIFIER = 1 << GD_NET_CLASSIFIER
+};
 enum { DENOISERS = UNET | SUPERRES, ALL = DENOISERS | CLASSIFIER };
 
 #define AT(field) offsetof(gd_model_config, field)
 
-/* A flag changes only configurations of its kinds: the authors give one line to the diffusion model and its classifier alike.
- * The last block is ours, for what the authors fixed in code. */
+/* A flag changes only configurations of its kinds: the authors give one line to the diffusion model
+ * and its classifier alike. The last block is ours, for what the authors fixed in code. */
 static const struct flag {
     const char *name;
     type type;
@@ -67,9 +75,11 @@ static const struct flag {
     { "num_classes", CLASSES, ALL, 0, 1, NN_MAX_CLASSES },
     { "sigma_small", BOOL, ALL, AT(diffusion.sigma_small), 0, 0 },
     { "classifier_num_heads", INT, CLASSIFIER, AT(net.num_heads), 1, NN_MAX_CHANNELS },
-    { "classifier_num_head_channels", INT, CLASSIFIER, AT(net.num_head_channels), -1, NN_MAX_CHANNELS },
+    { "classifier_num_head_channels", INT, CLASSIFIER, AT(net.num_head_channels), -1,
+      NN_MAX_CHANNELS },
     { "classifier_channel_mult", MULT, CLASSIFIER, 0, 0, 0 },
-    { "classifier_use_new_attention_order", BOOL, CLASSIFIER, AT(net.use_new_attention_order), 0, 0 },
+    { "classifier_use_new_attention_order", BOOL, CLASSIFIER, AT(net.use_new_attention_order), 0,
+      0 },
 };
 
 static const struct flag *find(const char *name)
@@ -81,7 +91,10 @@ static const struct flag *find(const char *name)
     return NULL;
 }
 
-bool gd_flag_known(const char *name) { return find(name) != NULL; }
+bool gd_flag_known(const char *name)
+{
+    return find(name) != NULL;
+}
 
 static gd_status unknown(const char *name)
 {
@@ -105,7 +118,9 @@ static gd_status bad_value(const struct flag *flag, const char *value, const cha
 
 static gd_status parse_bool(bool *out, const struct flag *flag, const char *value)
 {
-    static const char *const yes[] = { "yes", "true", "t", "y", "1" }, *const no[] = { "no", "false", "f", "n", "0" };
+    static const char *const yes[] = { "yes", "true", "t", "y", "1" }, *const no[] = { "no",
+                                                                                       "false", "f",
+                                                                                       "n", "0" };
 
     for (int i = 0; i < COUNT(yes); i++) {
         if (strcasecmp(value, yes[i]) == 0 || strcasecmp(value, no[i]) == 0) {
@@ -116,7 +131,8 @@ static gd_status parse_bool(bool *out, const struct flag *flag, const char *valu
     return bad_value(flag, value, "True or False");
 }
 
-/* The whole number at `text`, which ends with the text or at a comma; -1 is the authors' "unset" where min allows it. */
+/* The whole number at `text`, which ends with the text or at a comma; -1 is the authors' "unset"
+ * where min allows it. */
 static gd_status parse_int(int *out, const struct flag *flag, const char *text, const char **end)
 {
     char expected[64], *after = NULL;
@@ -124,17 +140,18 @@ static gd_status parse_int(int *out, const struct flag *flag, const char *text, 
 
     errno = 0;
     value = strtol(text, &after, 10);
-    snprintf(expected, sizeof expected, "a whole number, %d to %d%s", GD_MAX(flag->min, 1), flag->max,
-             flag->min < 0 ? ", or -1" : "");
-    if (after == text || errno || (*after && *after != ',') || value < flag->min || value > flag->max || value == 0)
+    snprintf(expected, sizeof expected, "a whole number, %d to %d%s", GD_MAX(flag->min, 1),
+             flag->max, flag->min < 0 ? ", or -1" : "");
+    if (after == text || errno || (*after && *after != ',') || value < flag->min ||
+        value > flag->max || value == 0)
         return bad_value(flag, text, expected);
     *out = (int)value;
     *end = after;
     return GD_OK;
 }
 
-/* "0.5", "2": digits with at most one point, independent of the locale.  Both parts are exact below 15 digits, so the quotient is
- * the nearest double.  false: not such a number. */
+/* "0.5", "2": digits with at most one point, independent of the locale.  Both parts are exact below
+ * 15 digits, so the quotient is the nearest double.  false: not such a number. */
 static bool parse_decimal(double *out, const char *text, const char **end)
 {
     double mantissa = 0, scale = 1;
@@ -166,7 +183,8 @@ static gd_status parse_real(double *out, const struct flag *flag, const char *va
     return GD_OK;
 }
 
-static gd_status parse_word(int *out, const struct flag *flag, const char *value, const char *const *words, int n)
+static gd_status parse_word(int *out, const struct flag *flag, const char *value,
+                            const char *const *words, int n)
 {
     char expected[128] = "";
 
@@ -176,7 +194,11 @@ static gd_status parse_word(int *out, const struct flag *flag, const char *value
             return GD_OK;
         }
         size_t used = strlen(expected);
-        snprintf(expected + used, sizeof expected - used, "%s%s", i == 0 ? "" : i == n - 1 ? " or " : ", ", words[i]);
+        snprintf(expected + used, sizeof expected - used, "%s%s",
+                 i == 0       ? ""
+                 : i == n - 1 ? " or "
+                              : ", ",
+                 words[i]);
     }
     gd_status s = bad_value(flag, value, expected);
     const char *near = gd_nearest(value, words, n);
@@ -191,7 +213,8 @@ static gd_status parse_mult(gd_net_config *net, const struct flag *flag, const c
     int n = 0;
 
     for (;; at++) {
-        if (n == GD_MAX_LEVELS || !parse_decimal(&net->channel_mult[n++], at, &at) || (*at && *at != ','))
+        if (n == GD_MAX_LEVELS || !parse_decimal(&net->channel_mult[n++], at, &at) ||
+            (*at && *at != ','))
             return bad_value(flag, value, "up to 12 factors like 1,2,3,4");
         if (!*at)
             break;
@@ -221,7 +244,8 @@ static gd_status parse_resolutions(gd_net_config *net, const struct flag *flag, 
         int resolution;
         GD_TRY(parse_int(&resolution, flag, at, &at));
         if (!attend_at(net, resolution))
-            gd_log(GD_LOG_NOTE, "--%s %d: no level of image_size %d has it", flag->name, resolution, net->image_size);
+            gd_log(GD_LOG_NOTE, "--%s %d: no level of image_size %d has it", flag->name, resolution,
+                   net->image_size);
         if (!*at)
             return GD_OK;
     }
@@ -233,7 +257,8 @@ static gd_status parse_schedule(gd_model_config *config, const struct flag *flag
     int which;
 
     GD_TRY(parse_word(&which, flag, value, names, COUNT(names)));
-    snprintf(config->diffusion.noise_schedule, sizeof config->diffusion.noise_schedule, "%s", names[which]);
+    snprintf(config->diffusion.noise_schedule, sizeof config->diffusion.noise_schedule, "%s",
+             names[which]);
     return GD_OK;
 }
 
@@ -242,7 +267,8 @@ static gd_status parse_classes(gd_model_config *config, const struct flag *flag,
     gd_net_config *net = &config->net;
     const char *end;
 
-    return parse_int(net->kind == GD_NET_CLASSIFIER ? &net->out_channels : &net->num_classes, flag, value, &end);
+    return parse_int(net->kind == GD_NET_CLASSIFIER ? &net->out_channels : &net->num_classes, flag,
+                     value, &end);
 }
 
 static gd_status parse_pool(gd_model_config *config, const struct flag *flag, const char *value)
@@ -281,7 +307,9 @@ static gd_status set(gd_model_config *config, const struct flag *flag, const cha
         return *value ? parse_mult(&config->net, flag, value) : GD_OK;
     case CLASS_COND:
         GD_TRY(parse_bool(&yes, flag, value));
-        config->net.num_classes = !yes ? 0 : config->net.num_classes > 0 ? config->net.num_classes : NN_IMAGE_CLASSES;
+        config->net.num_classes = !yes                          ? 0
+                                  : config->net.num_classes > 0 ? config->net.num_classes
+                                                                : NN_IMAGE_CLASSES;
         return GD_OK;
     case CLASSES:
         return parse_classes(config, flag, value);
@@ -291,8 +319,10 @@ static gd_status set(gd_model_config *config, const struct flag *flag, const cha
     return GD_OK;
 }
 
-/* Everything is parsed, so that a bad value is found wherever it stands; what does not concern this kind changes a copy. */
-static gd_status set_all(gd_model_config *config, const gd_flag *flags, int n, type first, type last)
+/* Everything is parsed, so that a bad value is found wherever it stands; what does not concern this
+ * kind changes a copy. */
+static gd_status set_all(gd_model_config *config, const gd_flag *flags, int n, type first,
+                         type last)
 {
     for (int i = 0; i < n; i++) {
         const struct flag *flag = find(flags[i].name);
@@ -316,7 +346,8 @@ bool nn_flag_given(const gd_flag *flags, int n, const char *name)
     return false;
 }
 
-/* A new image size moves the levels that attend, which the authors name in pixels, and brings its own default widths. */
+/* A new image size moves the levels that attend, which the authors name in pixels, and brings its
+ * own default widths. */
 static gd_status resize(gd_model_config *config, int old_size, bool mult_given)
 {
     gd_net_config *net = &config->net;
@@ -331,8 +362,9 @@ static gd_status resize(gd_model_config *config, int old_size, bool mult_given)
         return GD_OK;
     net->n_levels = nn_default_channel_mult(net->channel_mult, net->kind, net->image_size);
     if (net->n_levels == 0)
-        return gd_fail(GD_EUSAGE, "image_size %d has no default channel_mult: give --%schannel_mult", net->image_size,
-                       net->kind == GD_NET_CLASSIFIER ? "classifier_" : "");
+        return gd_fail(GD_EUSAGE,
+                       "image_size %d has no default channel_mult: give --%schannel_mult",
+                       net->image_size, net->kind == GD_NET_CLASSIFIER ? "classifier_" : "");
     return GD_OK;
 }
 
@@ -343,7 +375,9 @@ gd_status nn_flags_set(gd_model_config *config, const gd_flag *flags, int n, boo
 
     GD_TRY(set_all(config, flags, n, SIZE, SIZE));
     if (config->net.image_size != old_size && !shapes_known)
-        GD_TRY(resize(config, old_size, nn_flag_given(flags, n, classifier ? "classifier_channel_mult" : "channel_mult")));
+        GD_TRY(resize(
+            config, old_size,
+            nn_flag_given(flags, n, classifier ? "classifier_channel_mult" : "channel_mult")));
     for (type t = CLASSES; t < INT; t++)
         GD_TRY(set_all(config, flags, n, t, t));
     GD_TRY(set_all(config, flags, n, INT, PROGRAM));
@@ -353,7 +387,8 @@ gd_status nn_flags_set(gd_model_config *config, const gd_flag *flags, int n, boo
         !nn_flag_given(flags, n, classifier ? "classifier_num_head_channels" : "num_head_channels"))
         config->net.num_head_channels = -1;
     if (!classifier)
-        config->net.out_channels = (config->diffusion.learn_sigma ? 2 : 1) * config->net.in_channels;
+        config->net.out_channels =
+            (config->diffusion.learn_sigma ? 2 : 1) * config->net.in_channels;
     return GD_OK;
 }
 

@@ -1,10 +1,11 @@
-/* init.c - weights without a file: as PyTorch would initialise them, or synthetic ones that are a pure function of their names. */
+/* init.c - weights without a file: as PyTorch would initialise them, or synthetic ones that are a
+ * pure function of their names. */
 #include "nn/config.h"
 
 #include <math.h>
 
-/* U(-scale, scale): the normal distribution function would need care at its tails, so uniform numbers come from the generator that
- * draws labels, 24 bits each. */
+/* U(-scale, scale): the normal distribution function would need care at its tails, so uniform
+ * numbers come from the generator that draws labels, 24 bits each. */
 static void fill_uniform(float *out, int64_t n, double scale, uint64_t seed, int index)
 {
     for (int64_t i = 0; i < n; i++) {
@@ -18,7 +19,9 @@ void gd_init_parameter(float *out, const gd_param_spec *spec, uint64_t seed, int
     const int64_t n = gd_param_count(spec);
 
     switch (spec->init) {
-    case GD_INIT_UNIFORM: fill_uniform(out, n, spec->init_scale, seed, index); break;
+    case GD_INIT_UNIFORM:
+        fill_uniform(out, n, spec->init_scale, seed, index);
+        break;
     case GD_INIT_NORMAL:
         gd_noise_normal(out, n, seed, (uint64_t)index, 0);
         for (int64_t i = 0; i < n; i++)

@@ -1,7 +1,8 @@
-/* layers.c - the blocks that the three networks share (spec models.md 3).  Shape comments: [N,H,W,C]. */
+/* layers.c - the blocks that the three networks share (spec models.md 3).  Shape comments:
+ * [N,H,W,C]. */
 #include "nn/nn.h"
 
-static const int norm_groups = 32;        /* GroupNorm32 */
+static const int norm_groups = 32; /* GroupNorm32 */
 static const float norm_epsilon = 1e-5f;
 static const int pool_order = GD_HEADS_NEW; /* AttentionPool2d always */
 
@@ -40,8 +41,8 @@ static gd_val vector(nn m, const char *name, int64_t channels)
 gd_val nn_conv(nn m, gd_val x, int channels, int kernel, int stride)
 {
     enter(m);
-    return gd_conv2d(m.g, x, param(m, "weight", channels, gd_channels(m.g, x), kernel, kernel), vector(m, "bias", channels),
-                     stride);
+    return gd_conv2d(m.g, x, param(m, "weight", channels, gd_channels(m.g, x), kernel, kernel),
+                     vector(m, "bias", channels), stride);
 }
 
 gd_val nn_linear(nn m, gd_val x, int channels)
@@ -54,8 +55,8 @@ gd_val nn_norm(nn m, gd_val x, gd_val scale_shift)
     const int channels = gd_channels(m.g, x);
 
     enter(m);
-    return gd_group_norm(m.g, x, vector(m, "weight", channels), vector(m, "bias", channels), scale_shift, norm_groups,
-                         norm_epsilon);
+    return gd_group_norm(m.g, x, vector(m, "weight", channels), vector(m, "bias", channels),
+                         scale_shift, norm_groups, norm_epsilon);
 }
 
 static gd_val resample(nn m, gd_val x, nn_resample kind)
@@ -75,7 +76,8 @@ static gd_val dropout(nn m, gd_val h)
 }
 
 /* x: [N,H,W,Ci]  emb: [N,1,1,E] -> [N,H',W',channels] */
-gd_val nn_resblock(nn m, gd_val x, gd_val emb, int channels, nn_resample kind, bool scale_shift_norm)
+gd_val nn_resblock(nn m, gd_val x, gd_val emb, int channels, nn_resample kind,
+                   bool scale_shift_norm)
 {
     gd_val h = gd_silu(m.g, nn_norm(nn_at(m, "in_layers.0"), x, GD_NONE));
     h = resample(m, h, kind);

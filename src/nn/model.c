@@ -51,8 +51,8 @@ static gd_status read_classes(gd_model *m)
     s = read_class_names(m, list);
     json_decref(list);
     if (s == GD_OK && m->n_class_names != gd_model_class_count(m))
-        s = gd_fail(GD_EFORMAT, "guided.classes has %d names, the network %d classes", m->n_class_names,
-                    gd_model_class_count(m));
+        s = gd_fail(GD_EFORMAT, "guided.classes has %d names, the network %d classes",
+                    m->n_class_names, gd_model_class_count(m));
     return s;
 }
 
@@ -97,7 +97,8 @@ gd_status gd_model_open(gd_model **out, const char *path, const gd_flag *flags, 
     return GD_OK;
 }
 
-gd_status gd_model_create(gd_model **out, const gd_model_config *config, uint64_t seed, bool synthetic)
+gd_status gd_model_create(gd_model **out, const gd_model_config *config, uint64_t seed,
+                          bool synthetic)
 {
     gd_model *m;
     gd_status s;
@@ -142,7 +143,8 @@ const char *gd_model_path(const gd_model *m)
 
 int gd_model_class_count(const gd_model *m)
 {
-    return m->config.net.kind == GD_NET_CLASSIFIER ? m->config.net.out_channels : m->config.net.num_classes;
+    return m->config.net.kind == GD_NET_CLASSIFIER ? m->config.net.out_channels
+                                                   : m->config.net.num_classes;
 }
 
 const char *gd_model_class_name(const gd_model *m, int i)
@@ -200,11 +202,13 @@ static gd_status fetch(void *ctx, const char *name, const gd_type *type, float *
     for (int i = 0; i < m->n_param; i++) {
         if (strcmp(m->param[i].name, name) != 0)
             continue;
-        if (gd_param_count(&m->param[i]) != type->dim[0] * type->dim[1] * type->dim[2] * type->dim[3])
+        if (gd_param_count(&m->param[i]) !=
+            type->dim[0] * type->dim[1] * type->dim[2] * type->dim[3])
             return gd_fail(GD_EFORMAT, "%s: %s has another size than the network", m->path, name);
         return read_param(m, i, dst);
     }
-    return gd_fail(GD_EFORMAT, "%s: the network's parameter %s is not in the configuration", m->path, name);
+    return gd_fail(GD_EFORMAT, "%s: the network's parameter %s is not in the configuration",
+                   m->path, name);
 }
 
 gd_weights gd_model_weights(const gd_model *m)
@@ -213,7 +217,9 @@ gd_weights gd_model_weights(const gd_model *m)
 }
 
 /* Visit all parameters in order through one staging block. */
-static gd_status each_param(const gd_model *m, gd_status (*visit)(void *ctx, int i, const float *data, int64_t count), void *ctx)
+static gd_status each_param(const gd_model *m,
+                            gd_status (*visit)(void *ctx, int i, const float *data, int64_t count),
+                            void *ctx)
 {
     int64_t most = 1;
     void *staged;
@@ -259,7 +265,8 @@ static gd_net_size natural_size(const gd_net_config *c)
     return (gd_net_size){ 1, c->image_size, c->image_size, c->small_size, c->small_size };
 }
 
-static gd_status plan_cost(const gd_model *m, bool gradient, bool bf16, double *macs, gd_model_cost *cost)
+static gd_status plan_cost(const gd_model *m, bool gradient, bool bf16, double *macs,
+                           gd_model_cost *cost)
 {
     const gd_net_size size = natural_size(&m->config.net);
     gd_graph *g = NULL;
@@ -347,7 +354,8 @@ static gd_array *arrays_of(const gd_model *m, gd_arena *mem, gd_dtype dtype, int
     gd_array *arrays = gd_alloc(mem, (size_t)m->n_param * sizeof *arrays);
 
     for (int i = 0; arrays && i < m->n_param; i++) {
-        arrays[i] = (gd_array){ .name = m->param[i].name, .dtype = dtype, .rank = m->param[i].rank };
+        arrays[i] =
+            (gd_array){ .name = m->param[i].name, .dtype = dtype, .rank = m->param[i].rank };
         memcpy(arrays[i].dim, m->param[i].dim, sizeof m->param[i].dim);
         *most = GD_MAX(*most, gd_param_count(&m->param[i]));
     }
@@ -360,10 +368,11 @@ static const char *kind_name(gd_net_kind kind)
     return name[kind];
 }
 
-static gd_status write_file(const gd_model *m, gd_arena *mem, const char *path, bool overwrite, gd_dtype dtype,
-                            const char *const *classes, int n_classes)
+static gd_status write_file(const gd_model *m, gd_arena *mem, const char *path, bool overwrite,
+                            gd_dtype dtype, const char *const *classes, int n_classes)
 {
-    gd_meta meta[4] = { { "guided.format", "1" }, { "guided.kind", kind_name(m->config.net.kind) } };
+    gd_meta meta[4] = { { "guided.format", "1" },
+                        { "guided.kind", kind_name(m->config.net.kind) } };
     int64_t most = 1;
     gd_array *arrays = arrays_of(m, mem, dtype, &most);
     saving s = { .dtype = dtype };
@@ -378,7 +387,8 @@ static gd_status write_file(const gd_model *m, gd_arena *mem, const char *path, 
     if (!arrays || !meta[n_meta - 1].value)
         return gd_fail(GD_ENOMEM, "model: out of memory");
     if (dtype != GD_F32)
-        GD_TRY(gd_block_make((void **)&s.narrow, (size_t)most * gd_dtype_bytes(dtype), "one parameter"));
+        GD_TRY(gd_block_make((void **)&s.narrow, (size_t)most * gd_dtype_bytes(dtype),
+                             "one parameter"));
     status = gd_safetensors_begin(&s.writer, path, overwrite, arrays, m->n_param, meta, n_meta);
     if (status == GD_OK) {
         status = each_param(m, save_param, &s);
@@ -391,8 +401,8 @@ static gd_status write_file(const gd_model *m, gd_arena *mem, const char *path, 
     return status;
 }
 
-gd_status gd_model_save(const gd_model *m, const char *path, bool overwrite, gd_dtype dtype, const char *const *classes,
-                        int n_classes)
+gd_status gd_model_save(const gd_model *m, const char *path, bool overwrite, gd_dtype dtype,
+                        const char *const *classes, int n_classes)
 {
     gd_arena *mem;
     gd_status s;
@@ -402,7 +412,8 @@ gd_status gd_model_save(const gd_model *m, const char *path, bool overwrite, gd_
         n_classes = m->n_class_names;
     }
     if (n_classes > 0 && n_classes != gd_model_class_count(m))
-        return gd_fail(GD_EMISMATCH, "%d class names for a model of %d classes", n_classes, gd_model_class_count(m));
+        return gd_fail(GD_EMISMATCH, "%d class names for a model of %d classes", n_classes,
+                       gd_model_class_count(m));
     GD_TRY(gd_arena_make(&mem));
     s = write_file(m, mem, path, overwrite, dtype, classes, n_classes);
     gd_arena_free(mem);

@@ -1,7 +1,7 @@
 /* nn.h - the networks of the paper on the graph engine, and model files.
  *
- * A scope passed by value gives parameters their checkpoint names, so that the code reads like the paper and a file loads strictly
- * by name.  Source: spec models.md. */
+ * A scope passed by value gives parameters their checkpoint names, so that the code reads like the
+ * paper and a file loads strictly by name.  Source: spec models.md. */
 #ifndef GD_NN_H
 #define GD_NN_H
 
@@ -13,19 +13,22 @@
 typedef struct nn {
     gd_graph *g;
     const char *scope; /* "input_blocks.1.0"; "" at the root */
-    double dropout;    /* > 0: ResBlocks multiply by a mask, an input named "<scope>.out_layers.2" (kept: 1/(1-p), dropped: 0) */
+    double dropout;    /* > 0: ResBlocks multiply by a mask, an input named "<scope>.out_layers.2"
+                          (kept: 1/(1-p), dropped: 0) */
 } nn;
 
 typedef enum nn_resample { NN_SAME, NN_UP, NN_DOWN } nn_resample;
 
 nn nn_at(nn m, const char *format, ...) GD_PRINTF(2, 3); /* the scope m.scope + "." + text */
 gd_val nn_conv(nn m, gd_val x, int channels, int kernel, int stride);
-gd_val nn_linear(nn m, gd_val x, int channels);                    /* [N,1,1,C] */
-gd_val nn_norm(nn m, gd_val x, gd_val scale_shift);                /* GroupNorm32 */
+gd_val nn_linear(nn m, gd_val x, int channels);     /* [N,1,1,C] */
+gd_val nn_norm(nn m, gd_val x, gd_val scale_shift); /* GroupNorm32 */
 /* emb: [N,1,1,E], already through SiLU */
-gd_val nn_resblock(nn m, gd_val x, gd_val emb, int channels, nn_resample resample, bool scale_shift_norm);
+gd_val nn_resblock(nn m, gd_val x, gd_val emb, int channels, nn_resample resample,
+                   bool scale_shift_norm);
 gd_val nn_attention_block(nn m, gd_val x, int heads, gd_head_order order);
-gd_val nn_attention_pool(nn m, gd_val x, int heads, int out_channels); /* [N,H,W,C] -> [N,1,1,out] */
+gd_val nn_attention_pool(nn m, gd_val x, int heads,
+                         int out_channels); /* [N,H,W,C] -> [N,1,1,out] */
 gd_val nn_upsample(nn m, gd_val x, bool conv, int channels);
 gd_val nn_downsample(nn m, gd_val x, bool conv, int channels);
 
@@ -39,34 +42,42 @@ typedef struct gd_net {
     gd_val out;     /* [N,H,W,out] or logits [N,1,1,classes] */
 } gd_net;
 
-/* Sizes of one use of a network; the networks are fully convolutional but for the classifier's attention pool. */
+/* Sizes of one use of a network; the networks are fully convolutional but for the classifier's
+ * attention pool. */
 typedef struct gd_net_size {
     int n, h, w;
     int low_h, low_w; /* super-resolution only */
 } gd_net_size;
 
-void gd_net_build(gd_net *out, gd_graph *g, const gd_net_config *config, const gd_net_size *size, bool training);
+void gd_net_build(gd_net *out, gd_graph *g, const gd_net_config *config, const gd_net_size *size,
+                  bool training);
 /* The classifier's guidance: gradient of sum log p(y|x_t) with respect to x; adds the input "y". */
 gd_val gd_net_guidance(gd_net *net, gd_graph *g, int classes);
 
 /* ---- model.c: a model file ---- */
 
-typedef struct gd_model gd_model; /* a checkpoint opened: configuration, and where its weights are; no network built yet */
+typedef struct gd_model gd_model; /* a checkpoint opened: configuration, and where its weights are;
+                                     no network built yet */
 
 /* Open and recognise (config.h); flags override. Weights are read when a network is made. */
-GD_CHECKED gd_status gd_model_open(gd_model **out, const char *path, const gd_flag *flags, int n_flags);
-/* Fresh weights: as PyTorch would initialise them from `seed`, or the synthetic rule of the full-size reference cases. */
-GD_CHECKED gd_status gd_model_create(gd_model **out, const gd_model_config *config, uint64_t seed, bool synthetic);
+GD_CHECKED gd_status gd_model_open(gd_model **out, const char *path, const gd_flag *flags,
+                                   int n_flags);
+/* Fresh weights: as PyTorch would initialise them from `seed`, or the synthetic rule of the
+ * full-size reference cases. */
+GD_CHECKED gd_status gd_model_create(gd_model **out, const gd_model_config *config, uint64_t seed,
+                                     bool synthetic);
 void gd_model_close(gd_model *m); /* NULL is fine */
 
 const gd_model_config *gd_model_get_config(const gd_model *m);
 const char *gd_model_assumed(const gd_model *m); /* lines; "" when nothing was assumed */
 const char *gd_model_path(const gd_model *m);    /* "" for gd_model_create */
 int64_t gd_model_parameters(const gd_model *m);
-/* 32 hex digits: XXH3-128 of the parameters as float32, in state_dict order; the same for every container and for fp32 copies */
+/* 32 hex digits: XXH3-128 of the parameters as float32, in state_dict order; the same for every
+ * container and for fp32 copies */
 GD_CHECKED gd_status gd_model_hash(const gd_model *m, char text[33]);
 int gd_model_class_count(const gd_model *m);
-const char *gd_model_class_name(const gd_model *m, int i); /* from guided.classes; NULL when the file names none */
+const char *gd_model_class_name(const gd_model *m,
+                                int i); /* from guided.classes; NULL when the file names none */
 /* Fetch parameters for gd_exec_make */
 gd_weights gd_model_weights(const gd_model *m);
 
@@ -77,22 +88,26 @@ typedef struct gd_model_cost {
 } gd_model_cost;
 GD_CHECKED gd_status gd_model_get_cost(gd_model_cost *out, const gd_model *m, bool bf16);
 GD_CHECKED gd_status gd_model_dump_graph(const gd_model *m, FILE *out);
-/* Write safetensors with configuration, classes and hash (io.h). dtype GD_F32, GD_BF16 or GD_F16. classes may be NULL: those of m. */
-GD_CHECKED gd_status gd_model_save(const gd_model *m, const char *path, bool overwrite, gd_dtype dtype, const char *const *classes,
-                                   int n_classes);
+/* Write safetensors with configuration, classes and hash (io.h). dtype GD_F32, GD_BF16 or GD_F16.
+ * classes may be NULL: those of m. */
+GD_CHECKED gd_status gd_model_save(const gd_model *m, const char *path, bool overwrite,
+                                   gd_dtype dtype, const char *const *classes, int n_classes);
 
 /* ---- runner.c: a network ready to run ---- */
 
-/* Graph, plan and executor of one model for one size; with guidance it computes the classifier's gradient. */
+/* Graph, plan and executor of one model for one size; with guidance it computes the classifier's
+ * gradient. */
 typedef struct gd_runner gd_runner;
-GD_CHECKED gd_status gd_runner_make(gd_runner **out, const gd_model *m, const gd_net_size *size, bool guidance, bool bf16);
+GD_CHECKED gd_status gd_runner_make(gd_runner **out, const gd_model *m, const gd_net_size *size,
+                                    bool guidance, bool bf16);
 void gd_runner_free(gd_runner *r);
 size_t gd_runner_bytes(const gd_runner *r);
 const gd_plan *gd_runner_plan(const gd_runner *r);
 gd_exec *gd_runner_exec(gd_runner *r);
 gd_val gd_runner_output(const gd_runner *r);
-/* x [N][C][H][W], t [N], y [N] or NULL, low_res or NULL -> out (the network's output, or the gradient).  GD_EFAILED names the first
- * node whose result is not finite. */
-GD_CHECKED gd_status gd_runner_run(gd_runner *r, const float *x, const float *t, const int64_t *y, const float *low_res, float *out);
+/* x [N][C][H][W], t [N], y [N] or NULL, low_res or NULL -> out (the network's output, or the
+ * gradient).  GD_EFAILED names the first node whose result is not finite. */
+GD_CHECKED gd_status gd_runner_run(gd_runner *r, const float *x, const float *t, const int64_t *y,
+                                   const float *low_res, float *out);
 
 #endif

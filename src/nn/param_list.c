@@ -1,4 +1,5 @@
-/* param_list.c - the parameters of a configuration: names = checkpoint keys, in state_dict order.  Source: spec models.md 2, 5, 6. */
+/* param_list.c - the parameters of a configuration: names = checkpoint keys, in state_dict order.
+ * Source: spec models.md 2, 5, 6. */
 #include "nn/config_private.h"
 
 #include <math.h>
@@ -22,9 +23,12 @@ static void add(list *l, const char *scope, const char *leaf, gd_param_spec made
 }
 
 /* Convolution or linear layer: weight [out, in, kernel...] of `rank` dimensions, bias [out]. */
-static void affine(list *l, const char *scope, int rank, int64_t out, int64_t in, int kernel, bool zero)
+static void affine(list *l, const char *scope, int rank, int64_t out, int64_t in, int kernel,
+                   bool zero)
 {
-    gd_param_spec weight = { .rank = rank, .dim = { out, in, kernel, kernel }, .init = zero ? GD_INIT_ZERO : GD_INIT_UNIFORM };
+    gd_param_spec weight = { .rank = rank,
+                             .dim = { out, in, kernel, kernel },
+                             .init = zero ? GD_INIT_ZERO : GD_INIT_UNIFORM };
     gd_param_spec bias = { .rank = 1, .dim = { out }, .init = weight.init };
     int64_t fan_in = in;
 
@@ -37,8 +41,14 @@ static void affine(list *l, const char *scope, int rank, int64_t out, int64_t in
     add(l, scope, "bias", bias);
 }
 
-static void linear(list *l, const char *scope, int64_t out, int64_t in) { affine(l, scope, 2, out, in, 1, false); }
-static void conv(list *l, const char *scope, int64_t out, int64_t in, int kernel) { affine(l, scope, 4, out, in, kernel, false); }
+static void linear(list *l, const char *scope, int64_t out, int64_t in)
+{
+    affine(l, scope, 2, out, in, 1, false);
+}
+static void conv(list *l, const char *scope, int64_t out, int64_t in, int kernel)
+{
+    affine(l, scope, 4, out, in, kernel, false);
+}
 
 static void group_norm(list *l, const char *scope, int64_t channels)
 {
@@ -81,7 +91,8 @@ static const char *block(char out[SCOPE], const char *stack, int n, int m)
     return out;
 }
 
-/* Change of resolution: a residual block, a convolution ("op" down, "conv" up), or nothing that has parameters. */
+/* Change of resolution: a residual block, a convolution ("op" down, "conv" up), or nothing that has
+ * parameters. */
 static void resample(list *l, const char *scope, const char *conv_name, int64_t channels)
 {
     char s[SCOPE];
@@ -105,7 +116,10 @@ static void time_embed(list *l)
     linear(l, "time_embed.2", embed, embed);
     if (l->net->num_classes > 0)
         add(l, "label_emb", "weight",
-            (gd_param_spec){ .rank = 2, .dim = { l->net->num_classes, embed }, .init = GD_INIT_NORMAL, .init_scale = 1 });
+            (gd_param_spec){ .rank = 2,
+                             .dim = { l->net->num_classes, embed },
+                             .init = GD_INIT_NORMAL,
+                             .init_scale = 1 });
 }
 
 /* input_blocks and middle_block; fills `s` and returns the channels at the bottom. */
@@ -115,7 +129,8 @@ static int encoder(list *l, skips *s)
     int ch = nn_level_channels(net, 0), n = 1;
     char at[SCOPE];
 
-    conv(l, "input_blocks.0.0", ch, net->kind == GD_NET_SUPERRES ? 2 * net->in_channels : net->in_channels, 3);
+    conv(l, "input_blocks.0.0", ch,
+         net->kind == GD_NET_SUPERRES ? 2 * net->in_channels : net->in_channels, 3);
     s->channels[s->n++] = ch;
     for (int level = 0; level < net->n_levels; level++) {
         for (int i = 0; i < net->num_res_blocks; i++, n++) {
@@ -161,7 +176,9 @@ static void decoder(list *l, skips *s, int ch)
 static void attention_pool(list *l, int64_t channels)
 {
     int64_t side = l->net->image_size >> (l->net->n_levels - 1);
-    gd_param_spec position = { .rank = 2, .dim = { channels, side * side + 1 }, .init = GD_INIT_NORMAL };
+    gd_param_spec position = { .rank = 2,
+                               .dim = { channels, side * side + 1 },
+                               .init = GD_INIT_NORMAL };
 
     position.init_scale = 1 / sqrt((double)channels);
     add(l, "out.2", "positional_embedding", position);
@@ -171,7 +188,8 @@ static void attention_pool(list *l, int64_t channels)
 
 static void classifier_head(list *l, const skips *s, int ch)
 {
-    int64_t features = ch; /* the spatial heads see the mean of every input block and of the middle */
+    int64_t features =
+        ch; /* the spatial heads see the mean of every input block and of the middle */
     int classes = l->net->out_channels;
 
     for (int i = 0; i < s->n; i++)
@@ -211,7 +229,8 @@ static int fill(const gd_net_config *net, gd_param_spec *spec)
     return l.n;
 }
 
-gd_status gd_config_params(const gd_model_config *config, gd_arena *arena, gd_param_spec **out, int *n)
+gd_status gd_config_params(const gd_model_config *config, gd_arena *arena, gd_param_spec **out,
+                           int *n)
 {
     GD_TRY(nn_config_check(config));
     *n = fill(&config->net, NULL);

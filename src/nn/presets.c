@@ -1,12 +1,15 @@
-/* presets.c - the published files, as their authors' README writes them.  Source: spec results.md 1. */
+/* presets.c - the published files, as their authors' README writes them.  Source: spec
+ * results.md 1. */
 #include "nn/config_private.h"
 
 #include <string.h>
 
-/* diffusion_steps 1000 and use_scale_shift_norm True, which all have, are the defaults; use_fp16 and dropout do not touch what
- * a sample is, dropout is kept for those who train on. */
+/* diffusion_steps 1000 and use_scale_shift_norm True, which all have, are the defaults; use_fp16
+ * and dropout do not touch what a sample is, dropout is kept for those who train on. */
 #define DIFFUSION "learn_sigma=True resblock_updown=True "
-#define IMAGENET256 DIFFUSION "image_size=256 num_channels=256 num_res_blocks=2 num_head_channels=64 attention_resolutions=32,16,8 "
+#define IMAGENET256                                                                                \
+    DIFFUSION "image_size=256 num_channels=256 num_res_blocks=2 num_head_channels=64 "             \
+              "attention_resolutions=32,16,8 "
 
 static const struct preset {
     const char *name;
@@ -16,34 +19,46 @@ static const struct preset {
     const char *flags;
 } presets[] = {
     { "64x64_diffusion", GD_NET_UNET, 1.0, "64x64_classifier",
-      DIFFUSION "image_size=64 class_cond=True noise_schedule=cosine num_channels=192 num_res_blocks=3 num_head_channels=64 "
+      DIFFUSION "image_size=64 class_cond=True noise_schedule=cosine num_channels=192 "
+                "num_res_blocks=3 num_head_channels=64 "
                 "attention_resolutions=32,16,8 dropout=0.1 use_new_attention_order=True" },
     { "128x128_diffusion", GD_NET_UNET, 0.5, "128x128_classifier",
-      DIFFUSION "image_size=128 class_cond=True num_channels=256 num_res_blocks=2 num_heads=4 attention_resolutions=32,16,8" },
+      DIFFUSION "image_size=128 class_cond=True num_channels=256 num_res_blocks=2 num_heads=4 "
+                "attention_resolutions=32,16,8" },
     { "256x256_diffusion", GD_NET_UNET, 1.0, "256x256_classifier", IMAGENET256 "class_cond=True" },
     { "256x256_diffusion_uncond", GD_NET_UNET, 10.0, "256x256_classifier", IMAGENET256 },
     { "512x512_diffusion", GD_NET_UNET, 4.0, "512x512_classifier",
-      DIFFUSION "image_size=512 class_cond=True num_channels=256 num_res_blocks=2 num_head_channels=64 "
-                "attention_resolutions=32,16,8" },
+      DIFFUSION
+      "image_size=512 class_cond=True num_channels=256 num_res_blocks=2 num_head_channels=64 "
+      "attention_resolutions=32,16,8" },
     { "lsun_bedroom", GD_NET_UNET, 1.0, NULL, IMAGENET256 "dropout=0.1" },
     { "lsun_cat", GD_NET_UNET, 1.0, NULL, IMAGENET256 "dropout=0.1" },
     { "lsun_horse", GD_NET_UNET, 1.0, NULL, IMAGENET256 "dropout=0.1" },
     { "lsun_horse_nodropout", GD_NET_UNET, 1.0, NULL, IMAGENET256 },
     { "64_256_upsampler", GD_NET_SUPERRES, 1.0, NULL,
-      DIFFUSION "large_size=256 small_size=64 class_cond=True num_channels=192 num_res_blocks=2 num_heads=4 "
-                "attention_resolutions=32,16,8" },
+      DIFFUSION
+      "large_size=256 small_size=64 class_cond=True num_channels=192 num_res_blocks=2 num_heads=4 "
+      "attention_resolutions=32,16,8" },
     { "128_512_upsampler", GD_NET_SUPERRES, 1.0, NULL,
-      DIFFUSION "large_size=512 small_size=128 class_cond=True num_channels=192 num_res_blocks=2 num_head_channels=64 "
+      DIFFUSION "large_size=512 small_size=128 class_cond=True num_channels=192 num_res_blocks=2 "
+                "num_head_channels=64 "
                 "attention_resolutions=32,16" },
-    { "64x64_classifier", GD_NET_CLASSIFIER, 1.0, "64x64_diffusion", "image_size=64 classifier_depth=4 noise_schedule=cosine" },
+    { "64x64_classifier", GD_NET_CLASSIFIER, 1.0, "64x64_diffusion",
+      "image_size=64 classifier_depth=4 noise_schedule=cosine" },
     { "128x128_classifier", GD_NET_CLASSIFIER, 1.0, "128x128_diffusion", "image_size=128" },
     { "256x256_classifier", GD_NET_CLASSIFIER, 1.0, "256x256_diffusion", "image_size=256" },
     { "512x512_classifier", GD_NET_CLASSIFIER, 1.0, "512x512_diffusion", "image_size=512" },
 };
 
-int gd_preset_count(void) { return COUNT(presets); }
+int gd_preset_count(void)
+{
+    return COUNT(presets);
+}
 
-const char *gd_preset_name(int i) { return presets[i].name; }
+const char *gd_preset_name(int i)
+{
+    return presets[i].name;
+}
 
 static const struct preset *find(const char *name)
 {
@@ -81,7 +96,8 @@ static gd_status apply_text(gd_model_config *config, const char *text)
     int n = 0;
 
     snprintf(copy, sizeof copy, "%s", text);
-    for (char *word = strtok_r(copy, " ", &rest); word && n < MOST; word = strtok_r(NULL, " ", &rest)) {
+    for (char *word = strtok_r(copy, " ", &rest); word && n < MOST;
+         word = strtok_r(NULL, " ", &rest)) {
         char *equals = strchr(word, '=');
         *equals = 0;
         flags[n++] = (gd_flag){ word, equals + 1 };

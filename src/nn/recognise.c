@@ -1,5 +1,6 @@
-/* recognise.c - what network a file holds: its own configuration, a published preset, or inference from keys and shapes; then a strict
- * check of every key.  Whatever shapes cannot tell is assumed, and said. */
+/* recognise.c - what network a file holds: its own configuration, a published preset, or inference
+ * from keys and shapes; then a strict check of every key.  Whatever shapes cannot tell is assumed,
+ * and said. */
 #define _GNU_SOURCE
 #include "nn/config_private.h"
 
@@ -108,7 +109,8 @@ static void report_row(int row, const char *key, const char *expected, const cha
 }
 
 /* Number of keys that differ; with `report`, a row for each */
-static int differences(const keys *k, const gd_param_spec *spec, const gd_param_spec *by_name_spec, int n, bool report)
+static int differences(const keys *k, const gd_param_spec *spec, const gd_param_spec *by_name_spec,
+                       int n, bool report)
 {
     char expected[96], found[96];
     int rows = 0;
@@ -128,13 +130,15 @@ static int differences(const keys *k, const gd_param_spec *spec, const gd_param_
         if (bsearch(&key, by_name_spec, (size_t)n, sizeof key, param_by_name))
             continue;
         if (report)
-            report_row(rows, plain_name(k->sorted[i]), "no such key", shape_text(found, k->sorted[i]->dim, k->sorted[i]->rank));
+            report_row(rows, plain_name(k->sorted[i]), "no such key",
+                       shape_text(found, k->sorted[i]->dim, k->sorted[i]->rank));
         rows++;
     }
     return rows;
 }
 
-static gd_status check_keys(const keys *k, const gd_model_config *config, gd_arena *arena, bool report, int *rows)
+static gd_status check_keys(const keys *k, const gd_model_config *config, gd_arena *arena,
+                            bool report, int *rows)
 {
     gd_param_spec *spec, *sorted;
     int n;
@@ -148,11 +152,13 @@ static gd_status check_keys(const keys *k, const gd_model_config *config, gd_are
     *rows = differences(k, spec, sorted, n, false);
     if (*rows == 0 || !report)
         return GD_OK;
-    gd_status s = gd_fail(GD_EFORMAT, "%s: %d keys expected, %d in the file, %d differ", gd_bundle_path(k->b), n, k->n, *rows);
+    gd_status s = gd_fail(GD_EFORMAT, "%s: %d keys expected, %d in the file, %d differ",
+                          gd_bundle_path(k->b), n, k->n, *rows);
     differences(k, spec, sorted, n, true);
     if (*rows > MAX_ROWS)
         gd_detail("  ... and %d more", *rows - MAX_ROWS);
-    gd_detail("hint: the file was read as %s; flags by the authors' names (--num_res_blocks N ...) override what was read",
+    gd_detail("hint: the file was read as %s; flags by the authors' names (--num_res_blocks N ...) "
+              "override what was read",
               config->preset[0] ? config->preset : nn_kind_names[config->net.kind]);
     return s;
 }
@@ -161,7 +167,8 @@ static gd_status check_keys(const keys *k, const gd_model_config *config, gd_are
 
 static void base_name(char out[32], const char *path)
 {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path,
+               *dot = strrchr(name, '.');
 
     snprintf(out, 32, "%.*s", dot ? (int)GD_MIN(dot - name, 31) : 31, name);
 }
@@ -207,8 +214,9 @@ static void assume(inference *in, const char *flag, const char *format, ...)
     va_start(ap, format);
     vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    in->assumed = gd_sprintf(in->arena, "%s%s%s %s (assumed; --%s if not)", in->assumed ? in->assumed : "",
-                             in->assumed ? "\n" : "", flag, text, flag);
+    in->assumed =
+        gd_sprintf(in->arena, "%s%s%s %s (assumed; --%s if not)", in->assumed ? in->assumed : "",
+                   in->assumed ? "\n" : "", flag, text, flag);
 }
 
 static bool block_attends(const keys *k, int block)
@@ -231,7 +239,8 @@ static bool is_resblock(const keys *k, int block)
     return dim(k, 0, "input_blocks.%d.0.in_layers.0.weight", block) > 0;
 }
 
-/* Number of the last input block + 1: blocks without parameters (average pools) leave gaps but are never last. */
+/* Number of the last input block + 1: blocks without parameters (average pools) leave gaps but are
+ * never last. */
 static int count_blocks(const keys *k)
 {
     int last = 0;
@@ -242,7 +251,8 @@ static int count_blocks(const keys *k)
     return last + 1;
 }
 
-/* Could level l begin every `step` blocks?  Widths and attention change there only, and halving blocks keep the width. */
+/* Could level l begin every `step` blocks?  Widths and attention change there only, and halving
+ * blocks keep the width. */
 static bool levels_fit(const keys *k, int blocks, int step, int stem)
 {
     int before = stem;
@@ -254,7 +264,8 @@ static bool levels_fit(const keys *k, int blocks, int step, int stem)
             return false;
         if (!down && !is_resblock(k, i))
             return false;
-        if (!down && !first && step > 1 && (channels != before || block_attends(k, i) != block_attends(k, i - 1)))
+        if (!down && !first && step > 1 &&
+            (channels != before || block_attends(k, i) != block_attends(k, i - 1)))
             return false;
         before = channels;
     }
@@ -295,7 +306,8 @@ static gd_status infer_levels(inference *in)
     if (step == 0)
         step = step_of_encoder(k, blocks, stem);
     if (step < 2 || blocks % step != 0 || blocks / step > GD_MAX_LEVELS)
-        return gd_fail(GD_EFORMAT, "%s: the input blocks form no levels of an ADM network", gd_bundle_path(k->b));
+        return gd_fail(GD_EFORMAT, "%s: the input blocks form no levels of an ADM network",
+                       gd_bundle_path(k->b));
     net->num_res_blocks = step - 1;
     net->n_levels = blocks / step;
     net->attention_ds = 0;
@@ -332,7 +344,8 @@ static void infer_classifier(inference *in)
     }
 }
 
-/* Shapes do not tell it: the published size with these widths, else the smallest usual size that all levels can halve down to 8 */
+/* Shapes do not tell it: the published size with these widths, else the smallest usual size that
+ * all levels can halve down to 8 */
 static void infer_image_size(inference *in)
 {
     gd_net_config *net = in->net;
@@ -368,9 +381,13 @@ static void infer_heads(inference *in)
                 width /= 2;
     net->num_head_channels = width > 16 ? width : -1;
     if (net->num_head_channels > 0)
-        assume(in, net->kind == GD_NET_CLASSIFIER ? "classifier_num_head_channels" : "num_head_channels", "%d", width);
+        assume(in,
+               net->kind == GD_NET_CLASSIFIER ? "classifier_num_head_channels"
+                                              : "num_head_channels",
+               "%d", width);
     else
-        assume(in, net->kind == GD_NET_CLASSIFIER ? "classifier_num_heads" : "num_heads", "%d", net->num_heads);
+        assume(in, net->kind == GD_NET_CLASSIFIER ? "classifier_num_heads" : "num_heads", "%d",
+               net->num_heads);
 }
 
 static void assume_the_rest(inference *in, const gd_model_config *c)
@@ -389,22 +406,28 @@ static gd_status infer(inference *in, gd_model_config *out)
 {
     const keys *k = in->k;
     gd_net_config *net = in->net;
-    const int stem_in = dim(k, 1, "input_blocks.0.0.weight"), out_channels = dim(k, 0, "out.2.bias");
+    const int stem_in = dim(k, 1, "input_blocks.0.0.weight"),
+              out_channels = dim(k, 0, "out.2.bias");
     const bool decoder = dim(k, 0, "output_blocks.0.0.in_layers.0.weight") > 0;
-    const gd_net_kind kind = !decoder ? GD_NET_CLASSIFIER : stem_in == 6 ? GD_NET_SUPERRES : GD_NET_UNET;
+    const gd_net_kind kind = !decoder       ? GD_NET_CLASSIFIER
+                             : stem_in == 6 ? GD_NET_SUPERRES
+                                            : GD_NET_UNET;
 
     gd_config_defaults(out, kind);
     net->model_channels = dim(k, 1, "time_embed.0.weight");
     if (net->model_channels == 0 || stem_in == 0)
-        return gd_fail(GD_EFORMAT, "%s: no ADM network: time_embed.0.weight or input_blocks.0.0.weight is missing",
-                       gd_bundle_path(k->b));
+        return gd_fail(
+            GD_EFORMAT,
+            "%s: no ADM network: time_embed.0.weight or input_blocks.0.0.weight is missing",
+            gd_bundle_path(k->b));
     net->in_channels = kind == GD_NET_SUPERRES ? stem_in / 2 : stem_in;
     GD_TRY(infer_levels(in));
     net->num_classes = dim(k, 0, "label_emb.weight");
-    net->use_scale_shift_norm =
-        dim(k, 0, "input_blocks.1.0.emb_layers.1.weight") == 2 * dim(k, 0, "input_blocks.1.0.out_layers.0.weight");
+    net->use_scale_shift_norm = dim(k, 0, "input_blocks.1.0.emb_layers.1.weight") ==
+                                2 * dim(k, 0, "input_blocks.1.0.out_layers.0.weight");
     net->resblock_updown = net->n_levels > 1 && is_resblock(k, net->num_res_blocks + 1);
-    net->conv_resample = net->resblock_updown || dim(k, 0, "input_blocks.%d.0.op.weight", net->num_res_blocks + 1) > 0 ||
+    net->conv_resample = net->resblock_updown ||
+                         dim(k, 0, "input_blocks.%d.0.op.weight", net->num_res_blocks + 1) > 0 ||
                          net->n_levels == 1;
     if (kind == GD_NET_CLASSIFIER) {
         infer_classifier(in);
@@ -433,12 +456,14 @@ static gd_status configure(inference *in, gd_model_config *out)
         return infer(in, out);
     base_name(name, path);
     if (strcmp(name, out->preset) != 0)
-        in->assumed = gd_sprintf(in->arena, "preset %s (by keys and shapes; the authors' flags override it)", out->preset);
+        in->assumed =
+            gd_sprintf(in->arena, "preset %s (by keys and shapes; the authors' flags override it)",
+                       out->preset);
     return GD_OK;
 }
 
-gd_status gd_config_recognise(gd_model_config *out, gd_arena *arena, char **assumed, const gd_bundle *bundle, const gd_flag *flags,
-                              int n_flags)
+gd_status gd_config_recognise(gd_model_config *out, gd_arena *arena, char **assumed,
+                              const gd_bundle *bundle, const gd_flag *flags, int n_flags)
 {
     inference in = { .net = &out->net, .arena = arena, .flags = flags, .n_flags = n_flags };
     keys k;

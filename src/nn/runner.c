@@ -15,7 +15,8 @@ struct gd_runner {
     int32_t *labels; /* [n] */
 };
 
-static gd_status make_graph(gd_runner *r, const gd_model *m, const gd_net_size *size, bool guidance, bool bf16)
+static gd_status make_graph(gd_runner *r, const gd_model *m, const gd_net_size *size, bool guidance,
+                            bool bf16)
 {
     const gd_net_config *c = &gd_model_get_config(m)->net;
 
@@ -26,7 +27,8 @@ static gd_status make_graph(gd_runner *r, const gd_model *m, const gd_net_size *
     return gd_graph_check(r->graph);
 }
 
-static gd_status make(gd_runner *r, const gd_model *m, const gd_net_size *size, bool guidance, bool bf16)
+static gd_status make(gd_runner *r, const gd_model *m, const gd_net_size *size, bool guidance,
+                      bool bf16)
 {
     const gd_weights weights = gd_model_weights(m);
     const int64_t *d;
@@ -41,7 +43,8 @@ static gd_status make(gd_runner *r, const gd_model *m, const gd_net_size *size, 
     return r->labels ? GD_OK : gd_fail(GD_ENOMEM, "network: out of memory");
 }
 
-gd_status gd_runner_make(gd_runner **out, const gd_model *m, const gd_net_size *size, bool guidance, bool bf16)
+gd_status gd_runner_make(gd_runner **out, const gd_model *m, const gd_net_size *size, bool guidance,
+                         bool bf16)
 {
     gd_arena *mem;
     gd_runner *r;
@@ -102,7 +105,8 @@ static bool all_finite(const float *x, int64_t n)
     return true;
 }
 
-gd_status gd_runner_run(gd_runner *r, const float *x, const float *t, const int64_t *y, const float *low_res, float *out)
+gd_status gd_runner_run(gd_runner *r, const float *x, const float *t, const int64_t *y,
+                        const float *low_res, float *out)
 {
     gd_exec_put(r->exec, r->net.x, x);
     gd_exec_put(r->exec, r->net.t, t);
@@ -117,5 +121,6 @@ gd_status gd_runner_run(gd_runner *r, const float *x, const float *t, const int6
     gd_exec_get(r->exec, r->output, out);
     if (all_finite(out, r->output_count))
         return GD_OK;
-    return gd_fail(GD_EFAILED, "the network's result is not finite; first bad layer: %s", gd_exec_probe(r->exec));
+    return gd_fail(GD_EFAILED, "the network's result is not finite; first bad layer: %s",
+                   gd_exec_probe(r->exec));
 }

@@ -1,4 +1,5 @@
-/* unet.c - UNetModel, SuperResModel and EncoderUNetModel (spec models.md 2, 4, 5).  Shape comments: [N,H,W,C]. */
+/* unet.c - UNetModel, SuperResModel and EncoderUNetModel (spec models.md 2, 4, 5).  Shape comments:
+ * [N,H,W,C]. */
 #include "nn/nn.h"
 
 enum { MAX_BLOCKS = 256, SPATIAL_WIDTH = 2048 };
@@ -6,8 +7,8 @@ enum { MAX_BLOCKS = 256, SPATIAL_WIDTH = 2048 };
 typedef struct build {
     nn m;
     const gd_net_config *c;
-    gd_val emb;               /* [N,1,1,E] through SiLU */
-    gd_val skip[MAX_BLOCKS];  /* outputs of the input blocks, as UNetModel.forward keeps them */
+    gd_val emb;              /* [N,1,1,E] through SiLU */
+    gd_val skip[MAX_BLOCKS]; /* outputs of the input blocks, as UNetModel.forward keeps them */
     int n_skip;
     gd_val h;
 } build;
@@ -34,7 +35,8 @@ static void resblock(build *b, nn m, int channels, nn_resample resample)
 
 static void attention(build *b, nn m, int num_heads)
 {
-    b->h = nn_attention_block(m, b->h, heads_of(b->c, gd_channels(b->m.g, b->h), num_heads), order_of(b->c));
+    b->h = nn_attention_block(m, b->h, heads_of(b->c, gd_channels(b->m.g, b->h), num_heads),
+                              order_of(b->c));
 }
 
 static bool attends(const gd_net_config *c, int level)
@@ -65,7 +67,9 @@ static void embed(build *b, gd_net *net, int n)
     if (c->num_classes > 0) {
         g->scope = "label_emb";
         net->y = gd_input(g, "y", (gd_type){ { n, 1, 1, 1 }, GD_I32 }, GD_PLACE_PLAIN);
-        e = gd_plus(g, e, gd_lookup(g, gd_param(g, "label_emb.weight", c->num_classes, width, 1, 1), net->y));
+        e = gd_plus(
+            g, e,
+            gd_lookup(g, gd_param(g, "label_emb.weight", c->num_classes, width, 1, 1), net->y));
     }
     b->emb = gd_silu(g, e);
 }
@@ -160,7 +164,9 @@ static gd_val classifier_head(build *b)
     switch (c->pool) {
     case GD_POOL_ATTENTION:
         h = norm_silu(b, "out.0");
-        return nn_attention_pool(nn_at(b->m, "out.2"), h, heads_of(c, gd_channels(b->m.g, h), c->num_heads), c->out_channels);
+        return nn_attention_pool(nn_at(b->m, "out.2"), h,
+                                 heads_of(c, gd_channels(b->m.g, h), c->num_heads),
+                                 c->out_channels);
     case GD_POOL_ADAPTIVE:
         h = gd_mean_pixels(b->m.g, norm_silu(b, "out.0"));
         return nn_linear(nn_at(b->m, "out.3"), h, c->out_channels);
@@ -174,16 +180,19 @@ static gd_val classifier_head(build *b)
     }
 }
 
-void gd_net_build(gd_net *out, gd_graph *g, const gd_net_config *config, const gd_net_size *size, bool training)
+void gd_net_build(gd_net *out, gd_graph *g, const gd_net_config *config, const gd_net_size *size,
+                  bool training)
 {
     build b = { .m = { g, "", training ? config->dropout : 0 }, .c = config };
 
     *out = (gd_net){ 0 };
     g->scope = "input";
-    out->x = gd_input(g, "x", gd_act_type(size->n, size->h, size->w, config->in_channels), GD_PLACE_ACTIVATION);
+    out->x = gd_input(g, "x", gd_act_type(size->n, size->h, size->w, config->in_channels),
+                      GD_PLACE_ACTIVATION);
     b.h = out->x;
     if (config->kind == GD_NET_SUPERRES) { /* [x, low_res enlarged to x's size] */
-        out->low_res = gd_input(g, "low_res", gd_act_type(size->n, size->low_h, size->low_w, config->in_channels),
+        out->low_res = gd_input(g, "low_res",
+                                gd_act_type(size->n, size->low_h, size->low_w, config->in_channels),
                                 GD_PLACE_ACTIVATION);
         b.h = gd_concat(g, out->x, gd_bilinear(g, out->low_res, size->h, size->w));
     }
@@ -197,7 +206,9 @@ void gd_net_build(gd_net *out, gd_graph *g, const gd_net_config *config, const g
         b.h = norm_silu(&b, "out.0");
         out->out = nn_conv(nn_at(b.m, "out.2"), b.h, config->out_channels, 3, 1);
     }
-    gd_graph_optimise(g, &out->out, 1, false); /* fused before it is differentiated: gradients are of the fused nodes */
+    gd_graph_optimise(
+        g, &out->out, 1,
+        false); /* fused before it is differentiated: gradients are of the fused nodes */
 }
 
 gd_val gd_net_guidance(gd_net *net, gd_graph *g, int classes)
@@ -207,6 +218,7 @@ gd_val gd_net_guidance(gd_net *net, gd_graph *g, int classes)
 
     g->scope = "guidance";
     net->y = gd_input(g, "y", (gd_type){ { n, 1, 1, 1 }, GD_I32 }, GD_PLACE_PLAIN);
-    gd_gradient(g, gd_log_softmax(g, net->out), gd_one_hot(g, net->y, classes), &net->x, &gradient, 1);
+    gd_gradient(g, gd_log_softmax(g, net->out), gd_one_hot(g, net->y, classes), &net->x, &gradient,
+                1);
     return gradient;
 }

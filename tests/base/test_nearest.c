@@ -8,7 +8,8 @@
 
 #include <cmocka.h>
 
-static const char *const words[] = { "image_size", "num_heads", "num_head_channels", "golden retriever", "on" };
+static const char *const words[] = { "image_size", "num_heads", "num_head_channels",
+                                     "golden retriever", "on" };
 
 static void expect(const char *word, const char *nearest)
 {

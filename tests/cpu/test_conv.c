@@ -1,4 +1,5 @@
-/* Every convolution engine against plain loops in double: three passes, both layouts, direct and Winograd, bfloat16. */
+/* Every convolution engine against plain loops in double: three passes, both layouts, direct and
+ * Winograd, bfloat16. */
 #include "cpu/conv.h"
 
 #include <math.h>
@@ -65,7 +66,8 @@ static void free_problem(problem *p)
     free(p->bias);
 }
 
-/* Add every product of the convolution to the pass's result; expected: [result], magnitude: sum of absolute products */
+/* Add every product of the convolution to the pass's result; expected: [result], magnitude: sum of
+ * absolute products */
 static void reference(const problem *p, double *expected, double *magnitude)
 {
     const gd_conv_desc *d = &p->d;
@@ -77,16 +79,20 @@ static void reference(const problem *p, double *expected, double *magnitude)
                 for (int ox = 0; ox < p->ow; ox++)
                     for (int i = 0; i < d->ci; i++)
                         for (int t = 0; t < k * k; t++) {
-                            int iy = oy * d->stride + t / k - d->pad, ix = ox * d->stride + t % k - d->pad;
+                            int iy = oy * d->stride + t / k - d->pad,
+                                ix = ox * d->stride + t % k - d->pad;
                             if (iy < 0 || ix < 0 || iy >= d->h || ix >= d->w)
                                 continue;
                             int64_t xi = (((int64_t)n * d->ci + i) * d->h + iy) * d->w + ix;
                             int64_t yi = (((int64_t)n * d->co + o) * p->oh + oy) * p->ow + ox;
                             int64_t wi = ((int64_t)o * d->ci + i) * k * k + t;
-                            double product = d->pass == GD_CONV_FORWARD     ? (double)p->x[xi] * p->w[wi]
-                                             : d->pass == GD_CONV_GRAD_DATA ? (double)p->y[yi] * p->w[wi]
-                                                                            : (double)p->x[xi] * p->y[yi];
-                            int64_t to = d->pass == GD_CONV_FORWARD ? yi : d->pass == GD_CONV_GRAD_DATA ? xi : wi;
+                            double product =
+                                d->pass == GD_CONV_FORWARD     ? (double)p->x[xi] * p->w[wi]
+                                : d->pass == GD_CONV_GRAD_DATA ? (double)p->y[yi] * p->w[wi]
+                                                               : (double)p->x[xi] * p->y[yi];
+                            int64_t to = d->pass == GD_CONV_FORWARD     ? yi
+                                         : d->pass == GD_CONV_GRAD_DATA ? xi
+                                                                        : wi;
                             expected[to] += product;
                             magnitude[to] += fabs(product);
                         }
@@ -152,10 +158,12 @@ static void run(const problem *p, gd_conv_algo algo, float *result)
     for (int n = 0; n < d->n; n++) {
         for (int c = 0; y_out && c < d->co; c++)
             for (int i = 0; i < y_hw; i++)
-                result[((size_t)n * d->co + c) * y_hw + i] = ((float *)b.y)[at(d, d->co, y_hw, n, c, i)];
+                result[((size_t)n * d->co + c) * y_hw + i] =
+                    ((float *)b.y)[at(d, d->co, y_hw, n, c, i)];
         for (int c = 0; x_out && c < d->ci; c++)
             for (int i = 0; i < x_hw; i++)
-                result[((size_t)n * d->ci + c) * x_hw + i] = ((float *)b.x)[at(d, d->ci, x_hw, n, c, i)];
+                result[((size_t)n * d->ci + c) * x_hw + i] =
+                    ((float *)b.x)[at(d, d->ci, x_hw, n, c, i)];
     }
     gd_conv_call_free(call);
     gd_conv_free(conv);
@@ -165,10 +173,13 @@ static void run(const problem *p, gd_conv_algo algo, float *result)
     free(b.scratch);
 }
 
-static const struct { int n, ci, h, w, co, kernel, stride; } shapes[] = {
-    { 1, 32, 8, 8, 48, 3, 1 },  { 2, 3, 6, 5, 32, 3, 1 },  { 1, 64, 7, 9, 6, 3, 1 },  { 2, 16, 8, 8, 32, 3, 2 },
-    { 2, 17, 5, 5, 10, 3, 1 },  { 1, 96, 4, 4, 64, 1, 1 }, { 3, 48, 1, 1, 100, 1, 1 }, { 1, 16, 12, 10, 16, 3, 1 },
-    { 2, 8, 7, 7, 12, 1, 1 },   { 1, 5, 3, 3, 7, 3, 2 },
+static const struct {
+    int n, ci, h, w, co, kernel, stride;
+} shapes[] = {
+    { 1, 32, 8, 8, 48, 3, 1 },  { 2, 3, 6, 5, 32, 3, 1 },    { 1, 64, 7, 9, 6, 3, 1 },
+    { 2, 16, 8, 8, 32, 3, 2 },  { 2, 17, 5, 5, 10, 3, 1 },   { 1, 96, 4, 4, 64, 1, 1 },
+    { 3, 48, 1, 1, 100, 1, 1 }, { 1, 16, 12, 10, 16, 3, 1 }, { 2, 8, 7, 7, 12, 1, 1 },
+    { 1, 5, 3, 3, 7, 3, 2 },
 };
 
 /* `epsilon`: rounding of one product relative to the sum of the absolute products */
@@ -177,8 +188,11 @@ static void check(const gd_conv_desc *d, gd_conv_algo algo, double epsilon)
     problem p;
 
     make_problem(&p, d);
-    const int64_t count = d->pass == GD_CONV_FORWARD ? y_count(&p) : d->pass == GD_CONV_GRAD_DATA ? x_count(&p) : w_count(&p);
-    double *expected = calloc((size_t)count, sizeof *expected), *magnitude = calloc((size_t)count, sizeof *magnitude);
+    const int64_t count = d->pass == GD_CONV_FORWARD     ? y_count(&p)
+                          : d->pass == GD_CONV_GRAD_DATA ? x_count(&p)
+                                                         : w_count(&p);
+    double *expected = calloc((size_t)count, sizeof *expected),
+           *magnitude = calloc((size_t)count, sizeof *magnitude);
     float *found = malloc((size_t)count * sizeof *found);
     reference(&p, expected, magnitude);
     run(&p, algo, found);
@@ -186,9 +200,9 @@ static void check(const gd_conv_desc *d, gd_conv_algo algo, double epsilon)
         const int channel = (int)(i / ((int64_t)p.oh * p.ow) % d->co);
         double e = expected[i] + (d->bias ? p.bias[channel] : 0) + (d->accumulate ? p.y[i] : 0);
         if (!(fabs(found[i] - e) <= epsilon * (magnitude[i] + 1)))
-            fail_msg("pass %d %s %s %dx%d %d->%d k%d/%d n%d: element %lld is %.8g, expected %.8g", d->pass,
-                     gd_conv_algo_name(algo), d->blocked ? "nChw16c" : "nhwc", d->h, d->w, d->ci, d->co, d->kernel, d->stride,
-                     d->n, (long long)i, found[i], e);
+            fail_msg("pass %d %s %s %dx%d %d->%d k%d/%d n%d: element %lld is %.8g, expected %.8g",
+                     d->pass, gd_conv_algo_name(algo), d->blocked ? "nChw16c" : "nhwc", d->h, d->w,
+                     d->ci, d->co, d->kernel, d->stride, d->n, (long long)i, found[i], e);
     }
     free(expected);
     free(magnitude);
@@ -198,9 +212,17 @@ static void check(const gd_conv_desc *d, gd_conv_algo algo, double epsilon)
 
 static gd_conv_desc desc_of(int shape, gd_conv_pass pass, bool blocked)
 {
-    return (gd_conv_desc){ .pass = pass, .n = shapes[shape].n, .ci = shapes[shape].ci, .h = shapes[shape].h,
-                           .w = shapes[shape].w, .co = shapes[shape].co, .kernel = shapes[shape].kernel,
-                           .stride = shapes[shape].stride, .pad = shapes[shape].kernel / 2, .dtype = GD_F32, .blocked = blocked };
+    return (gd_conv_desc){ .pass = pass,
+                           .n = shapes[shape].n,
+                           .ci = shapes[shape].ci,
+                           .h = shapes[shape].h,
+                           .w = shapes[shape].w,
+                           .co = shapes[shape].co,
+                           .kernel = shapes[shape].kernel,
+                           .stride = shapes[shape].stride,
+                           .pad = shapes[shape].kernel / 2,
+                           .dtype = GD_F32,
+                           .blocked = blocked };
 }
 
 static void direct_equals_the_sum(void **state)
@@ -248,7 +270,8 @@ static void winograd_equals_the_sum(void **state)
 {
     (void)state;
     if (!has_winograd()) {
-        print_message("no Winograd kernels with %s, oneDNN %s: skipped\n", gd_isa_name(gd_isa_used()), gd_onednn_version());
+        print_message("no Winograd kernels with %s, oneDNN %s: skipped\n",
+                      gd_isa_name(gd_isa_used()), gd_onednn_version());
         skip();
     }
     for (int pass = 0; pass < 2; pass++)
@@ -278,7 +301,15 @@ static void bf16_is_within_its_rounding(void **state)
 
 static void the_choice_is_a_function_of_the_shape(void **state)
 {
-    gd_conv_desc d = { .n = 1, .ci = 192, .h = 32, .w = 32, .co = 192, .kernel = 3, .stride = 1, .pad = 1, .dtype = GD_F32,
+    gd_conv_desc d = { .n = 1,
+                       .ci = 192,
+                       .h = 32,
+                       .w = 32,
+                       .co = 192,
+                       .kernel = 3,
+                       .stride = 1,
+                       .pad = 1,
+                       .dtype = GD_F32,
                        .blocked = true };
 
     (void)state;

@@ -63,7 +63,8 @@ void fixture_find_leaves(fixture *f)
 
     f->n_leaf = 0;
     for (int i = 1; i < g->n_value; i++)
-        if (g->value[i].role != GD_ROLE_NODE && g->value[i].type.dtype == GD_F32 && f->n_leaf < MAX_LEAVES)
+        if (g->value[i].role != GD_ROLE_NODE && g->value[i].type.dtype == GD_F32 &&
+            f->n_leaf < MAX_LEAVES)
             f->leaf[f->n_leaf++] = (gd_val){ i };
 }
 
@@ -71,7 +72,8 @@ void fixture_plan(fixture *f, const gd_val *outputs, int n)
 {
     const gd_weights weights = { fetch, NULL };
 
-    if (gd_plan_make(&f->plan, f->graph, outputs, n) != GD_OK || gd_exec_make(&f->exec, f->plan, &weights) != GD_OK)
+    if (gd_plan_make(&f->plan, f->graph, outputs, n) != GD_OK ||
+        gd_exec_make(&f->exec, f->plan, &weights) != GD_OK)
         fail_msg("%s", gd_error());
 }
 

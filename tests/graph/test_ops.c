@@ -1,4 +1,5 @@
-/* Every operation's examples through the generic tests: gradients against finite differences, threads, stale memory. */
+/* Every operation's examples through the generic tests: gradients against finite differences,
+ * threads, stale memory. */
 #include "fixture.h"
 
 #include <math.h>
@@ -89,8 +90,8 @@ static bool differentiable(const gd_op *op)
     return op->vjp != NULL;
 }
 
-/* Central difference along one random direction of all inputs and parameters together; fourth order, so that the step may be large
- * against float32 rounding. */
+/* Central difference along one random direction of all inputs and parameters together; fourth
+ * order, so that the step may be large against float32 rounding. */
 static void gradients_equal_finite_differences(void **state)
 {
     const double h = 0.02;
@@ -102,11 +103,13 @@ static void gradients_equal_finite_differences(void **state)
             double scale;
             if (!differentiable(op))
                 continue;
-            double expected = (8 * (loss(op, k, h) - loss(op, k, -h)) - (loss(op, k, 2 * h) - loss(op, k, -2 * h))) / (12 * h);
+            double expected = (8 * (loss(op, k, h) - loss(op, k, -h)) -
+                               (loss(op, k, 2 * h) - loss(op, k, -2 * h))) /
+                              (12 * h);
             double found = directional_derivative(op, k, &scale);
             if (fabs(expected - found) > 3e-4 * scale + 1e-6)
-                fail_msg("%s example %d: finite difference %.8g, gradient %.8g (scale %.3g)", op->name, k, expected, found,
-                         scale);
+                fail_msg("%s example %d: finite difference %.8g, gradient %.8g (scale %.3g)",
+                         op->name, k, expected, found, scale);
         }
 }
 
@@ -165,11 +168,13 @@ static float *all_results(const gd_op *op, int k, bool poisoned, int64_t *count)
     return all;
 }
 
-static void assert_same_bits(const gd_op *op, int k, const float *a, const float *b, int64_t n, const char *what)
+static void assert_same_bits(const gd_op *op, int k, const float *a, const float *b, int64_t n,
+                             const char *what)
 {
     for (int64_t i = 0; i < n; i++)
         if (memcmp(&a[i], &b[i], sizeof *a) != 0)
-            fail_msg("%s example %d, %s: element %lld is %.9g, was %.9g", op->name, k, what, (long long)i, b[i], a[i]);
+            fail_msg("%s example %d, %s: element %lld is %.9g, was %.9g", op->name, k, what,
+                     (long long)i, b[i], a[i]);
 }
 
 static void each_example(void (*test)(const gd_op *op, int k))

@@ -1,4 +1,5 @@
-/* The plan: values that share memory change nothing; fusion changes nothing but the number of steps; errors name the layer. */
+/* The plan: values that share memory change nothing; fusion changes nothing but the number of
+ * steps; errors name the layer. */
 #include "fixture.h"
 
 #include <math.h>
@@ -17,7 +18,8 @@ static int pick(int n)
     return (int)(rng_state >> 8) % n;
 }
 
-static gd_val named_param(gd_graph *g, const char *kind, int i, int64_t a, int64_t b, int64_t c, int64_t d)
+static gd_val named_param(gd_graph *g, const char *kind, int i, int64_t a, int64_t b, int64_t c,
+                          int64_t d)
 {
     return gd_param(g, gd_sprintf(g->mem, "%s%d", kind, i), a, b, c, d);
 }
@@ -30,16 +32,28 @@ static gd_val random_node(gd_graph *g, const gd_val *made, int n, int i)
     const int channels = gd_channels(g, a);
 
     switch (pick(8)) {
-    case 0: return same ? gd_plus(g, a, b) : gd_scaled(g, a, 0.5f);
-    case 1: return same ? gd_times(g, a, b) : gd_relu(g, a);
-    case 2: return gd_silu(g, a);
+    case 0:
+        return same ? gd_plus(g, a, b) : gd_scaled(g, a, 0.5f);
+    case 1:
+        return same ? gd_times(g, a, b) : gd_relu(g, a);
+    case 2:
+        return gd_silu(g, a);
     case 3:
         return gd_silu(g, gd_group_norm(g, a, named_param(g, "gamma", i, 1, 1, 1, channels),
-                                        named_param(g, "beta", i, 1, 1, 1, channels), GD_NONE, 32, 1e-5f));
-    case 4: return gd_type_of(g, a)->dim[1] == 4 ? gd_downsample(g, a) : gd_upsample(g, a);
-    case 5: return gd_conv2d(g, a, named_param(g, "w", i, 32, channels, 3, 3), named_param(g, "b", i, 1, 1, 1, 32), 1);
-    case 6: return same ? gd_plus(g, a, gd_conv2d(g, b, named_param(g, "w", i, 32, channels, 1, 1), GD_NONE, 1)) : a;
-    default: return gd_plus_channel(g, a, gd_mean_pixels(g, gd_scaled(g, a, 0.25f)));
+                                        named_param(g, "beta", i, 1, 1, 1, channels), GD_NONE, 32,
+                                        1e-5f));
+    case 4:
+        return gd_type_of(g, a)->dim[1] == 4 ? gd_downsample(g, a) : gd_upsample(g, a);
+    case 5:
+        return gd_conv2d(g, a, named_param(g, "w", i, 32, channels, 3, 3),
+                         named_param(g, "b", i, 1, 1, 1, 32), 1);
+    case 6:
+        return same ? gd_plus(
+                          g, a,
+                          gd_conv2d(g, b, named_param(g, "w", i, 32, channels, 1, 1), GD_NONE, 1))
+                    : a;
+    default:
+        return gd_plus_channel(g, a, gd_mean_pixels(g, gd_scaled(g, a, 0.25f)));
     }
 }
 
@@ -90,7 +104,8 @@ static void sharing_memory_changes_no_bit(void **state)
     for (uint32_t seed = 1; seed <= RANDOM_GRAPHS; seed++) {
         int64_t n, m;
         int steps;
-        float *shared = run_random(seed, true, false, &n, &steps), *alone = run_random(seed, true, true, &m, &steps);
+        float *shared = run_random(seed, true, false, &n, &steps),
+              *alone = run_random(seed, true, true, &m, &steps);
         assert_int_equal(n, m);
         if (memcmp(shared, alone, (size_t)n * sizeof *alone) != 0)
             fail_msg("graph %u: results differ when values share memory", seed);
@@ -132,8 +147,8 @@ static void norm_silu_and_residual_become_two_nodes_less(void **state)
     fixture_init(&f);
     gd_graph *g = f.graph;
     gd_val x = example_input(g, 0, 1, 8, 8, 32);
-    gd_val h = gd_silu(g, gd_group_norm(g, x, gd_param(g, "gamma", 1, 1, 1, 32), gd_param(g, "beta", 1, 1, 1, 32), GD_NONE, 32,
-                                        1e-5f));
+    gd_val h = gd_silu(g, gd_group_norm(g, x, gd_param(g, "gamma", 1, 1, 1, 32),
+                                        gd_param(g, "beta", 1, 1, 1, 32), GD_NONE, 32, 1e-5f));
     gd_val y = gd_plus(g, x, gd_conv2d(g, h, gd_param(g, "w", 32, 32, 3, 3), GD_NONE, 1));
     gd_graph_optimise(g, &y, 1, false);
     assert_int_equal(g->n_node, 3);
@@ -163,8 +178,9 @@ static void bf16_is_close(void **state)
         gd_graph *g = f.graph;
         gd_val x = example_input(g, 0, 1, 8, 8, 64), y = x;
         for (int i = 0; i < 2; i++) {
-            y = gd_silu(g, gd_group_norm(g, y, named_param(g, "gamma", i, 1, 1, 1, 64), named_param(g, "beta", i, 1, 1, 1, 64),
-                                         GD_NONE, 32, 1e-5f));
+            y = gd_silu(g,
+                        gd_group_norm(g, y, named_param(g, "gamma", i, 1, 1, 1, 64),
+                                      named_param(g, "beta", i, 1, 1, 1, 64), GD_NONE, 32, 1e-5f));
             y = gd_conv2d(g, y, named_param(g, "w", i, 64, 64, 3, 3), GD_NONE, 1);
         }
         gd_graph_optimise(g, &y, 1, bf16);

@@ -1,0 +1,23 @@
+# A thin front for CMake and the scripts.
+GOLDEN ?= ../shared/golden
+
+.PHONY: all demo check golden bench format lint install clean
+all:
+	@scripts/build
+demo:
+	@scripts/demo
+check:
+	@scripts/check
+golden: all
+	@build/tests/golden-runner $(GOLDEN)
+bench: all
+	@build/guided bench --preset 64x64_diffusion --classifier 64x64_classifier
+format:
+	@clang-format-14 -i $$(git ls-files '*.c' '*.h')
+lint:
+	@clang-tidy-14 -p build --quiet $$(git ls-files 'src/*.c')
+	@sh tests/house/layers.sh .
+install: all
+	@cmake --install build
+clean:
+	@rm -rf build

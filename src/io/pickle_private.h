@@ -1,0 +1,67 @@
+/* pickle_private.h - the machine that reads pickles: pickle.c runs its opcodes, pickle_records.c
+ * makes tuples, mappings, storages and tensors of what lies on its stack. */
+#ifndef GD_IO_PICKLE_PRIVATE_H
+#define GD_IO_PICKLE_PRIVATE_H
+
+#include "io/io_private.h"
+
+typedef enum tag { TAG_DATA, TAG_MARK, TAG_GLOBAL, TAG_STORAGE, TAG_MAGIC } tag;
+typedef enum global {
+    GLOBAL_ORDERED_DICT,
+    GLOBAL_REBUILD_TENSOR,
+    GLOBAL_REBUILD_PARAMETER,
+    GLOBAL_STORAGE
+} global;
+
+/* A value: what the tree shows (TAG_DATA), or what only the machine sees */
+typedef struct value value;
+struct value {
+    gd_pickle_node node; /* first: item arrays hold pointers to it */
+    tag tag;
+    global global;
+    gd_dtype dtype; /* GLOBAL_STORAGE */
+    int storage;    /* TAG_STORAGE, and tensors */
+    int capacity;   /* of node.item */
+    int rank;       /* tensors */
+    int64_t offset, dim[GD_MAX_RANK], stride[GD_MAX_RANK];
+};
+
+struct io_pickle {
+    gd_cursor *c;
+    gd_arena *mem;
+    value **stack, **memo;
+    int depth, n_memo, n_nodes, n_storage, cap_storage;
+    io_storage *storage;
+    value *root;
+    int walked;
+};
+
+typedef io_pickle machine;
+
+/* pickle.c */
+gd_status io_pickle_refuse(const machine *m, const char *what);
+gd_status io_pickle_pop(machine *m, value **out);
+gd_status io_pickle_push(machine *m, value *v);
+gd_status io_pickle_make(machine *m, value **out, gd_pickle_kind kind, tag t);
+gd_status io_pickle_append(machine *m, value *to, value *v);
+gd_status io_pickle_from_mark(machine *m, int *first);
+/* pickle_records.c */
+gd_status io_pickle_push_storage(machine *m);
+gd_status io_pickle_reduce(machine *m);
+gd_status io_pickle_build(machine *m);
+gd_status io_pickle_tuple_of(machine *m, int n);
+gd_status io_pickle_tuple_from_mark(machine *m);
+gd_status io_pickle_add_items(machine *m, int first, int target, gd_pickle_kind kind);
+gd_status io_pickle_items_from_mark(machine *m, gd_pickle_kind kind);
+
+static inline const value *item(const value *v, int i)
+{
+    return (const value *)v->node.item[i];
+}
+
+static inline bool is(const value *v, gd_pickle_kind kind)
+{
+    return v->tag == TAG_DATA && v->node.kind == kind;
+}
+
+#endif

@@ -1,0 +1,40 @@
+#!/bin/sh
+# The layering rule and the size limits of docs/architecture.md, on the tree given ($1). Prints FILE:LINE for each breach.
+set -u
+cd "$1" || exit 2
+bad=0
+say() { echo "$1"; bad=1; }
+
+# What a layer may include besides its own headers
+allowed() {
+    case $1 in
+    base) echo "base" ;;
+    io) echo "io base" ;;
+    cpu) echo "cpu base" ;;
+    graph) echo "graph cpu base" ;;
+    nn) echo "nn graph cpu base io" ;;
+    diffusion) echo "diffusion nn graph cpu base" ;;
+    cli) echo "cli diffusion nn graph cpu base io" ;;
+    esac
+}
+for layer in base io cpu graph nn diffusion cli; do
+    [ -d "src/$layer" ] || continue
+    for line in $(grep -rnoE '#include "[a-z]+/[a-z0-9_]+\.(h|inc)"' "src/$layer" | tr ' ' '~'); do
+        target=$(echo "$line" | sed 's/.*"\([a-z]*\)\/.*/\1/')
+        case " $(allowed "$layer") " in *" $target "*) ;; *) say "${line%%~*}: $layer may not include $target/" ;; esac
+        case $line in
+        *_private.h*) [ "$target" = "$layer" ] || say "${line%%~*}: a private header of another layer" ;;
+        esac
+    done
+done
+for f in $(grep -rlE '#include <(dnnl|oneapi)' src); do
+    [ "$f" = src/cpu/onednn.c ] || say "$f:1: only src/cpu/onednn.c includes oneDNN's header"
+done
+for f in $(find src include -name '*.[ch]' -o -name '*.inc'); do
+    awk -v f="$f" '
+        length($0) > 100 { print f ":" NR ": line of " length($0) " characters"; e = 1 }
+        /^{/ { start = NR }
+        /^}/ { if (start && NR - start > 70) { print f ":" start ": function of " NR - start " lines"; e = 1 } start = 0 }
+        END { if (NR > 600) { print f ":600: file of " NR " lines"; e = 1 } exit e }' "$f" || bad=1
+done
+exit $bad
