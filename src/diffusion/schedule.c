@@ -111,10 +111,6 @@ gd_status gd_space_timesteps(int **steps, int *n, int n_train, const char *spaci
         if (kept[i])
             (*steps)[(*n)++] = i;
     gd_block_free(kept);
-    if (s == GD_OK && *n == 0) {
-        gd_block_free(*steps);
-        return cannot(spacing, n_train, "no step is left");
-    }
     return s;
 }
 
@@ -229,7 +225,7 @@ gd_status gd_schedule_make(gd_schedule **out, const char *kind, int n_train, con
     GD_TRY(gd_space_timesteps(&steps, &n, n_train, spacing));
     if (n < 2) { /* entry 1 of the variances is read */
         gd_block_free(steps);
-        return cannot(spacing ? spacing : "", n_train, "at least 2 steps are needed, out");
+        return cannot(spacing ? spacing : "", n_train, "fewer than 2 steps");
     }
     status =
         gd_block_make((void **)&s, sizeof *s + (size_t)n * TABLES * sizeof *memory, "schedule");
