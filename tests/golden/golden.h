@@ -61,6 +61,7 @@ void golden_reverse_process(golden *g);
 void golden_network(golden *g);
 void golden_classifier(golden *g);
 void golden_fullsize(golden *g);
+void golden_trajectory(golden *g);
 void golden_timestep_embedding(golden *g);
 void golden_checkpoint(golden *g);
 void golden_checkpoint_bad(golden *g);

@@ -21,7 +21,7 @@ static const struct {
     { "superres", golden_network },
     { "classifier", golden_classifier },
     { "fullsize", golden_fullsize },
-    { "trajectory", NULL },
+    { "trajectory", golden_trajectory },
     { "timestep_embedding", golden_timestep_embedding },
     { "layer", NULL },
     { "checkpoint", golden_checkpoint },
