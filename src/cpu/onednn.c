@@ -164,6 +164,7 @@ struct onednn_conv {
     gd_conv_desc desc;
     dnnl_primitive_desc_t pd;
     dnnl_primitive_t run;
+    dnnl_primitive_desc_t reorder_pd;
     dnnl_primitive_t reorder; /* plain <-> packed weights */
     md_t x, y, bias, plain_w; /* as given */
     md_view w;                /* as the kernel wants them, owned by pd */
@@ -230,16 +231,20 @@ static dnnl_status_t make_mds(onednn_conv *o, md_t *any_w, const gd_conv_desc *d
     return s;
 }
 
+/* Packing asks for working space as large as the weights: oneDNN would keep it for ever, so it is
+ * ours. */
 static dnnl_status_t make_reorder(onednn_conv *o, bool unpack)
 {
-    dnnl_primitive_desc_t pd = NULL;
+    dnnl_primitive_attr_t attr = NULL;
     md_view from = unpack ? o->w : o->plain_w, to = unpack ? o->plain_w : o->w;
-    dnnl_status_t s =
-        dnnl_reorder_primitive_desc_create(&pd, from, one.engine, to, one.engine, NULL);
+    dnnl_status_t s = attributes(&attr, false);
 
     if (s == dnnl_success)
-        s = dnnl_primitive_create(&o->reorder, pd);
-    dnnl_primitive_desc_destroy(pd);
+        s = dnnl_reorder_primitive_desc_create(&o->reorder_pd, from, one.engine, to, one.engine,
+                                               unpack ? NULL : attr);
+    if (s == dnnl_success)
+        s = dnnl_primitive_create(&o->reorder, o->reorder_pd);
+    dnnl_primitive_attr_destroy(attr);
     return s;
 }
 
@@ -300,6 +305,7 @@ void onednn_conv_free(onednn_conv *o)
     dnnl_primitive_destroy(o->run);
     dnnl_primitive_destroy(o->reorder);
     dnnl_primitive_desc_destroy(o->pd);
+    dnnl_primitive_desc_destroy(o->reorder_pd);
     md_free(o->x);
     md_free(o->y);
     md_free(o->bias);
@@ -336,22 +342,32 @@ size_t onednn_conv_scratch_bytes(const onednn_conv *o)
            dnnl_memory_desc_get_size(o->plain_w);
 }
 
-static gd_status run_reorder(const onednn_conv *o, md_view from_md, void *from, md_view to_md,
-                             void *to)
+static gd_status run_pack(const onednn_conv *o, void *plain, void *packed)
 {
-    dnnl_memory_t a = NULL, b = NULL;
-    dnnl_status_t s = dnnl_memory_create(&a, from_md, one.engine, from);
+    md_view space_md = dnnl_primitive_desc_query_md(o->reorder_pd, dnnl_query_scratchpad_md, 0);
+    const size_t space_bytes = space_md ? dnnl_memory_desc_get_size(space_md) : 0;
+    dnnl_memory_t from = NULL, to = NULL, space = NULL;
+    void *block = NULL;
+    dnnl_status_t s;
 
+    GD_TRY(gd_block_make(&block, GD_MAX(space_bytes, 64), "packing of weights"));
+    s = dnnl_memory_create(&from, o->plain_w, one.engine, plain);
     if (s == dnnl_success)
-        s = dnnl_memory_create(&b, to_md, one.engine, to);
+        s = dnnl_memory_create(&to, o->w, one.engine, packed);
+    if (s == dnnl_success && space_bytes > 0)
+        s = dnnl_memory_create(&space, space_md, one.engine, block);
     if (s == dnnl_success) {
-        const dnnl_exec_arg_t args[2] = { { DNNL_ARG_FROM, a }, { DNNL_ARG_TO, b } };
-        s = dnnl_primitive_execute(o->reorder, one.stream, 2, args);
+        const dnnl_exec_arg_t args[3] = { { DNNL_ARG_FROM, from },
+                                          { DNNL_ARG_TO, to },
+                                          { DNNL_ARG_SCRATCHPAD, space } };
+        s = dnnl_primitive_execute(o->reorder, one.stream, space ? 3 : 2, args);
     }
     if (s == dnnl_success)
         s = dnnl_stream_wait(one.stream);
-    dnnl_memory_destroy(a);
-    dnnl_memory_destroy(b);
+    dnnl_memory_destroy(from);
+    dnnl_memory_destroy(to);
+    dnnl_memory_destroy(space);
+    gd_block_free(block);
     return s == dnnl_success
                ? GD_OK
                : gd_fail(GD_EFAILED, "oneDNN %s: reorder of weights failed", gd_onednn_version());
@@ -366,12 +382,12 @@ gd_status onednn_conv_pack(const onednn_conv *o, void *packed, const float *weig
     gd_status s;
 
     if (row == wide_row)
-        return run_reorder(o, o->plain_w, (void *)weights, o->w, packed);
+        return run_pack(o, (void *)weights, packed);
     GD_TRY(
         gd_block_make((void **)&wide, (size_t)d->co * wide_row * sizeof *wide, "padded weights"));
     for (int i = 0; i < d->co; i++)
         memcpy(wide + i * wide_row, weights + i * row, row * sizeof *wide);
-    s = run_reorder(o, o->plain_w, wide, o->w, packed);
+    s = run_pack(o, wide, packed);
     gd_block_free(wide);
     return s;
 }
