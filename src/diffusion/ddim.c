@@ -20,7 +20,8 @@ static void step(const gd_move *m, float *x)
     const float a = (float)m->process->schedule->alpha_bar[m->t],
                 b = (float)m->process->schedule->alpha_bar_prev[m->t];
     const float sigma = (float)m->eta * sqrtf((1 - b) / (1 - a)) * sqrtf(1 - a / b);
-    const float to_x0 = sqrtf(b), to_eps = sqrtf(1 - b - sigma * sigma),
+    /* at eta 1 and few steps rounding takes 1 - b - sigma^2 below 0 */
+    const float to_x0 = sqrtf(b), to_eps = sqrtf(fmaxf(1 - b - sigma * sigma, 0)),
                 to_noise = m->t == 0 ? 0 : sigma;
 
     predict(m, x);
@@ -28,7 +29,8 @@ static void step(const gd_move *m, float *x)
         x[i] = m->x0[i] * to_x0 + to_eps * m->mean[i] + (to_noise > 0 ? to_noise * m->noise[i] : 0);
 }
 
-const gd_sampler_kind gd_sampler_ddim = { "ddim", "DDIM, deterministic at eta 0", step, true };
+const gd_sampler_kind gd_sampler_ddim = { "ddim", "DDIM, deterministic at eta 0", step,
+                                          .takes_eta = true };
 
 /* From x_t to x_{t+1} at eta 0: encodes an image.  Not guided. */
 static void step_reverse(const gd_move *m, float *x)
@@ -42,7 +44,7 @@ static void step_reverse(const gd_move *m, float *x)
 
 const gd_sampler_kind gd_sampler_ddim_reverse = { "ddim_reverse",
                                                   "DDIM backwards: from image to noise",
-                                                  step_reverse, false };
+                                                  step_reverse, .ascends = true };
 
 gd_status gd_sampler_find(const gd_sampler_kind **out, const char *name)
 {

@@ -14,4 +14,4 @@ static void step(const gd_move *m, float *x)
         x[i] = m->t == 0 ? m->mean[i] : m->mean[i] + expf(0.5f * m->log_variance[i]) * m->noise[i];
 }
 
-const gd_sampler_kind gd_sampler_ddpm = { "ddpm", "ancestral sampling", step, false };
+const gd_sampler_kind gd_sampler_ddpm = { "ddpm", "ancestral sampling", step };

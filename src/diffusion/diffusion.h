@@ -83,8 +83,7 @@ typedef struct gd_move {
     int64_t n;             /* C*H*W */
     const float *out;      /* the network's raw output, [n or 2n] */
     const float *gradient; /* [n] scale * grad log p(y | x_t), or NULL when unguided */
-    const float *noise;    /* [n] standard normal; read even at t = 0, where it has no effect; NULL
-                              where needs_noise says no */
+    const float *noise;    /* [n] standard normal; not read where it has no effect */
     double eta;
     float *mean, *variance, *log_variance,
         *x0; /* [n] each: working space; x0 is the step's prediction afterwards */
@@ -96,6 +95,7 @@ typedef struct gd_sampler_kind {
         const gd_move *m,
         float *x); /* x: [n], x_t replaced by x_{t-1} (or x_{t+1} for the reverse sampler) */
     bool takes_eta;
+    bool ascends; /* t runs 0, 1, ..: encodes images; the others run it down */
 } gd_sampler_kind;
 
 extern const gd_sampler_kind gd_sampler_ddpm, gd_sampler_ddim, gd_sampler_ddim_reverse;
@@ -122,12 +122,16 @@ typedef struct gd_trajectory {
     gd_process process;
     const gd_sampler_kind *sampler;
     double eta, scale;
-    /* fills noise of step k (0: x_T, k: k-th step's) for images first .. first+n-1, [n][C][H][W] */
+    /* fills noise of step k (0: x_T, or the images that an ascending sampler encodes; k: k-th
+     * step's) for images first .. first+n-1, [n][C][H][W]; asked for every step, used or not */
     void (*noise)(void *ctx, int64_t first, int n, int step, float *out);
     void *noise_ctx;
     /* called before every network call; a status other than GD_OK stops the trajectory with it
      * (Ctrl-C).  May be NULL. */
     gd_status (*before_step)(void *ctx, int64_t first, int n, int step, int n_steps);
+    /* called after every step of every image with its x and its predicted x_0, [C][H][W] each.  May
+     * be NULL. */
+    void (*after_step)(void *ctx, int64_t image, int step, const float *x, const float *x0);
     void *step_ctx;
 } gd_trajectory;
 
@@ -135,8 +139,8 @@ typedef struct gd_trajectory {
  * given by the caller. */
 size_t gd_trajectory_bytes(const gd_trajectory *trajectory, int n);
 /* Run all steps for images first .. first+n-1 with labels y[n]; x: [n][C][H][W] out.  No
- * allocation. GD_EFAILED "NaN at step K (t=T) in eps|gradient" when the network's output or the
- * gradient is not finite. */
+ * allocation. GD_EFAILED "image I, step K of N (t = T): WHAT is not finite" when the network's
+ * output, the gradient or the image is not. */
 GD_CHECKED gd_status gd_trajectory_run(const gd_trajectory *trajectory, int64_t first, int n,
                                        const int64_t *y, float *x, void *work);
 

@@ -67,7 +67,8 @@ static gd_status networks(const gd_trajectory *r, int t, int n, const int64_t *y
     return GD_OK;
 }
 
-static void move(const gd_trajectory *r, int t, int n, float *x, const space *s)
+static void move(const gd_trajectory *r, int64_t first, int k, int t, int n, float *x,
+                 const space *s)
 {
     const gd_denoiser *d = r->denoiser;
     const int64_t image = image_count(d);
@@ -85,6 +86,8 @@ static void move(const gd_trajectory *r, int t, int n, float *x, const space *s)
                             .log_variance = s->log_variance,
                             .x0 = s->x0 };
         r->sampler->step(&m, x + i * image);
+        if (r->after_step)
+            r->after_step(r->step_ctx, first + i, k, x + i * image, s->x0);
     }
 }
 
@@ -96,19 +99,22 @@ gd_status gd_trajectory_run(const gd_trajectory *r, int64_t first, int n, const 
 
     r->noise(r->noise_ctx, first, n, 0, x);
     for (int k = 1; k <= steps; k++) {
-        const int t = steps - k;
+        const int t = r->sampler->ascends ? k - 1 : steps - k;
         gd_status status;
         if (r->before_step)
             GD_TRY(r->before_step(r->step_ctx, first, n, k, steps));
         r->noise(r->noise_ctx, first, n, k,
                  s.noise); /* also where it has no effect: the order of draws is part of parity */
         status = networks(r, t, n, y, x, &s);
+        if (status == GD_OK) {
+            move(r, first, k, t, n, x, &s);
+            status = check_finite(x, n * image_count(r->denoiser), "the image");
+        }
         if (status != GD_OK) {
             gd_context("image %lld, step %d of %d (t = %d)", (long long)first, k, steps,
                        r->process.schedule->original[t]);
             return status;
         }
-        move(r, t, n, x, &s);
     }
     return GD_OK;
 }

@@ -14,21 +14,34 @@ static gd_status cannot(const char *spacing, int n_train, const char *why)
 {
     gd_status s = gd_fail(GD_EUSAGE, "steps %s: %s of %d training steps", spacing, why, n_train);
 
-    gd_detail("hint: a count from 1 to %d, ddimN where %d / N is a whole stride (ddim25, ddim50, "
+    gd_detail("hint: a count from 2 to %d, ddimN where %d / N is a whole stride (ddim25, ddim50, "
               "...), or a list such as 10,10,20",
               n_train, n_train);
     return s;
 }
 
-/* A positive number at *text, which moves behind it */
+/* The number at *text, which moves behind it; what is above MAX_STEPS becomes MAX_STEPS + 1 */
 static bool take_number(const char **text, int *out)
 {
     int n = 0, digits = 0;
 
     for (; **text >= '0' && **text <= '9'; (*text)++, digits++)
-        n = n < MAX_STEPS ? n * 10 + (**text - '0') : MAX_STEPS;
+        n = GD_MIN(n * 10 + (**text - '0'), MAX_STEPS + 1);
     *out = n;
     return digits > 0;
+}
+
+/* The count nearest to `wanted` that a whole stride gives; 0 if there is no stride */
+static int nearest_count(int n_train, int wanted)
+{
+    int best = 0;
+
+    for (int stride = 1; stride < n_train; stride++) {
+        const int count = (n_train + stride - 1) / stride;
+        if (best == 0 || abs(count - wanted) < abs(best - wanted))
+            best = count;
+    }
+    return best;
 }
 
 /* The first stride i with exactly `wanted` steps in 0, i, 2i, ... */
@@ -36,6 +49,7 @@ static gd_status ddim_steps(bool *kept, int n_train, const char *spacing)
 {
     const char *text = spacing + 4;
     int wanted;
+    gd_status s;
 
     if (!take_number(&text, &wanted) || *text)
         return cannot(spacing, n_train, "not ddim and a number");
@@ -46,7 +60,9 @@ static gd_status ddim_steps(bool *kept, int n_train, const char *spacing)
             kept[i] = true;
         return GD_OK;
     }
-    return cannot(spacing, n_train, "no whole stride takes so many");
+    s = cannot(spacing, n_train, "no whole stride takes so many");
+    gd_detail("hint: the nearest is ddim%d", nearest_count(n_train, wanted));
+    return s;
 }
 
 /* `count` steps spread over [start, start + size): a sum of double strides, rounded half to even,

@@ -2,23 +2,67 @@
 #define _GNU_SOURCE
 #include "io/io_private.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-enum {
-    EXPANSION = 16,
-    EXPANSION_FREE = 1 << 20
-}; /* a view may repeat its storage this often, or hold this many elements */
+/* A view may repeat its storage this often, or hold this many elements. */
+enum { EXPANSION = 16, EXPANSION_FREE = 1 << 20 };
+
+bool io_is_text(const void *text, uint64_t bytes)
+{
+    static const struct {
+        unsigned char mask, lead;
+        int more;
+        uint32_t least; /* shorter forms exist for what is below */
+    } form[] = { { 0x80, 0x00, 0, 0x20 },
+                 { 0xe0, 0xc0, 1, 0x80 },
+                 { 0xf0, 0xe0, 2, 0x800 },
+                 { 0xf8, 0xf0, 3, 0x10000 } };
+    const unsigned char *p = text;
+
+    for (uint64_t i = 0; i < bytes;) {
+        int f = 0;
+        while (f < COUNT(form) && (p[i] & form[f].mask) != form[f].lead)
+            f++;
+        if (f == COUNT(form) || (uint64_t)form[f].more >= bytes - i)
+            return false;
+        uint32_t code = p[i++] & (~form[f].mask & 0xffu);
+        for (int k = 0; k < form[f].more; k++, i++) {
+            if ((p[i] & 0xc0) != 0x80)
+                return false;
+            code = code << 6 | (p[i] & 0x3f);
+        }
+        if (code < form[f].least || (code >= 0x7f && code < 0xa0) || code > 0x10ffff ||
+            (code >= 0xd800 && code < 0xe000))
+            return false;
+    }
+    return true;
+}
 
 gd_status io_count(int64_t *out, const gd_array *array, const char *file)
 {
     uint64_t n = 1;
+    bool empty = false;
 
-    for (int i = 0; i < array->rank; i++)
-        if (array->dim[i] < 0 || !gd_mul(n, (uint64_t)array->dim[i], &n) || n > INT64_MAX / 16)
-            return gd_fail(GD_EFORMAT, "%s: %s: a shape this large is not possible", file,
-                           array->name);
-    *out = (int64_t)n;
+    for (int i = 0; i < array->rank; i++) {
+        const int64_t size = array->dim[i];
+        empty = empty || size == 0;
+        if (size < 0 || !gd_mul(n, (uint64_t)GD_MAX(size, 1), &n) || n > INT64_MAX / 16)
+            return gd_fail(GD_EFORMAT, "%s: %s: size %lld of dimension %d is not possible", file,
+                           array->name, (long long)size, i);
+    }
+    *out = empty ? 0 : (int64_t)n;
     return GD_OK;
+}
+
+void io_row_major(int64_t *stride, const gd_array *array)
+{
+    int64_t step = 1;
+
+    for (int i = array->rank - 1; i >= 0; i--) {
+        stride[i] = step;
+        step *= GD_MAX(array->dim[i], 1);
+    }
 }
 
 int64_t gd_array_count(const gd_array *array)
@@ -37,8 +81,9 @@ static gd_status check_extent(const gd_array *a, const io_source *s, int64_t cou
     const uint64_t held = s->storage_bytes / gd_dtype_bytes(a->dtype);
     uint64_t last = (uint64_t)s->offset, step;
 
-    if (s->offset < 0)
-        return gd_fail(GD_EFORMAT, "%s: %s: negative offset", file, a->name);
+    if (s->offset < 0 || last > held)
+        return gd_fail(GD_EFORMAT, "%s: %s: offset %lld in a storage of %llu", file, a->name,
+                       (long long)s->offset, (unsigned long long)held);
     for (int i = 0; i < a->rank && count > 0; i++)
         if (s->stride[i] < 0 || !gd_mul((uint64_t)a->dim[i] - 1, (uint64_t)s->stride[i], &step) ||
             !gd_add(last, step, &last))
@@ -72,10 +117,14 @@ static gd_status grow(gd_bundle *b)
 
 gd_status io_add_array(gd_bundle *b, const gd_array *array, const io_source *source)
 {
+    const size_t length = strlen(array->name);
     int64_t count;
 
     if (b->n >= GD_MAX_ARRAYS)
         return gd_fail(GD_EFORMAT, "%s: more than %d arrays", b->path, GD_MAX_ARRAYS);
+    if (length > GD_MAX_NAME || !io_is_text(array->name, length))
+        return gd_fail(GD_EFORMAT, "%s: the name of array %d is no text of at most %d bytes",
+                       b->path, b->n, GD_MAX_NAME);
     GD_TRY(io_count(&count, array, b->path));
     GD_TRY(check_extent(array, source, count, b->path));
     if (b->n == b->capacity)
@@ -87,22 +136,38 @@ gd_status io_add_array(gd_bundle *b, const gd_array *array, const io_source *sou
 
 /* ---- opening ---- */
 
-static const unsigned char legacy_magic[] = { 0x80, 2, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46 };
+static bool is_torch(const io_zip *zip)
+{
+    static const char suffix[] = "/data.pkl";
+
+    for (int i = 0; i < io_zip_count(zip); i++) {
+        const char *name = io_zip_entry(zip, i)->name;
+        const size_t n = strlen(name);
+        if (n >= sizeof suffix && strcmp(name + n - (sizeof suffix - 1), suffix) == 0)
+            return true;
+    }
+    return false;
+}
+
+static gd_status read_archive(gd_bundle *b)
+{
+    GD_TRY(io_zip_open(&b->zip, &b->map, b->mem, b->path));
+    return is_torch(b->zip) ? io_read_torch_zip(b) : io_read_npz(b);
+}
 
 static gd_status read_container(gd_bundle *b)
 {
     const unsigned char *p = b->map.data;
 
     if (b->map.bytes < 8)
-        return gd_fail(GD_EFORMAT, "%s: %zu bytes are no model file (.safetensors or .pt)", b->path,
-                       b->map.bytes);
-    if (memcmp(p, "PK\3\4", 4) == 0)
-        return io_read_torch_zip(b);
-    if (memcmp(p, legacy_magic, sizeof legacy_magic) == 0)
+        return gd_fail(GD_EFORMAT, "%s: %zu bytes are no file of arrays", b->path, b->map.bytes);
+    if (memcmp(p, "PK", 2) == 0)
+        return read_archive(b);
+    if (p[0] == 0x80)
         return io_read_torch_legacy(b);
     if (b->map.bytes > 9 && p[8] == '{')
         return io_read_safetensors(b);
-    return gd_fail(GD_EFORMAT, "%s: neither safetensors nor a torch.save file (zip or legacy)",
+    return gd_fail(GD_EFORMAT, "%s: neither safetensors, a torch.save file (zip or legacy) nor npz",
                    b->path);
 }
 
@@ -123,9 +188,30 @@ static gd_status check_flat(const gd_bundle *b)
                            "%s: entry %d of the state dict has a key that is not a name", b->path,
                            i);
         if (value->kind != GD_PICKLE_TENSOR)
-            return gd_fail(GD_EFORMAT, "%s: %s is not a tensor: not a plain state dict", b->path,
-                           key->text);
+            return gd_fail(GD_EFORMAT, "%s: %.512s is not a tensor: not a plain state dict",
+                           b->path, key->text);
     }
+    return GD_OK;
+}
+
+static int by_name(const void *x, const void *y, void *arrays)
+{
+    const gd_array *array = arrays;
+    return strcmp(array[*(const int *)x].name, array[*(const int *)y].name);
+}
+
+static gd_status sort_names(gd_bundle *b)
+{
+    b->by_name = gd_alloc(b->mem, (size_t)GD_MAX(b->n, 1) * sizeof *b->by_name);
+    if (!b->by_name)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", b->path);
+    for (int i = 0; i < b->n; i++)
+        b->by_name[i] = i;
+    qsort_r(b->by_name, (size_t)b->n, sizeof *b->by_name, by_name, b->array);
+    for (int i = 1; i < b->n; i++)
+        if (by_name(&b->by_name[i - 1], &b->by_name[i], b->array) == 0)
+            return gd_fail(GD_EFORMAT, "%s: two arrays are named %s", b->path,
+                           b->array[b->by_name[i]].name);
     return GD_OK;
 }
 
@@ -146,6 +232,8 @@ static gd_status open_map(gd_bundle **out, const gd_mapped *map, const char *pat
     s = read_container(b);
     if (s == GD_OK && flat)
         s = check_flat(b);
+    if (s == GD_OK)
+        s = sort_names(b);
     if (s != GD_OK) {
         b->map = (gd_mapped){ 0 }; /* still the caller's */
         gd_bundle_close(b);
@@ -197,12 +285,13 @@ void gd_bundle_close(gd_bundle *b)
 {
     if (!b)
         return;
+    io_zip_close(b->zip);
     if (!b->borrowed)
         gd_unmap(&b->map);
     gd_arena_free(b->mem);
 }
 
-/* ---- reading ---- */
+/* ---- asking ---- */
 
 const char *gd_bundle_path(const gd_bundle *b)
 {
@@ -226,9 +315,17 @@ const gd_array *gd_bundle_array(const gd_bundle *b, int i)
 
 const gd_array *gd_bundle_find(const gd_bundle *b, const char *name)
 {
-    for (int i = 0; i < b->n; i++)
-        if (strcmp(b->array[i].name, name) == 0)
-            return &b->array[i];
+    for (int low = 0, high = b->n; low < high;) {
+        const int middle = low + (high - low) / 2;
+        const gd_array *a = &b->array[b->by_name[middle]];
+        const int order = strcmp(name, a->name);
+        if (order == 0)
+            return a;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
     return NULL;
 }
 
@@ -240,58 +337,115 @@ const char *gd_bundle_meta(const gd_bundle *b, const char *key)
     return NULL;
 }
 
+/* ---- reading ---- */
+
+typedef void row_fn(void *out, const unsigned char *in, gd_dtype dtype, int64_t n, int64_t step);
+
 static const io_source *source_of(const gd_bundle *b, const gd_array *array)
 {
-    for (int i = 0; i < b->n; i++)
-        if (strcmp(b->array[i].name, array->name) == 0)
-            return &b->source[i];
-    return NULL;
+    const gd_array *own = gd_bundle_find(b, array->name);
+    return own ? &b->source[own - b->array] : NULL;
 }
 
-static bool contiguous(const gd_array *a, const io_source *s)
+/* The array without its dimensions of size 1, whose strides mean nothing, and with those joined
+ * that follow one another without a gap */
+static gd_array join_dimensions(int64_t *stride, const gd_array *a, const io_source *s)
 {
-    int64_t step = 1;
+    gd_array joined = { .dtype = a->dtype };
 
-    for (int i = a->rank - 1; i >= 0; step *= a->dim[i], i--)
-        if (a->dim[i] != 1 && s->stride[i] != step)
-            return false;
-    return true;
+    for (int i = 0; i < a->rank; i++) {
+        const int last = joined.rank - 1;
+        if (a->dim[i] == 1)
+            continue;
+        if (last >= 0 && stride[last] == s->stride[i] * a->dim[i]) {
+            joined.dim[last] *= a->dim[i];
+            stride[last] = s->stride[i];
+            continue;
+        }
+        stride[joined.rank] = s->stride[i];
+        joined.dim[joined.rank++] = a->dim[i];
+    }
+    if (joined.rank == 0) {
+        stride[0] = 1;
+        joined.dim[joined.rank++] = 1;
+    }
+    return joined;
+}
+
+/* Row by row of the last dimension; `out` has out_bytes for each element. */
+static void gather(unsigned char *out, size_t out_bytes, row_fn *row_of, const gd_array *a,
+                   const io_source *s, const unsigned char *storage)
+{
+    int64_t stride[GD_MAX_RANK], index[GD_MAX_RANK] = { 0 }, at = s->offset;
+    const gd_array joined = join_dimensions(stride, a, s);
+    const int64_t count = gd_array_count(&joined), row = joined.dim[joined.rank - 1];
+    const int64_t step = stride[joined.rank - 1];
+
+    for (int64_t done = 0; done < count; done += row) {
+        row_of(out + (size_t)done * out_bytes, storage + (size_t)at * gd_dtype_bytes(a->dtype),
+               a->dtype, row, step);
+        for (int i = joined.rank - 2; i >= 0; i--) { /* the next index, like an odometer */
+            at += stride[i];
+            if (++index[i] < joined.dim[i])
+                break;
+            at -= stride[i] * joined.dim[i];
+            index[i] = 0;
+        }
+    }
+}
+
+static gd_status read_deflated(const gd_bundle *b, unsigned char *out, size_t out_bytes,
+                               row_fn *row_of, const gd_array *a, const io_source *s)
+{
+    const uint64_t bytes = io_zip_entry(b->zip, s->entry)->bytes;
+    void *block;
+    gd_status status;
+
+    GD_TRY(gd_block_make(&block, bytes, a->name));
+    status = io_zip_read(b->zip, s->entry, block, bytes);
+    if (status == GD_OK)
+        gather(out, out_bytes, row_of, a, s, (unsigned char *)block + s->skip);
+    gd_block_free(block);
+    return status;
+}
+
+static gd_status read_array(const gd_bundle *b, const gd_array *a, void *out, size_t out_bytes,
+                            row_fn *row_of)
+{
+    const io_source *s = source_of(b, a);
+
+    if (!s)
+        return gd_fail(GD_EUSAGE, "%s: has no %s", b->path, a->name);
+    if (gd_array_count(a) == 0)
+        return GD_OK;
+    if (!s->data)
+        return read_deflated(b, out, out_bytes, row_of, a, s);
+    if (s->entry >= 0)
+        GD_TRY(io_zip_check(b->zip, s->entry, b->borrowed ? NULL : &b->map));
+    gather(out, out_bytes, row_of, a, s, s->data);
+    return GD_OK;
 }
 
 gd_status gd_bundle_read(const gd_bundle *b, const gd_array *array, void *out)
 {
-    const io_source *s = source_of(b, array);
-    const size_t size = gd_dtype_bytes(array->dtype);
-    const int64_t count = gd_array_count(array);
-    int64_t index[GD_MAX_RANK] = { 0 };
-    unsigned char *to = out;
+    return read_array(b, array, out, gd_dtype_bytes(array->dtype), io_copy_row);
+}
 
-    if (!s)
-        return gd_fail(GD_EUSAGE, "%s: has no %s", b->path, array->name);
-    if (count == 0)
-        return GD_OK;
-    if (contiguous(array, s)) {
-        memcpy(out, s->data + (size_t)s->offset * size, (size_t)count * size);
-        return GD_OK;
-    }
-    for (int64_t i = 0; i < count; i++, to += size) {
-        int64_t at = s->offset;
-        for (int d = 0; d < array->rank; d++)
-            at += index[d] * s->stride[d];
-        memcpy(to, s->data + (size_t)at * size, size);
-        for (int d = array->rank - 1; d >= 0 && ++index[d] == array->dim[d]; d--)
-            index[d] = 0;
-    }
-    return GD_OK;
+gd_status gd_bundle_read_f32(const gd_bundle *b, const gd_array *array, float *out)
+{
+    return read_array(b, array, out, sizeof *out, io_widen_row);
 }
 
 void gd_bundle_release(const gd_bundle *b, const gd_array *array)
 {
     const io_source *s = source_of(b, array);
+    const size_t width = gd_dtype_bytes(array->dtype);
+    int64_t span = 1;
 
-    if (s && !b->borrowed && s->data >= b->map.data && s->data < b->map.data + b->map.bytes)
-        gd_unmap_pages(&b->map,
-                       (size_t)(s->data - b->map.data) +
-                           (size_t)s->offset * gd_dtype_bytes(array->dtype),
-                       (size_t)gd_array_count(array) * gd_dtype_bytes(array->dtype));
+    if (!s || b->borrowed || !s->data || gd_array_count(array) == 0)
+        return;
+    for (int i = 0; i < array->rank; i++)
+        span += (array->dim[i] - 1) * s->stride[i];
+    gd_unmap_pages(&b->map, (size_t)(s->data - b->map.data) + (size_t)s->offset * width,
+                   (size_t)span * width);
 }

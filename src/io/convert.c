@@ -1,5 +1,5 @@
 /* convert.c - element types to and from float32. */
-#include "io/io.h"
+#include "io/io_private.h"
 
 #include <string.h>
 
@@ -31,19 +31,35 @@ static float from_bf16(uint16_t h)
     return out;
 }
 
+void io_copy_row(void *out, const unsigned char *in, gd_dtype dtype, int64_t n, int64_t step)
+{
+    const size_t width = gd_dtype_bytes(dtype);
+    unsigned char *to = out;
+
+    if (step == 1) {
+        memcpy(out, in, (size_t)n * width);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        memcpy(to + (size_t)i * width, in + (size_t)(i * step) * width, width);
+}
+
+/* memcpy: a file aligns nothing */
 #define WIDEN(TYPE, EXPRESSION)                                                                    \
-    for (int64_t i = n - 1; i >= 0; i--) {                                                         \
+    for (int64_t i = 0; i < n; i++) {                                                              \
         TYPE v;                                                                                    \
-        memcpy(&v, from + i * (int64_t)sizeof v, sizeof v);                                        \
-        out[i] = (float)(EXPRESSION);                                                              \
+        memcpy(&v, in + (size_t)(i * step) * sizeof v, sizeof v);                                  \
+        to[i] = (float)(EXPRESSION);                                                               \
     }                                                                                              \
     break
 
-static void widen(float *out, gd_dtype dtype, const unsigned char *from, int64_t n)
+void io_widen_row(void *out, const unsigned char *in, gd_dtype dtype, int64_t n, int64_t step)
 {
+    float *to = out;
+
     switch (dtype) {
     case GD_F32:
-        memmove(out, from, (size_t)n * sizeof *out);
+        io_copy_row(out, in, dtype, n, step);
         break;
     case GD_F16:
         WIDEN(uint16_t, from_half(v));
@@ -60,24 +76,10 @@ static void widen(float *out, gd_dtype dtype, const unsigned char *from, int64_t
     case GD_I8:
         WIDEN(int8_t, v);
     case GD_U8:
-    case GD_BOOL:
         WIDEN(uint8_t, v);
+    case GD_BOOL:
+        WIDEN(uint8_t, v != 0);
     }
-}
-
-gd_status gd_bundle_read_f32(const gd_bundle *b, const gd_array *array, float *out)
-{
-    const int64_t n = gd_array_count(array);
-    void *raw;
-
-    if (array->dtype == GD_F32)
-        return gd_bundle_read(b, array, out);
-    GD_TRY(gd_block_make(&raw, (size_t)GD_MAX(n, 1) * gd_dtype_bytes(array->dtype), array->name));
-    gd_status s = gd_bundle_read(b, array, raw);
-    if (s == GD_OK)
-        widen(out, array->dtype, raw, n);
-    gd_block_free(raw);
-    return s;
 }
 
 static uint16_t to_bf16(float v)
@@ -90,14 +92,26 @@ static uint16_t to_bf16(float v)
     return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
 }
 
-/* The compiler rounds to nearest even. */
+/* Round to nearest even.  Below 2^-14 the sum with 0.5 rounds at the last bit of a subnormal half.
+ */
 static uint16_t to_half(float v)
 {
-    const _Float16 half = (_Float16)v;
-    uint16_t out;
+    uint32_t u, magnitude;
+    float sum;
 
-    memcpy(&out, &half, sizeof out);
-    return out;
+    memcpy(&u, &v, sizeof u);
+    magnitude = u & 0x7fffffff;
+    const uint16_t sign = (uint16_t)(u >> 16 & 0x8000);
+    if (magnitude > 0x7f800000) /* NaN, made quiet */
+        return (uint16_t)(sign | 0x7e00 | (magnitude >> 13 & 0x3ff));
+    if (magnitude >= 0x477ff000) /* 65520 and more */
+        return (uint16_t)(sign | 0x7c00);
+    if (magnitude >= 0x38800000)
+        return (uint16_t)(sign | (magnitude - 0x38000000 + 0xfff + (magnitude >> 13 & 1)) >> 13);
+    memcpy(&sum, &magnitude, sizeof sum);
+    sum += 0.5f;
+    memcpy(&u, &sum, sizeof u);
+    return (uint16_t)(sign | (u - 0x3f000000));
 }
 
 void gd_narrow(void *out, gd_dtype dtype, const float *in, int64_t n)

@@ -50,15 +50,16 @@ typedef struct gd_array {
 
 typedef struct gd_bundle gd_bundle;
 
-/* Open .safetensors or .pt (zip or legacy container, a state dict: flat mapping name -> tensor);
- * told by content, not by name. GD_EFORMAT for anything else.  A .pt whose top level is not such a
- * mapping is refused here (gd_pickle_open reads other trees).  Everything is validated before this
- * returns; array data is read later, when asked for. */
+/* Open .safetensors, .pt (zip or legacy container, a state dict: flat mapping name -> tensor) or
+ * .npz; told by content, not by name. GD_EFORMAT for anything else.  A .pt whose top level is not
+ * such a mapping is refused here (gd_pickle_open reads other trees).  Everything is validated
+ * before this returns; array data is read later, when asked for: archives then compare the CRC-32,
+ * once for each entry.  One thread at a time may use a bundle. */
 GD_CHECKED gd_status gd_bundle_open(gd_bundle **out, const char *path);
 void gd_bundle_close(gd_bundle *bundle);
 const char *gd_bundle_path(const gd_bundle *bundle);
 const char *
-gd_bundle_format(const gd_bundle *bundle); /* "safetensors", "torch zip", "torch legacy" */
+gd_bundle_format(const gd_bundle *bundle); /* "safetensors", "torch zip", "torch legacy", "npz" */
 int gd_bundle_count(const gd_bundle *bundle);
 const gd_array *gd_bundle_array(const gd_bundle *bundle, int i); /* in file (state_dict) order */
 const gd_array *gd_bundle_find(const gd_bundle *bundle, const char *name); /* NULL if absent */
@@ -71,9 +72,10 @@ GD_CHECKED gd_status gd_bundle_read(const gd_bundle *bundle, const gd_array *arr
 GD_CHECKED gd_status gd_bundle_read_f32(const gd_bundle *bundle, const gd_array *array, float *out);
 /* Drop the file's pages from resident memory after reading `array`; a hint. */
 void gd_bundle_release(const gd_bundle *bundle, const gd_array *array);
-/* Check guided.data_xxh3 where the file has it: GD_EFORMAT "data does not match its hash". *checked
- * tells if there was one. gd_bundle_open does this itself for files that carry guided.format (our
- * own are always refused when damaged). */
+/* Check guided.data_xxh3 where the file has it: GD_EFORMAT "does not match its hash".  *checked
+ * tells if there was one.  gd_bundle_open does this itself for every file with a guided.* key, and
+ * compares guided.header_xxh3 with the header's text in which both hashes are 32 zeros: our own
+ * files are refused whichever bit is damaged. */
 GD_CHECKED gd_status gd_bundle_verify(const gd_bundle *bundle, bool *checked);
 
 /* ---- pickle.c, torch.c: any torch.save file as a tree of typed records (optimiser files, nested
@@ -112,9 +114,11 @@ typedef struct gd_safetensors_writer gd_safetensors_writer;
 typedef struct gd_meta {
     const char *key, *value;
 } gd_meta;
-/* Begin PATH (atomic, see gd_file_create) with these arrays in this order and this metadata;
- * guided.data_xxh3 is added at the end by the writer. The data of array i must be given in order by
- * gd_safetensors_add. */
+/* Begin PATH (atomic, see gd_file_create) with these arrays in this order and this metadata; the
+ * writer adds guided.data_xxh3 (XXH3-128 of the data section) and guided.header_xxh3 (of the
+ * header's text with both hashes as 32 zeros) at the end.  Data begins at a multiple of 64 bytes;
+ * arrays follow one another without gaps.  The data of array i must be given in order by
+ * gd_safetensors_add, in pieces as it pleases. */
 GD_CHECKED gd_status gd_safetensors_begin(gd_safetensors_writer **out, const char *path,
                                           bool overwrite, const gd_array *arrays, int n_arrays,
                                           const gd_meta *meta, int n_meta);
@@ -153,8 +157,8 @@ void gd_png_close(gd_png *png);
 /* ---- json.c: a checked view of jansson for untrusted text ---- */
 
 struct json_t;
-/* Parse with a depth limit, no duplicates; the caller json_decref()s.  The message has "FILE: line
- * L column C: ...". */
+/* Parse with a depth limit, at most 64 MiB of values, no duplicates; the caller json_decref()s. The
+ * message has "FILE: JSON line L column C: ...". */
 GD_CHECKED gd_status gd_json_parse(struct json_t **out, const char *text, size_t bytes,
                                    int max_depth, const char *file);
 

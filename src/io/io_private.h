@@ -5,17 +5,39 @@
 
 #include "io/io.h"
 
-/* Where an array's elements lie: `data` + offset elements, with strides, in a storage of
- * `storage_bytes` */
+/* ---- zip.c: the entries of an archive in memory, by libzip ---- */
+
+typedef struct io_zip io_zip;
+typedef struct io_entry {
+    const char *name;
+    const unsigned char *packed; /* inside the archive */
+    uint64_t packed_bytes, bytes;
+    bool deflated; /* else stored: packed is the content */
+    bool checked;  /* its CRC-32 was found right */
+} io_entry;
+
+/* Every entry's name, sizes and place are valid, names are unique, no byte belongs to two. */
+GD_CHECKED gd_status io_zip_open(io_zip **out, const gd_mapped *map, gd_arena *mem,
+                                 const char *file);
+void io_zip_close(io_zip *zip); /* NULL is fine */
+int io_zip_count(const io_zip *zip);
+const io_entry *io_zip_entry(const io_zip *zip, int i);
+int io_zip_find(const io_zip *zip, const char *name); /* -1 if absent */
+/* The first `bytes` bytes of the entry's content; all of them: the CRC-32 is compared, too. */
+GD_CHECKED gd_status io_zip_read(io_zip *zip, int i, void *out, uint64_t bytes);
+/* Compare a stored entry's CRC-32, the first time it is asked for.  `map` not NULL: let go of the
+ * pages behind. */
+GD_CHECKED gd_status io_zip_check(io_zip *zip, int i, const gd_mapped *map);
+
+/* ---- bundle.c ---- */
+
+/* Where an array's elements lie: `offset` elements into a storage, then by strides. */
 typedef struct io_source {
-    const unsigned char *data; /* NULL: no elements */
-    uint64_t storage_bytes;
+    const unsigned char *data; /* the storage; NULL: `skip` bytes into a deflated zip entry */
+    uint64_t storage_bytes, skip;
+    int entry;                           /* the zip entry; -1: not in an archive */
     int64_t offset, stride[GD_MAX_RANK]; /* in elements */
 } io_source;
-
-typedef struct io_meta {
-    const char *key, *value;
-} io_meta;
 
 struct gd_bundle {
     gd_arena *mem;
@@ -25,62 +47,64 @@ struct gd_bundle {
     gd_array *array;
     io_source *source;
     int n, capacity;
-    io_meta *meta;
+    int *by_name; /* places of arrays, sorted by name */
+    gd_meta *meta;
     int n_meta;
     const unsigned char *data; /* safetensors: the data section, for its hash */
     uint64_t data_bytes;
+    io_zip *zip;                /* NULL: no archive */
     const gd_pickle_node *root; /* of a .pt */
 };
 
+/* Checks name, shape and that every element lies inside the storage. */
 GD_CHECKED gd_status io_add_array(gd_bundle *b, const gd_array *array, const io_source *source);
-/* Elements of a shape; GD_EFORMAT on overflow or a negative dimension */
+/* Elements of a shape; GD_EFORMAT on a negative size or when the sizes that are not 0 overflow */
 GD_CHECKED gd_status io_count(int64_t *out, const gd_array *array, const char *file);
+void io_row_major(int64_t *stride, const gd_array *array);
+/* Well-formed UTF-8 without control characters: fit for a name and for a message */
+bool io_is_text(const void *text, uint64_t bytes);
 
 /* Each reads b->map, which is whole, into b. */
 GD_CHECKED gd_status io_read_safetensors(gd_bundle *b);
 GD_CHECKED gd_status io_read_torch_zip(gd_bundle *b);
 GD_CHECKED gd_status io_read_torch_legacy(gd_bundle *b);
-/* From memory that the caller keeps; any format when flat is false, state dicts and arrays only
- * when it is true */
+GD_CHECKED gd_status io_read_npz(gd_bundle *b);
+/* A .npy file up to its data: dtype, shape and strides of what follows */
+GD_CHECKED gd_status io_read_npy_header(gd_array *array, io_source *source, gd_cursor *c);
+/* From memory that the caller keeps; any tree of torch.save when flat is false */
 GD_CHECKED gd_status io_bundle_open_memory(gd_bundle **out, const void *data, size_t bytes,
                                            const char *name, bool flat);
 
-/* ---- zip.c: entries of an archive in memory ---- */
-typedef struct io_zip io_zip;
-typedef struct io_entry {
-    const char *name;
-    const unsigned char
-        *data; /* inside the archive, which must store it uncompressed: others are refused */
-    uint64_t bytes;
-} io_entry;
-GD_CHECKED gd_status io_zip_open(io_zip **out, gd_bundle *b);
-void io_zip_close(io_zip *zip);
-int io_zip_count(const io_zip *zip);
-const char *io_zip_name(const io_zip *zip, int i);
-GD_CHECKED gd_status io_zip_entry(io_entry *out, io_zip *zip, int i);
-int io_zip_find(const io_zip *zip, const char *name); /* -1 if absent */
+/* ---- convert.c: n elements that lie `step` elements apart ---- */
+
+void io_copy_row(void *out, const unsigned char *in, gd_dtype dtype, int64_t n, int64_t step);
+void io_widen_row(void *out, const unsigned char *in, gd_dtype dtype, int64_t n, int64_t step);
 
 /* ---- pickle.c ---- */
+
 /* A storage that a pickle refers to by key */
 typedef struct io_storage {
     const char *key;
     gd_dtype dtype;
     int64_t count;             /* elements, as the pickle says */
-    const unsigned char *data; /* filled in by the container's reader */
+    const unsigned char *data; /* filled in by the container's reader, as in io_source */
     uint64_t bytes;
+    int entry;
+    bool found;
 } io_storage;
 typedef struct io_pickle io_pickle;
-/* One pickle from the cursor, up to its STOP. Values live in `mem`. */
-GD_CHECKED gd_status io_pickle_read(io_pickle **out, gd_cursor *c, gd_arena *mem);
+/* One pickle from the cursor, up to its STOP. Values live in `mem`, up to `most_bytes` of them. */
+GD_CHECKED gd_status io_pickle_read(io_pickle **out, gd_cursor *c, gd_arena *mem,
+                                    uint64_t most_bytes);
 const gd_pickle_node *io_pickle_root(const io_pickle *p);
 /* The distinct storages it refers to */
 int io_pickle_storages(const io_pickle *p);
 io_storage *io_pickle_storage(io_pickle *p, int i);
+io_storage *io_pickle_find_storage(io_pickle *p, const char *key); /* NULL if absent */
 /* Once all storages have data: check every tensor against its storage and add it to the bundle,
  * named by its path in the tree. */
 GD_CHECKED gd_status io_pickle_tensors(io_pickle *p, gd_bundle *b);
-/* The integer text of a LONG1 for the legacy magic number: compares the root with
- * 0x1950a86a20f9469cfc6c */
+/* Is the root the legacy container's magic number, 0x1950a86a20f9469cfc6c? */
 bool io_pickle_is_magic(const io_pickle *p);
 
 #endif

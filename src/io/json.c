@@ -3,29 +3,57 @@
 
 #include <jansson.h>
 
-/* Depth is counted before parsing: jansson's own limit (2048) is far above any format's. */
-static gd_status check_depth(const char *text, size_t bytes, int max_depth, const char *file)
+/* What jansson holds for a part of a text, from the sizes of its structures; and the most for one
+ * text: 65,536 arrays of a safetensors header need about 60 MiB. */
+enum {
+    OBJECT_BYTES = 350,
+    ARRAY_BYTES = 110,
+    MEMBER_BYTES = 90,
+    ITEM_BYTES = 40,
+    MOST_BYTES = 64 << 20
+};
+
+static uint64_t cost_of(char c)
+{
+    switch (c) {
+    case '{':
+        return OBJECT_BYTES;
+    case '[':
+        return ARRAY_BYTES;
+    case ':':
+        return MEMBER_BYTES;
+    case ',':
+        return ITEM_BYTES;
+    default:
+        return 0;
+    }
+}
+
+/* Depth and memory are counted before parsing: jansson's own depth limit (2048) is far above any
+ * format's, and a text of 100 MB can ask for gigabytes. */
+static gd_status check_limits(const char *text, size_t bytes, int max_depth, const char *file)
 {
     bool in_string = false;
     int depth = 0;
+    uint64_t held = 0;
 
     for (size_t i = 0; i < bytes; i++) {
-        if (in_string) {
-            if (text[i] == '\\')
-                i++;
-            else if (text[i] == '"')
-                in_string = false;
-            continue;
+        const char c = text[i];
+        if (c == '"') {
+            in_string = !in_string;
+        } else if (in_string) {
+            held += 2; /* the parser's copy and the reader's */
+            i += c == '\\';
+        } else {
+            held += cost_of(c);
+            depth += (c == '{' || c == '[') - (c == '}' || c == ']');
         }
-        if (text[i] == '"')
-            in_string = true;
-        else if (text[i] == '{' || text[i] == '[')
-            depth++;
-        else if (text[i] == '}' || text[i] == ']')
-            depth--;
         if (depth > max_depth)
             return gd_fail(GD_EFORMAT, "%s: JSON nested deeper than %d at byte %zu", file,
                            max_depth, i);
+        if (held > MOST_BYTES)
+            return gd_fail(GD_EFORMAT, "%s: JSON needs more than %d MiB at byte %zu", file,
+                           MOST_BYTES >> 20, i);
     }
     return GD_OK;
 }
@@ -35,10 +63,12 @@ gd_status gd_json_parse(struct json_t **out, const char *text, size_t bytes, int
 {
     json_error_t error;
 
-    GD_TRY(check_depth(text, bytes, max_depth, file));
+    GD_TRY(check_limits(text, bytes, max_depth, file));
     *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
-    if (!*out)
-        return gd_fail(GD_EFORMAT, "%s: JSON line %d column %d: %s", file, error.line, error.column,
-                       error.text);
-    return GD_OK;
+    if (*out)
+        return GD_OK;
+    for (char *c = error.text; *c; c++) /* it quotes the text */
+        *c = *c < ' ' || *c > '~' ? '?' : *c;
+    return gd_fail(GD_EFORMAT, "%s: JSON line %d column %d: %s", file, error.line, error.column,
+                   error.text);
 }

@@ -8,12 +8,25 @@
 
 #include <string.h>
 
-enum { MAX_NODES = 1 << 19, MAX_WALK = 1 << 20 };
+enum { MAX_WALK = 1 << 20 };
 
 gd_status io_pickle_refuse(const machine *m, const char *what)
 {
-    return gd_fail(GD_EFORMAT, "%s: pickle offset %llu: %s", m->c->file,
-                   (unsigned long long)gd_cursor_offset(m->c), what);
+    return gd_fail(GD_EFORMAT, "%s: pickle offset %llu, opcode 0x%02x: %s", m->c->file,
+                   (unsigned long long)m->op_offset, m->op, what);
+}
+
+void *io_pickle_take(machine *m, uint64_t bytes)
+{
+    void *out = NULL;
+    gd_status s = GD_OK;
+
+    m->held_bytes += bytes;
+    if (m->held_bytes > m->most_bytes)
+        s = io_pickle_refuse(m, "more values than a model file needs");
+    else if (!(out = gd_alloc(m->mem, bytes)))
+        s = gd_fail(GD_ENOMEM, "%s: out of memory", m->c->file);
+    return s == GD_OK ? out : NULL;
 }
 
 /* ---- stack and memo ---- */
@@ -36,23 +49,38 @@ gd_status io_pickle_pop(machine *m, value **out)
 
 gd_status io_pickle_make(machine *m, value **out, gd_pickle_kind kind, tag t)
 {
-    if (++m->n_nodes > MAX_NODES)
-        return io_pickle_refuse(m, "too many values");
-    *out = gd_alloc(m->mem, sizeof **out);
+    *out = io_pickle_take(m, sizeof **out);
     if (!*out)
-        return io_pickle_refuse(m, "out of memory");
+        return GD_EFORMAT;
     (*out)->node.kind = kind;
     (*out)->tag = t;
     return io_pickle_push(m, *out);
 }
 
-static gd_status push_int(machine *m, int64_t n, gd_pickle_kind kind)
+/* One value for all places: made at its first use */
+static gd_status push_shared(machine *m, value **shared, gd_pickle_kind kind, tag t, int64_t n)
+{
+    if (*shared)
+        return io_pickle_push(m, *shared);
+    GD_TRY(io_pickle_make(m, shared, kind, t));
+    (*shared)->node.integer = n;
+    return GD_OK;
+}
+
+static gd_status push_int(machine *m, int64_t n)
 {
     value *v;
 
-    GD_TRY(io_pickle_make(m, &v, kind, TAG_DATA));
+    if (n >= 0 && n < SMALL_INTEGERS)
+        return push_shared(m, &m->small[n], GD_PICKLE_INT, TAG_DATA, n);
+    GD_TRY(io_pickle_make(m, &v, GD_PICKLE_INT, TAG_DATA));
     v->node.integer = n;
     return GD_OK;
+}
+
+static gd_status push_bool(machine *m, int n)
+{
+    return push_shared(m, &m->boolean[n], GD_PICKLE_BOOL, TAG_DATA, n);
 }
 
 /* Values above the last mark; the mark goes */
@@ -73,9 +101,9 @@ gd_status io_pickle_append(machine *m, value *to, value *v)
 
     if (used == to->capacity) {
         const int capacity = GD_MAX(8, 2 * to->capacity);
-        items = gd_alloc(m->mem, (size_t)capacity * sizeof *items);
+        items = io_pickle_take(m, (uint64_t)capacity * sizeof *items);
         if (!items)
-            return io_pickle_refuse(m, "out of memory");
+            return GD_EFORMAT;
         if (used > 0)
             memcpy(items, to->node.item, (size_t)used * sizeof *items);
         to->capacity = capacity;
@@ -93,11 +121,11 @@ static gd_status memoise(machine *m, uint32_t index)
         return io_pickle_refuse(m, "nothing to memoise");
     if (index >= GD_MAX_PICKLE_MEMO)
         return io_pickle_refuse(m, "memo index too large");
-    while ((uint32_t)m->n_memo <= index) {
-        const int n = GD_MAX(1024, 2 * m->n_memo);
-        value **memo = gd_alloc(m->mem, (size_t)n * sizeof *memo);
+    if ((uint32_t)m->n_memo <= index) {
+        const int n = GD_MAX(256, 2 * (int)index);
+        value **memo = io_pickle_take(m, (uint64_t)n * sizeof *memo);
         if (!memo)
-            return io_pickle_refuse(m, "out of memory");
+            return GD_EFORMAT;
         if (m->n_memo > 0)
             memcpy(memo, m->memo, (size_t)m->n_memo * sizeof *memo);
         m->memo = memo;
@@ -124,11 +152,11 @@ static gd_status take_text(machine *m, uint64_t n, const char **out)
     if (n > GD_MAX_PICKLE_STRING)
         return io_pickle_refuse(m, "a text this long is not expected");
     GD_TRY(gd_take_bytes(m->c, &p, n));
-    if (n > 0 && memchr(p, 0, n))
-        return io_pickle_refuse(m, "a text with a zero byte");
-    text = gd_alloc(m->mem, n + 1);
+    if (!io_is_text(p, n))
+        return io_pickle_refuse(m, "a text that is no UTF-8 or has control characters");
+    text = io_pickle_take(m, n + 1);
     if (!text)
-        return io_pickle_refuse(m, "out of memory");
+        return GD_EFORMAT;
     memcpy(text, p, n);
     *out = text;
     return GD_OK;
@@ -162,7 +190,7 @@ static gd_status push_long(machine *m)
         n |= (uint64_t)p[i] << (8 * i);
     if (bytes > 0 && bytes < 8 && p[bytes - 1] & 0x80)
         n |= ~0ull << (8 * bytes);
-    return push_int(m, (int64_t)n, GD_PICKLE_INT);
+    return push_int(m, (int64_t)n);
 }
 
 /* BINFLOAT is big-endian */
@@ -230,10 +258,10 @@ static gd_status push_global(machine *m)
         *p = *p < ' ' || *p > '~' ? '?' : *p;
     for (char *p = name; *p; p++)
         *p = *p < ' ' || *p > '~' ? '?' : *p;
-    return gd_fail(
-        GD_EFORMAT,
-        "%s: pickle offset %llu: asks for %s.%s, which a model file does not need: refused",
-        m->c->file, (unsigned long long)gd_cursor_offset(m->c), module, name);
+    return gd_fail(GD_EFORMAT,
+                   "%s: pickle offset %llu, opcode 0x%02x: asks for %s.%s, which a model file does "
+                   "not need: refused",
+                   m->c->file, (unsigned long long)m->op_offset, m->op, module, name);
 }
 
 /* ---- the machine ---- */
@@ -256,12 +284,12 @@ static gd_status with_u32(machine *m, gd_status (*f)(machine *, uint32_t))
 
 static gd_status int_u(machine *m, uint32_t n)
 {
-    return push_int(m, n, GD_PICKLE_INT);
+    return push_int(m, n);
 }
 
 static gd_status int_s(machine *m, uint32_t n)
 {
-    return push_int(m, (int32_t)n, GD_PICKLE_INT);
+    return push_int(m, (int32_t)n);
 }
 
 static gd_status text_u(machine *m, uint32_t n)
@@ -274,31 +302,35 @@ static gd_status int_u16(machine *m)
     uint16_t n;
 
     GD_TRY(gd_take_u16(m->c, &n));
-    return push_int(m, n, GD_PICKLE_INT);
+    return push_int(m, n);
 }
 
 static gd_status protocol(machine *m, uint32_t n)
 {
-    return n >= 2 && n <= 4 ? GD_OK : io_pickle_refuse(m, "a pickle protocol other than 2 to 4");
+    gd_status s;
+
+    if (n == 2 || n == 3)
+        return GD_OK;
+    s = io_pickle_refuse(m, "a pickle protocol other than 2 and 3");
+    gd_detail("hint: save the file again with torch.save(..., pickle_protocol=2)");
+    return s;
 }
 
 static gd_status run_structure(machine *m, uint8_t op);
 
 static gd_status run_op(machine *m, uint8_t op)
 {
-    value *v;
-
     switch (op) {
     case 0x80:
         return with_u8(m, protocol);
     case '(':
-        return io_pickle_make(m, &v, GD_PICKLE_NONE, TAG_MARK);
+        return push_shared(m, &m->mark, GD_PICKLE_NONE, TAG_MARK, 0);
     case 'N':
-        return io_pickle_make(m, &v, GD_PICKLE_NONE, TAG_DATA);
+        return push_shared(m, &m->none, GD_PICKLE_NONE, TAG_DATA, 0);
     case 0x88:
-        return push_int(m, 1, GD_PICKLE_BOOL);
+        return push_bool(m, 1);
     case 0x89:
-        return push_int(m, 0, GD_PICKLE_BOOL);
+        return push_bool(m, 0);
     case 'J':
         return with_u32(m, int_s);
     case 'K':
@@ -364,9 +396,7 @@ static gd_status run_structure(machine *m, uint8_t op)
     case 'b':
         return io_pickle_build(m);
     default:
-        return gd_fail(GD_EFORMAT,
-                       "%s: pickle offset %llu: opcode 0x%02x is not part of a model file: refused",
-                       m->c->file, (unsigned long long)gd_cursor_offset(m->c) - 1, op);
+        return io_pickle_refuse(m, "is not part of a model file: refused");
     }
 }
 
@@ -380,25 +410,29 @@ static gd_status check_tree(machine *m, const gd_pickle_node *n, int depth)
         return io_pickle_refuse(m, "values nested too deeply or too often");
     if (((const value *)n)->tag != TAG_DATA && ((const value *)n)->tag != TAG_MAGIC)
         return io_pickle_refuse(m, "a record where data belongs");
+    for (int i = 0; n->kind == GD_PICKLE_DICT && i < items; i += 2)
+        if (n->item[i]->kind != GD_PICKLE_STRING && n->item[i]->kind != GD_PICKLE_INT)
+            return io_pickle_refuse(m, "a key that is neither a text nor an integer");
     for (int i = 0; i < items; i++)
         GD_TRY(check_tree(m, n->item[i], depth + 1));
     return GD_OK;
 }
 
-gd_status io_pickle_read(io_pickle **out, gd_cursor *c, gd_arena *mem)
+gd_status io_pickle_read(io_pickle **out, gd_cursor *c, gd_arena *mem, uint64_t most_bytes)
 {
     machine *m = gd_alloc(mem, sizeof *m);
-    uint8_t op;
 
     if (!m || !(m->stack = gd_alloc(mem, GD_MAX_PICKLE_STACK * sizeof *m->stack)))
         return gd_fail(GD_ENOMEM, "%s: out of memory", c->file);
     m->c = c;
     m->mem = mem;
+    m->most_bytes = most_bytes;
     for (;;) {
-        GD_TRY(gd_take_u8(c, &op));
-        if (op == '.')
+        m->op_offset = gd_cursor_offset(c);
+        GD_TRY(gd_take_u8(c, &m->op));
+        if (m->op == '.')
             break;
-        GD_TRY(run_op(m, op));
+        GD_TRY(run_op(m, m->op));
     }
     GD_TRY(io_pickle_pop(m, &m->root));
     if (m->depth != 0)
@@ -430,48 +464,68 @@ io_storage *io_pickle_storage(io_pickle *p, int i)
 
 /* ---- tensors ---- */
 
-static gd_status add_tensor(io_pickle *p, gd_bundle *b, value *v, const char *name)
+/* Where in the tree: a name that grows and shrinks */
+typedef struct path {
+    char text[GD_MAX_NAME + 1];
+    size_t length;
+} path;
+
+static gd_status add_tensor(io_pickle *p, gd_bundle *b, value *v, const path *at)
 {
     const io_storage *s = &p->storage[v->storage];
-    gd_array a = { .name = name, .dtype = s->dtype, .rank = v->rank };
-    io_source source = { .data = s->data, .storage_bytes = s->bytes, .offset = v->offset };
-    gd_array *kept = gd_alloc(b->mem, sizeof *kept);
+    gd_array *a = io_pickle_take(p, sizeof *a);
+    char *name = io_pickle_take(p, at->length + 1);
+    io_source source = { s->data, s->bytes, 0, s->entry, v->view->offset, { 0 } };
 
-    if (!kept)
-        return gd_fail(GD_ENOMEM, "%s: out of memory", b->path);
-    memcpy(a.dim, v->dim, sizeof a.dim);
-    memcpy(source.stride, v->stride, sizeof source.stride);
-    GD_TRY(io_add_array(b, &a, &source));
-    *kept = a;
-    v->node.tensor = kept;
+    if (!a || !name)
+        return GD_EFORMAT;
+    memcpy(name, at->text, at->length);
+    *a = (gd_array){ .name = name, .dtype = s->dtype, .rank = v->view->rank };
+    memcpy(a->dim, v->view->dim, sizeof a->dim);
+    memcpy(source.stride, v->view->stride, sizeof source.stride);
+    v->node.tensor = a;
+    return io_add_array(b, a, &source);
+}
+
+static gd_status extend(path *at, const gd_bundle *b, const gd_pickle_node *key, int i)
+{
+    char number[24];
+    const char *text = number;
+    size_t n;
+
+    if (key && key->kind == GD_PICKLE_STRING)
+        text = key->text;
+    else
+        snprintf(number, sizeof number, "%lld", key ? (long long)key->integer : (long long)i);
+    n = strlen(text);
+    if (n + 1 > GD_MAX_NAME - at->length)
+        return gd_fail(GD_EFORMAT, "%s: a name longer than %d bytes", b->path, GD_MAX_NAME);
+    if (at->length > 0)
+        at->text[at->length++] = '.';
+    memcpy(at->text + at->length, text, n + 1);
+    at->length += n;
     return GD_OK;
 }
 
-static gd_status name_tensors(io_pickle *p, gd_bundle *b, const gd_pickle_node *n, const char *path)
+static gd_status name_tensors(io_pickle *p, gd_bundle *b, const gd_pickle_node *n, path *at)
 {
-    const char *dot = *path ? "." : "", *name;
+    const size_t length = at->length;
 
-    if (strlen(path) >= GD_MAX_NAME)
-        return gd_fail(GD_EFORMAT, "%s: a name longer than %d bytes", b->path, GD_MAX_NAME);
     if (n->kind == GD_PICKLE_TENSOR)
-        return add_tensor(p, b, (value *)n, path);
+        return add_tensor(p, b, (value *)n, at);
     for (int i = 0; i < n->count; i++) {
-        const gd_pickle_node *key = n->kind == GD_PICKLE_DICT ? n->item[2 * i] : NULL;
-        const gd_pickle_node *child = key ? n->item[2 * i + 1] : n->item[i];
-        if (key && key->kind == GD_PICKLE_STRING)
-            name = gd_sprintf(b->mem, "%s%s%s", path, dot, key->text);
-        else
-            name = gd_sprintf(b->mem, "%s%s%lld", path, dot,
-                              key ? (long long)key->integer : (long long)i);
-        if (!name)
-            return gd_fail(GD_ENOMEM, "%s: out of memory", b->path);
-        GD_TRY(name_tensors(p, b, child, name));
+        const bool dict = n->kind == GD_PICKLE_DICT;
+        GD_TRY(extend(at, b, dict ? n->item[2 * i] : NULL, i));
+        GD_TRY(name_tensors(p, b, dict ? n->item[2 * i + 1] : n->item[i], at));
+        at->text[at->length = length] = '\0';
     }
     return GD_OK;
 }
 
 gd_status io_pickle_tensors(io_pickle *p, gd_bundle *b)
 {
+    path at = { .length = 0 };
+
     b->root = &p->root->node;
-    return name_tensors(p, b, b->root, "");
+    return name_tensors(p, b, b->root, &at);
 }

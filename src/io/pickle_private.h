@@ -13,7 +13,14 @@ typedef enum global {
     GLOBAL_STORAGE
 } global;
 
-/* A value: what the tree shows (TAG_DATA), or what only the machine sees */
+/* A tensor's view of its storage */
+typedef struct view {
+    int rank;
+    int64_t offset, dim[GD_MAX_RANK], stride[GD_MAX_RANK];
+} view;
+
+/* A value: what the tree shows (TAG_DATA), or what only the machine sees.  Small numbers, marks and
+ * the like are shared: a value does not change once it is made, but for items added. */
 typedef struct value value;
 struct value {
     gd_pickle_node node; /* first: item arrays hold pointers to it */
@@ -22,16 +29,22 @@ struct value {
     gd_dtype dtype; /* GLOBAL_STORAGE */
     int storage;    /* TAG_STORAGE, and tensors */
     int capacity;   /* of node.item */
-    int rank;       /* tensors */
-    int64_t offset, dim[GD_MAX_RANK], stride[GD_MAX_RANK];
+    const view *view;
 };
+
+enum { SMALL_INTEGERS = 256, KEY_SLOTS = 1 << 17 };
 
 struct io_pickle {
     gd_cursor *c;
     gd_arena *mem;
+    uint64_t held_bytes, most_bytes;
+    uint64_t op_offset;
+    uint8_t op;
     value **stack, **memo;
-    int depth, n_memo, n_nodes, n_storage, cap_storage;
+    int depth, n_memo, n_storage, cap_storage;
     io_storage *storage;
+    int32_t *slot; /* [KEY_SLOTS] of storages by the hash of their key: place + 1 */
+    value *mark, *none, *boolean[2], *small[SMALL_INTEGERS];
     value *root;
     int walked;
 };
@@ -39,7 +52,10 @@ struct io_pickle {
 typedef io_pickle machine;
 
 /* pickle.c */
+/* Records a failure with file, offset, opcode. */
 gd_status io_pickle_refuse(const machine *m, const char *what);
+/* NULL and a recorded failure when the pickle asks for too much */
+void *io_pickle_take(machine *m, uint64_t bytes);
 gd_status io_pickle_pop(machine *m, value **out);
 gd_status io_pickle_push(machine *m, value *v);
 gd_status io_pickle_make(machine *m, value **out, gd_pickle_kind kind, tag t);

@@ -6,43 +6,90 @@
 
 enum { MAX_STORAGES = GD_MAX_ARRAYS };
 
+/* The place of `key` among the slots, or of the free one where it belongs (FNV-1a, linear) */
+static int32_t *slot_of(const machine *m, const char *key)
+{
+    uint32_t hash = 2166136261u;
+
+    for (const char *p = key; *p; p++)
+        hash = (hash ^ (unsigned char)*p) * 16777619u;
+    for (uint32_t i = hash % KEY_SLOTS;; i = (i + 1) % KEY_SLOTS)
+        if (m->slot[i] == 0 || strcmp(m->storage[m->slot[i] - 1].key, key) == 0)
+            return &m->slot[i];
+}
+
+io_storage *io_pickle_find_storage(io_pickle *p, const char *key)
+{
+    const int32_t place = p->slot ? *slot_of(p, key) : 0;
+    return place > 0 ? &p->storage[place - 1] : NULL;
+}
+
+static gd_status grow_storages(machine *m)
+{
+    const int n = GD_MIN(GD_MAX(64, 2 * m->cap_storage), (int)MAX_STORAGES);
+    io_storage *bigger;
+
+    if (n == m->cap_storage)
+        return io_pickle_refuse(m, "too many storages");
+    bigger = io_pickle_take(m, (uint64_t)n * sizeof *bigger);
+    if (!bigger)
+        return GD_EFORMAT;
+    if (m->n_storage > 0)
+        memcpy(bigger, m->storage, (size_t)m->n_storage * sizeof *bigger);
+    m->storage = bigger;
+    m->cap_storage = n;
+    return GD_OK;
+}
+
+/* The storage's place: a new one, or the same as before with the same type and count */
+static gd_status place_of(machine *m, int *out, const io_storage *s)
+{
+    int32_t *slot;
+
+    if (!m->slot && !(m->slot = io_pickle_take(m, KEY_SLOTS * sizeof *m->slot)))
+        return GD_EFORMAT;
+    slot = slot_of(m, s->key);
+    if (*slot == 0) {
+        if (m->n_storage == m->cap_storage)
+            GD_TRY(grow_storages(m));
+        m->storage[m->n_storage++] = *s;
+        *slot = m->n_storage;
+    }
+    *out = *slot - 1;
+    if (m->storage[*out].dtype != s->dtype || m->storage[*out].count != s->count)
+        return io_pickle_refuse(m, "one storage with two types or sizes");
+    return GD_OK;
+}
+
+/* A decimal number or a plain word: never a path */
+static bool is_key(const char *text)
+{
+    return *text && strlen(text) <= 64 &&
+           strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_") ==
+               strlen(text);
+}
+
 /* ('storage', torch.FloatStorage, key, location, count[, None]) */
 gd_status io_pickle_push_storage(machine *m)
 {
     value *t, *v;
-    int i = 0;
+    int place;
 
     GD_TRY(io_pickle_pop(m, &t));
     if (!is(t, GD_PICKLE_TUPLE) || t->node.count < 5 || t->node.count > 6 ||
         !is(item(t, 0), GD_PICKLE_STRING) || strcmp(item(t, 0)->node.text, "storage") != 0 ||
         item(t, 1)->tag != TAG_GLOBAL || item(t, 1)->global != GLOBAL_STORAGE ||
-        !is(item(t, 2), GD_PICKLE_STRING) || !is(item(t, 3), GD_PICKLE_STRING) ||
-        !is(item(t, 4), GD_PICKLE_INT) || item(t, 4)->node.integer < 0 ||
-        (t->node.count == 6 && !is(item(t, 5), GD_PICKLE_NONE)))
+        !is(item(t, 2), GD_PICKLE_STRING) || !is_key(item(t, 2)->node.text) ||
+        !is(item(t, 3), GD_PICKLE_STRING) || !is(item(t, 4), GD_PICKLE_INT) ||
+        item(t, 4)->node.integer < 0 || (t->node.count == 6 && !is(item(t, 5), GD_PICKLE_NONE)))
         return io_pickle_refuse(m, "a persistent id that is no storage");
-    while (i < m->n_storage && strcmp(m->storage[i].key, item(t, 2)->node.text) != 0)
-        i++;
-    if (i == m->n_storage) {
-        if (i == m->cap_storage) {
-            const int n = GD_MAX(64, 2 * m->cap_storage);
-            io_storage *bigger =
-                n <= MAX_STORAGES ? gd_alloc(m->mem, (size_t)n * sizeof *bigger) : NULL;
-            if (!bigger)
-                return io_pickle_refuse(m, "too many storages");
-            if (i > 0)
-                memcpy(bigger, m->storage, (size_t)i * sizeof *bigger);
-            m->storage = bigger;
-            m->cap_storage = n;
-        }
-        m->storage[m->n_storage++] = (io_storage){ .key = item(t, 2)->node.text,
-                                                   .dtype = item(t, 1)->dtype,
-                                                   .count = item(t, 4)->node.integer };
-    } else if (m->storage[i].dtype != item(t, 1)->dtype ||
-               m->storage[i].count != item(t, 4)->node.integer) {
-        return io_pickle_refuse(m, "one storage with two types or sizes");
-    }
+    GD_TRY(place_of(m, &place,
+                    &(io_storage){ .key = item(t, 2)->node.text,
+                                   .dtype = item(t, 1)->dtype,
+                                   .count = item(t, 4)->node.integer,
+                                   .entry = -1 }));
     GD_TRY(io_pickle_make(m, &v, GD_PICKLE_NONE, TAG_STORAGE));
-    v->storage = i;
+    v->storage = place;
     return GD_OK;
 }
 
@@ -62,21 +109,25 @@ static gd_status take_sizes(machine *m, int64_t *out, int *rank, const value *t)
 /* (storage, offset, size, stride, requires_grad, hooks[, metadata]) */
 static gd_status push_tensor(machine *m, const value *t)
 {
+    view *at = io_pickle_take(m, sizeof *at);
     value *v;
     int strides;
 
+    if (!at)
+        return GD_EFORMAT;
     if (t->node.count < 6 || t->node.count > 7 || item(t, 0)->tag != TAG_STORAGE ||
         !is(item(t, 1), GD_PICKLE_INT) || !is(item(t, 4), GD_PICKLE_BOOL) ||
         !is(item(t, 5), GD_PICKLE_DICT))
         return io_pickle_refuse(m, "a tensor with wrong arguments");
+    at->offset = item(t, 1)->node.integer;
+    GD_TRY(take_sizes(m, at->dim, &at->rank, item(t, 2)));
+    GD_TRY(take_sizes(m, at->stride, &strides, item(t, 3)));
+    if (strides != at->rank)
+        return io_pickle_refuse(m, "a tensor with another number of sizes than strides");
     GD_TRY(io_pickle_make(m, &v, GD_PICKLE_TENSOR, TAG_DATA));
     v->storage = item(t, 0)->storage;
-    v->offset = item(t, 1)->node.integer;
-    GD_TRY(take_sizes(m, v->dim, &v->rank, item(t, 2)));
-    GD_TRY(take_sizes(m, v->stride, &strides, item(t, 3)));
-    return strides == v->rank
-               ? GD_OK
-               : io_pickle_refuse(m, "a tensor with another number of sizes than strides");
+    v->view = at;
+    return GD_OK;
 }
 
 gd_status io_pickle_reduce(machine *m)

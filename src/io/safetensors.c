@@ -48,15 +48,16 @@ static gd_status read_entry(gd_bundle *b, const char *name, json_t *entry)
            *offsets = json_object_get(entry, "data_offsets");
     json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
     gd_array a = { .name = gd_strdup(b->mem, name) };
-    io_source s = { 0 };
+    io_source s = { .entry = -1 };
     int64_t count;
     uint64_t bytes;
 
     if (!a.name)
         return gd_fail(GD_ENOMEM, "%s: out of memory", b->path);
-    if (strlen(name) >= GD_MAX_NAME || !json_is_object(entry) || json_object_size(entry) != 3 ||
-        !json_is_string(dtype) || json_array_size(offsets) != 2 || !json_is_integer(begin) ||
-        !json_is_integer(end))
+    if (!io_is_text(name, strlen(name)))
+        return gd_fail(GD_EFORMAT, "%s: a name with control characters", b->path);
+    if (!json_is_object(entry) || json_object_size(entry) != 3 || !json_is_string(dtype) ||
+        json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end))
         return gd_fail(GD_EFORMAT,
                        "%s: header entry %.100s: expected dtype, shape and data_offsets", b->path,
                        name);
@@ -72,8 +73,7 @@ static gd_status read_entry(gd_bundle *b, const char *name, json_t *entry)
             a.name, (long long)from, (long long)to, (unsigned long long)b->data_bytes);
     s.data = b->data + from;
     s.storage_bytes = bytes;
-    for (int64_t i = a.rank - 1, step = 1; i >= 0; step *= a.dim[i], i--)
-        s.stride[i] = step;
+    io_row_major(s.stride, &a);
     return io_add_array(b, &a, &s);
 }
 
@@ -90,9 +90,9 @@ static gd_status read_metadata(gd_bundle *b, json_t *meta)
     json_object_foreach(meta, key, value)
     {
         if (!json_is_string(value))
-            return gd_fail(GD_EFORMAT, "%s: __metadata__ %.100s is not a text", b->path, key);
+            return gd_fail(GD_EFORMAT, "%s: __metadata__ has a value that is not a text", b->path);
         b->meta[b->n_meta++] =
-            (io_meta){ gd_strdup(b->mem, key), gd_strdup(b->mem, json_string_value(value)) };
+            (gd_meta){ gd_strdup(b->mem, key), gd_strdup(b->mem, json_string_value(value)) };
         if (!b->meta[b->n_meta - 1].key || !b->meta[b->n_meta - 1].value)
             return gd_fail(GD_ENOMEM, "%s: out of memory", b->path);
     }
@@ -137,7 +137,7 @@ static gd_status read_header(gd_bundle *b, json_t *header)
     const char *name;
     json_t *entry;
 
-    if (!json_is_object(header) || json_object_size(header) > GD_MAX_ARRAYS)
+    if (!json_is_object(header) || json_object_size(header) > GD_MAX_ARRAYS + 1)
         return gd_fail(GD_EFORMAT, "%s: the header is not an object of at most %d arrays", b->path,
                        GD_MAX_ARRAYS);
     json_object_foreach(header, name, entry)
@@ -159,44 +159,70 @@ static char *hash_place(char *header, uint64_t bytes, const char *key)
     return at && (uint64_t)(at - header) + length + HASH_DIGITS < bytes ? at + length : NULL;
 }
 
-static gd_status check_hash(const gd_bundle *b, const void *data, uint64_t bytes, const char *key,
+static gd_status check_hash(const gd_bundle *b, gd_hasher *hasher, const char *key,
                             const char *what)
 {
     const char *stored = gd_bundle_meta(b, key);
-    gd_hasher *hasher;
     char text[33];
 
-    GD_TRY(gd_hasher_make(&hasher));
-    gd_hasher_add(hasher, data, bytes);
     gd_hasher_text(hasher, text);
-    gd_hasher_free(hasher);
-    if (!stored || strcmp(stored, text) != 0)
-        return gd_fail(GD_EFORMAT, "%s: damaged: %s does not match its hash (%s %s, computed %s)",
-                       b->path, what, key, stored ? stored : "missing", text);
-    return GD_OK;
+    if (stored && strcmp(stored, text) == 0)
+        return GD_OK;
+    return gd_fail(GD_EFORMAT, "%s: damaged: %s does not match its hash (%s %.32s, computed %s)",
+                   b->path, what, key,
+                   stored && io_is_text(stored, strlen(stored)) ? stored : "missing", text);
 }
 
+/* The header with both hashes blanked */
 static gd_status check_own_header(const gd_bundle *b, const unsigned char *text, uint64_t bytes)
 {
+    gd_hasher *hasher;
     void *copy;
     char *place;
     gd_status s;
 
-    GD_TRY(gd_block_make(&copy, bytes + 1, "header"));
+    GD_TRY(gd_block_make(&copy, bytes, "header"));
     memcpy(copy, text, bytes);
     if ((place = hash_place(copy, bytes, data_key)))
         memcpy(place, blank_hash, HASH_DIGITS);
     if ((place = hash_place(copy, bytes, header_key)))
         memcpy(place, blank_hash, HASH_DIGITS);
-    s = check_hash(b, copy, bytes, "guided.header_xxh3", "the header");
+    s = gd_hasher_make(&hasher);
+    if (s == GD_OK) {
+        gd_hasher_add(hasher, copy, bytes);
+        s = check_hash(b, hasher, "guided.header_xxh3", "the header");
+        gd_hasher_free(hasher);
+    }
     gd_block_free(copy);
+    if (s == GD_EFORMAT)
+        gd_detail("hint: if another program wrote it, remove the guided.* keys of __metadata__");
+    return s;
+}
+
+/* In pieces whose pages are let go, so that a big file is not held */
+static gd_status check_data(const gd_bundle *b)
+{
+    enum { PIECE = 16 << 20 };
+    const size_t before = (size_t)(b->data - b->map.data);
+    gd_hasher *hasher;
+    gd_status s;
+
+    GD_TRY(gd_hasher_make(&hasher));
+    for (uint64_t at = 0; at < b->data_bytes; at += PIECE) {
+        const size_t n = (size_t)GD_MIN((uint64_t)PIECE, b->data_bytes - at);
+        gd_hasher_add(hasher, b->data + at, n);
+        if (!b->borrowed)
+            gd_unmap_pages(&b->map, before + at, n);
+    }
+    s = check_hash(b, hasher, "guided.data_xxh3", "the data");
+    gd_hasher_free(hasher);
     return s;
 }
 
 gd_status gd_bundle_verify(const gd_bundle *b, bool *checked)
 {
     *checked = gd_bundle_meta(b, "guided.data_xxh3") != NULL;
-    return *checked ? check_hash(b, b->data, b->data_bytes, "guided.data_xxh3", "the data") : GD_OK;
+    return *checked ? check_data(b) : GD_OK;
 }
 
 gd_status io_read_safetensors(gd_bundle *b)
@@ -246,25 +272,46 @@ static json_t *entry_of(const gd_array *a, uint64_t from, uint64_t to)
                      "data_offsets", (json_int_t)from, (json_int_t)to);
 }
 
-static json_t *header_of(const gd_array *arrays, int n, const gd_meta *meta, int n_meta,
-                         uint64_t *data_bytes)
+static gd_status add_metadata(json_t *header, const gd_meta *meta, int n, const char *path)
 {
-    json_t *header = json_object(), *m = json_object();
+    json_t *m = json_object();
 
-    for (int i = 0; i < n_meta; i++)
-        json_object_set_new(m, meta[i].key, json_string(meta[i].value));
-    json_object_set_new(m, "guided.data_xxh3", json_string(blank_hash));
-    json_object_set_new(m, "guided.header_xxh3", json_string(blank_hash));
-    json_object_set_new(header, "__metadata__", m);
+    if (json_object_set_new(header, "__metadata__", m) != 0)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", path);
+    for (int i = 0; i < n; i++)
+        if (json_object_set_new(m, meta[i].key, json_string(meta[i].value)) != 0)
+            return gd_fail(GD_EUSAGE, "%s: metadata %d is no UTF-8 text", path, i);
+    if (json_object_set_new(m, "guided.data_xxh3", json_string(blank_hash)) != 0 ||
+        json_object_set_new(m, "guided.header_xxh3", json_string(blank_hash)) != 0)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", path);
+    return GD_OK;
+}
+
+/* What the reader would refuse is not written. */
+static gd_status add_arrays(json_t *header, const gd_array *arrays, int n, uint64_t *data_bytes,
+                            const char *path)
+{
+    int64_t count;
+    uint64_t bytes, end;
+
+    if (n > GD_MAX_ARRAYS)
+        return gd_fail(GD_EUSAGE, "%s: more than %d arrays", path, GD_MAX_ARRAYS);
     *data_bytes = 0;
     for (int i = 0; i < n; i++) {
-        const uint64_t bytes =
-            (uint64_t)gd_array_count(&arrays[i]) * gd_dtype_bytes(arrays[i].dtype);
-        json_object_set_new(header, arrays[i].name,
-                            entry_of(&arrays[i], *data_bytes, *data_bytes + bytes));
-        *data_bytes += bytes;
+        const gd_array *a = &arrays[i];
+        const size_t length = strlen(a->name);
+        if (length > GD_MAX_NAME || !io_is_text(a->name, length) ||
+            json_object_get(header, a->name))
+            return gd_fail(GD_EUSAGE, "%s: array %d: name taken, too long or no text", path, i);
+        GD_TRY(io_count(&count, a, path));
+        if (!gd_mul((uint64_t)count, gd_dtype_bytes(a->dtype), &bytes) ||
+            !gd_add(*data_bytes, bytes, &end) || end > INT64_MAX)
+            return gd_fail(GD_EUSAGE, "%s: %s: too large", path, a->name);
+        if (json_object_set_new(header, a->name, entry_of(a, *data_bytes, end)) != 0)
+            return gd_fail(GD_ENOMEM, "%s: out of memory", path);
+        *data_bytes = end;
     }
-    return header;
+    return GD_OK;
 }
 
 /* Length, text, and spaces up to a multiple of 64, so that data lies aligned in the file */
@@ -281,16 +328,28 @@ static gd_status lay_out_header(gd_safetensors_writer *w, const char *text)
     return GD_OK;
 }
 
+static gd_status make_header(gd_safetensors_writer *w, const gd_array *arrays, int n_arrays,
+                             const gd_meta *meta, int n_meta)
+{
+    json_t *header = json_object();
+    char *text = NULL;
+    gd_status s = add_metadata(header, meta, n_meta, w->path);
+
+    if (s == GD_OK)
+        s = add_arrays(header, arrays, n_arrays, &w->expected, w->path);
+    if (s == GD_OK) {
+        text = json_dumps(header, JSON_COMPACT | JSON_ENSURE_ASCII);
+        s = text ? lay_out_header(w, text) : gd_fail(GD_ENOMEM, "%s: out of memory", w->path);
+    }
+    json_decref(header);
+    free(text);
+    return s;
+}
+
 static gd_status begin(gd_safetensors_writer *w, const char *path, bool overwrite,
                        const gd_array *arrays, int n_arrays, const gd_meta *meta, int n_meta)
 {
-    json_t *header = header_of(arrays, n_arrays, meta, n_meta, &w->expected);
-    char *text = json_dumps(header, JSON_COMPACT | JSON_ENSURE_ASCII);
-    gd_status s = text ? lay_out_header(w, text) : gd_fail(GD_ENOMEM, "%s: out of memory", path);
-
-    json_decref(header);
-    free(text);
-    GD_TRY(s);
+    GD_TRY(make_header(w, arrays, n_arrays, meta, n_meta));
     GD_TRY(gd_hasher_make(&w->hasher));
     GD_TRY(gd_file_create(&w->file, path, overwrite, w->header_bytes + w->expected));
     return gd_file_write(w->file, w->header, w->header_bytes);

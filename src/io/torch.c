@@ -4,159 +4,199 @@
 
 #include <string.h>
 
+/* What values may hold: a megabyte is much for what comes before and after the object. */
+enum { OBJECT_BYTES = 32 << 20, KEYS_BYTES = 12 << 20, PROLOGUE_BYTES = 1 << 20 };
+
 static gd_status check_bytes(io_storage *s, const char *file)
 {
     uint64_t bytes;
 
     if (!gd_mul((uint64_t)s->count, gd_dtype_bytes(s->dtype), &bytes) || bytes != s->bytes)
-        return gd_fail(GD_EFORMAT,
-                       "%s: storage %.64s: %lld elements declared, %llu bytes in the file", file,
-                       s->key, (long long)s->count, (unsigned long long)s->bytes);
+        return gd_fail(GD_EFORMAT, "%s: storage %s: %lld elements declared, %llu bytes in the file",
+                       file, s->key, (long long)s->count, (unsigned long long)s->bytes);
     return GD_OK;
 }
 
 /* ---- zip ---- */
 
-static gd_status find_pickle(io_zip *zip, char prefix[GD_MAX_NAME], int *index, const char *file)
+static gd_status find_pickle(int *index, char prefix[GD_MAX_NAME], const io_zip *zip,
+                             const char *file)
 {
     static const char suffix[] = "/data.pkl";
+    const size_t tail = sizeof suffix - 1;
 
+    *index = -1;
     for (int i = 0; i < io_zip_count(zip); i++) {
-        const char *name = io_zip_name(zip, i);
+        const char *name = io_zip_entry(zip, i)->name;
         const size_t n = strlen(name);
-        if (n < sizeof suffix || n >= GD_MAX_NAME ||
-            strcmp(name + n - (sizeof suffix - 1), suffix) != 0)
+        if (n <= tail || n >= GD_MAX_NAME || strcmp(name + n - tail, suffix) != 0)
             continue;
-        memcpy(prefix, name, n - (sizeof suffix - 1));
-        prefix[n - (sizeof suffix - 1)] = '\0';
+        if (*index >= 0)
+            return gd_fail(GD_EFORMAT, "%s: two data.pkl: not a torch.save file", file);
+        memcpy(prefix, name, n - tail);
+        prefix[n - tail] = '\0';
         *index = i;
-        return GD_OK;
     }
-    return gd_fail(GD_EFORMAT, "%s: a zip without data.pkl: not a torch.save file", file);
+    return *index >= 0
+               ? GD_OK
+               : gd_fail(GD_EFORMAT, "%s: a zip without data.pkl: not a torch.save file", file);
 }
 
 static gd_status check_byte_order(io_zip *zip, const char *prefix, const char *file)
 {
-    char name[GD_MAX_NAME + 16];
-    io_entry e;
+    char name[GD_MAX_NAME + 16], order[6];
     int i;
 
     snprintf(name, sizeof name, "%s/byteorder", prefix);
     i = io_zip_find(zip, name);
     if (i < 0)
         return GD_OK;
-    GD_TRY(io_zip_entry(&e, zip, i));
-    if (e.bytes >= 6 && memcmp(e.data, "little", 6) == 0)
-        return GD_OK;
-    return gd_fail(GD_EFORMAT, "%s: written on a big-endian machine, which is not supported", file);
+    if (io_zip_entry(zip, i)->bytes == sizeof order) {
+        GD_TRY(io_zip_read(zip, i, order, sizeof order));
+        if (memcmp(order, "little", sizeof order) == 0)
+            return GD_OK;
+    }
+    return gd_fail(GD_EFORMAT, "%s: not written on a little-endian machine, which is not supported",
+                   file);
 }
 
 static gd_status locate_storages(io_zip *zip, io_pickle *p, const char *prefix, const char *file)
 {
-    char name[GD_MAX_NAME + GD_MAX_PICKLE_STRING + 16];
-    io_entry e;
+    char name[GD_MAX_NAME + 96];
 
     for (int i = 0; i < io_pickle_storages(p); i++) {
         io_storage *s = io_pickle_storage(p, i);
         snprintf(name, sizeof name, "%s/data/%s", prefix, s->key);
-        const int index = io_zip_find(zip, name);
-        if (index < 0)
-            return gd_fail(GD_EFORMAT, "%s: storage %.64s is not in the archive", file, s->key);
-        GD_TRY(io_zip_entry(&e, zip, index));
-        s->data = e.data;
-        s->bytes = e.bytes;
+        s->entry = io_zip_find(zip, name);
+        if (s->entry < 0)
+            return gd_fail(GD_EFORMAT, "%s: storage %s is not in the archive", file, s->key);
+        const io_entry *e = io_zip_entry(zip, s->entry);
+        s->data = e->deflated ? NULL : e->packed;
+        s->bytes = e->bytes;
         GD_TRY(check_bytes(s, file));
     }
     return GD_OK;
 }
 
-static gd_status read_zip(gd_bundle *b, io_zip *zip)
+/* The pickle in place, or inflated for as long as the bundle lives */
+static gd_status open_pickle(gd_cursor *c, gd_bundle *b, int index)
 {
-    char prefix[GD_MAX_NAME];
-    io_pickle *p;
-    io_entry e;
-    int index = -1;
+    const io_entry *e = io_zip_entry(b->zip, index);
+    const unsigned char *data = e->packed;
+    void *inflated;
 
-    GD_TRY(find_pickle(zip, prefix, &index, b->path));
-    GD_TRY(check_byte_order(zip, prefix, b->path));
-    GD_TRY(io_zip_entry(&e, zip, index));
-    gd_cursor c = { e.data, e.data, e.data + e.bytes, b->path };
-    GD_TRY(io_pickle_read(&p, &c, b->mem));
-    GD_TRY(locate_storages(zip, p, prefix, b->path));
-    return io_pickle_tensors(p, b);
+    if (e->deflated) {
+        if (e->bytes > OBJECT_BYTES)
+            return gd_fail(GD_EFORMAT, "%s: a deflated pickle of %llu bytes", b->path,
+                           (unsigned long long)e->bytes);
+        data = inflated = gd_alloc(b->mem, e->bytes);
+        if (!inflated)
+            return gd_fail(GD_ENOMEM, "%s: out of memory", b->path);
+        GD_TRY(io_zip_read(b->zip, index, inflated, e->bytes));
+    } else {
+        GD_TRY(io_zip_check(b->zip, index, NULL));
+    }
+    *c = (gd_cursor){ data, data, e->bytes > 0 ? data + e->bytes : data, b->path };
+    return GD_OK;
 }
 
 gd_status io_read_torch_zip(gd_bundle *b)
 {
-    io_zip *zip;
-    gd_status s;
+    char prefix[GD_MAX_NAME];
+    io_pickle *p;
+    gd_cursor c;
+    int index;
 
     b->format = "torch zip";
-    GD_TRY(io_zip_open(&zip, b));
-    s = read_zip(b, zip);
-    io_zip_close(zip);
-    return s;
+    GD_TRY(find_pickle(&index, prefix, b->zip, b->path));
+    GD_TRY(check_byte_order(b->zip, prefix, b->path));
+    GD_TRY(open_pickle(&c, b, index));
+    GD_TRY(io_pickle_read(&p, &c, b->mem, OBJECT_BYTES));
+    GD_TRY(locate_storages(b->zip, p, prefix, b->path));
+    return io_pickle_tensors(p, b);
 }
 
 /* ---- legacy: magic, protocol version, system information, the object, storage keys; then each
  * storage in that order ---- */
+
+static gd_status check_system(const gd_pickle_node *info, const char *file)
+{
+    if (info->kind != GD_PICKLE_DICT)
+        return gd_fail(GD_EFORMAT, "%s: no system information", file);
+    for (int i = 0; i < info->count; i++) {
+        const gd_pickle_node *key = info->item[2 * i], *value = info->item[2 * i + 1];
+        if (key->kind == GD_PICKLE_STRING && strcmp(key->text, "little_endian") == 0 &&
+            (value->kind != GD_PICKLE_BOOL || !value->integer))
+            return gd_fail(GD_EFORMAT,
+                           "%s: not written on a little-endian machine, which is not supported",
+                           file);
+    }
+    return GD_OK;
+}
 
 static gd_status read_prologue(gd_bundle *b, gd_cursor *c)
 {
     enum { PROTOCOL_VERSION = 1001 };
     io_pickle *p;
 
-    GD_TRY(io_pickle_read(&p, c, b->mem));
+    GD_TRY(io_pickle_read(&p, c, b->mem, PROLOGUE_BYTES));
     if (!io_pickle_is_magic(p))
         return gd_fail(GD_EFORMAT, "%s: wrong magic number: not a torch.save file", b->path);
-    GD_TRY(io_pickle_read(&p, c, b->mem));
+    GD_TRY(io_pickle_read(&p, c, b->mem, PROLOGUE_BYTES));
     if (io_pickle_root(p)->kind != GD_PICKLE_INT || io_pickle_root(p)->integer != PROTOCOL_VERSION)
         return gd_fail(GD_EFORMAT, "%s: container version is not %d", b->path, PROTOCOL_VERSION);
-    GD_TRY(io_pickle_read(&p, c, b->mem));
-    return io_pickle_root(p)->kind == GD_PICKLE_DICT
-               ? GD_OK
-               : gd_fail(GD_EFORMAT, "%s: no system information", b->path);
+    GD_TRY(io_pickle_read(&p, c, b->mem, PROLOGUE_BYTES));
+    return check_system(io_pickle_root(p), b->path);
 }
 
 static gd_status read_storage(gd_bundle *b, gd_cursor *c, io_pickle *p, const char *key)
 {
+    io_storage *s = io_pickle_find_storage(p, key);
     uint64_t count;
 
-    for (int i = 0; i < io_pickle_storages(p); i++) {
-        io_storage *s = io_pickle_storage(p, i);
-        if (strcmp(s->key, key) != 0)
-            continue;
-        GD_TRY(gd_take_u64(c, &count));
-        if (s->data || count > INT64_MAX || !gd_mul(count, gd_dtype_bytes(s->dtype), &s->bytes))
-            return gd_fail(GD_EFORMAT, "%s: storage %.64s: impossible size or given twice", b->path,
-                           key);
-        GD_TRY(gd_take_bytes(c, &s->data, s->bytes));
-        return check_bytes(s, b->path);
+    if (!s)
+        return gd_fail(GD_EFORMAT, "%s: storage %.64s belongs to no tensor", b->path, key);
+    GD_TRY(gd_take_u64(c, &count));
+    if (s->found || count != (uint64_t)s->count)
+        return gd_fail(GD_EFORMAT, "%s: storage %s: given twice, or %llu elements and not %lld",
+                       b->path, key, (unsigned long long)count, (long long)s->count);
+    if (!gd_mul(count, gd_dtype_bytes(s->dtype), &s->bytes))
+        return gd_fail(GD_EFORMAT, "%s: storage %s: impossible size", b->path, key);
+    GD_TRY(gd_take_bytes(c, &s->data, s->bytes));
+    s->found = true;
+    return GD_OK;
+}
+
+static gd_status read_storages(gd_bundle *b, gd_cursor *c, io_pickle *object,
+                               const gd_pickle_node *keys)
+{
+    if (keys->kind != GD_PICKLE_LIST)
+        return gd_fail(GD_EFORMAT, "%s: no list of storages", b->path);
+    for (int i = 0; i < keys->count; i++) {
+        if (keys->item[i]->kind != GD_PICKLE_STRING)
+            return gd_fail(GD_EFORMAT, "%s: storage %d has no name", b->path, i);
+        GD_TRY(read_storage(b, c, object, keys->item[i]->text));
     }
-    return gd_fail(GD_EFORMAT, "%s: storage %.64s belongs to no tensor", b->path, key);
+    for (int i = 0; i < io_pickle_storages(object); i++)
+        if (!io_pickle_storage(object, i)->found)
+            return gd_fail(GD_EFORMAT, "%s: storage %s is missing", b->path,
+                           io_pickle_storage(object, i)->key);
+    if (gd_cursor_left(c) > 0)
+        return gd_fail(GD_EFORMAT, "%s: offset %llu: %llu bytes after the last storage", b->path,
+                       (unsigned long long)gd_cursor_offset(c),
+                       (unsigned long long)gd_cursor_left(c));
+    return GD_OK;
 }
 
 gd_status io_read_torch_legacy(gd_bundle *b)
 {
     gd_cursor c = { b->map.data, b->map.data, b->map.data + b->map.bytes, b->path };
     io_pickle *object, *keys;
-    const gd_pickle_node *list;
 
     b->format = "torch legacy";
     GD_TRY(read_prologue(b, &c));
-    GD_TRY(io_pickle_read(&object, &c, b->mem));
-    GD_TRY(io_pickle_read(&keys, &c, b->mem));
-    list = io_pickle_root(keys);
-    if (list->kind != GD_PICKLE_LIST)
-        return gd_fail(GD_EFORMAT, "%s: no list of storages", b->path);
-    for (int i = 0; i < list->count; i++) {
-        if (list->item[i]->kind != GD_PICKLE_STRING)
-            return gd_fail(GD_EFORMAT, "%s: storage %d has no name", b->path, i);
-        GD_TRY(read_storage(b, &c, object, list->item[i]->text));
-    }
-    for (int i = 0; i < io_pickle_storages(object); i++)
-        if (!io_pickle_storage(object, i)->data)
-            return gd_fail(GD_EFORMAT, "%s: storage %.64s is missing", b->path,
-                           io_pickle_storage(object, i)->key);
+    GD_TRY(io_pickle_read(&object, &c, b->mem, OBJECT_BYTES));
+    GD_TRY(io_pickle_read(&keys, &c, b->mem, KEYS_BYTES));
+    GD_TRY(read_storages(b, &c, object, io_pickle_root(keys)));
     return io_pickle_tensors(object, b);
 }

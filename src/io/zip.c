@@ -1,169 +1,233 @@
-/* zip.c - entries of an archive in memory, by libzip; where a stored entry's bytes lie, so that
- * weights are read in place.
+/* zip.c - the entries of an archive in memory, by libzip.
  *
- * libzip opens, checks and lists the archive, and reads each entry once to check its CRC; it does
- * not tell where data lies, so the central directory is walked beside it and must agree in name,
- * size and order. */
+ * libzip reads the archive through a source of ours, and so shows where an entry's bytes lie:
+ * weights that are stored uncompressed are then used in place.  Before that every place and size is
+ * checked against the file, and no byte may belong to two entries. */
+#define _GNU_SOURCE
 #include "io/io_private.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <zip.h>
 
+enum {
+    DIRECTORY_BYTES = 8 << 20, /* libzip holds about six times the directory that it reads */
+    INFLATION = 1032,          /* of deflate at most */
+    PIECE_BYTES = 1 << 18,
+    DROP_BYTES = 16 << 20
+};
+
 struct io_zip {
     zip_t *zip;
-    gd_bundle *b;
-    const unsigned char **data; /* [n] */
+    const gd_mapped *map;
+    const char *file;
+    zip_error_t error;        /* of the source */
+    uint64_t at, last, taken; /* the source's place; where the last read began; bytes read in all */
+    bool opening;
+    io_entry *entry;
+    int *by_name;
     int n;
 };
 
-static gd_status damaged(const gd_bundle *b, const char *what)
+static gd_status damaged(const io_zip *z, const char *what)
 {
-    return gd_fail(GD_EFORMAT, "%s: damaged zip: %s", b->path, what);
+    return gd_fail(GD_EFORMAT, "%s: damaged zip: %s", z->file, what);
 }
 
-/* Fields of a zip64 extra block in their order, for those that the record says are there */
-static gd_status zip64_offset(gd_cursor extra, uint32_t size, uint32_t packed, uint64_t *offset)
-{
-    const unsigned char *skipped;
-    uint16_t id, bytes;
+/* ---- the source: the archive's bytes ---- */
 
-    while (gd_cursor_left(&extra) >= 4) {
-        GD_TRY(gd_take_u16(&extra, &id));
-        GD_TRY(gd_take_u16(&extra, &bytes));
-        if (id != 1) {
-            GD_TRY(gd_take_bytes(&extra, &skipped, bytes));
-            continue;
-        }
-        GD_TRY(gd_take_bytes(&extra, &skipped,
-                             (size == UINT32_MAX ? 8u : 0u) + (packed == UINT32_MAX ? 8u : 0u)));
-        return gd_take_u64(&extra, offset);
+static zip_int64_t source_read(io_zip *z, void *out, uint64_t bytes)
+{
+    const uint64_t n = z->at < z->map->bytes ? GD_MIN(bytes, z->map->bytes - z->at) : 0;
+
+    z->taken += n;
+    if (z->opening && z->taken > DIRECTORY_BYTES) {
+        zip_error_set(&z->error, ZIP_ER_INCONS, 0);
+        return -1;
     }
-    return gd_fail(GD_EFORMAT, "%s: damaged zip: no 64-bit offset", extra.file);
+    if (n > 0)
+        memcpy(out, z->map->data + z->at, n);
+    z->last = z->at;
+    z->at += n;
+    return (zip_int64_t)n;
 }
 
-/* Local header at `offset`: 30 bytes, name, extra, then the data */
-static gd_status data_at(io_zip *z, uint64_t offset, uint64_t bytes, const unsigned char **out)
+static zip_int64_t source(void *ctx, void *data, zip_uint64_t bytes, zip_source_cmd_t command)
 {
-    gd_cursor c = { z->b->map.data, z->b->map.data, z->b->map.data + z->b->map.bytes, z->b->path };
-    const unsigned char *skipped;
-    uint16_t name, extra;
-    uint32_t signature;
+    io_zip *z = ctx;
+    zip_int64_t place;
 
-    GD_TRY(gd_take_bytes(&c, &skipped, offset));
-    GD_TRY(gd_take_u32(&c, &signature));
-    if (signature != 0x04034b50)
-        return damaged(z->b, "no entry where the directory says");
-    GD_TRY(gd_take_bytes(&c, &skipped, 22));
-    GD_TRY(gd_take_u16(&c, &name));
-    GD_TRY(gd_take_u16(&c, &extra));
-    GD_TRY(gd_take_bytes(&c, &skipped, (uint64_t)name + extra));
-    return gd_take_bytes(&c, out, bytes);
-}
-
-/* One record of the central directory against what libzip says of entry i */
-static gd_status take_record(io_zip *z, gd_cursor *c, int i)
-{
-    const unsigned char *skipped, *name, *extra;
-    uint32_t signature, packed, size, offset32;
-    uint16_t name_bytes, extra_bytes, comment_bytes;
-    uint64_t offset;
-    zip_stat_t info;
-
-    GD_TRY(gd_take_u32(c, &signature));
-    if (signature != 0x02014b50 || zip_stat_index(z->zip, (zip_uint64_t)i, 0, &info) != 0)
-        return damaged(z->b, "central directory");
-    GD_TRY(gd_take_bytes(c, &skipped, 16));
-    GD_TRY(gd_take_u32(c, &packed));
-    GD_TRY(gd_take_u32(c, &size));
-    GD_TRY(gd_take_u16(c, &name_bytes));
-    GD_TRY(gd_take_u16(c, &extra_bytes));
-    GD_TRY(gd_take_u16(c, &comment_bytes));
-    GD_TRY(gd_take_bytes(c, &skipped, 8));
-    GD_TRY(gd_take_u32(c, &offset32));
-    GD_TRY(gd_take_bytes(c, &name, name_bytes));
-    GD_TRY(gd_take_bytes(c, &extra, extra_bytes));
-    GD_TRY(gd_take_bytes(c, &skipped, comment_bytes));
-    offset = offset32;
-    if (offset32 == UINT32_MAX)
-        GD_TRY(zip64_offset((gd_cursor){ extra, extra, extra + extra_bytes, z->b->path }, size,
-                            packed, &offset));
-    if (strlen(info.name) != name_bytes || memcmp(info.name, name, name_bytes) != 0)
-        return damaged(z->b, "names disagree");
-    if (info.comp_method != ZIP_CM_STORE || info.encryption_method != ZIP_EM_NONE ||
-        info.comp_size != info.size)
-        return gd_fail(
-            GD_EFORMAT,
-            "%s: %.100s is compressed or encrypted; torch.save stores entries as they are",
-            z->b->path, info.name);
-    return data_at(z, offset, info.size, &z->data[i]);
-}
-
-/* The end record tells where the directory begins; its zip64 form stands before it. */
-static gd_status find_directory(const io_zip *z, gd_cursor *c)
-{
-    const unsigned char *base = z->b->map.data, *skipped;
-    const uint64_t bytes = z->b->map.bytes;
-    uint64_t offset, at = bytes >= 22 ? bytes - 22 : 0;
-    uint32_t offset32;
-
-    while (at > 0 && bytes - at < 22 + 65536 && memcmp(base + at, "PK\5\6", 4) != 0)
-        at--;
-    *c = (gd_cursor){ base, base, base + bytes, z->b->path };
-    GD_TRY(gd_take_bytes(c, &skipped, at + 16));
-    GD_TRY(gd_take_u32(c, &offset32));
-    offset = offset32;
-    if (offset32 == UINT32_MAX) {
-        if (at < 20 || memcmp(base + at - 20, "PK\6\7", 4) != 0)
-            return damaged(z->b, "no 64-bit end record");
-        c->at = base + at - 12;
-        GD_TRY(gd_take_u64(c, &offset));
-        c->at = base;
-        GD_TRY(gd_take_bytes(c, &skipped, offset));
-        GD_TRY(gd_take_bytes(c, &skipped, 48));
-        GD_TRY(gd_take_u64(c, &offset));
+    switch (command) {
+    case ZIP_SOURCE_OPEN:
+        z->at = 0;
+        return 0;
+    case ZIP_SOURCE_READ:
+        return source_read(z, data, bytes);
+    case ZIP_SOURCE_CLOSE:
+    case ZIP_SOURCE_FREE:
+        return 0;
+    case ZIP_SOURCE_STAT:
+        zip_stat_init(data);
+        ((zip_stat_t *)data)->size = z->map->bytes;
+        ((zip_stat_t *)data)->valid = ZIP_STAT_SIZE;
+        return sizeof(zip_stat_t);
+    case ZIP_SOURCE_ERROR:
+        return zip_error_to_data(&z->error, data, bytes);
+    case ZIP_SOURCE_SEEK:
+        place = zip_source_seek_compute_offset(z->at, z->map->bytes, data, bytes, &z->error);
+        if (place < 0)
+            return -1;
+        z->at = (uint64_t)place;
+        return 0;
+    case ZIP_SOURCE_TELL:
+        return (zip_int64_t)z->at;
+    case ZIP_SOURCE_SUPPORTS:
+        return ZIP_SOURCE_SUPPORTS_SEEKABLE;
+    default:
+        zip_error_set(&z->error, ZIP_ER_OPNOTSUPP, 0);
+        return -1;
     }
-    c->at = base;
-    return gd_take_bytes(c, &skipped, offset);
 }
 
-static gd_status read_directory(io_zip *z)
-{
-    const zip_int64_t n = zip_get_num_entries(z->zip, 0);
-    gd_cursor c;
+/* ---- the directory ---- */
 
-    if (n < 0 || n > GD_MAX_ZIP_ENTRIES)
-        return damaged(z->b, "too many entries");
-    z->n = (int)n;
-    z->data = gd_alloc(z->b->mem, (size_t)GD_MAX(n, 1) * sizeof *z->data);
-    if (!z->data)
-        return gd_fail(GD_ENOMEM, "%s: out of memory", z->b->path);
-    GD_TRY(find_directory(z, &c));
-    for (int i = 0; i < z->n; i++)
-        GD_TRY(take_record(z, &c, i));
+/* Where the entry's packed bytes begin: one byte of them is read for that */
+static gd_status find_place(io_zip *z, io_entry *e, int i)
+{
+    zip_file_t *f = zip_fopen_index(z->zip, (zip_uint64_t)i, ZIP_FL_COMPRESSED);
+    unsigned char first;
+    zip_int64_t n;
+
+    if (!f)
+        return damaged(z, "an entry cannot be opened");
+    z->last = z->map->bytes;
+    n = e->packed_bytes > 0 ? zip_fread(f, &first, 1) : 0;
+    zip_fclose(f);
+    if (e->packed_bytes == 0)
+        return GD_OK;
+    if (n != 1 || z->last >= z->map->bytes || e->packed_bytes > z->map->bytes - z->last ||
+        z->map->data[z->last] != first)
+        return damaged(z, "an entry's bytes lie outside the file");
+    e->packed = z->map->data + z->last;
     return GD_OK;
 }
 
-gd_status io_zip_open(io_zip **out, gd_bundle *b)
+static gd_status read_entry(io_zip *z, int i)
 {
-    io_zip *z = gd_alloc(b->mem, sizeof *z);
+    const zip_uint64_t need = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE |
+                              ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
+    io_entry *e = &z->entry[i];
+    zip_stat_t info;
+    uint64_t most;
+
+    if (zip_stat_index(z->zip, (zip_uint64_t)i, ZIP_FL_ENC_RAW, &info) != 0 ||
+        (info.valid & need) != need)
+        return damaged(z, "central directory");
+    *e = (io_entry){ .name = info.name,
+                     .packed_bytes = info.comp_size,
+                     .bytes = info.size,
+                     .deflated = info.comp_method == ZIP_CM_DEFLATE };
+    if (!io_is_text(e->name, strlen(e->name)))
+        return damaged(z, "a name that is no text");
+    if ((!e->deflated && info.comp_method != ZIP_CM_STORE) || info.encryption_method != ZIP_EM_NONE)
+        return gd_fail(GD_EFORMAT, "%s: %.100s is encrypted or neither stored nor deflated",
+                       z->file, e->name);
+    if (!gd_mul(e->packed_bytes, INFLATION, &most) || e->packed_bytes > z->map->bytes ||
+        (e->deflated ? e->bytes > most : e->bytes != e->packed_bytes))
+        return damaged(z, "an entry's sizes are not possible");
+    return find_place(z, e, i);
+}
+
+static int by_place(const void *x, const void *y)
+{
+    const io_entry *a = x, *b = y;
+    return a->packed < b->packed ? -1 : a->packed > b->packed;
+}
+
+static gd_status check_overlap(io_zip *z, gd_arena *mem)
+{
+    io_entry *sorted = gd_alloc(mem, (size_t)GD_MAX(z->n, 1) * sizeof *sorted);
+
+    if (!sorted)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", z->file);
+    if (z->n > 0)
+        memcpy(sorted, z->entry, (size_t)z->n * sizeof *sorted);
+    qsort(sorted, (size_t)z->n, sizeof *sorted, by_place);
+    for (int i = 1; i < z->n; i++)
+        if (sorted[i - 1].packed &&
+            sorted[i].packed < sorted[i - 1].packed + sorted[i - 1].packed_bytes)
+            return damaged(z, "two entries overlap");
+    return GD_OK;
+}
+
+static int by_name(const void *x, const void *y, void *entries)
+{
+    const io_entry *e = entries;
+    return strcmp(e[*(const int *)x].name, e[*(const int *)y].name);
+}
+
+static gd_status sort_names(io_zip *z, gd_arena *mem)
+{
+    z->by_name = gd_alloc(mem, (size_t)GD_MAX(z->n, 1) * sizeof *z->by_name);
+    if (!z->by_name)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", z->file);
+    for (int i = 0; i < z->n; i++)
+        z->by_name[i] = i;
+    qsort_r(z->by_name, (size_t)z->n, sizeof *z->by_name, by_name, z->entry);
+    for (int i = 1; i < z->n; i++)
+        if (by_name(&z->by_name[i - 1], &z->by_name[i], z->entry) == 0)
+            return damaged(z, "two entries of one name");
+    return GD_OK;
+}
+
+static gd_status read_directory(io_zip *z, gd_arena *mem)
+{
+    const zip_int64_t n = zip_get_num_entries(z->zip, 0);
+
+    if (n < 0 || n > GD_MAX_ZIP_ENTRIES)
+        return damaged(z, "too many entries");
+    z->n = (int)n;
+    z->entry = gd_alloc(mem, (size_t)GD_MAX(n, 1) * sizeof *z->entry);
+    if (!z->entry)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", z->file);
+    for (int i = 0; i < z->n; i++)
+        GD_TRY(read_entry(z, i));
+    GD_TRY(check_overlap(z, mem));
+    return sort_names(z, mem);
+}
+
+static gd_status open_archive(io_zip *z)
+{
     zip_error_t error;
-    zip_source_t *source;
+    zip_source_t *from;
+    gd_status s = GD_OK;
+
+    zip_error_init(&error);
+    from = zip_source_function_create(source, z, &error);
+    z->opening = true;
+    z->zip = from ? zip_open_from_source(from, ZIP_RDONLY, &error) : NULL;
+    z->opening = false;
+    if (!z->zip) {
+        s = damaged(z, zip_error_strerror(&error));
+        zip_source_free(from);
+    }
+    zip_error_fini(&error);
+    return s;
+}
+
+gd_status io_zip_open(io_zip **out, const gd_mapped *map, gd_arena *mem, const char *file)
+{
+    io_zip *z = gd_alloc(mem, sizeof *z);
     gd_status s;
 
     if (!z)
-        return gd_fail(GD_ENOMEM, "%s: out of memory", b->path);
-    zip_error_init(&error);
-    z->b = b;
-    source = zip_source_buffer_create(b->map.data, b->map.bytes, 0, &error);
-    z->zip = source ? zip_open_from_source(source, ZIP_RDONLY, &error) : NULL;
-    if (!z->zip) {
-        s = damaged(b, zip_error_strerror(&error));
-        zip_source_free(source);
-        zip_error_fini(&error);
-        return s;
-    }
-    zip_error_fini(&error);
-    s = read_directory(z);
+        return gd_fail(GD_ENOMEM, "%s: out of memory", file);
+    z->map = map;
+    z->file = file;
+    zip_error_init(&z->error);
+    s = open_archive(z);
+    if (s == GD_OK)
+        s = read_directory(z, mem);
     if (s != GD_OK) {
         io_zip_close(z);
         return s;
@@ -174,7 +238,11 @@ gd_status io_zip_open(io_zip **out, gd_bundle *b)
 
 void io_zip_close(io_zip *z)
 {
-    zip_discard(z->zip);
+    if (!z)
+        return;
+    if (z->zip)
+        zip_discard(z->zip);
+    zip_error_fini(&z->error);
 }
 
 int io_zip_count(const io_zip *z)
@@ -182,38 +250,94 @@ int io_zip_count(const io_zip *z)
     return z->n;
 }
 
-const char *io_zip_name(const io_zip *z, int i)
+const io_entry *io_zip_entry(const io_zip *z, int i)
 {
-    return zip_get_name(z->zip, (zip_uint64_t)i, 0);
+    return &z->entry[i];
 }
 
 int io_zip_find(const io_zip *z, const char *name)
 {
-    return (int)zip_name_locate(z->zip, name, 0);
+    for (int low = 0, high = z->n; low < high;) {
+        const int middle = low + (high - low) / 2;
+        const int order = strcmp(name, z->entry[z->by_name[middle]].name);
+        if (order == 0)
+            return z->by_name[middle];
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return -1;
 }
 
-/* Read through libzip once for the CRC, in pieces; the bytes used are those in place. */
-static gd_status check_crc(const io_zip *z, int i, const char *name)
+/* ---- content ---- */
+
+/* `bytes` bytes and, when they are the last, libzip's own check of CRC-32 and length at the end */
+static bool read_content(zip_file_t *f, unsigned char *out, uint64_t bytes, bool to_end)
 {
-    static _Thread_local char piece[1 << 16];
+    uint64_t done = 0;
+    unsigned char beyond;
+
+    while (done < bytes) {
+        const zip_int64_t n = zip_fread(f, out + done, bytes - done);
+        if (n <= 0)
+            return false;
+        done += (uint64_t)n;
+    }
+    return !to_end || zip_fread(f, &beyond, 1) == 0;
+}
+
+static gd_status mismatch(const io_zip *z, int i)
+{
+    return damaged(z, z->entry[i].deflated
+                          ? "an entry does not inflate to what its size and checksum say"
+                          : "an entry does not match its checksum");
+}
+
+gd_status io_zip_read(io_zip *z, int i, void *out, uint64_t bytes)
+{
     zip_file_t *f = zip_fopen_index(z->zip, (zip_uint64_t)i, 0);
-    zip_int64_t n = -1;
+    const bool ok =
+        f && bytes <= z->entry[i].bytes && read_content(f, out, bytes, bytes == z->entry[i].bytes);
 
-    while (f && (n = zip_fread(f, piece, sizeof piece)) > 0)
-        ;
-    if (f && zip_fclose(f) != 0)
-        n = -1;
-    return n == 0 ? GD_OK
-                  : gd_fail(GD_EFORMAT, "%s: damaged zip: entry %.100s does not match its checksum",
-                            z->b->path, name);
+    if (f)
+        zip_fclose(f);
+    return ok ? GD_OK : mismatch(z, i);
 }
 
-gd_status io_zip_entry(io_entry *out, io_zip *z, int i)
+/* In pieces, each read through libzip; pages behind are let go every DROP_BYTES. */
+static bool stream(io_zip *z, const io_entry *e, zip_file_t *f, unsigned char *piece,
+                   const gd_mapped *map)
 {
-    zip_stat_t info;
+    uint64_t dropped = 0;
 
-    if (zip_stat_index(z->zip, (zip_uint64_t)i, 0, &info) != 0)
-        return damaged(z->b, "central directory");
-    *out = (io_entry){ info.name, z->data[i], info.size };
-    return check_crc(z, i, info.name);
+    for (uint64_t done = 0; done < e->bytes; done += PIECE_BYTES) {
+        const uint64_t n = GD_MIN((uint64_t)PIECE_BYTES, e->bytes - done);
+        if (!read_content(f, piece, n, done + n == e->bytes))
+            return false;
+        if (map && done + n - dropped >= DROP_BYTES) {
+            gd_unmap_pages(map, (size_t)(e->packed - z->map->data) + dropped, done + n - dropped);
+            dropped = done + n;
+        }
+    }
+    return true;
+}
+
+gd_status io_zip_check(io_zip *z, int i, const gd_mapped *map)
+{
+    io_entry *e = &z->entry[i];
+    zip_file_t *f;
+    void *piece;
+    bool ok;
+
+    if (e->checked || e->bytes == 0)
+        return GD_OK;
+    GD_TRY(gd_block_make(&piece, GD_MIN((uint64_t)PIECE_BYTES, e->bytes), e->name));
+    f = zip_fopen_index(z->zip, (zip_uint64_t)i, 0);
+    ok = f && stream(z, e, f, piece, map);
+    if (f)
+        zip_fclose(f);
+    gd_block_free(piece);
+    e->checked = ok;
+    return ok ? GD_OK : mismatch(z, i);
 }

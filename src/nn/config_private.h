@@ -34,4 +34,22 @@ GD_CHECKED gd_status nn_flags_set(gd_model_config *config, const gd_flag *flags,
 bool nn_flag_given(const gd_flag *flags, int n,
                    const char *name); /* with a value that is not empty */
 
+/* ---- infer.c ---- */
+
+/* The arrays of a file by name, without the "module." that DataParallel puts before every one. */
+typedef struct nn_keys {
+    const char *path;
+    const gd_array **sorted;
+    int n;
+    size_t prefix_bytes; /* 7 or 0 */
+} nn_keys;
+const char *nn_key_name(const nn_keys *keys, int i);
+const gd_array *nn_key_find(const nn_keys *keys, const char *name); /* NULL if absent */
+
+/* Configuration from keys and shapes, a preset's where they are exactly a preset's.  Values that
+ * shapes do not tell are lines of *assumed, unless a flag is about to give them.  The caller checks
+ * every key against the result. */
+GD_CHECKED gd_status nn_infer(gd_model_config *out, gd_arena *arena, char **assumed,
+                              const nn_keys *keys, const gd_flag *flags, int n_flags);
+
 #endif
