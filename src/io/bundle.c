@@ -161,12 +161,13 @@ static gd_status read_container(gd_bundle *b)
 
     if (b->map.bytes < 8)
         return gd_fail(GD_EFORMAT, "%s: %zu bytes are no file of arrays", b->path, b->map.bytes);
-    if (memcmp(p, "PK", 2) == 0)
+    if (memcmp(p, "PK\3\4", 4) == 0)
         return read_archive(b);
-    if (p[0] == 0x80)
-        return io_read_torch_legacy(b);
+    /* before the pickle: a header's length may begin with a pickle's first byte */
     if (b->map.bytes > 9 && p[8] == '{')
         return io_read_safetensors(b);
+    if (p[0] == 0x80)
+        return io_read_torch_legacy(b);
     return gd_fail(GD_EFORMAT, "%s: neither safetensors, a torch.save file (zip or legacy) nor npz",
                    b->path);
 }
