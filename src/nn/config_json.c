@@ -1,12 +1,66 @@
-/* config_json.c - guided.config: a configuration as JSON by the authors' names, and back, strictly.
- */
+/* config_json.c - guided.config: a configuration as JSON, by the authors' constructor names, and
+ * back, strictly. */
 #include "nn/config_private.h"
 
 #include <jansson.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONFIG_VERSION = 1 };
+enum { CONFIG_VERSION = 1, MAX_DEPTH = 2 };
+
+typedef enum type {
+    INT,
+    BOOL,
+    REAL,
+    TEXT,  /* letters, digits, "_"; fits `size` bytes */
+    WORD,  /* one of `words`, an int in the configuration */
+    MULT,  /* factors of the levels */
+    RATES, /* downsampling rates, a bit each in the configuration */
+} type;
+
+#define NET(field) offsetof(gd_model_config, net.field)
+#define DIFFUSION(field) offsetof(gd_model_config, diffusion.field)
+
+/* In the order of the text, after "version" */
+static const struct field {
+    const char *name;
+    type type;
+    size_t offset;
+    size_t size;
+    const char *const *words;
+} fields[] = {
+    { "kind", WORD, NET(kind), COUNT(nn_kind_names), nn_kind_names },
+    { "preset", TEXT, offsetof(gd_model_config, preset), sizeof((gd_model_config *)0)->preset },
+    { "guidance_scale", REAL, offsetof(gd_model_config, guidance_scale) },
+    { "image_size", INT, NET(image_size) },
+    { "small_size", INT, NET(small_size) },
+    { "in_channels", INT, NET(in_channels) },
+    { "model_channels", INT, NET(model_channels) },
+    { "out_channels", INT, NET(out_channels) },
+    { "num_res_blocks", INT, NET(num_res_blocks) },
+    { "channel_mult", MULT },
+    { "attention_ds", RATES },
+    { "num_classes", INT, NET(num_classes) },
+    { "num_heads", INT, NET(num_heads) },
+    { "num_heads_upsample", INT, NET(num_heads_upsample) },
+    { "num_head_channels", INT, NET(num_head_channels) },
+    { "dropout", REAL, NET(dropout) },
+    { "use_scale_shift_norm", BOOL, NET(use_scale_shift_norm) },
+    { "resblock_updown", BOOL, NET(resblock_updown) },
+    { "conv_resample", BOOL, NET(conv_resample) },
+    { "use_new_attention_order", BOOL, NET(use_new_attention_order) },
+    { "pool", WORD, NET(pool), COUNT(nn_pool_names), nn_pool_names },
+    { "diffusion_steps", INT, DIFFUSION(steps) },
+    { "noise_schedule", TEXT, DIFFUSION(noise_schedule),
+      sizeof((gd_diffusion_config *)0)->noise_schedule },
+    { "learn_sigma", BOOL, DIFFUSION(learn_sigma) },
+    { "sigma_small", BOOL, DIFFUSION(sigma_small) },
+    { "predict_xstart", BOOL, DIFFUSION(predict_xstart) },
+    { "rescale_timesteps", BOOL, DIFFUSION(rescale_timesteps) },
+    { "rescale_learned_sigmas", BOOL, DIFFUSION(rescale_learned_sigmas) },
+    { "use_kl", BOOL, DIFFUSION(use_kl) },
+};
 
 /* ---- writing ---- */
 
@@ -19,145 +73,184 @@ static json_t *mult_list(const gd_net_config *net)
     return list;
 }
 
-static json_t *attention_list(const gd_net_config *net)
+static json_t *rate_list(const gd_net_config *net)
 {
     json_t *list = json_array();
 
-    for (int l = 0; l < net->n_levels; l++)
-        if (net->attention_ds >> l & 1)
-            json_array_append_new(list, json_integer(1 << l));
+    for (int k = 0; k < GD_MAX_LEVELS; k++)
+        if (net->attention_ds >> k & 1)
+            json_array_append_new(list, json_integer(1 << k));
     return list;
+}
+
+static json_t *value_of(const gd_model_config *config, const struct field *f)
+{
+    const void *at = (const char *)config + f->offset;
+
+    switch (f->type) {
+    case INT:
+        return json_integer(*(const int *)at);
+    case BOOL:
+        return json_boolean(*(const bool *)at);
+    case REAL:
+        return json_real(*(const double *)at);
+    case TEXT:
+        return json_string(at);
+    case WORD:
+        return json_string(f->words[*(const int *)at]);
+    case MULT:
+        return mult_list(&config->net);
+    case RATES:
+        return rate_list(&config->net);
+    }
+    return NULL;
 }
 
 gd_status gd_config_to_json(const gd_model_config *config, gd_arena *arena, char **out)
 {
-    const gd_net_config *n = &config->net;
-    const gd_diffusion_config *d = &config->diffusion;
-    json_t *root = json_pack(
-        "{s:i, s:s, s:s, s:f, s:i, s:i, s:i, s:i, s:i, s:i, s:o, s:o, s:i, s:i, s:i, s:i, s:f, "
-        "s:b, s:b, s:b, s:b, s:s,"
-        " s:i, s:s, s:b, s:b, s:b, s:b, s:b, s:b}",
-        "version", CONFIG_VERSION, "kind", nn_kind_names[n->kind], "preset", config->preset,
-        "guidance_scale", config->guidance_scale, "image_size", n->image_size, "small_size",
-        n->small_size, "in_channels", n->in_channels, "model_channels", n->model_channels,
-        "out_channels", n->out_channels, "num_res_blocks", n->num_res_blocks, "channel_mult",
-        mult_list(n), "attention_ds", attention_list(n), "num_classes", n->num_classes, "num_heads",
-        n->num_heads, "num_heads_upsample", n->num_heads_upsample, "num_head_channels",
-        n->num_head_channels, "dropout", n->dropout, "use_scale_shift_norm",
-        n->use_scale_shift_norm, "resblock_updown", n->resblock_updown, "conv_resample",
-        n->conv_resample, "use_new_attention_order", n->use_new_attention_order, "pool",
-        nn_pool_names[n->pool], "diffusion_steps", d->steps, "noise_schedule", d->noise_schedule,
-        "learn_sigma", d->learn_sigma, "sigma_small", d->sigma_small, "predict_xstart",
-        d->predict_xstart, "rescale_timesteps", d->rescale_timesteps, "rescale_learned_sigmas",
-        d->rescale_learned_sigmas, "use_kl", d->use_kl);
-    char *text =
-        root ? json_dumps(root, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(17)) : NULL;
+    json_t *root = json_object();
+    bool failed = json_object_set_new(root, "version", json_integer(CONFIG_VERSION)) != 0;
 
-    *out = text ? gd_strdup(arena, text) : NULL;
-    free(text);
+    for (int i = 0; i < COUNT(fields); i++)
+        failed |= json_object_set_new(root, fields[i].name, value_of(config, &fields[i])) != 0;
+    char *text = failed ? NULL : json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17));
     json_decref(root);
-    return *out ? GD_OK : gd_fail(GD_ENOMEM, "configuration: out of memory");
+    if (!text)
+        return gd_fail(GD_ENOMEM, "guided.config: out of memory");
+    *out = gd_strdup(arena, text);
+    free(text);
+    return *out ? GD_OK : GD_ENOMEM;
 }
 
 /* ---- reading ---- */
 
-static gd_status word(int *out, const char *text, const char *const *words, int n, const char *what,
-                      const char *file)
+static gd_status bad(const struct field *f, const char *expected)
 {
-    for (int i = 0; i < n; i++)
-        if (strcmp(text, words[i]) == 0) {
+    return gd_fail(GD_EFORMAT, "\"%s\" is not %s", f->name, expected);
+}
+
+static gd_status read_int(int *out, const json_t *value, const struct field *f)
+{
+    const json_int_t integer = json_integer_value(value);
+
+    if (!json_is_integer(value) || integer < INT_MIN || integer > INT_MAX)
+        return bad(f, "a whole number of 32 bits");
+    *out = (int)integer;
+    return GD_OK;
+}
+
+static gd_status read_text(char *out, const json_t *value, const struct field *f)
+{
+    const char *text = json_string_value(value);
+
+    if (!text || strlen(text) >= f->size)
+        return bad(f, "a short string");
+    for (const char *c = text; *c; c++)
+        if (!(*c >= 'a' && *c <= 'z') && !(*c >= '0' && *c <= '9') && *c != '_')
+            return bad(f, "a name of a-z, 0-9 and _");
+    snprintf(out, f->size, "%s", text);
+    return GD_OK;
+}
+
+static gd_status read_word(int *out, const json_t *value, const struct field *f)
+{
+    const char *text = json_string_value(value);
+
+    for (int i = 0; text && i < (int)f->size; i++) {
+        if (strcmp(text, f->words[i]) == 0) {
             *out = i;
             return GD_OK;
         }
-    return gd_fail(GD_EFORMAT, "%s: guided.config: %s %.40s is not known", file, what, text);
+    }
+    return bad(f, "a name this version knows");
 }
 
-static gd_status read_mult(gd_net_config *n, json_t *list, const char *file)
+static gd_status read_mult(gd_net_config *net, const json_t *list, const struct field *f)
 {
-    n->n_levels = (int)json_array_size(list);
-    if (!json_is_array(list) || json_array_size(list) < 1 || json_array_size(list) > GD_MAX_LEVELS)
-        return gd_fail(GD_EFORMAT,
-                       "%s: guided.config: channel_mult is not a list of 1 to %d numbers", file,
-                       GD_MAX_LEVELS);
-    for (int l = 0; l < n->n_levels; l++) {
-        if (!json_is_number(json_array_get(list, (size_t)l)))
-            return gd_fail(GD_EFORMAT,
-                           "%s: guided.config: channel_mult holds something that is no number",
-                           file);
-        n->channel_mult[l] = json_number_value(json_array_get(list, (size_t)l));
+    const size_t n = json_array_size(list);
+
+    if (n < 1 || n > GD_MAX_LEVELS)
+        return bad(f, "a list of 1 to 12 numbers");
+    for (size_t l = 0; l < n; l++) {
+        const json_t *item = json_array_get(list, l);
+        if (!json_is_number(item))
+            return bad(f, "a list of numbers");
+        net->channel_mult[l] = json_number_value(item);
+    }
+    net->n_levels = (int)n;
+    return GD_OK;
+}
+
+static gd_status read_rates(gd_net_config *net, const json_t *list, const struct field *f)
+{
+    if (!json_is_array(list))
+        return bad(f, "a list");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_int_t rate = json_integer_value(json_array_get(list, i));
+        if (rate < 1 || rate >= 1 << GD_MAX_LEVELS || (rate & (rate - 1)) != 0)
+            return bad(f, "a list of powers of 2");
+        net->attention_ds |= (unsigned)rate; /* bit k is 2^k */
     }
     return GD_OK;
 }
 
-static gd_status read_attention(gd_net_config *n, json_t *list, const char *file)
+static gd_status read_field(gd_model_config *out, const json_t *value, const struct field *f)
 {
-    size_t i;
-    json_t *item;
+    void *at = (char *)out + f->offset;
 
-    n->attention_ds = 0;
-    json_array_foreach(list, i, item)
-    {
-        const json_int_t ds = json_integer_value(item);
-        if (ds < 1 || ds > 1 << (GD_MAX_LEVELS - 1) || (ds & (ds - 1)) != 0)
-            return gd_fail(GD_EFORMAT,
-                           "%s: guided.config: attention_ds holds something that is no power of 2",
-                           file);
-        n->attention_ds |= (unsigned)ds; /* the bit of rate 2^k is 2^k */
+    switch (f->type) {
+    case INT:
+        return read_int(at, value, f);
+    case BOOL:
+        if (!json_is_boolean(value))
+            return bad(f, "true or false");
+        *(bool *)at = json_is_true(value);
+        return GD_OK;
+    case REAL:
+        if (!json_is_number(value))
+            return bad(f, "a number");
+        *(double *)at = json_number_value(value);
+        return GD_OK;
+    case TEXT:
+        return read_text(at, value, f);
+    case WORD:
+        return read_word(at, value, f);
+    case MULT:
+        return read_mult(&out->net, value, f);
+    case RATES:
+        return read_rates(&out->net, value, f);
     }
     return GD_OK;
 }
 
-static gd_status read_root(gd_model_config *out, json_t *root, const char *file)
+static bool is_known(const char *key)
 {
-    gd_net_config *n = &out->net;
-    gd_diffusion_config *d = &out->diffusion;
-    const char *kind, *preset, *pool, *schedule;
-    int version, ssn, updown, conv, order, kind_index, pool_index, learn, small, start, rescale,
-        rescale_sigmas, kl;
-    json_t *mult, *attention;
-    json_error_t e;
+    for (int i = 0; i < COUNT(fields); i++)
+        if (strcmp(fields[i].name, key) == 0)
+            return true;
+    return strcmp(key, "version") == 0;
+}
 
-    if (json_unpack(root, "{s:i}", "version", &version) == 0 && version > CONFIG_VERSION)
-        return gd_fail(
-            GD_EFORMAT,
-            "%s: guided.config has version %d; this program knows %d: a newer guided wrote it",
-            file, version, CONFIG_VERSION);
-    if (json_unpack_ex(
-            root, &e, JSON_STRICT,
-            "{s:i, s:s, s:s, s:F, s:i, s:i, s:i, s:i, s:i, s:i, s:o, s:o, s:i, s:i, s:i, s:i, s:F, "
-            "s:b, s:b, s:b,"
-            " s:b, s:s, s:i, s:s, s:b, s:b, s:b, s:b, s:b, s:b}",
-            "version", &version, "kind", &kind, "preset", &preset, "guidance_scale",
-            &out->guidance_scale, "image_size", &n->image_size, "small_size", &n->small_size,
-            "in_channels", &n->in_channels, "model_channels", &n->model_channels, "out_channels",
-            &n->out_channels, "num_res_blocks", &n->num_res_blocks, "channel_mult", &mult,
-            "attention_ds", &attention, "num_classes", &n->num_classes, "num_heads", &n->num_heads,
-            "num_heads_upsample", &n->num_heads_upsample, "num_head_channels",
-            &n->num_head_channels, "dropout", &n->dropout, "use_scale_shift_norm", &ssn,
-            "resblock_updown", &updown, "conv_resample", &conv, "use_new_attention_order", &order,
-            "pool", &pool, "diffusion_steps", &d->steps, "noise_schedule", &schedule, "learn_sigma",
-            &learn, "sigma_small", &small, "predict_xstart", &start, "rescale_timesteps", &rescale,
-            "rescale_learned_sigmas", &rescale_sigmas, "use_kl", &kl) != 0)
-        return gd_fail(GD_EFORMAT, "%s: guided.config: %s", file, e.text);
-    GD_TRY(word(&kind_index, kind, nn_kind_names, 3, "kind", file));
-    GD_TRY(word(&pool_index, pool, nn_pool_names, 4, "pool", file));
-    GD_TRY(read_mult(n, mult, file));
-    GD_TRY(read_attention(n, attention, file));
-    n->kind = (gd_net_kind)kind_index;
-    n->pool = (gd_pool)pool_index;
-    n->use_scale_shift_norm = ssn;
-    n->resblock_updown = updown;
-    n->conv_resample = conv;
-    n->use_new_attention_order = order;
-    d->learn_sigma = learn;
-    d->sigma_small = small;
-    d->predict_xstart = start;
-    d->rescale_timesteps = rescale;
-    d->rescale_learned_sigmas = rescale_sigmas;
-    d->use_kl = kl;
-    snprintf(out->preset, sizeof out->preset, "%s", preset);
-    snprintf(d->noise_schedule, sizeof d->noise_schedule, "%s", schedule);
-    return GD_OK;
+static gd_status read_root(gd_model_config *out, json_t *root)
+{
+    const json_t *version = json_object_get(root, "version");
+    const char *key;
+    json_t *value;
+
+    if (!json_is_integer(version) || json_integer_value(version) < 1)
+        return gd_fail(GD_EFORMAT, "\"version\" is missing or no whole number");
+    if (json_integer_value(version) > CONFIG_VERSION)
+        return gd_fail(GD_EFORMAT, "version %lld, this program knows %d: a newer guided wrote it",
+                       (long long)json_integer_value(version), CONFIG_VERSION);
+    json_object_foreach(root, key, value) if (!is_known(key)) return gd_fail(
+        GD_EFORMAT, "key \"%.40s\" is unknown: a newer guided wrote it", key);
+    for (int i = 0; i < COUNT(fields); i++) {
+        value = json_object_get(root, fields[i].name);
+        if (!value)
+            return gd_fail(GD_EFORMAT, "\"%s\" is missing", fields[i].name);
+        GD_TRY(read_field(out, value, &fields[i]));
+    }
+    return nn_config_check(out);
 }
 
 gd_status gd_config_from_json(gd_model_config *out, const char *json, const char *file)
@@ -165,13 +258,12 @@ gd_status gd_config_from_json(gd_model_config *out, const char *json, const char
     json_t *root;
     gd_status s;
 
-    *out = (gd_model_config){ 0 };
-    GD_TRY(gd_json_parse(&root, json, strlen(json), 3, file));
-    s = read_root(out, root, file);
+    memset(out, 0, sizeof *out);
+    GD_TRY(gd_json_parse(&root, json, strlen(json), MAX_DEPTH, file));
+    s = read_root(out, root);
     json_decref(root);
-    if (s == GD_OK && nn_config_check(out) != GD_OK) {
-        gd_context("%s: guided.config", file);
-        return GD_EFORMAT;
-    }
-    return s;
+    if (s == GD_OK)
+        return GD_OK;
+    gd_context("%s: guided.config", file);
+    return GD_EFORMAT;
 }

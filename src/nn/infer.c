@@ -81,20 +81,27 @@ static int count_blocks(const nn_keys *keys)
 
 /* ---- assumptions ---- */
 
-static void assume(inference *in, const char *flag, const char *format, ...) GD_PRINTF(3, 4);
-static void assume(inference *in, const char *flag, const char *format, ...)
+/* One line, unless a flag told; `other` is what the flag would say. */
+static void assume(inference *in, const char *flag, const char *value, const char *other)
 {
-    char text[64];
-    va_list ap;
-
     if (nn_flag_given(in->flags, in->n_flags, flag))
         return;
-    va_start(ap, format);
-    vsnprintf(text, sizeof text, format, ap);
-    va_end(ap);
     in->assumed =
-        gd_sprintf(in->arena, "%s%s%s %s (assumed; --%s if not)", in->assumed ? in->assumed : "",
-                   in->assumed ? "\n" : "", flag, text, flag);
+        gd_sprintf(in->arena, "%s%s%s %s (assumed; --%s %s if not)", in->assumed ? in->assumed : "",
+                   in->assumed ? "\n" : "", flag, value, flag, other);
+}
+
+static void assume_int(inference *in, const char *flag, int value)
+{
+    char text[16];
+
+    snprintf(text, sizeof text, "%d", value);
+    assume(in, flag, text, "N");
+}
+
+static void assume_bool(inference *in, const char *flag, bool value)
+{
+    assume(in, flag, value ? "True" : "False", value ? "False" : "True");
 }
 
 /* ---- levels ---- */
@@ -160,7 +167,7 @@ static int step_of_encoder(inference *in)
             step = s;
     }
     if (n_fits > 1)
-        assume(in, "classifier_depth", "%d", step - 1);
+        assume_int(in, "classifier_depth", step - 1);
     return step;
 }
 
@@ -434,14 +441,9 @@ static void say_heads(inference *in)
         nn_flag_given(in->flags, in->n_flags, width))
         return;
     if (net->num_head_channels > 0)
-        assume(in, width, "%d", net->num_head_channels);
+        assume_int(in, width, net->num_head_channels);
     else
-        assume(in, heads, "%d", net->num_heads);
-}
-
-static const char *spelled(bool value)
-{
-    return value ? "True" : "False";
+        assume_int(in, heads, net->num_heads);
 }
 
 static void say_guesses(inference *in)
@@ -450,20 +452,21 @@ static void say_guesses(inference *in)
     const gd_diffusion_config *diffusion = &in->config->diffusion;
 
     if (net->kind == GD_NET_SUPERRES) {
-        assume(in, "large_size", "%d", net->image_size);
-        assume(in, "small_size", "%d", net->small_size);
+        assume_int(in, "large_size", net->image_size);
+        assume_int(in, "small_size", net->small_size);
     } else if (net->kind == GD_NET_UNET || net->pool != GD_POOL_ATTENTION) {
-        assume(in, "image_size", "%d", net->image_size);
+        assume_int(in, "image_size", net->image_size);
     }
     say_heads(in);
     if (net->kind == GD_NET_UNET)
-        assume(in, "use_new_attention_order", "%s", spelled(net->use_new_attention_order));
-    assume(in, "noise_schedule", "%s", diffusion->noise_schedule);
-    assume(in, "diffusion_steps", "%d", diffusion->steps);
+        assume_bool(in, "use_new_attention_order", net->use_new_attention_order);
+    assume(in, "noise_schedule", diffusion->noise_schedule,
+           strcmp(diffusion->noise_schedule, "linear") == 0 ? "cosine" : "linear");
+    assume_int(in, "diffusion_steps", diffusion->steps);
     if (net->kind == GD_NET_CLASSIFIER)
         return;
-    assume(in, "predict_xstart", "%s", spelled(diffusion->predict_xstart));
-    assume(in, "rescale_timesteps", "%s", spelled(diffusion->rescale_timesteps));
+    assume_bool(in, "predict_xstart", diffusion->predict_xstart);
+    assume_bool(in, "rescale_timesteps", diffusion->rescale_timesteps);
 }
 
 gd_status nn_infer(gd_model_config *out, gd_arena *arena, char **assumed, const nn_keys *keys,

@@ -4,13 +4,26 @@
 
 #include <math.h>
 
-/* U(-scale, scale): the normal distribution function would need care at its tails, so uniform
- * numbers come from the generator that draws labels, 24 bits each. */
-static void fill_uniform(float *out, int64_t n, double scale, uint64_t seed, int index)
+/* Weights must not be the noise or the labels of the images that are drawn from the same seed. */
+static const uint64_t SEED_SPACE = 0x696e697477656967u; /* "initweig" */
+
+typedef struct uniform_job {
+    float *out;
+    int64_t n;
+    double scale;
+    uint64_t seed;
+    uint32_t index;
+} uniform_job;
+
+enum { CHUNK = 1 << 16 }; /* elements */
+
+static void fill_chunk(void *ctx, int64_t chunk)
 {
-    for (int64_t i = 0; i < n; i++) {
-        const uint32_t bits = gd_noise_below(1u << 24, seed, (uint64_t)i, (uint32_t)index);
-        out[i] = (float)(((double)bits * 0x1p-23 - 1.0) * scale);
+    const uniform_job *job = ctx;
+
+    for (int64_t i = chunk * CHUNK; i < GD_MIN(job->n, (chunk + 1) * CHUNK); i++) {
+        const uint32_t bits = gd_noise_below(1u << 24, job->seed, (uint64_t)i, job->index);
+        job->out[i] = (float)((bits * 0x1p-23 - 1.0) * job->scale);
     }
 }
 
@@ -18,9 +31,11 @@ void gd_init_parameter(float *out, const gd_param_spec *spec, uint64_t seed, int
 {
     const int64_t n = gd_param_count(spec);
 
+    seed ^= SEED_SPACE;
     switch (spec->init) {
     case GD_INIT_UNIFORM:
-        fill_uniform(out, n, spec->init_scale, seed, index);
+        gd_par((n + CHUNK - 1) / CHUNK, fill_chunk,
+               &(uniform_job){ out, n, spec->init_scale, seed, (uint32_t)index });
         break;
     case GD_INIT_NORMAL:
         gd_noise_normal(out, n, seed, (uint64_t)index, 0);

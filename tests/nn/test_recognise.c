@@ -139,8 +139,9 @@ static void file_like_a_preset_takes_its_guesses(void **state)
     assert_true(s.config.net.num_classes == 10 && s.config.net.use_new_attention_order &&
                 s.config.net.image_size == 64);
     assert_string_equal(s.config.diffusion.noise_schedule, "cosine");
-    assert_assumed(&s, "use_new_attention_order True (assumed; --use_new_attention_order if not)");
-    assert_assumed(&s, "noise_schedule cosine (assumed; --noise_schedule if not)");
+    assert_assumed(
+        &s, "use_new_attention_order True (assumed; --use_new_attention_order False if not)");
+    assert_assumed(&s, "noise_schedule cosine (assumed; --noise_schedule linear if not)");
     table_close(&t);
 }
 
@@ -278,7 +279,7 @@ static void ambiguous_depth_is_said(void **state)
     table_open(&t);
     table_of_config(&t, &c);
     seen s = recognise(&t, "model.pt", NULL, 0);
-    assert_assumed(&s, "classifier_depth 2 (assumed; --classifier_depth if not)");
+    assert_assumed(&s, "classifier_depth 2 (assumed; --classifier_depth N if not)");
     s = recognise(&t, "model.pt", &depth, 1);
     assert_true(s.config.net.num_res_blocks == 1 && s.config.net.n_levels == 3 &&
                 s.config.net.image_size == 32);
@@ -343,18 +344,19 @@ static void small_trained_files_are_recognised(void **state)
                 net->use_scale_shift_norm);
     assert_string_equal(s.config.diffusion.noise_schedule, "cosine");
     assert_string_equal(
-        s.assumed, "image_size 32 (assumed; --image_size if not)\n"
-                   "use_new_attention_order False (assumed; --use_new_attention_order if not)\n"
-                   "diffusion_steps 1000 (assumed; --diffusion_steps if not)\n"
-                   "predict_xstart False (assumed; --predict_xstart if not)\n"
-                   "rescale_timesteps False (assumed; --rescale_timesteps if not)");
+        s.assumed,
+        "image_size 32 (assumed; --image_size N if not)\n"
+        "use_new_attention_order False (assumed; --use_new_attention_order True if not)\n"
+        "diffusion_steps 1000 (assumed; --diffusion_steps N if not)\n"
+        "predict_xstart False (assumed; --predict_xstart True if not)\n"
+        "rescale_timesteps False (assumed; --rescale_timesteps True if not)");
     s = recognise_file("classifier.pt", NULL, 0);
     assert_true(net->kind == GD_NET_CLASSIFIER && net->image_size == 32 &&
                 net->num_res_blocks == 1 && net->n_levels == 3);
     assert_true(net->out_channels == 10 && net->pool == GD_POOL_ATTENTION &&
                 net->attention_ds == 1 << 2);
     assert_assumed(
-        &s, "classifier_num_head_channels 64 (assumed; --classifier_num_head_channels if not)");
+        &s, "classifier_num_head_channels 64 (assumed; --classifier_num_head_channels N if not)");
     s = recognise_file("base8.pt", NULL, 0);
     assert_true(net->kind == GD_NET_UNET && net->n_levels == 2 && net->attention_ds == 1 << 0 &&
                 net->num_classes == 10);
