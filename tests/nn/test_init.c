@@ -21,7 +21,8 @@ static void fill(weights *w, gd_net_kind kind, gd_pool pool, uint64_t seed)
     gd_model_config c;
 
     gd_config_defaults(&c, kind);
-    c.net.model_channels = 64;
+    c.net.model_channels = 32;
+    c.net.num_head_channels = 32;
     c.net.num_res_blocks = 1;
     c.net.num_classes = kind == GD_NET_CLASSIFIER ? 0 : 100;
     c.net.pool = pool;
@@ -135,20 +136,20 @@ static void distributions_are_pytorchs(void **state)
 
     (void)state;
     fill(&w, GD_NET_UNET, 0, 7);
-    assert_uniform(&w, "time_embed.0.weight", 64);
-    assert_uniform(&w, "time_embed.0.bias", 64);
+    assert_uniform(&w, "time_embed.0.weight", 32);
+    assert_uniform(&w, "time_embed.0.bias", 32);
     assert_uniform(&w, "input_blocks.0.0.weight", 27);
     assert_uniform(&w, "input_blocks.0.0.bias", 27);
-    assert_uniform(&w, "middle_block.0.in_layers.2.weight", 256 * 9);
-    assert_uniform(&w, "middle_block.0.in_layers.2.bias", 256 * 9);
-    assert_uniform(&w, "middle_block.0.emb_layers.1.weight", 256);
-    assert_uniform(&w, "middle_block.1.qkv.weight", 256);
-    assert_uniform(&w, "output_blocks.0.0.skip_connection.weight", 512);
+    assert_uniform(&w, "middle_block.0.in_layers.2.weight", 128 * 9);
+    assert_uniform(&w, "middle_block.0.in_layers.2.bias", 128 * 9);
+    assert_uniform(&w, "middle_block.0.emb_layers.1.weight", 128);
+    assert_uniform(&w, "middle_block.1.qkv.weight", 128);
+    assert_uniform(&w, "output_blocks.0.0.skip_connection.weight", 256);
     assert_normal(&w, "label_emb.weight", 1);
     gd_arena_free(w.mem);
     fill(&w, GD_NET_CLASSIFIER, GD_POOL_ATTENTION, 7);
-    assert_normal(&w, "out.2.positional_embedding", 1 / sqrt(256));
-    assert_uniform(&w, "out.2.c_proj.weight", 256);
+    assert_normal(&w, "out.2.positional_embedding", 1 / sqrt(128));
+    assert_uniform(&w, "out.2.c_proj.weight", 128);
     gd_arena_free(w.mem);
     fill(&w, GD_NET_CLASSIFIER, GD_POOL_SPATIAL_V2, 7);
     assert_uniform(&w, "out.3.weight", 2048);
