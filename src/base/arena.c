@@ -189,11 +189,12 @@ gd_status gd_block_make(void **out, size_t bytes, const char *what)
 
 void gd_block_free(void *block)
 {
-    unsigned char *base = (unsigned char *)block - BLOCK_HEADER;
+    unsigned char *base;
     size_t total;
 
     if (!block)
         return;
+    base = (unsigned char *)block - BLOCK_HEADER;
     memcpy(&total, base, sizeof total);
     held -= total;
     munmap(base, total);

@@ -24,7 +24,7 @@ gd_status gd_take_bytes(gd_cursor *c, const unsigned char **out, uint64_t n)
 
 static gd_status take_integer(gd_cursor *c, uint64_t *out, int bytes)
 {
-    const unsigned char *p;
+    const unsigned char *p = NULL;
 
     GD_TRY(gd_take_bytes(c, &p, (uint64_t)bytes));
     *out = 0;

@@ -157,7 +157,7 @@ void gd_png_close(gd_png *png);
 /* ---- json.c: a checked view of jansson for untrusted text ---- */
 
 struct json_t;
-/* Parse with a depth limit, at most 64 MiB of values, no duplicates; the caller json_decref()s. The
+/* Parse with a depth limit, at most 44 MiB of values, no duplicates; the caller json_decref()s. The
  * message has "FILE: JSON line L column C: ...". */
 GD_CHECKED gd_status gd_json_parse(struct json_t **out, const char *text, size_t bytes,
                                    int max_depth, const char *file);

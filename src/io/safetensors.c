@@ -432,6 +432,7 @@ void gd_safetensors_abort(gd_safetensors_writer *w)
     gd_file_abort(w->file);
     if (w->hasher)
         gd_hasher_free(w->hasher);
-    gd_block_free(w->header);
+    if (w->header)
+        gd_block_free(w->header);
     gd_arena_free(w->mem);
 }

@@ -305,7 +305,8 @@ gd_status io_zip_read(io_zip *z, int i, void *out, uint64_t bytes)
     return ok ? GD_OK : mismatch(z, i);
 }
 
-/* In pieces, each read through libzip; pages behind are let go every DROP_BYTES. */
+/* In pieces, each read through libzip and equal to what lies in place; pages behind are let go
+ * every DROP_BYTES. */
 static bool stream(io_zip *z, const io_entry *e, zip_file_t *f, unsigned char *piece,
                    const gd_mapped *map)
 {
@@ -313,7 +314,8 @@ static bool stream(io_zip *z, const io_entry *e, zip_file_t *f, unsigned char *p
 
     for (uint64_t done = 0; done < e->bytes; done += PIECE_BYTES) {
         const uint64_t n = GD_MIN((uint64_t)PIECE_BYTES, e->bytes - done);
-        if (!read_content(f, piece, n, done + n == e->bytes))
+        if (!read_content(f, piece, n, done + n == e->bytes) ||
+            memcmp(piece, e->packed + done, n) != 0)
             return false;
         if (map && done + n - dropped >= DROP_BYTES) {
             gd_unmap_pages(map, (size_t)(e->packed - z->map->data) + dropped, done + n - dropped);

@@ -6,14 +6,35 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zip.h>
+
+/* Room for n more bytes and one behind, by doubling */
+static void reserve(bytes *to, size_t n)
+{
+    size_t before = 64, after;
+
+    while (to->data && before <= to->n)
+        before *= 2;
+    for (after = before; after <= to->n + n;)
+        after *= 2;
+    if (!to->data || after > before)
+        to->data = realloc(to->data, after);
+    assert_non_null(to->data);
+}
 
 void put(bytes *to, const void *data, size_t n)
 {
-    to->data = realloc(to->data, to->n + n + 1);
-    assert_non_null(to->data);
+    reserve(to, n);
     if (n > 0)
         memcpy(to->data + to->n, data, n);
     to->n += n;
+}
+
+void put_many(bytes *to, const void *data, size_t n, long times)
+{
+    reserve(to, n * (size_t)times);
+    for (long i = 0; i < times; i++)
+        put(to, data, n);
 }
 
 void put_text(bytes *to, const char *text)
@@ -171,23 +192,80 @@ gd_status try_open(bytes file, bool flat)
     return s;
 }
 
-gd_status try_read(bytes file, bool flat)
+enum { NAMES, SHAPES, VALUES, HASHES };
+
+static gd_status digest_array(const gd_bundle *b, const gd_array *a, gd_hasher *h[HASHES])
+{
+    const size_t n = (size_t)gd_array_count(a) * gd_dtype_bytes(a->dtype);
+    void *out;
+    gd_status s;
+
+    GD_TRY(gd_block_make(&out, n, a->name));
+    s = gd_bundle_read(b, a, out);
+    gd_hasher_add(h[NAMES], a->name, strlen(a->name) + 1);
+    gd_hasher_add(h[SHAPES], &a->dtype, sizeof a->dtype);
+    gd_hasher_add(h[SHAPES], &a->rank, sizeof a->rank);
+    gd_hasher_add(h[SHAPES], a->dim, (size_t)a->rank * sizeof *a->dim);
+    gd_hasher_add(h[VALUES], out, n);
+    gd_block_free(out);
+    return s;
+}
+
+gd_status try_digest(bytes file, bool flat, digest *out)
 {
     gd_bundle *b;
+    gd_hasher *h[HASHES];
     gd_status s = io_bundle_open_memory(&b, file.data, file.n, "FILE", flat);
 
     if (s != GD_OK)
         return s;
-    for (int i = 0; i < gd_bundle_count(b) && s == GD_OK; i++) {
-        const gd_array *a = gd_bundle_array(b, i);
-        void *out;
-        s = gd_block_make(&out, (size_t)gd_array_count(a) * gd_dtype_bytes(a->dtype), a->name);
-        if (s == GD_OK)
-            s = gd_bundle_read(b, a, out);
-        gd_block_free(out);
-    }
+    for (int i = 0; i < HASHES; i++)
+        assert_int_equal(gd_hasher_make(&h[i]), GD_OK);
+    for (int i = 0; i < gd_bundle_count(b) && s == GD_OK; i++)
+        s = digest_array(b, gd_bundle_array(b, i), h);
+    gd_hasher_text(h[NAMES], out->names);
+    gd_hasher_text(h[SHAPES], out->shapes);
+    gd_hasher_text(h[VALUES], out->values);
+    for (int i = 0; i < HASHES; i++)
+        gd_hasher_free(h[i]);
     gd_bundle_close(b);
     return s;
+}
+
+gd_status try_read(bytes file, bool flat)
+{
+    digest d;
+    return try_digest(file, flat, &d);
+}
+
+bytes deflated_archive(const char *name, const void *data, size_t n)
+{
+    const char *path = temporary("deflated.zip");
+    zip_t *zip = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, NULL);
+    zip_source_t *source = zip_source_buffer(zip, data, n, 0);
+
+    assert_int_equal(zip_file_add(zip, name, source, 0), 0);
+    assert_int_equal(zip_set_file_compression(zip, 0, ZIP_CM_DEFLATE, 9), 0);
+    assert_int_equal(zip_close(zip), 0);
+    return read_file(path);
+}
+
+bytes make_own(void)
+{
+    const gd_array arrays[] = { { "w", GD_F32, 2, { 2, 3 } },
+                                { "steps", GD_I64, 1, { 2 } },
+                                { "none", GD_U8, 1, { 0 } } };
+    const gd_meta meta[] = { { "guided.format", "1" }, { "note", "a \"quoted\" caf\xc3\xa9" } };
+    const float w[] = { 0.5f, -1, 2, 3, 4, 5 };
+    const int64_t steps[] = { 7, -8 };
+    const char *path = temporary("own.safetensors");
+    gd_safetensors_writer *writer;
+
+    assert_int_equal(gd_safetensors_begin(&writer, path, true, arrays, 3, meta, 2), GD_OK);
+    assert_int_equal(gd_safetensors_add(writer, w, sizeof w), GD_OK);
+    assert_int_equal(gd_safetensors_add(writer, steps, sizeof steps), GD_OK);
+    assert_int_equal(gd_safetensors_commit(writer), GD_OK);
+    return read_file(path);
 }
 
 size_t peak_bytes(void)

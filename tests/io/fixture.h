@@ -18,6 +18,7 @@ typedef struct bytes {
     size_t n;
 } bytes;
 void put(bytes *to, const void *data, size_t n);
+void put_many(bytes *to, const void *data, size_t n, long times);
 void put_text(bytes *to, const char *text);
 void put_number(bytes *to, uint64_t value, int n); /* little-endian */
 
@@ -36,6 +37,11 @@ typedef struct archive {
 } archive;
 void add_entry(archive *a, const char *name, const void *data, size_t n);
 bytes finish_archive(archive *a);
+/* The same with one deflated entry */
+bytes deflated_archive(const char *name, const void *data, size_t n);
+
+/* A small file of our own, by gd_safetensors_*: F32 [2,3] "w", I64 [2] "steps", U8 [0] "none" */
+bytes make_own(void);
 
 /* A safetensors file with this header and so much data, counting up from 0 */
 bytes make_safetensors(const char *header, size_t data_bytes);
@@ -44,6 +50,12 @@ bytes make_safetensors(const char *header, size_t data_bytes);
 gd_status try_open(bytes file, bool flat);
 /* Open and read every array; the same */
 gd_status try_read(bytes file, bool flat);
+
+/* Open and read; hashes of what was found */
+typedef struct digest {
+    char names[33], shapes[33], values[33]; /* shapes: with types */
+} digest;
+gd_status try_digest(bytes file, bool flat, digest *out);
 
 /* Peak resident memory of this process so far */
 size_t peak_bytes(void);
