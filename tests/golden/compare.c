@@ -1,241 +1,287 @@
-/* compare.c - tensors of a case, and the tolerance rules of the reference set. */
+/* compare.c - found against stored: the tolerance rules of the reference set's README. */
 #include "golden.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-void *golden_alloc(golden *g, size_t bytes)
-{
-    void *p = gd_alloc(g->mem, bytes);
+/* ---- which results were compared ---- */
 
-    if (!p)
-        abort();
-    return p;
+static int index_of(golden *g, const char *name)
+{
+    const int n = g->tensors ? gd_bundle_count(g->tensors) : 0;
+
+    for (int i = 0; i < n; i++)
+        if (strcmp(gd_bundle_array(g->tensors, i)->name, name) == 0)
+            return i;
+    return -1;
 }
 
-void golden_fail(golden *g, const char *format, ...)
+void golden_saw(golden *g, const char *name)
 {
-    va_list ap;
+    const int i = index_of(g, name);
 
-    if (g->failed)
-        return;
-    g->failed = true;
-    va_start(ap, format);
-    vsnprintf(g->detail, sizeof g->detail, format, ap);
-    va_end(ap);
+    if (i < 0)
+        golden_fail(g, "the case has no tensor %s", name);
+    else {
+        g->n_seen += !g->seen[i];
+        g->seen[i] = true;
+    }
 }
 
-const gd_array *golden_find(golden *g, const char *format, ...)
+void golden_leave_out(golden *g, const char *name, const char *why)
 {
-    char name[GD_MAX_NAME];
-    va_list ap;
-
-    va_start(ap, format);
-    vsnprintf(name, sizeof name, format, ap);
-    va_end(ap);
-    return g->tensors ? gd_bundle_find(g->tensors, name) : NULL;
+    golden_saw(g, name);
+    g->n_left_out++;
+    snprintf(g->left_out, sizeof g->left_out, "%s", why);
 }
 
-float *golden_f32(golden *g, int64_t *count, const char *format, ...)
+void golden_check_all_seen(golden *g)
 {
-    char name[GD_MAX_NAME];
-    va_list ap;
+    static const char *const results[] = { "out.", "grad.", "samp.", "stat." };
+    const int n = g->tensors ? gd_bundle_count(g->tensors) : 0;
 
-    va_start(ap, format);
-    vsnprintf(name, sizeof name, format, ap);
-    va_end(ap);
-    const gd_array *a = golden_find(g, "%s", name);
-    if (!a)
-        return NULL;
-    float *out = golden_alloc(g, (size_t)gd_array_count(a) * sizeof *out + 4);
-    if (gd_bundle_read_f32(g->tensors, a, out) != GD_OK)
-        golden_fail(g, "%s", gd_error());
-    if (count)
-        *count = gd_array_count(a);
-    return out;
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < COUNT(results); k++)
+            if (!g->seen[i] &&
+                strncmp(gd_bundle_array(g->tensors, i)->name, results[k], strlen(results[k])) == 0)
+                golden_fail(g, "%s was not compared", gd_bundle_array(g->tensors, i)->name);
 }
 
-int64_t *golden_i64(golden *g, int64_t *count, const char *format, ...)
-{
-    char name[GD_MAX_NAME];
-    va_list ap;
-
-    va_start(ap, format);
-    vsnprintf(name, sizeof name, format, ap);
-    va_end(ap);
-    const gd_array *a = golden_find(g, "%s", name);
-    if (!a || a->dtype != GD_I64)
-        return NULL;
-    int64_t *out = golden_alloc(g, (size_t)gd_array_count(a) * sizeof *out + 8);
-    if (gd_bundle_read(g->tensors, a, out) != GD_OK)
-        golden_fail(g, "%s", gd_error());
-    if (count)
-        *count = gd_array_count(a);
-    return out;
-}
+/* ---- elements ---- */
 
 static double *read_f64(golden *g, const gd_array *a)
 {
-    double *out = golden_alloc(g, (size_t)gd_array_count(a) * sizeof *out + 8);
+    const int64_t n = gd_array_count(a);
+    double *out = golden_alloc(g, (size_t)n * sizeof *out);
 
     if (a->dtype == GD_F64) {
         if (gd_bundle_read(g->tensors, a, out) != GD_OK)
             golden_fail(g, "%s", gd_error());
-        return out;
+    } else if (a->dtype == GD_I64) {
+        const int64_t *wide = golden_i64(g, NULL, "%s", a->name);
+        for (int64_t i = 0; i < n; i++)
+            out[i] = (double)wide[i]; /* steps and labels: far below 2^53 */
+    } else {
+        const float *single = golden_f32(g, NULL, "%s", a->name);
+        for (int64_t i = 0; i < n; i++)
+            out[i] = single[i];
     }
-    float *single = golden_f32(g, NULL, "%s", a->name);
-    for (int64_t i = 0; i < gd_array_count(a); i++)
-        out[i] = single[i];
     return out;
 }
 
-/* atol and rtol of a tensor: listed, or the README's defaults */
-static void allowed(golden *g, const gd_array *a, const double *stored, double *atol, double *rtol)
+/* "Tensors not listed": 3e-6 of the largest for F32, relative 1e-12 for F64, 1e-9 near
+ * cancellation, equality for integers */
+static void default_tolerance(const gd_array *a, const double *stored, double *atol, double *rtol)
 {
-    json_t *listed = json_object_get(g->tolerance, a->name);
-    double max = 0;
+    double largest = 0;
 
-    *rtol = json_number_value(json_object_get(listed, "rtol"));
-    *atol = json_number_value(json_object_get(listed, "atol"));
-    if (listed)
-        return;
-    if (a->dtype == GD_F64) {
+    *atol = *rtol = 0;
+    if (a->dtype == GD_F64)
         *rtol =
             strstr(a->name, "log_one_minus_") || strstr(a->name, "sqrt_recipm1_") ? 1e-9 : 1e-12;
-        return;
-    }
-    for (int64_t i = 0; i < gd_array_count(a); i++)
-        max = fmax(max, isfinite(stored[i]) ? fabs(stored[i]) : 0);
-    *atol = a->dtype == GD_F32 ? 3e-6 * max : 0;
+    for (int64_t i = 0; i < gd_array_count(a) && a->dtype == GD_F32; i++)
+        largest = fmax(largest, isfinite(stored[i]) ? fabs(stored[i]) : 0);
+    *atol = 3e-6 * largest;
 }
 
-/* Worst |found - stored| / allowed; equal infinities and NaN for NaN are equal */
-static double worst_ratio(const double *found, const double *stored, int64_t n, double atol,
-                          double rtol, double *relative)
+static void tolerance_of(golden *g, const gd_array *a, const double *stored, double *atol,
+                         double *rtol)
 {
-    double worst = 0, max = 1e-300, difference = 0;
+    json_t *listed = json_object_get(g->tolerance, a->name);
+
+    if (!listed) {
+        default_tolerance(a, stored, atol, rtol);
+        return;
+    }
+    *atol = json_number_value(json_object_get(listed, "atol"));
+    *rtol = json_number_value(json_object_get(listed, "rtol"));
+}
+
+typedef struct verdict {
+    double ratio;    /* worst |difference| / allowed */
+    double relative; /* largest |difference| / largest |stored| */
+} verdict;
+
+/* Equal values, infinities too, are no difference; anything else that is not finite fails */
+static verdict judge(const double *found, const double *stored, int64_t n, double atol, double rtol)
+{
+    double ratio = 0, difference = 0, largest = 0;
 
     for (int64_t i = 0; i < n; i++) {
-        const double d = fabs(found[i] - stored[i]), limit = atol + rtol * fabs(stored[i]);
-        if (found[i] == stored[i] || (isnan(found[i]) && isnan(stored[i])))
+        const double d = fabs(found[i] - stored[i]), allowed = atol + rtol * fabs(stored[i]);
+        if (isfinite(stored[i]))
+            largest = fmax(largest, fabs(stored[i]));
+        if (found[i] == stored[i])
             continue;
-        const double ratio = isfinite(d) ? (limit > 0 ? d / limit : INFINITY) : INFINITY;
-        worst = fmax(worst, ratio);
-        difference = fmax(difference, d);
-        max = fmax(max, fabs(stored[i]));
+        ratio = fmax(ratio, isfinite(d) && allowed > 0 ? d / allowed : INFINITY);
+        difference = fmax(difference, isfinite(d) ? d : INFINITY);
     }
-    *relative = difference / max;
-    return worst;
+    return (verdict){ ratio, difference == 0 ? 0 : difference / fmax(largest, 1e-300) };
+}
+
+void golden_record(golden *g, const char *name, double ratio, double relative)
+{
+    if (!(ratio <= 1))
+        golden_fail(g, "%s is off by %.3g times what is allowed, relative %.2g", name, ratio,
+                    relative);
+    if (*g->worst_name && ratio <= g->worst)
+        return;
+    g->worst = ratio;
+    g->worst_relative = relative;
+    snprintf(g->worst_name, sizeof g->worst_name, "%s", name);
+}
+
+static void record(golden *g, const char *name, verdict v)
+{
+    golden_record(g, name, v.ratio, v.relative);
+}
+
+static const gd_array *expect(golden *g, const char *name, int64_t count)
+{
+    const gd_array *a = golden_find(g, "%s", name);
+
+    if (!a)
+        golden_fail(g, "the case has no tensor %s", name);
+    else if (gd_array_count(a) != count)
+        golden_fail(g, "%s has %lld elements, computed were %lld", name,
+                    (long long)gd_array_count(a), (long long)count);
+    else {
+        golden_saw(g, name);
+        return a;
+    }
+    return NULL;
 }
 
 void golden_compare_f64(golden *g, const char *name, const double *found, int64_t count)
 {
-    const gd_array *a = golden_find(g, "%s", name), *truth = NULL;
-    double atol, rtol, relative, ratio;
+    const gd_array *a = expect(g, name, count), *truth = NULL;
+    double atol, rtol;
+    verdict v;
 
-    if (!a) {
-        golden_fail(g, "no tensor %s", name);
+    if (!a)
         return;
-    }
-    if (gd_array_count(a) != count) {
-        golden_fail(g, "%s has %lld elements, computed %lld", name, (long long)gd_array_count(a),
-                    (long long)count);
-        return;
-    }
-    double *stored = read_f64(g, a);
-    allowed(g, a, stored, &atol, &rtol);
-    ratio = worst_ratio(found, stored, count, atol, rtol, &relative);
-    if (ratio > 1 && strncmp(name, "out.", 4) == 0)
+    const double *stored = read_f64(g, a);
+    tolerance_of(g, a, stored, &atol, &rtol);
+    v = judge(found, stored, count, atol, rtol);
+    if (v.ratio > 1 && strncmp(name, "out.", 4) == 0)
         truth = golden_find(g, "out64.%s", name + 4);
     if (truth && gd_array_count(truth) == count) {
-        double true_relative,
-            true_ratio = worst_ratio(found, read_f64(g, truth), count, atol, rtol, &true_relative);
-        if (true_ratio < ratio) {
-            ratio = true_ratio;
-            relative = true_relative;
-        }
+        const verdict w = judge(found, read_f64(g, truth), count, atol, rtol);
+        v = w.ratio < v.ratio ? w : v;
     }
-    if (ratio > g->worst || isnan(ratio)) {
-        g->worst = ratio;
-        g->worst_relative = relative;
-        snprintf(g->detail, sizeof g->detail, "%s", name);
-    }
+    record(g, name, v);
+}
+
+static double *widen(golden *g, const float *x, int64_t n)
+{
+    double *out = golden_alloc(g, (size_t)n * sizeof *out);
+
+    for (int64_t i = 0; i < n; i++)
+        out[i] = x[i];
+    return out;
 }
 
 void golden_compare(golden *g, const char *name, const float *found, int64_t count)
 {
-    double *wide = golden_alloc(g, (size_t)count * sizeof *wide + 8);
-
-    for (int64_t i = 0; i < count; i++)
-        wide[i] = found[i];
-    golden_compare_f64(g, name, wide, count);
+    golden_compare_f64(g, name, widen(g, found, count), count);
 }
 
-int golden_int(json_t *object, const char *key, int absent)
+void golden_compare_within(golden *g, const char *name, const float *found, const float *stored,
+                           int64_t count, double allowed)
 {
-    json_t *v = json_object_get(object, key);
-    return json_is_integer(v) ? (int)json_integer_value(v) : absent;
+    record(g, name, judge(widen(g, found, count), widen(g, stored, count), count, allowed, 0));
 }
 
-bool golden_bool(json_t *object, const char *key, bool absent)
+void golden_compare_bytes(golden *g, const char *name, const void *found, size_t bytes)
 {
-    json_t *v = json_object_get(object, key);
-    return json_is_boolean(v) ? json_is_true(v) : absent;
+    const gd_array *a = golden_find(g, "%s", name);
+
+    if (!a || (size_t)gd_array_count(a) * gd_dtype_bytes(a->dtype) != bytes) {
+        golden_fail(g, "%s is absent or of another size", name);
+        return;
+    }
+    golden_saw(g, name);
+    void *stored = golden_alloc(g, bytes);
+    if (gd_bundle_read(g->tensors, a, stored) != GD_OK)
+        golden_fail(g, "%s", gd_error());
+    else if (memcmp(stored, found, bytes) != 0)
+        golden_fail(g, "%s is not equal", name);
 }
 
-/* ---- generated weights ---- */
+/* ---- tensors too big to store: every k-th element, and sums over all ---- */
 
-static uint64_t fnv1a64(const char *s)
+/* The smallest prime >= max(2, ceil(n / 512)) */
+static int64_t sample_stride(int64_t n)
 {
-    uint64_t h = 0xcbf29ce484222325u;
-
-    for (; *s; s++)
-        h = (h ^ (unsigned char)*s) * 0x100000001b3u;
-    return h;
-}
-
-/* uniform in [-2^e, 2^e) + offset, a pure function of seed and name */
-static void fill(float *w, int64_t n, long seed, const char *name, int e, float offset)
-{
-    char key[GD_MAX_NAME + 32];
-    const float scale = ldexpf(1.0f, e - 23);
-
-    snprintf(key, sizeof key, "%ld:%s", seed, name);
-    const uint64_t h = fnv1a64(key);
-    for (int64_t i = 0; i < n; i++) {
-        uint64_t z = h + (uint64_t)(i + 1) * 0x9e3779b97f4a7c15u;
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-        z ^= z >> 31;
-        w[i] = (float)((int32_t)(z >> 40) - (1 << 23)) * scale + offset;
+    for (int64_t k = GD_MAX(2, (n + 511) / 512);; k++) {
+        bool prime = true;
+        for (int64_t d = 2; d * d <= k && prime; d++)
+            prime = k % d != 0;
+        if (prime)
+            return k;
     }
 }
 
-static gd_status fetch(void *ctx, const char *name, const gd_type *type, float *dst)
+void golden_compare_part(golden *g, const char *name, const float *found, int64_t count)
 {
-    golden_weights *w = ctx;
-    json_t *spec = json_object_get(json_object_get(w->g->json, "weights"), w->prefix), *table, *row;
-    const gd_array *stored = golden_find(w->g, "%s.%s", w->prefix, name);
-    const int64_t n = type->dim[0] * type->dim[1] * type->dim[2] * type->dim[3];
+    const int64_t stride = sample_stride(count), n = (count + stride - 1) / stride;
+    char sampled[GD_MAX_NAME];
+
+    snprintf(sampled, sizeof sampled, "samp.%s", name);
+    if (golden_find(g, "%s", name))
+        golden_compare(g, name, found, count);
+    if (!golden_find(g, "%s", sampled))
+        return;
+    float *part = golden_alloc(g, (size_t)n * sizeof *part);
+    for (int64_t i = 0; i < n; i++)
+        part[i] = found[i * stride];
+    golden_compare(g, sampled, part, n);
+}
+
+static int row_of(golden *g, const char *prefix, const char *parameter)
+{
+    json_t *order = json_object_get(json_object_get(g->json, "stat_order"), prefix), *item;
     size_t i;
 
-    if (stored && gd_array_count(stored) == n)
-        return gd_bundle_read_f32(w->g->tensors, stored, dst);
-    table = json_object_get(spec, "table");
-    json_array_foreach(table, i, row)
-    {
-        if (strcmp(json_string_value(json_array_get(row, 0)), name) != 0)
-            continue;
-        fill(dst, n, (long)json_integer_value(json_object_get(spec, "seed")), name,
-             (int)json_integer_value(json_array_get(row, 2)),
-             (float)json_number_value(json_array_get(row, 3)));
-        return GD_OK;
-    }
-    return gd_fail(GD_EFORMAT, "the case has no parameter %s", name);
+    json_array_foreach(order, i,
+                       item) if (strcmp(json_string_value(item), parameter) == 0) return (int)i;
+    return -1;
 }
 
-gd_weights golden_source(golden_weights *w)
+void golden_compare_stat(golden *g, const char *what, const char *prefix, const char *parameter,
+                         const float *found, int64_t count)
 {
-    return (gd_weights){ fetch, w };
+    enum { SUM, SUM_ABS, SUM_SQUARES, PROJECTION, COLUMNS };
+    const gd_array *a = golden_find(g, "stat.%s.%s", what, prefix);
+    const int row = row_of(g, prefix, parameter);
+    char key[GD_MAX_NAME];
+    double sum[COLUMNS] = { 0 }, largest = 0;
+
+    if (!a || row < 0)
+        return;
+    const double *stored = read_f64(g, a), *s = stored + row * COLUMNS;
+    const double rtol = json_number_value(json_object_get(
+        json_object_get(json_object_get(g->json, "stat_rel_tolerance"), a->name), "rtol"));
+    for (int64_t i = 0; i < a->dim[0]; i++)
+        largest = fmax(largest, stored[i * COLUMNS + SUM_ABS]);
+    golden_saw(g, a->name);
+    if (s[SUM_ABS] < 1e-7 * largest)
+        return;
+    float *r = golden_alloc(g, (size_t)count * sizeof *r);
+    snprintf(key, sizeof key, "proj:%s.%s", prefix, parameter);
+    golden_fill(r, 0, count, 0, key, 0, 0);
+    for (int64_t i = 0; i < count; i++) {
+        const double x = found[i];
+        sum[SUM] += x;
+        sum[SUM_ABS] += fabs(x);
+        sum[SUM_SQUARES] += x * x;
+        sum[PROJECTION] += x * r[i];
+    }
+    for (int k = 0; k < COLUMNS; k++) {
+        const double scale = k == SUM_SQUARES ? s[SUM_SQUARES] : s[SUM_ABS];
+        verdict v = judge(&sum[k], &s[k], 1, rtol * scale, 0);
+        v.relative = fabs(sum[k] - s[k]) / scale;
+        snprintf(key, sizeof key, "%s of %s", a->name, parameter);
+        record(g, key, v);
+    }
 }

@@ -1,8 +1,9 @@
 /* golden.h - reference cases: a folder with case.json and tensors.safetensors (format: README of
  * the reference set).
  *
- * Each kind of case is a function that computes what the file holds and gives it to golden_compare.
- * The networks run through the same plan, kernels and executor as `guided sample`. */
+ * Each kind of case is a function that computes what the file holds and gives it to a compare
+ * function; a result in the file that no compare function was given fails the case.  The networks
+ * run through the same plan, kernels and executor as `guided sample`. */
 #ifndef TESTS_GOLDEN_H
 #define TESTS_GOLDEN_H
 
@@ -16,39 +17,103 @@ typedef struct golden {
     json_t *json, *config, *tolerance; /* per_tensor */
     const char *kind;
     gd_bundle *tensors;
+    bool *seen; /* [gd_bundle_count]: compared, or left out by golden_leave_out */
     gd_arena *mem;
-    double worst; /* of |difference| / allowed */
-    double worst_relative;
-    char detail[200]; /* of the worst, or why it failed */
+    double worst;          /* of |difference| / allowed */
+    double worst_relative; /* of largest |difference| / largest |stored|, of the same tensor */
+    char worst_name[200];
+    int n_seen, n_left_out;
+    char left_out[100]; /* what of this case the program does not do yet */
+    char failure[600];  /* the first */
     bool failed;
 } golden;
 
-/* A tensor as float32 / float64-free copy in the case's memory; NULL if absent.  *count may be
- * NULL. */
+/* ---- case.c: what a case holds ---- */
+
+/* false: no case.json that can be read; the message is gd_error() */
+bool golden_open(golden *g, const char *folder);
+void golden_close(golden *g);
+/* The first failure is kept */
+void golden_fail(golden *g, const char *format, ...) GD_PRINTF(2, 3);
+/* Memory of the case, zeroed */
+void *golden_alloc(golden *g, size_t bytes);
+/* A tensor converted to float, or int64; NULL if absent.  *count may be NULL. */
+const gd_array *golden_find(golden *g, const char *format, ...) GD_PRINTF(2, 3);
 float *golden_f32(golden *g, int64_t *count, const char *format, ...) GD_PRINTF(3, 4);
 int64_t *golden_i64(golden *g, int64_t *count, const char *format, ...) GD_PRINTF(3, 4);
-const gd_array *golden_find(golden *g, const char *format, ...) GD_PRINTF(2, 3);
-void *golden_alloc(golden *g, size_t bytes);
-void golden_fail(golden *g, const char *format, ...) GD_PRINTF(2, 3);
+uint8_t *golden_u8(golden *g, int64_t *count, const char *format, ...) GD_PRINTF(3, 4);
+int golden_int(json_t *object, const char *key, int absent);
+bool golden_bool(json_t *object, const char *key, bool absent);
 
-/* Compare with tensor NAME by the case's tolerance; where the file also holds the float64 truth
- * (out64.), either may decide */
+/* ---- compare.c: the tolerance rules ---- */
+
+/* Results, all elements: out.NAME or grad.NAME.  Where out64.NAME is in the file, it may decide. */
 void golden_compare(golden *g, const char *name, const float *found, int64_t count);
 void golden_compare_f64(golden *g, const char *name, const double *found, int64_t count);
+/* The same with an allowance of its own */
+void golden_compare_within(golden *g, const char *name, const float *found, const float *stored,
+                           int64_t count, double allowed);
+/* Exactly equal bytes and integers */
+void golden_compare_bytes(golden *g, const char *name, const void *found, size_t bytes);
+/* NAME in full, or every k-th element of it under samp.NAME; neither: nothing is compared */
+void golden_compare_part(golden *g, const char *name, const float *found, int64_t count);
+/* One row of stat.WHAT.PREFIX, of the parameter that stat_order lists */
+void golden_compare_stat(golden *g, const char *what, const char *prefix, const char *parameter,
+                         const float *found, int64_t count);
+/* A comparison made elsewhere: |difference| / allowed, and what it is relative to the values */
+void golden_record(golden *g, const char *name, double ratio, double relative);
+void golden_saw(golden *g, const char *name);
+/* Results that cannot be computed yet; `why` is printed */
+void golden_leave_out(golden *g, const char *name, const char *why);
+void golden_check_all_seen(golden *g);
 
-/* The stored or generated parameters of prefix ("model", "classifier") as weights for gd_exec_make
- */
+/* ---- weights.c: generated weights ---- */
+
+/* Elements first .. first+n-1 of tensor `name`: uniform in [-2^e, 2^e) + offset */
+void golden_fill(float *w, int64_t first, int64_t n, long seed, const char *name, int e,
+                 float offset);
+/* Every generated parameter has the checksum of case.json, and equals the stored one bit for bit */
+void golden_check_weights(golden *g);
+/* The parameters of prefix ("model", "classifier", "model0") as gd_exec_make wants them */
 typedef struct golden_weights {
     golden *g;
     const char *prefix;
 } golden_weights;
 gd_weights golden_source(golden_weights *w);
 
-/* configuration of a case: by flags or constructor arguments, with what `resolved` says */
-bool golden_net_config(golden *g, json_t *config, json_t *resolved, const char *kind,
+/* ---- network.c: graphs of a case ---- */
+
+typedef struct golden_graph {
+    gd_graph *graph;
+    gd_plan *plan;
+    gd_exec *exec;
+} golden_graph;
+bool golden_plan(golden *g, golden_graph *u, const gd_val *outputs, int n, const gd_weights *w);
+void golden_release(golden_graph *u);
+/* Elements of a value */
+int64_t golden_count(const golden_graph *u, gd_val v);
+/* A value's content times factor, in the case's memory */
+float *golden_get(golden *g, const golden_graph *u, gd_val v, float factor);
+
+/* Gradients of every parameter and every input that the case has results for */
+enum { GOLDEN_MAX_GRADIENTS = 1024 };
+typedef struct golden_gradients {
+    const char *prefix, *input_suffix; /* "model", ".0" */
+    gd_val wrt[GOLDEN_MAX_GRADIENTS], of[GOLDEN_MAX_GRADIENTS];
+    int n;
+} golden_gradients;
+void golden_gradients_of(golden *g, golden_graph *u, golden_gradients *d, gd_val y, gd_val dy);
+void golden_compare_gradients(golden *g, const golden_graph *u, const golden_gradients *d,
+                              float factor);
+
+/* Configuration by the authors' flags, through the program's own reading of them */
+bool golden_flags_config(golden *g, json_t *flags, gd_net_kind kind, gd_model_config *out);
+/* By flags, or by constructor arguments where there is model_channels; `resolved` (may be NULL)
+ * says what the authors' program made of them, and is checked. */
+bool golden_net_config(golden *g, json_t *config, json_t *resolved, gd_net_kind kind,
                        gd_net_config *out);
-int golden_int(json_t *object, const char *key, int absent);
-bool golden_bool(json_t *object, const char *key, bool absent);
+
+/* ---- kinds ---- */
 
 typedef void (*golden_fn)(golden *g);
 
@@ -58,12 +123,18 @@ void golden_space_timesteps(golden *g);
 void golden_scale_timesteps(golden *g);
 void golden_forward_process(golden *g);
 void golden_reverse_process(golden *g);
+void golden_timestep_embedding(golden *g);
+void golden_silu(golden *g);
+void golden_layer(golden *g);
+void golden_resblock_dropout(golden *g);
+void golden_interpolate(golden *g);
 void golden_network(golden *g);
 void golden_classifier(golden *g);
 void golden_fullsize(golden *g);
 void golden_trajectory(golden *g);
-void golden_timestep_embedding(golden *g);
 void golden_checkpoint(golden *g);
 void golden_checkpoint_bad(golden *g);
+void golden_npz(golden *g);
+void golden_base_samples(golden *g);
 
 #endif

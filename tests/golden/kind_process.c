@@ -156,6 +156,23 @@ static void each(golden *g, batch *b, const char *name, two_inputs f, const floa
     golden_compare(g, name, b->result, b->count);
 }
 
+/* What a table says at each image's step */
+static void per_image(golden *g, batch *b, const char *name, const double *table)
+{
+    for (int64_t i = 0; i < b->images; i++)
+        b->result[i] = (float)table[b->t[i]];
+    golden_compare(g, name, b->result, b->images);
+}
+
+static const double *one_minus_alpha_bar(golden *g, const gd_schedule *s)
+{
+    double *out = golden_alloc(g, (size_t)s->n * sizeof *out);
+
+    for (int i = 0; i < s->n; i++)
+        out[i] = 1 - s->alpha_bar[i];
+    return out;
+}
+
 void golden_forward_process(golden *g)
 {
     gd_schedule *s = make_schedule(g);
@@ -172,24 +189,36 @@ void golden_forward_process(golden *g)
     each(g, &b, "out.xstart_from_eps", gd_x0_from_eps, x_t, noise);
     each(g, &b, "out.xstart_from_xprev", gd_x0_from_xprev, x_t, noise);
     each(g, &b, "out.eps_from_xstart", gd_eps_from_x0, x_t, x0);
+    for (int64_t i = 0; i < b.count; i++)
+        b.result[i] = (float)s->sqrt_alpha_bar[b.t[i / b.n]] * x0[i];
+    golden_compare(g, "out.q_mean", b.result, b.count);
+    per_image(g, &b, "out.q_variance", one_minus_alpha_bar(g, s));
+    per_image(g, &b, "out.q_log_variance", s->log_one_minus_alpha_bar);
+    per_image(g, &b, "out.posterior_variance", s->posterior_variance);
+    per_image(g, &b, "out.posterior_log_variance_clipped", s->posterior_log_variance);
     gd_schedule_free(s);
 }
 
-static gd_mean_type mean_type(const char *name)
+/* The place of config.KEY in a list */
+static int place_of(golden *g, const char *key, const char *const *list, int n)
 {
-    return strcmp(name, "PREVIOUS_X") == 0 ? GD_MEAN_PREVIOUS_X
-           : strcmp(name, "START_X") == 0  ? GD_MEAN_START_X
-                                           : GD_MEAN_EPSILON;
+    const char *name = text_or(g->config, key, "(none)");
+
+    for (int i = 0; i < n; i++)
+        if (strcmp(list[i], name) == 0)
+            return i;
+    golden_fail(g, "%s %s is not known", key, name);
+    return 0;
 }
 
-static gd_var_type var_type(const char *name)
+static void read_types(golden *g, gd_process *p)
 {
-    static const char *const names[] = { "LEARNED_RANGE", "LEARNED", "FIXED_LARGE", "FIXED_SMALL" };
-    int i = 0;
+    static const char *const means[] = { "EPSILON", "START_X", "PREVIOUS_X" };
+    static const char *const variances[] = { "LEARNED_RANGE", "LEARNED", "FIXED_LARGE",
+                                             "FIXED_SMALL" };
 
-    while (strcmp(names[i], name) != 0)
-        i++;
-    return (gd_var_type)i;
+    p->mean_type = (gd_mean_type)place_of(g, "model_mean_type", means, COUNT(means));
+    p->var_type = (gd_var_type)place_of(g, "model_var_type", variances, COUNT(variances));
 }
 
 typedef struct reverse {
@@ -279,8 +308,7 @@ void golden_reverse_process(golden *g)
     r.variance = golden_alloc(g, (size_t)r.b.count * 4);
     r.log_variance = golden_alloc(g, (size_t)r.b.count * 4);
     r.x0 = golden_alloc(g, (size_t)r.b.count * 4);
-    r.b.p.mean_type = mean_type(text_or(g->config, "model_mean_type", "EPSILON"));
-    r.b.p.var_type = var_type(text_or(g->config, "model_var_type", "FIXED_LARGE"));
+    read_types(g, &r.b.p);
     for (int clip = 0; clip < 2; clip++) {
         r.b.p.clip_denoised = clip;
         snprintf(r.prefix, sizeof r.prefix, "clip%d.", clip);

@@ -1,15 +1,14 @@
-/* kind_trajectory.c - whole sampling runs with stored noise: every step's x, and the bytes at the
- * end. */
+/* kind_trajectory.c - whole sampling runs with stored noise: x and the predicted x_0 after every
+ * step, and the bytes at the end.  As in `guided sample`, networks see one image at a time. */
 #include "golden.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum { CHANNELS = 3 };
+
 typedef struct network {
-    gd_graph *graph;
-    gd_plan *plan;
-    gd_exec *exec;
+    golden_graph u;
     gd_net net;
     gd_val out;
 } network;
@@ -17,229 +16,264 @@ typedef struct network {
 typedef struct flight {
     golden *g;
     network model, classifier;
+    gd_net_size size;
     const float *noise; /* [steps + 1][n][C][H][W] */
-    float *x, *history, *low_res;
-    int64_t count; /* n * C * H * W */
-    int n;
+    float *low_res;     /* [n][C][h][w] */
+    float *x, *x0;      /* [steps][n][C][H][W] */
+    int64_t image;      /* C * H * W */
+    int n, steps, out_channels;
 } flight;
 
-static bool make(flight *f, network *w, const char *key, const char *kind, bool guidance,
-                 const gd_net_size *size)
+static bool make(flight *f, network *w, json_t *config, gd_net_kind kind)
 {
     golden *g = f->g;
+    const bool guidance = kind == GD_NET_CLASSIFIER;
     golden_weights source = { g, guidance ? "classifier" : "model" };
     const gd_weights weights = golden_source(&source);
     gd_net_config c;
 
-    golden_net_config(g, json_object_get(g->config, key), NULL, kind, &c);
-    if (gd_graph_make(&w->graph) == GD_OK) {
-        gd_net_build(&w->net, w->graph, &c, size, false);
-        w->out = guidance ? gd_net_guidance(&w->net, w->graph, c.out_channels) : w->net.out;
-        gd_graph_optimise(w->graph, &w->out, 1, false);
-        if (gd_graph_check(w->graph) == GD_OK &&
-            gd_plan_make(&w->plan, w->graph, &w->out, 1) == GD_OK &&
-            gd_exec_make(&w->exec, w->plan, &weights) == GD_OK)
-            return true;
+    if (!golden_net_config(g, config, NULL, kind, &c))
+        return false;
+    if (gd_graph_make(&w->u.graph) != GD_OK) {
+        golden_fail(g, "%s", gd_error());
+        return false;
     }
-    golden_fail(g, "%s", gd_error());
-    return false;
+    gd_net_build(&w->net, w->u.graph, &c, &f->size, false);
+    w->out = guidance ? gd_net_guidance(&w->net, w->u.graph, c.out_channels) : w->net.out;
+    return golden_plan(g, &w->u, &w->out, 1, &weights);
 }
 
-static gd_status run_network(network *w, int n, const float *x, const float *t, const int64_t *y,
-                             const float *low, float *out)
+static void run_network(network *w, const float *x, const float *t, const int64_t *y,
+                        const float *low_res, float *out)
 {
-    int32_t labels[64];
+    const int32_t label = y ? (int32_t)*y : -1;
 
-    for (int i = 0; i < n; i++)
-        labels[i] = y ? (int32_t)y[i] : -1;
-    gd_exec_put(w->exec, w->net.x, x);
-    gd_exec_put(w->exec, w->net.t, t);
+    gd_exec_put(w->u.exec, w->net.x, x);
+    gd_exec_put(w->u.exec, w->net.t, t);
     if (w->net.y.id)
-        gd_exec_put(w->exec, w->net.y, labels);
+        gd_exec_put(w->u.exec, w->net.y, &label);
     if (w->net.low_res.id)
-        gd_exec_put(w->exec, w->net.low_res, low);
-    gd_exec_run(w->exec);
-    gd_exec_get(w->exec, w->out, out);
-    return GD_OK;
+        gd_exec_put(w->u.exec, w->net.low_res, low_res);
+    gd_exec_run(w->u.exec);
+    gd_exec_get(w->u.exec, w->out, out);
 }
 
 static gd_status predict(void *ctx, int n, const float *x, const float *t, const int64_t *y,
                          float *out)
 {
     flight *f = ctx;
-    return run_network(&f->model, n, x, t, y, f->low_res, out);
+    const int64_t out_count = f->image / CHANNELS * f->out_channels,
+                  low_count = (int64_t)CHANNELS * f->size.low_h * f->size.low_w;
+
+    for (int i = 0; i < n; i++)
+        run_network(&f->model, x + i * f->image, t + i, y ? y + i : NULL,
+                    f->low_res ? f->low_res + i * low_count : NULL, out + i * out_count);
+    return GD_OK;
 }
 
 static gd_status guide(void *ctx, int n, const float *x, const float *t, const int64_t *y,
                        float *gradient)
 {
     flight *f = ctx;
-    return run_network(&f->classifier, n, x, t, y, NULL, gradient);
+
+    for (int i = 0; i < n; i++)
+        run_network(&f->classifier, x + i * f->image, t + i, y + i, NULL, gradient + i * f->image);
+    return GD_OK;
 }
 
 static void stored_noise(void *ctx, int64_t first, int n, int step, float *out)
 {
-    flight *f = ctx;
+    const flight *f = ctx;
 
-    (void)first;
-    (void)n;
-    memcpy(out, f->noise + step * f->count, (size_t)f->count * sizeof *out);
+    memcpy(out, f->noise + (step * f->n + first) * f->image, (size_t)(n * f->image) * sizeof *out);
 }
 
-/* x as the step before left it */
-static gd_status remember(void *ctx, int64_t first, int n, int step, int n_steps)
+static void remember(void *ctx, int64_t image, int step, const float *x, const float *x0)
 {
     flight *f = ctx;
+    const int64_t at = ((step - 1) * f->n + image) * f->image;
 
-    (void)first;
-    (void)n;
-    (void)n_steps;
-    if (step > 1)
-        memcpy(f->history + (step - 2) * f->count, f->x, (size_t)f->count * sizeof *f->x);
-    return GD_OK;
+    memcpy(f->x + at, x, (size_t)f->image * sizeof *x);
+    memcpy(f->x0 + at, x0, (size_t)f->image * sizeof *x0);
 }
 
-static void compare_steps(flight *f, int steps)
+/* ---- comparing ---- */
+
+/* The allowance is given step by step */
+static void compare_steps(flight *f, const char *name, const float *found)
 {
     golden *g = f->g;
-    json_t *limits = json_object_get(json_object_get(g->tolerance, "out.x"), "atol_per_step");
-    const float *stored = golden_f32(g, NULL, "out.x");
+    json_t *allowed = json_object_get(json_object_get(g->tolerance, name), "atol_per_step");
+    const int64_t count = f->n * f->image;
+    char step[64];
+    int64_t stored_count;
+    const float *stored = golden_f32(g, &stored_count, "%s", name);
 
-    for (int k = 0; k < steps; k++) {
-        const double limit = json_number_value(json_array_get(limits, (size_t)k));
-        for (int64_t i = 0; i < f->count; i++) {
-            const double d = fabs((double)f->history[k * f->count + i] - stored[k * f->count + i]);
-            if (!(d / limit <= g->worst)) {
-                g->worst = d / limit;
-                snprintf(g->detail, sizeof g->detail, "x after step %d", k + 1);
-            }
-        }
-    }
-}
-
-/* A difference of 1 in 1 % of the bytes is allowed */
-static void compare_bytes(flight *f, const gd_denoiser *d)
-{
-    const gd_array *a = golden_find(f->g, "out.uint8");
-    const int64_t pixels = (int64_t)d->height * d->width, image = pixels * d->channels;
-    int64_t off = 0;
-    uint8_t *stored, *found;
-
-    if (!a)
+    if (!stored || stored_count != f->steps * count) {
+        golden_fail(g, "%s is absent or of another size", name);
         return;
-    stored = golden_alloc(f->g, (size_t)gd_array_count(a));
-    found = golden_alloc(f->g, (size_t)image);
-    if (gd_bundle_read(f->g->tensors, a, stored) != GD_OK)
-        golden_fail(f->g, "%s", gd_error());
-    for (int n = 0; n < a->dim[0] && n < f->n; n++) {
-        gd_to_uint8(found, f->x + n * image, d->channels, pixels);
-        for (int64_t i = 0; i < image; i++) {
-            const int difference = abs(found[i] - stored[n * image + i]);
-            off += difference;
-            if (difference > 1)
-                golden_fail(f->g, "byte %lld of image %d differs by %d", (long long)i, n,
-                            difference);
-        }
     }
-    if (off > (int64_t)f->n * image / 100)
-        golden_fail(f->g, "%lld bytes differ", (long long)off);
+    golden_saw(g, name);
+    for (int k = 0; k < f->steps; k++) {
+        snprintf(step, sizeof step, "%s step %d", name, k + 1);
+        golden_compare_within(g, step, found + k * count, stored + k * count, count,
+                              json_number_value(json_array_get(allowed, (size_t)k)));
+    }
 }
 
-static void fly(flight *f, gd_trajectory *r, int steps)
+/* Within the last step's allowance of the float64 run */
+static void compare_truth(flight *f, const float *last)
 {
     golden *g = f->g;
-    int64_t *y = golden_i64(g, NULL, "in.y");
+    json_t *allowed = json_object_get(json_object_get(g->tolerance, "out.x"), "atol_per_step");
+    const float *truth = golden_f32(g, NULL, "out64.x_final");
 
-    f->x = golden_alloc(g, (size_t)f->count * sizeof *f->x);
-    f->history = golden_alloc(g, (size_t)(f->count * steps) * sizeof *f->history);
-    r->noise = stored_noise;
-    r->before_step = remember;
-    r->noise_ctx = r->step_ctx = f;
-    if (gd_trajectory_run(r, 0, f->n, y, f->x, golden_alloc(g, gd_trajectory_bytes(r, f->n))) !=
-        GD_OK) {
-        golden_fail(g, "%s", gd_error());
+    if (truth)
+        golden_compare_within(g, "out64.x_final", last, truth, f->n * f->image,
+                              json_number_value(json_array_get(allowed, (size_t)f->steps - 1)));
+}
+
+/* Bytes may differ by max_diff in max_fraction_differing of all */
+static void compare_bytes(flight *f, const float *last)
+{
+    golden *g = f->g;
+    json_t *rule = json_object_get(g->json, "uint8_tolerance");
+    const int max = golden_int(rule, "max_diff", 0);
+    const double fraction = json_number_value(json_object_get(rule, "max_fraction_differing"));
+    int64_t count, off = 0;
+    const uint8_t *stored = golden_u8(g, &count, "out.uint8");
+    uint8_t *found = golden_alloc(g, (size_t)(f->n * f->image));
+
+    if (!stored || count != f->n * f->image) {
+        golden_fail(g, "out.uint8 is absent or of another size");
         return;
     }
-    memcpy(f->history + (steps - 1) * f->count, f->x, (size_t)f->count * sizeof *f->x);
-    compare_steps(f, steps);
-    compare_bytes(f, r->denoiser);
+    golden_saw(g, "out.uint8");
+    for (int i = 0; i < f->n; i++)
+        gd_to_uint8(found + i * f->image, last + i * f->image, CHANNELS, f->image / CHANNELS);
+    for (int64_t i = 0; i < count; i++) {
+        off += found[i] != stored[i];
+        if (abs(found[i] - stored[i]) > max)
+            golden_fail(g, "out.uint8: byte %lld is %d, not %d", (long long)i, found[i], stored[i]);
+    }
+    if ((double)off > fraction * (double)count)
+        golden_fail(g, "out.uint8: %lld of %lld bytes differ", (long long)off, (long long)count);
 }
 
-static gd_schedule *schedule_of(golden *g, json_t *d)
+static void compare_all(flight *f, const int64_t *y)
 {
-    gd_schedule *s = NULL;
+    const float *last = f->x + (f->steps - 1) * f->n * f->image;
 
-    if (gd_schedule_make(&s, json_string_value(json_object_get(d, "noise_schedule")),
-                         golden_int(d, "steps", 1000),
-                         json_string_value(json_object_get(d, "timestep_respacing")),
-                         golden_bool(d, "rescale_timesteps", false)) != GD_OK)
-        golden_fail(g, "%s", gd_error());
-    return s;
+    compare_steps(f, "out.x", f->x);
+    compare_steps(f, "out.pred_xstart", f->x0);
+    compare_truth(f, last);
+    compare_bytes(f, last);
+    if (golden_find(f->g, "out.labels"))
+        golden_compare_bytes(f->g, "out.labels", y, (size_t)f->n * sizeof *y);
 }
 
-/* uint8 base samples [n][h][w][3] -> [n][3][h][w] in [-1, 1] */
-static void read_low_res(flight *f, gd_net_size *size)
+/* ---- the run ---- */
+
+static void fly(flight *f, const gd_process *process)
+{
+    golden *g = f->g;
+    const bool guided = json_object_get(g->config, "classifier") != NULL;
+    const int64_t *y = golden_i64(g, NULL, "in.y");
+    const gd_denoiser networks = { .ctx = f,
+                                   .channels = CHANNELS,
+                                   .height = f->size.h,
+                                   .width = f->size.w,
+                                   .out_channels = f->out_channels,
+                                   .max_batch = f->n,
+                                   .predict = predict,
+                                   .guide = guided ? guide : NULL };
+    const gd_trajectory r = {
+        .denoiser = &networks,
+        .process = *process,
+        .sampler = golden_bool(g->config, "use_ddim", false) ? &gd_sampler_ddim : &gd_sampler_ddpm,
+        .eta = json_number_value(json_object_get(g->config, "eta")),
+        .scale = json_number_value(json_object_get(g->config, "classifier_scale")),
+        .noise = stored_noise,
+        .noise_ctx = f,
+        .after_step = remember,
+        .step_ctx = f
+    };
+    const size_t history = (size_t)(f->steps * f->n * f->image) * sizeof(float);
+    float *x = golden_alloc(g, history / (size_t)f->steps);
+
+    f->x = golden_alloc(g, history);
+    f->x0 = golden_alloc(g, history);
+    if (gd_trajectory_run(&r, 0, f->n, y, x, golden_alloc(g, gd_trajectory_bytes(&r, f->n))) !=
+        GD_OK)
+        golden_fail(g, "%s", gd_error());
+    else
+        compare_all(f, y);
+}
+
+/* uint8 base samples [n][h][w][C] -> [n][C][h][w] in [-1, 1] */
+static void read_low_res(flight *f)
 {
     const gd_array *a = golden_find(f->g, "in.base_samples");
-    float *bytes;
 
     if (!a)
         return;
-    size->low_h = (int)a->dim[1];
-    size->low_w = (int)a->dim[2];
-    bytes = golden_f32(f->g, NULL, "in.base_samples");
-    f->low_res = golden_alloc(f->g, (size_t)gd_array_count(a) * sizeof *bytes);
-    const int64_t pixels = a->dim[1] * a->dim[2], channels = a->dim[3];
+    const uint8_t *bytes = golden_u8(f->g, NULL, "in.base_samples");
+    const int64_t pixels = a->dim[1] * a->dim[2];
+    f->size.low_h = (int)a->dim[1];
+    f->size.low_w = (int)a->dim[2];
+    f->low_res = golden_alloc(f->g, (size_t)gd_array_count(a) * sizeof *f->low_res);
     for (int64_t n = 0; n < a->dim[0]; n++)
         for (int64_t p = 0; p < pixels; p++)
-            for (int64_t c = 0; c < channels; c++)
-                f->low_res[(n * channels + c) * pixels + p] =
-                    bytes[(n * pixels + p) * channels + c] / 127.5f - 1;
+            for (int64_t c = 0; c < CHANNELS; c++)
+                f->low_res[(n * CHANNELS + c) * pixels + p] =
+                    (float)bytes[(n * pixels + p) * CHANNELS + c] / 127.5f - 1;
+}
+
+static gd_status make_process(golden *g, gd_process *p, gd_schedule **schedule)
+{
+    json_t *d = json_object_get(g->config, "diffusion");
+
+    *p = (gd_process){ .mean_type = golden_bool(d, "predict_xstart", false) ? GD_MEAN_START_X
+                                                                            : GD_MEAN_EPSILON,
+                       .var_type = golden_bool(d, "learn_sigma", false)   ? GD_VAR_LEARNED_RANGE
+                                   : golden_bool(d, "sigma_small", false) ? GD_VAR_FIXED_SMALL
+                                                                          : GD_VAR_FIXED_LARGE,
+                       .clip_denoised = golden_bool(g->config, "clip_denoised", true) };
+    GD_TRY(gd_schedule_make(schedule, json_string_value(json_object_get(d, "noise_schedule")),
+                            golden_int(d, "steps", 1000),
+                            json_string_value(json_object_get(d, "timestep_respacing")),
+                            golden_bool(d, "rescale_timesteps", false)));
+    p->schedule = *schedule;
+    return GD_OK;
 }
 
 void golden_trajectory(golden *g)
 {
-    json_t *d = json_object_get(g->config, "diffusion");
+    json_t *model = json_object_get(g->config, "model"),
+           *classifier = json_object_get(g->config, "classifier");
     const gd_array *noise = golden_find(g, "in.noise");
-    const bool guided = json_object_get(g->config, "classifier") != NULL,
-               learned = golden_bool(d, "learn_sigma", false);
-    const bool superres = golden_find(g, "in.base_samples") != NULL;
-    flight f = { .g = g,
-                 .n = (int)noise->dim[1],
-                 .count = noise->dim[1] * noise->dim[2] * noise->dim[3] * noise->dim[4] };
-    gd_net_size size = { f.n, (int)noise->dim[3], (int)noise->dim[4], 0, 0 };
-    gd_schedule *s = schedule_of(g, d);
-    gd_denoiser networks = { .ctx = &f,
-                             .channels = 3,
-                             .height = size.h,
-                             .width = size.w,
-                             .out_channels = learned ? 6 : 3,
-                             .max_batch = f.n,
-                             .predict = predict,
-                             .guide = guided ? guide : NULL };
-    gd_trajectory r = { .denoiser = &networks,
-                        .eta = json_number_value(json_object_get(g->config, "eta")),
-                        .scale = json_number_value(json_object_get(g->config, "classifier_scale")),
-                        .sampler = golden_bool(g->config, "use_ddim", false) ? &gd_sampler_ddim
-                                                                             : &gd_sampler_ddpm };
+    gd_schedule *schedule = NULL;
+    gd_process process;
+    flight f = { .g = g };
 
-    f.noise = golden_f32(g, NULL, "in.noise");
-    read_low_res(&f, &size);
-    r.process =
-        (gd_process){ s,
-                      golden_bool(d, "predict_xstart", false) ? GD_MEAN_START_X : GD_MEAN_EPSILON,
-                      learned                                ? GD_VAR_LEARNED_RANGE
-                      : golden_bool(d, "sigma_small", false) ? GD_VAR_FIXED_SMALL
-                                                             : GD_VAR_FIXED_LARGE,
-                      golden_bool(g->config, "clip_denoised", true) };
-    if (s && make(&f, &f.model, "model", superres ? "superres" : "unet", false, &size) &&
-        (!guided || make(&f, &f.classifier, "classifier", "classifier", true, &size)))
-        fly(&f, &r, s->n);
-    for (int i = 0; i < 2; i++) {
-        network *w = i ? &f.classifier : &f.model;
-        gd_exec_free(w->exec);
-        gd_plan_free(w->plan);
-        gd_graph_free(w->graph);
+    if (!noise || noise->rank != 5 || make_process(g, &process, &schedule) != GD_OK) {
+        golden_fail(g, "%s", noise ? gd_error() : "no in.noise");
+        return;
     }
-    gd_schedule_free(s);
+    f.steps = schedule->n;
+    f.n = (int)noise->dim[1];
+    f.image = CHANNELS * noise->dim[3] * noise->dim[4];
+    f.size = (gd_net_size){ 1, (int)noise->dim[3], (int)noise->dim[4], 0, 0 };
+    f.out_channels = process.var_type == GD_VAR_LEARNED_RANGE ? 2 * CHANNELS : CHANNELS;
+    f.noise = golden_f32(g, NULL, "in.noise");
+    read_low_res(&f);
+    if (noise->dim[0] != f.steps + 1)
+        golden_fail(g, "noise for %lld steps, the schedule has %d", (long long)noise->dim[0] - 1,
+                    f.steps);
+    else if (make(&f, &f.model, model, f.low_res ? GD_NET_SUPERRES : GD_NET_UNET) &&
+             (!classifier || make(&f, &f.classifier, classifier, GD_NET_CLASSIFIER)))
+        fly(&f, &process);
+    golden_release(&f.model.u);
+    golden_release(&f.classifier.u);
+    gd_schedule_free(schedule);
 }

@@ -1,11 +1,10 @@
-/* runner.c - golden-runner DIR: every case below DIR, a line each; fails if any fails or none ran.
- */
+/* runner.c - golden-runner DIR: every case below DIR, a line each; fails if any fails or none ran. */
 #include "golden.h"
 
 #include <dirent.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const struct {
     const char *kind;
@@ -23,14 +22,14 @@ static const struct {
     { "fullsize", golden_fullsize },
     { "trajectory", golden_trajectory },
     { "timestep_embedding", golden_timestep_embedding },
-    { "layer", NULL },
+    { "layer", golden_layer },
     { "checkpoint", golden_checkpoint },
     { "checkpoint_bad", golden_checkpoint_bad },
-    { "silu", NULL },
-    { "resblock_dropout", NULL },
-    { "interpolate", NULL },
-    { "npz", NULL },
-    { "base_samples", NULL },
+    { "silu", golden_silu },
+    { "resblock_dropout", golden_resblock_dropout },
+    { "interpolate", golden_interpolate },
+    { "npz", golden_npz },
+    { "base_samples", golden_base_samples },
     { "training_losses_mock", NULL },
     { "training_losses_unet", NULL },
     { "train_loop", NULL },
@@ -50,30 +49,20 @@ static struct {
     int passed, failed, not_yet;
 } total;
 
-static bool open_case(golden *g, const char *folder)
+static void print_case(const golden *g, const char *name)
 {
-    char path[4200];
-    json_error_t error;
+    const bool nothing = g->n_left_out > 0 && g->n_left_out == g->n_seen;
 
-    *g = (golden){ .folder = folder };
-    snprintf(path, sizeof path, "%s/case.json", folder);
-    g->json = json_load_file(path, 0, &error);
-    if (!g->json || gd_arena_make(&g->mem) != GD_OK)
-        return false;
-    g->kind = json_string_value(json_object_get(g->json, "kind"));
-    g->config = json_object_get(g->json, "config");
-    g->tolerance = json_object_get(json_object_get(g->json, "tolerance"), "per_tensor");
-    snprintf(path, sizeof path, "%s/tensors.safetensors", folder);
-    if (gd_path_exists(path) && gd_bundle_open(&g->tensors, path) != GD_OK)
-        golden_fail(g, "%s", gd_error());
-    return g->kind != NULL;
-}
-
-static void close_case(golden *g)
-{
-    gd_bundle_close(g->tensors);
-    json_decref(g->json);
-    gd_arena_free(g->mem);
+    if (g->failed)
+        printf("%-40s %-20s FAIL     %s\n", name, g->kind, g->failure);
+    else if (nothing)
+        printf("%-40s %-20s not yet  %s\n", name, g->kind, g->left_out);
+    else
+        printf("%-40s %-20s pass     worst %.3g of what is allowed, relative %.2g%s%s%s%s\n", name,
+               g->kind, g->worst, g->worst_relative, *g->worst_name ? ": " : "", g->worst_name,
+               *g->left_out ? "; not yet: " : "", g->left_out);
+    *(g->failed ? &total.failed : nothing ? &total.not_yet : &total.passed) += 1;
+    fflush(stdout);
 }
 
 static void run_case(const char *folder)
@@ -82,62 +71,58 @@ static void run_case(const char *folder)
     int k = 0;
     golden g;
 
-    if (!open_case(&g, folder)) {
-        printf("%-40s FAIL  case.json cannot be read\n", name);
-        total.failed++;
-        return;
-    }
+    if (!golden_open(&g, folder))
+        golden_fail(&g, "%s", gd_error());
     while (k < COUNT(kinds) && strcmp(kinds[k].kind, g.kind) != 0)
         k++;
-    if (k < COUNT(kinds) && !kinds[k].run) {
+    if (!g.failed && k == COUNT(kinds))
+        golden_fail(&g, "kind %s is not known", g.kind);
+    if (!g.failed && !kinds[k].run) {
         printf("%-40s %-20s not yet\n", name, g.kind);
         total.not_yet++;
     } else {
-        if (k == COUNT(kinds))
-            golden_fail(&g, "kind %s is not known", g.kind);
-        else if (!g.failed)
+        if (!g.failed) {
+            golden_check_weights(&g);
             kinds[k].run(&g);
-        if (!(g.worst <= 1))
-            g.failed = true;
-        printf("%-40s %-20s %-5s worst %.3g of what is allowed, relative %.2g%s%s\n", name, g.kind,
-               g.failed ? "FAIL" : "pass", g.worst, g.worst_relative, *g.detail ? "; " : "",
-               g.failed ? g.detail : "");
-        g.failed ? total.failed++ : total.passed++;
+            golden_check_all_seen(&g);
+        }
+        print_case(&g, name);
     }
-    fflush(stdout);
-    close_case(&g);
+    golden_close(&g);
 }
 
-static int by_name(const void *a, const void *b)
+static bool is_folder(const char *path)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+static int not_hidden(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+/* Every case folder at or below `folder`, by name */
 static void walk(const char *folder)
 {
-    enum { MAX = 4096 };
-    char path[4096], *names[MAX];
-    struct dirent *entry;
-    DIR *dir;
-    int n = 0;
+    struct dirent **entry;
+    char path[4096];
+    int n;
 
     snprintf(path, sizeof path, "%s/case.json", folder);
     if (gd_path_exists(path)) {
         run_case(folder);
         return;
     }
-    dir = opendir(folder);
-    while (dir && n < MAX && (entry = readdir(dir)))
-        if (entry->d_name[0] != '.' && entry->d_type == DT_DIR)
-            names[n++] = strdup(entry->d_name);
-    if (dir)
-        closedir(dir);
-    qsort(names, (size_t)n, sizeof *names, by_name);
+    n = scandir(folder, &entry, not_hidden, alphasort);
     for (int i = 0; i < n; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        walk(path);
-        free(names[i]);
+        snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name);
+        if (is_folder(path))
+            walk(path);
+        free(entry[i]);
     }
+    if (n >= 0)
+        free(entry);
 }
 
 int main(int argc, char **argv)
@@ -154,6 +139,8 @@ int main(int argc, char **argv)
     }
     printf("kernels: %s, convolutions %s, oneDNN %s, %d threads\n", gd_isa_name(gd_isa_used()),
            mode, gd_onednn_version(), gd_threads());
+    for (size_t n = strlen(argv[1]); n > 1 && argv[1][n - 1] == '/'; n--)
+        argv[1][n - 1] = 0;
     walk(argv[1]);
     printf("%d passed, %d failed, %d not yet\n", total.passed, total.failed, total.not_yet);
     return total.failed > 0 || total.passed == 0;

@@ -1,0 +1,63 @@
+#!/bin/sh
+# golden-runner tells a wrong result from a right one: cases that were tampered with fail, by name.
+set -u
+cases=$GUIDED_SOURCE_DIR/tests/golden/cases
+runner=$(dirname "$GUIDED_BINARY")/tests/golden-runner
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+status=0
+
+# fresh CASE: a copy to tamper with, as $tree/c
+fresh() {
+    rm -rf "$tree/c"
+    cp -R "$cases/$1" "$tree/c"
+    chmod -R u+w "$tree/c"
+}
+
+# expect STATUS TEXT: the runner's exit status, and a line it prints
+expect() {
+    output=$("$runner" "$tree/c" 2>&1)
+    found=$?
+    if [ $found != "$1" ] || ! echo "$output" | grep -q -- "$2"; then
+        echo "expected status $1 and '$2', found status $found and: $output"
+        status=1
+    fi
+}
+
+# overwrite OFFSET-FROM-END BYTES: in the tensors' data
+overwrite() {
+    size=$(wc -c <"$tree/c/tensors.safetensors")
+    printf "$2" | dd of="$tree/c/tensors.safetensors" bs=1 seek=$((size - $1)) conv=notrunc 2>/dev/null
+}
+
+fresh 504_schedule_cosine_50
+expect 0 "1 passed, 0 failed, 0 not yet"
+overwrite 3 '\001' # a bit of the last table's last number
+expect 1 "FAIL .* is off by"
+fresh 504_schedule_cosine_50
+overwrite 8 '\000\000\000\000\000\000\370\177' # NaN
+expect 1 "FAIL .* is off by inf"
+fresh 504_schedule_cosine_50
+sed -i 's/"cosine"/"linear"/' "$tree/c/case.json"
+expect 1 "FAIL"
+fresh 504_schedule_cosine_50
+sed -i 's/"kind": "schedule"/"kind": "shedule"/' "$tree/c/case.json"
+expect 1 "kind shedule is not known"
+fresh 504_schedule_cosine_50
+sed -i 's/out.betas/out.bytes/' "$tree/c/tensors.safetensors"
+expect 1 "no tensor out.betas"
+fresh 106_updown
+sed -i 's/"grad.in.x.0"/"grad.in.z.0"/' "$tree/c/tensors.safetensors"
+expect 1 "grad.in.z.0 was not compared"
+fresh 106_updown
+sed -i 's/"seed": 1151/"seed": 1152/' "$tree/c/case.json"
+expect 1 "FAIL"
+fresh 1050_ckpt_bad
+cp "$tree/c/control_good_zip.pt" "$tree/c/empty.pt"
+expect 1 "empty.pt is not refused"
+fresh 1102_pil_resize
+expect 1 "0 passed, 0 failed, 1 not yet" # nothing ran
+rm -rf "$tree/c"
+expect 1 "0 passed"
+GUIDED_CONV=fast expect 2 "fast"
+exit $status
