@@ -1,6 +1,6 @@
 /* cpu.h - kernels on pointers and sizes.  Knows no graph.  Sees base only.
  *
- * What oneDNN does not have (or not well) is written once over 16 float lanes (vec.h, *.inc) and
+ * What oneDNN does not have (or not well) is written once over float lanes (vec.h, *.inc) and
  * compiled once per ISA (isa_*.c); gd_kernels is the table of the ISA in use.  Convolutions, matrix
  * products and reorders are oneDNN's, behind onednn.c.
  *

@@ -1,9 +1,8 @@
 /* select.c - which ISA's kernels are used: the machine's best, or what GUIDED_ISA says. */
-#include "cpu/vec.h"
+#include "cpu/kernels.h"
 
 #include <stdlib.h>
-
-extern const gd_kernels gd_kernels_c, gd_kernels_sse41, gd_kernels_avx2, gd_kernels_avx512;
+#include <string.h>
 
 static const struct {
     const char *name;
@@ -72,15 +71,12 @@ const gd_kernels *gd_kernels_of(gd_isa isa)
     return isa <= best_isa() ? isas[isa].kernels : NULL;
 }
 
-/* Rows of every part, panels of the inputs, two sums a token (attention.inc's carve, with the
- * largest panel of any ISA) */
+/* Rows of every part, panels of the inputs, two sums a token (attention.inc's carve) */
 size_t gd_attention_scratch(int heads, int head_channels, int tokens, bool backward)
 {
-    const size_t padded = (size_t)gd_attention_padded(tokens),
-                 width = (size_t)(head_channels + 15) / 16 * 16;
-    const size_t n_rows = backward ? 7 : 4, n_panels = backward ? 4 : 1, largest_panel = 64;
+    const size_t padded = (size_t)gd_attention_padded(tokens);
+    const size_t channels = (size_t)head_channels, width = (channels + 15) / 16 * 16;
+    const size_t n_rows = backward ? 7 : 4, n_panels = backward ? 4 : 1;
 
-    return sizeof(float) * (size_t)heads *
-           (n_rows * padded * width + n_panels * (padded + largest_panel) * (size_t)head_channels +
-            2 * padded);
+    return sizeof(float) * (size_t)heads * padded * (n_rows * width + n_panels * channels + 2);
 }

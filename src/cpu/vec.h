@@ -1,146 +1,241 @@
-/* vec.h - sixteen float lanes, the unit in which kernels are written; one source for every ISA.
+/* vec.h - LANES floats in one register, the unit in which kernels are written; one source for every
+ * ISA.  The including file says how wide its registers are (GD_VECTOR_LANES: 4, 8 or 16).
  *
- * The compiler splits v16 into the registers that the ISA has.  Nothing here contracts a product
- * and a sum (-ffp-contract=off), so that results have the same bits on every ISA; only v_fma, which
- * attention uses, is fused where the machine can. */
+ * A channel block of 16 is walked as 16 / LANES parts, each by the same operations in the same
+ * order, so the width does not show in the bits: nothing here contracts a product and a sum
+ * (-ffp-contract=off).  Only v_fma and v_exp_negative, which attention uses, are fused where the
+ * machine can. */
 #ifndef GD_CPU_VEC_H
 #define GD_CPU_VEC_H
 
-#include "cpu/cpu.h"
+#include "cpu/kernels.h"
 
 #include <immintrin.h>
+#include <math.h>
 #include <string.h>
 
-typedef float v16 __attribute__((vector_size(64)));
-typedef int32_t i16x32 __attribute__((vector_size(64)));
-typedef uint32_t u16x32 __attribute__((vector_size(64)));
-typedef uint16_t h16 __attribute__((vector_size(32)));
+enum { LANES = GD_VECTOR_LANES };
+
+typedef float vec __attribute__((vector_size(LANES * 4)));
+typedef int32_t vec_int __attribute__((vector_size(LANES * 4)));
+typedef uint32_t vec_bits __attribute__((vector_size(LANES * 4)));
+typedef uint16_t vec_half __attribute__((vector_size(LANES * 2)));
 
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE v16 v_set(float x)
+#if GD_VECTOR_LANES == 16
+#define NATIVE(function) _mm512_##function
+typedef __m512 native;
+#elif GD_VECTOR_LANES == 8
+#define NATIVE(function) _mm256_##function
+typedef __m256 native;
+#else
+#define NATIVE(function) _mm_##function
+typedef __m128 native;
+#endif
+
+INLINE vec v_set(float x)
 {
-    return (v16){ x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x };
+    return (vec)NATIVE(set1_ps)(x);
 }
 
-INLINE v16 v_load(const float *p)
+INLINE vec v_load(const float *p)
 {
-    v16 v;
-    memcpy(&v, p, sizeof v);
-    return v;
+    return (vec)NATIVE(loadu_ps)(p);
 }
 
-INLINE void v_store(float *p, v16 v)
+INLINE void v_store(float *p, vec v)
 {
-    memcpy(p, &v, sizeof v);
+    NATIVE(storeu_ps)(p, (native)v);
 }
 
-/* The first n lanes; the others are zero */
-INLINE v16 v_load_n(const float *p, int n)
+/* The first n lanes (0 to LANES); the others are zero */
+INLINE vec v_load_n(const float *p, int n)
 {
-    v16 v = v_set(0.0f);
+#if GD_VECTOR_LANES == 16
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+    vec v = v_set(0.0f);
     memcpy(&v, p, (size_t)n * sizeof *p);
     return v;
+#endif
 }
 
-INLINE void v_store_n(float *p, v16 v, int n)
+INLINE void v_store_n(float *p, vec v, int n)
 {
+#if GD_VECTOR_LANES == 16
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
     memcpy(p, &v, (size_t)n * sizeof *p);
+#endif
 }
 
-INLINE v16 v_load_bf16(const uint16_t *p)
+INLINE vec v_load_bf16(const uint16_t *p)
 {
-    h16 h;
+    vec_half h;
     memcpy(&h, p, sizeof h);
-    return (v16)(__builtin_convertvector(h, u16x32) << 16);
+    return (vec)(__builtin_convertvector(h, vec_bits) << 16);
 }
 
 /* Round to nearest even; NaN keeps a payload bit, so that it stays NaN */
-INLINE h16 v_to_bf16(v16 v)
+INLINE vec_half v_to_bf16(vec v)
 {
-    const u16x32 u = (u16x32)v;
-    const u16x32 rounded = u + 0x7fff + (u >> 16 & 1);
-    const u16x32 is_nan = (u16x32)((u & 0x7fffffff) > 0x7f800000);
+    const vec_bits u = (vec_bits)v;
+    const vec_bits rounded = u + 0x7fff + (u >> 16 & 1);
+    const vec_bits is_nan = (vec_bits)((u & 0x7fffffff) > 0x7f800000);
 
-    return __builtin_convertvector(((is_nan & (u | 0x400000)) | (~is_nan & rounded)) >> 16, h16);
+    return __builtin_convertvector(((is_nan & (u | 0x400000)) | (~is_nan & rounded)) >> 16,
+                                   vec_half);
 }
 
-INLINE v16 v_select(i16x32 mask, v16 a, v16 b)
+INLINE vec v_select(vec_int mask, vec a, vec b)
 {
-    return (v16)((mask & (i16x32)a) | (~mask & (i16x32)b));
+    return (vec)((mask & (vec_int)a) | (~mask & (vec_int)b));
 }
 
-INLINE v16 v_max(v16 a, v16 b)
+/* a > b ? a : b, so b where either is NaN; v_min likewise */
+INLINE vec v_max(vec a, vec b)
 {
-    return v_select(a > b, a, b);
+    return (vec)NATIVE(max_ps)((native)a, (native)b);
 }
 
-INLINE float v_sum(v16 v)
+INLINE vec v_min(vec a, vec b)
 {
-    float s = 0;
-    for (int i = 0; i < 16; i++)
-        s += v[i];
-    return s;
+    return (vec)NATIVE(min_ps)((native)a, (native)b);
 }
 
-INLINE float v_max_lane(v16 v)
+INLINE vec v_fma(vec a, vec b, vec c)
 {
-    float m = v[0];
-    for (int i = 1; i < 16; i++)
-        m = v[i] > m ? v[i] : m;
-    return m;
+#if defined __FMA__
+    return (vec)NATIVE(fmadd_ps)((native)a, (native)b, (native)c);
+#else
+    return a * b + c;
+#endif
 }
 
-/* exp: 2^n * p(r), n = round(x / ln 2), r = x - n ln 2 in two parts (Cody & Waite), p of degree 6
- * (Cephes' coefficients), error below 2 ulp.  Below -87.3 the result is 0 (no denormals),
- * above 88.72 infinity; NaN stays NaN. */
-INLINE v16 v_exp(v16 x)
-{
-    const v16 magic =
-        v_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
-    const v16 low = v_set(-87.33654f), high = v_set(88.72283f);
-    v16 clamped = v_select(x > high, high, v_select(x < low, low, x));
-    v16 shifted = clamped * v_set(1.44269504f) + magic;
-    v16 n = shifted - magic;
-    v16 r = clamped - n * v_set(0.693359375f) - n * v_set(-2.12194440e-4f);
-    v16 p = v_set(1.9875691500e-4f);
+/* ---- across lanes: halves are folded onto each other until one lane is left ---- */
 
-    p = p * r + v_set(1.3981999507e-3f);
-    p = p * r + v_set(8.3334519073e-3f);
-    p = p * r + v_set(4.1665795894e-2f);
-    p = p * r + v_set(1.6666665459e-1f);
-    p = p * r + v_set(5.0000001201e-1f);
-    p = p * r * r + r + v_set(1.0f);
-    /* 2^n in two factors: n may be 128 */
-    i16x32 k = (i16x32)shifted - (i16x32)magic, half = k >> 1;
-    v16 e = p * (v16)((half + 127) << 23) * (v16)((k - half + 127) << 23);
-    e = v_select(x < low, v_set(0.0f), e);
-    e = v_select(x > high, v_set(__builtin_inff()), e);
-    return v_select(x == x, e, x);
+typedef float vec4 __attribute__((vector_size(16)));
+
+INLINE vec4 quarter(vec v, int k)
+{
+    vec4 q;
+    memcpy(&q, (const float *)&v + 4 * k, sizeof q);
+    return q;
 }
 
-INLINE v16 v_sigmoid(v16 x)
+INLINE float v_sum(vec v)
 {
-    return v_set(1.0f) / (v_set(1.0f) + v_exp(-x));
+#if GD_VECTOR_LANES == 16
+    const vec4 a = (quarter(v, 0) + quarter(v, 2)) + (quarter(v, 1) + quarter(v, 3));
+#elif GD_VECTOR_LANES == 8
+    const vec4 a = quarter(v, 0) + quarter(v, 1);
+#else
+    const vec4 a = v;
+#endif
+    return (a[0] + a[2]) + (a[1] + a[3]);
 }
 
-/* x / (1 + e^-x): e^-x is infinite for very negative x, where the quotient is -0 */
-INLINE v16 v_silu(v16 x)
+INLINE float v_max_lane(vec v)
 {
-    return x / (v_set(1.0f) + v_exp(-x));
+    vec4 a = quarter(v, 0);
+
+    for (int k = 1; k < LANES / 4; k++)
+        a = (vec4)_mm_max_ps((__m128)a, (__m128)quarter(v, k));
+    const float b = a[0] > a[2] ? a[0] : a[2], c = a[1] > a[3] ? a[1] : a[3];
+    return b > c ? b : c;
 }
 
-/* d silu / dx = s (1 + x (1 - s)) */
-INLINE v16 v_silu_slope(v16 x)
+/* ---- exp: 2^n p(r), n = round(x / ln 2), r = x - n ln 2 in two parts (Cody & Waite) ---- */
+
+#define ROUNDER 12582912.0f   /* 1.5 * 2^23: adding it leaves the nearest integer in the low bits */
+#define LN2_HIGH 0.693359375f /* 355 / 512: n times this is exact */
+#define LN2_LOW -2.12194440e-4f /* ln 2 - LN2_HIGH */
+
+/* p(r) = 1 + r + r^2 q(r); q interpolates (e^r - 1 - r) / r^2 at the Chebyshev nodes of
+ * [-ln 2 / 2, ln 2 / 2] */
+static const float exp_q[5] = { 0.5f, 1.666657700e-01f, 4.166655463e-02f, 8.363177630e-03f,
+                                1.392618181e-03f };
+
+/* p 2^k; k runs from -150 to 128, so 2^k itself may not be a float */
+INLINE vec v_scale(vec p, vec n, vec_int k)
 {
-    const v16 s = v_sigmoid(x), one = v_set(1.0f);
-    return s * (one + x * (one - s));
+#if GD_VECTOR_LANES == 16
+    (void)k;
+    return (vec)_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
+    const vec_int half = k >> 1;
+    (void)n;
+    return p * (vec)((half + 127) << 23) * (vec)((k - half + 127) << 23);
+#endif
 }
 
-/* Tokens with room for whole tiles of rows and panels (attention.inc), on every ISA */
-static inline int64_t gd_attention_padded(int64_t tokens)
+/* x from -104 to 89 or NaN */
+INLINE vec v_exp_inside(vec x)
 {
-    return (tokens + 63) / 64 * 64 + 16;
+    const vec rounder = v_set(ROUNDER);
+    const vec shifted = x * v_set(1.44269504f) + rounder, n = shifted - rounder;
+    const vec r = x - n * v_set(LN2_HIGH) - n * v_set(LN2_LOW);
+    vec q = v_set(exp_q[4]);
+
+    for (int i = 3; i >= 0; i--)
+        q = q * r + v_set(exp_q[i]);
+    return v_scale(q * r * r + r + v_set(1.0f), n, (vec_int)shifted - (vec_int)rounder);
+}
+
+/* The whole range: denormal results too, 0 below -104, NaN stays NaN */
+INLINE vec v_exp(vec x)
+{
+    return v_exp_inside(v_min(v_set(89.0f), v_max(v_set(-104.0f), x)));
+}
+
+/* exp(-|x|) */
+INLINE vec v_exp_minus(vec x)
+{
+    const vec minus = (vec)((vec_int)x | (vec_int)v_set(-0.0f));
+    return v_exp_inside(v_max(v_set(-104.0f), minus));
+}
+
+/* For x up to about 0: e^-86 (5e-38, for "none") below -86, fused */
+INLINE vec v_exp_negative(vec x)
+{
+    const vec rounder = v_set(ROUNDER), inside = v_max(v_set(-86.0f), x);
+    const vec shifted = v_fma(inside, v_set(1.44269504f), rounder), n = shifted - rounder;
+    const vec r = v_fma(n, v_set(-LN2_LOW), v_fma(n, v_set(-LN2_HIGH), inside));
+    vec q = v_set(exp_q[4]);
+
+    for (int i = 3; i >= 0; i--)
+        q = v_fma(q, r, v_set(exp_q[i]));
+    return (vec)((vec_int)v_fma(q * r, r, r + v_set(1.0f)) + ((vec_int)shifted << 23));
+}
+
+/* ---- the logistic function ---- */
+
+INLINE vec v_if_negative(vec x, vec a, vec b)
+{
+    return v_select((vec_int)x >> 31, a, b);
+}
+
+/* 1 / (1 + e^-x) = e^x / (1 + e^x), whichever has the exponential of a negative number */
+INLINE vec v_sigmoid(vec x)
+{
+    const vec one = v_set(1.0f), e = v_exp_minus(x);
+    return v_if_negative(x, e, one) / (one + e);
+}
+
+/* x sigmoid(x); -infinity counts as -1e4, where the result has long been -0 */
+INLINE vec v_silu(vec x)
+{
+    const vec one = v_set(1.0f), inside = v_max(v_set(-1e4f), x), e = v_exp_minus(x);
+    return inside * v_if_negative(x, e, one) / (one + e);
+}
+
+/* d silu / dx = s (1 + x (1 - s)), where 1 - s is the sigmoid of -x */
+INLINE vec v_silu_slope(vec x)
+{
+    const vec one = v_set(1.0f), inside = v_min(v_set(1e4f), v_max(v_set(-1e4f), x));
+    const vec e = v_exp_minus(x), unit = one / (one + e), other = e * unit;
+    return v_if_negative(x, other, unit) * (one + inside * v_if_negative(x, unit, other));
 }
 
 #endif

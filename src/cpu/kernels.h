@@ -1,0 +1,22 @@
+/* kernels.h - shared by select.c and the isa_*.c: the tables, and the size of attention's scratch.
+ */
+#ifndef GD_CPU_KERNELS_H
+#define GD_CPU_KERNELS_H
+
+#include "cpu/cpu.h"
+
+extern const gd_kernels gd_kernels_c, gd_kernels_sse41, gd_kernels_avx2, gd_kernels_avx512;
+
+/* Largest block of columns and of rows that any ISA's attention works on (attention.inc) */
+enum { GD_ATTENTION_COLUMNS = 64, GD_ATTENTION_ROWS = 24 };
+
+/* Tokens with room for whole blocks of both */
+static inline int64_t gd_attention_padded(int64_t tokens)
+{
+    const int64_t columns = (tokens + GD_ATTENTION_COLUMNS - 1) / GD_ATTENTION_COLUMNS;
+    const int64_t rows = (tokens + GD_ATTENTION_ROWS - 1) / GD_ATTENTION_ROWS;
+
+    return GD_MAX(columns * GD_ATTENTION_COLUMNS, rows * GD_ATTENTION_ROWS);
+}
+
+#endif
