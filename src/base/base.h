@@ -78,13 +78,12 @@ char *gd_strdup(gd_arena *arena, const char *text);
 char *gd_sprintf(gd_arena *arena, const char *format, ...) GD_PRINTF(2, 3);
 
 /* One big zeroed block, 64-byte aligned, owned by the caller: activations, weights, images.
- * GD_ENOMEM names `what` and the size; checked against gd_memory_limit() first. */
+ * GD_ENOMEM names `what` and the size; checked against the limit of gd_set_memory_limit() first. */
 GD_CHECKED gd_status gd_block_make(void **out, size_t bytes, const char *what);
 void gd_block_free(void *block); /* NULL is fine; returns the memory to the system */
 
 /* --memory: refuse to hold more than this many bytes in blocks and arenas; 0 = no limit. */
 void gd_set_memory_limit(size_t bytes);
-size_t gd_memory_limit(void);
 /* Allocations made since the process started: tests hold "none after the second step" with it. */
 uint64_t gd_allocation_count(void);
 /* Tests only: make allocation number k from now fail (0 = off), once or for ever. */

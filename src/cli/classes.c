@@ -5,42 +5,47 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct names {
-    gd_mapped file;
-    char *text; /* block: the file, with lines ended by zeros */
-    const char **name;
-    int n;
-} names;
-
-static void free_names(names *s)
+void cli_names_free(cli_names *s)
 {
     gd_block_free(s->text);
     gd_block_free(s->name);
-    gd_unmap(&s->file);
+    *s = (cli_names){ 0 };
 }
 
-static gd_status names_of_file(names *s, const char *path, int count)
+static gd_status copy_text(char **out, const char *path)
 {
-    GD_TRY(gd_map_file(&s->file, path));
-    GD_TRY(gd_block_make((void **)&s->text, s->file.bytes + 1, "class names"));
-    GD_TRY(gd_block_make((void **)&s->name, ((size_t)count + 1) * sizeof *s->name, "class names"));
-    if (s->file.bytes > 0)
-        memcpy(s->text, s->file.data, s->file.bytes);
-    for (char *line = strtok(s->text, "\r\n"); line; line = strtok(NULL, "\r\n")) {
-        if (s->n == count)
+    gd_mapped file;
+    gd_status s;
+
+    GD_TRY(gd_map_file(&file, path));
+    s = gd_block_make((void **)out, file.bytes + 1, "class names");
+    if (s == GD_OK && file.bytes > 0)
+        memcpy(*out, file.data, file.bytes);
+    gd_unmap(&file);
+    return s;
+}
+
+gd_status cli_names_read(cli_names *out, const char *path, int count)
+{
+    *out = (cli_names){ 0 };
+    GD_TRY(copy_text(&out->text, path));
+    GD_TRY(
+        gd_block_make((void **)&out->name, ((size_t)count + 1) * sizeof *out->name, "class names"));
+    for (char *line = strtok(out->text, "\r\n"); line; line = strtok(NULL, "\r\n")) {
+        if (out->n == count)
             return gd_fail(GD_EMISMATCH, "%s: more than the model's %d class names", path, count);
-        s->name[s->n++] = line;
+        out->name[out->n++] = line;
     }
     return GD_OK;
 }
 
-static gd_status names_of_model(names *s, const gd_model *model, int count)
+static gd_status names_of_model(cli_names *s, const gd_model *model, int count)
 {
     char path[4096];
 
     if (!gd_model_class_name(model, 0))
         return count == 1000 && cli_locate(path, "imagenet_classes.txt")
-                   ? names_of_file(s, path, count)
+                   ? cli_names_read(s, path, count)
                    : GD_OK;
     GD_TRY(gd_block_make((void **)&s->name, (size_t)count * sizeof *s->name, "class names"));
     for (; s->n < count; s->n++)
@@ -50,7 +55,7 @@ static gd_status names_of_model(names *s, const gd_model *model, int count)
 
 /* "golden retriever" matches "golden retriever" and "n02099601 golden retriever, ..."-like lines by
  * any of their comma parts */
-static int find_name(const names *s, const char *word)
+static int find_name(const cli_names *s, const char *word)
 {
     const size_t n = strlen(word);
 
@@ -75,7 +80,7 @@ static gd_status add(cli_classes *c, int64_t label, const char *word, int capaci
     return GD_OK;
 }
 
-static gd_status add_word(cli_classes *c, const names *s, const char *word, int capacity)
+static gd_status add_word(cli_classes *c, const cli_names *s, const char *word, int capacity)
 {
     char *end;
     const long first = strtol(word, &end, 10);
@@ -103,7 +108,7 @@ static gd_status add_word(cli_classes *c, const names *s, const char *word, int 
     return GD_OK;
 }
 
-static gd_status read_words(cli_classes *c, const names *s, const char *spec, int capacity)
+static gd_status read_words(cli_classes *c, const cli_names *s, const char *spec, int capacity)
 {
     char word[256];
 
@@ -122,7 +127,7 @@ gd_status cli_classes_read(cli_classes *out, const char *spec, const gd_model *m
                            const char *labels_file)
 {
     enum { MORE = 1024 };
-    names s = { { 0 } };
+    cli_names s = { 0 };
     gd_status status;
 
     *out = (cli_classes){ .count = count };
@@ -139,10 +144,11 @@ gd_status cli_classes_read(cli_classes *out, const char *spec, const gd_model *m
             out->label[out->n] = out->n;
         return GD_OK;
     }
-    status = labels_file ? names_of_file(&s, labels_file, count) : names_of_model(&s, model, count);
+    status =
+        labels_file ? cli_names_read(&s, labels_file, count) : names_of_model(&s, model, count);
     if (status == GD_OK)
         status = read_words(out, &s, spec, count + MORE);
-    free_names(&s);
+    cli_names_free(&s);
     return status;
 }
 

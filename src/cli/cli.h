@@ -46,6 +46,15 @@ void cli_print_help(const cli_command *command, FILE *out);
 
 /* ---- classes.c ---- */
 
+/* Names of a file, one a line; at most `count`, more are GD_EMISMATCH. */
+typedef struct cli_names {
+    char *text;        /* block: the file, with lines ended by zeros */
+    const char **name; /* block */
+    int n;
+} cli_names;
+GD_CHECKED gd_status cli_names_read(cli_names *out, const char *path, int count);
+void cli_names_free(cli_names *names);
+
 typedef struct cli_classes {
     int64_t *label; /* block; image i has label[i % n] */
     int n;

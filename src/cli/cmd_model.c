@@ -192,46 +192,23 @@ static gd_status parse_dtype(gd_dtype *out, const char *name)
     return gd_fail(GD_EUSAGE, "--dtype %s: expected fp32, bf16 or fp16", name);
 }
 
-enum { MAX_CLASS_NAMES = 4096 };
-
-/* Lines of a file; *text is a block that the names point into */
-static gd_status read_lines(char **text, const char **name, int *n, const char *path)
-{
-    gd_mapped map;
-
-    GD_TRY(gd_map_file(&map, path));
-    gd_status s = gd_block_make((void **)text, map.bytes + 1, "class names");
-    if (s == GD_OK && map.bytes > 0)
-        memcpy(*text, map.data, map.bytes);
-    gd_unmap(&map);
-    for (char *line = s == GD_OK ? strtok(*text, "\r\n") : NULL; line;
-         line = strtok(NULL, "\r\n")) {
-        if (*n == MAX_CLASS_NAMES)
-            return gd_fail(GD_EUSAGE, "%s: more than %d class names", path, MAX_CLASS_NAMES);
-        name[(*n)++] = line;
-    }
-    return s;
-}
-
 static gd_status convert(const convert_options *o, const cli_words *w)
 {
-    const char *name[MAX_CLASS_NAMES];
-    char *text = NULL;
+    cli_names names = { 0 };
     gd_model *m;
     gd_dtype dtype;
-    int n = 0;
     gd_status s = GD_OK;
 
     GD_TRY(parse_dtype(&dtype, o->dtype));
     GD_TRY(gd_model_open(&m, w->word[0], w->flag, w->n_flags));
     if (o->classes)
-        s = read_lines(&text, name, &n, o->classes);
+        s = cli_names_read(&names, o->classes, gd_model_class_count(m));
     if (s == GD_OK)
-        s = gd_model_save(m, w->word[1], o->overwrite, dtype, n ? name : NULL, n);
+        s = gd_model_save(m, w->word[1], o->overwrite, dtype, names.n ? names.name : NULL, names.n);
     if (s == GD_OK && *gd_model_assumed(m))
         fprintf(stderr, "guided: %s: assumed, and now said in %s\n%s\n", w->word[0], w->word[1],
                 gd_model_assumed(m));
-    gd_block_free(text);
+    cli_names_free(&names);
     gd_model_close(m);
     return s;
 }
@@ -280,15 +257,13 @@ static const cli_option init_table[] = {
 
 static gd_status init_config(gd_model_config *c, const init_options *o, const cli_words *w)
 {
-    static const char *const kinds[] = { "diffusion", "upsampler", "classifier" };
-
     if (o->preset)
         GD_TRY(gd_preset_config(c, o->preset));
-    for (int k = 0; !o->preset && k <= COUNT(kinds); k++) {
-        if (k == COUNT(kinds))
+    for (int k = 0; !o->preset && k <= COUNT(gd_net_kind_names); k++) {
+        if (k == COUNT(gd_net_kind_names))
             return gd_fail(GD_EUSAGE, "--kind %s: expected diffusion, upsampler or classifier",
                            o->kind);
-        if (strcmp(o->kind, kinds[k]) == 0) {
+        if (strcmp(o->kind, gd_net_kind_names[k]) == 0) {
             gd_config_defaults(c, (gd_net_kind)k);
             break;
         }

@@ -110,7 +110,6 @@ GD_CHECKED gd_status gd_sampler_find(const gd_sampler_kind **out, const char *na
 typedef struct gd_denoiser {
     void *ctx;
     int channels, height, width, out_channels;
-    int max_batch;
     gd_status (*predict)(void *ctx, int n, const float *x, const float *t, const int64_t *y,
                          float *out);
     gd_status (*guide)(void *ctx, int n, const float *x, const float *t, const int64_t *y,

@@ -67,7 +67,6 @@ static gd_status make(gd_engine *e, const gd_model *model, const gd_model *class
                                  .height = size.h,
                                  .width = size.w,
                                  .out_channels = c->out_channels,
-                                 .max_batch = INT32_MAX,
                                  .predict = predict };
     e->image_count = (int64_t)c->in_channels * size.h * size.w;
     e->low_res_count = (int64_t)c->in_channels * size.low_h * size.low_w;

@@ -4,34 +4,34 @@
 
 #include <math.h>
 
+/* out = a x + b y; the coefficients are rounded to float here */
+static void combine(float *out, double a, const float *x, double b, const float *y, int64_t n)
+{
+    const float fa = (float)a, fb = (float)b;
+
+    for (int64_t i = 0; i < n; i++)
+        out[i] = fa * x[i] + fb * y[i];
+}
+
 void gd_q_sample(const gd_process *p, int t, const float *x0, const float *noise, float *x_t,
                  int64_t n)
 {
-    const float a = (float)p->schedule->sqrt_alpha_bar[t],
-                b = (float)p->schedule->sqrt_one_minus_alpha_bar[t];
-
-    for (int64_t i = 0; i < n; i++)
-        x_t[i] = a * x0[i] + b * noise[i];
+    combine(x_t, p->schedule->sqrt_alpha_bar[t], x0, p->schedule->sqrt_one_minus_alpha_bar[t],
+            noise, n);
 }
 
 void gd_q_posterior_mean(const gd_process *p, int t, const float *x0, const float *x_t, float *mean,
                          int64_t n)
 {
-    const float a = (float)p->schedule->posterior_mean_coef1[t],
-                b = (float)p->schedule->posterior_mean_coef2[t];
-
-    for (int64_t i = 0; i < n; i++)
-        mean[i] = a * x0[i] + b * x_t[i];
+    combine(mean, p->schedule->posterior_mean_coef1[t], x0, p->schedule->posterior_mean_coef2[t],
+            x_t, n);
 }
 
 void gd_x0_from_eps(const gd_process *p, int t, const float *x_t, const float *eps, float *x0,
                     int64_t n)
 {
-    const float a = (float)p->schedule->sqrt_recip_alpha_bar[t],
-                b = (float)p->schedule->sqrt_recipm1_alpha_bar[t];
-
-    for (int64_t i = 0; i < n; i++)
-        x0[i] = a * x_t[i] - b * eps[i];
+    combine(x0, p->schedule->sqrt_recip_alpha_bar[t], x_t, -p->schedule->sqrt_recipm1_alpha_bar[t],
+            eps, n);
 }
 
 /* (xprev - coef2 x_t) / coef1, in the authors' order: 1/coef1 * xprev - coef2/coef1 * x_t */
@@ -40,10 +40,8 @@ void gd_x0_from_xprev(const gd_process *p, int t, const float *x_t, const float 
 {
     const double c1 = p->schedule->posterior_mean_coef1[t],
                  c2 = p->schedule->posterior_mean_coef2[t];
-    const float a = (float)(1.0 / c1), b = (float)(c2 / c1);
 
-    for (int64_t i = 0; i < n; i++)
-        x0[i] = a * xprev[i] - b * x_t[i];
+    combine(x0, 1.0 / c1, xprev, -(c2 / c1), x_t, n);
 }
 
 void gd_eps_from_x0(const gd_process *p, int t, const float *x_t, const float *x0, float *eps,

@@ -175,11 +175,6 @@ gd_val gd_node_add(gd_graph *g, const gd_op *op, const gd_attr *attr, const gd_v
     return node->out;
 }
 
-gd_val gd_aux(const gd_graph *g, gd_val v)
-{
-    return v.id && g->value[v.id].node >= 0 ? g->node[g->value[v.id].node].aux : GD_NONE;
-}
-
 static void print_value(const gd_graph *g, gd_val v, FILE *out)
 {
     const gd_value *value = &g->value[v.id];

@@ -1,5 +1,6 @@
 /* exec.c - running a plan: one arena, one scratch, the packed weights; nothing is allocated after
  * gd_exec_make. */
+#include "graph/ops.h"
 #include "graph/plan.h"
 
 #include <math.h>
@@ -181,11 +182,6 @@ size_t gd_exec_bytes(const gd_exec *e)
 
 /* ---- inputs and outputs ---- */
 
-static float *element(const gd_view *v, int64_t n, int64_t c, int64_t p)
-{
-    return (float *)v->data + n * v->image + c / 16 * v->block + p * v->pixel + c % 16;
-}
-
 void gd_exec_put(gd_exec *e, gd_val input, const void *data)
 {
     const gd_view v = view_of(e, input);
@@ -200,7 +196,7 @@ void gd_exec_put(gd_exec *e, gd_val input, const void *data)
     for (int64_t n = 0; n < v.n; n++)
         for (int64_t c = 0; c < v.c; c++)
             for (int64_t p = 0; p < pixels; p++)
-                *element(&v, n, c, p) = *from++;
+                *at_element(&v, n, c, p) = *from++;
 }
 
 void gd_exec_get(const gd_exec *e, gd_val output, void *data)
@@ -216,7 +212,7 @@ void gd_exec_get(const gd_exec *e, gd_val output, void *data)
     for (int64_t n = 0; n < v.n; n++)
         for (int64_t c = 0; c < v.c; c++)
             for (int64_t p = 0; p < pixels; p++)
-                *to++ = *element(&v, n, c, p);
+                *to++ = *at_element(&v, n, c, p);
 }
 
 /* ---- running ---- */

@@ -42,7 +42,6 @@ typedef struct gd_value {
 /* Everything an operation can be told; each op's file says which fields it reads. */
 typedef struct gd_attr {
     int kernel, stride, pad;      /* convolution */
-    int out_channels;             /* convolution, gradients of weights */
     int groups, heads, c0, count; /* norms; attention; channel ranges */
     int h, w, n;                  /* sizes that inputs do not tell */
     float factor, eps;
@@ -135,7 +134,6 @@ gd_val gd_input(gd_graph *g, const char *name, gd_type type, gd_place place);
 /* The same name twice gives the same value (and must have the same shape). */
 gd_val gd_param(gd_graph *g, const char *name, int64_t d0, int64_t d1, int64_t d2, int64_t d3);
 gd_val gd_node_add(gd_graph *g, const gd_op *op, const gd_attr *attr, const gd_val *in, int n_in);
-gd_val gd_aux(const gd_graph *g, gd_val v); /* the second output of v's node */
 void gd_graph_fail(gd_graph *g, gd_status status, const char *format, ...) GD_PRINTF(3, 4);
 gd_type gd_act_type(int64_t n, int64_t h, int64_t w, int64_t c);
 const gd_type *gd_type_of(const gd_graph *g, gd_val v);

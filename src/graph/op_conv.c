@@ -1,5 +1,5 @@
 /* op_conv.c - y = conv(x, w) + bias + residual, and its gradients.  A linear layer is a 1x1
- * convolution on one pixel. attr: kernel, stride, pad; out_channels unused. The residual is what
+ * convolution on one pixel. attr: kernel, stride, pad. The residual is what
  * passes.c found to be added to the result. */
 #include "graph/ops.h"
 

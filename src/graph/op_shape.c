@@ -209,6 +209,7 @@ static gd_status first_pixel_infer(gd_infer *c)
     return GD_OK;
 }
 
+/* The gradient is the same copy, into a picture of zeros. */
 static void first_pixel_run(const gd_call *c)
 {
     zero_view(&c->out);
@@ -241,13 +242,4 @@ const gd_op gd_op_first_pixel = { "first_pixel",
                                   .example = first_pixel_example,
                                   .n_examples = 2 };
 
-static void first_pixel_grad_run(const gd_call *c)
-{
-    zero_view(&c->out);
-    for (int n = 0; n < c->out.n; n++)
-        for (int i = 0; i < c->out.c; i++)
-            *at_element(&c->out, n, i, 0) = *at_element(&c->in[0], n, i, 0);
-}
-
-const gd_op gd_op_first_pixel_grad = { "first_pixel_grad", resample_infer, first_pixel_grad_run,
-                                       NULL };
+const gd_op gd_op_first_pixel_grad = { "first_pixel_grad", resample_infer, first_pixel_run, NULL };

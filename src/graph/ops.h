@@ -12,6 +12,7 @@
 #define IN3 8
 #define IN4 16
 
+/* clang-format off: it indents this list anew each time */
 #define OP_TABLE(X)                                                                                \
     X(conv)                                                                                        \
     X(conv_grad_data) X(conv_grad_weights) X(norm_stats) X(norm) X(norm_grad_sums)                 \
@@ -22,6 +23,8 @@
                         X(lookup_grad) X(pool_tokens) X(pool_tokens_grad) X(positions_grad)        \
                             X(first_pixel) X(first_pixel_grad) X(log_softmax) X(log_softmax_grad)  \
                                 X(one_hot)
+
+/* clang-format on */
 
 #define DECLARE_OP(name) extern const gd_op gd_op_##name;
 OP_TABLE(DECLARE_OP)

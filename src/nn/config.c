@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+const char *const gd_net_kind_names[3] = { "diffusion", "upsampler", "classifier" };
 const char *const nn_kind_names[3] = { "unet", "superres", "classifier" };
 const char *const nn_pool_names[4] = { "attention", "adaptive", "spatial", "spatial_v2" };
 

@@ -53,6 +53,9 @@ typedef struct gd_model_config {
     double guidance_scale; /* the preset's classifier scale at 250 steps, 1.0 otherwise */
 } gd_model_config;
 
+/* "diffusion", "upsampler", "classifier": what users and guided.kind call the kinds */
+extern const char *const gd_net_kind_names[3];
+
 /* ---- presets: the 15 published files (results.md 1), by file name without ".pt" ---- */
 int gd_preset_count(void);
 const char *gd_preset_name(int i);

@@ -362,17 +362,11 @@ static gd_array *arrays_of(const gd_model *m, gd_arena *mem, gd_dtype dtype, int
     return arrays;
 }
 
-static const char *kind_name(gd_net_kind kind)
-{
-    static const char *const name[] = { "diffusion", "upsampler", "classifier" };
-    return name[kind];
-}
-
 static gd_status write_file(const gd_model *m, gd_arena *mem, const char *path, bool overwrite,
                             gd_dtype dtype, const char *const *classes, int n_classes)
 {
     gd_meta meta[4] = { { "guided.format", "1" },
-                        { "guided.kind", kind_name(m->config.net.kind) } };
+                        { "guided.kind", gd_net_kind_names[m->config.net.kind] } };
     int64_t most = 1;
     gd_array *arrays = arrays_of(m, mem, dtype, &most);
     saving s = { .dtype = dtype };

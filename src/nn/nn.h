@@ -104,7 +104,6 @@ void gd_runner_free(gd_runner *r);
 size_t gd_runner_bytes(const gd_runner *r);
 const gd_plan *gd_runner_plan(const gd_runner *r);
 gd_exec *gd_runner_exec(gd_runner *r);
-gd_val gd_runner_output(const gd_runner *r);
 /* x [N][C][H][W], t [N], y [N] or NULL, low_res or NULL -> out (the network's output, or the
  * gradient).  GD_EFAILED names the first node whose result is not finite. */
 GD_CHECKED gd_status gd_runner_run(gd_runner *r, const float *x, const float *t, const int64_t *y,

@@ -92,11 +92,6 @@ gd_exec *gd_runner_exec(gd_runner *r)
     return r->exec;
 }
 
-gd_val gd_runner_output(const gd_runner *r)
-{
-    return r->output;
-}
-
 static bool all_finite(const float *x, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)

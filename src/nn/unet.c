@@ -1,8 +1,9 @@
 /* unet.c - UNetModel, SuperResModel and EncoderUNetModel (spec models.md 2, 4, 5).  Shape comments:
  * [N,H,W,C]. */
+#include "nn/config_private.h"
 #include "nn/nn.h"
 
-enum { MAX_BLOCKS = 256, SPATIAL_WIDTH = 2048 };
+enum { MAX_BLOCKS = 256 };
 
 typedef struct build {
     nn m;
@@ -12,11 +13,6 @@ typedef struct build {
     int n_skip;
     gd_val h;
 } build;
-
-static int level_channels(const gd_net_config *c, int level)
-{
-    return (int)(c->channel_mult[level] * c->model_channels);
-}
 
 static int heads_of(const gd_net_config *c, int channels, int num_heads)
 {
@@ -79,11 +75,12 @@ static void input_blocks(build *b)
     const gd_net_config *c = b->c;
     int block = 1;
 
-    b->h = nn_conv(nn_at(b->m, "input_blocks.0.0"), b->h, level_channels(c, 0), 3, 1);
+    b->h = nn_conv(nn_at(b->m, "input_blocks.0.0"), b->h, nn_level_channels(c, 0), 3, 1);
     keep(b);
     for (int level = 0; level < c->n_levels; level++) {
         for (int i = 0; i < c->num_res_blocks; i++, block++) {
-            resblock(b, nn_at(b->m, "input_blocks.%d.0", block), level_channels(c, level), NN_SAME);
+            resblock(b, nn_at(b->m, "input_blocks.%d.0", block), nn_level_channels(c, level),
+                     NN_SAME);
             if (attends(c, level))
                 attention(b, nn_at(b->m, "input_blocks.%d.1", block), c->num_heads);
             keep(b);
@@ -92,9 +89,9 @@ static void input_blocks(build *b)
             break;
         nn down = nn_at(b->m, "input_blocks.%d.0", block++);
         if (c->resblock_updown)
-            resblock(b, down, level_channels(c, level), NN_DOWN);
+            resblock(b, down, nn_level_channels(c, level), NN_DOWN);
         else
-            b->h = nn_downsample(down, b->h, c->conv_resample, level_channels(c, level));
+            b->h = nn_downsample(down, b->h, c->conv_resample, nn_level_channels(c, level));
         keep(b);
     }
 }
@@ -123,7 +120,7 @@ static void output_blocks(build *b)
     int block = 0;
 
     for (int level = c->n_levels - 1; level >= 0; level--) {
-        const int channels = level_channels(c, level);
+        const int channels = nn_level_channels(c, level);
         for (int i = 0; i <= c->num_res_blocks; i++, block++) {
             int layer = 0;
             nn m = nn_at(b->m, "output_blocks.%d", block);
@@ -171,10 +168,10 @@ static gd_val classifier_head(build *b)
         h = gd_mean_pixels(b->m.g, norm_silu(b, "out.0"));
         return nn_linear(nn_at(b->m, "out.3"), h, c->out_channels);
     case GD_POOL_SPATIAL:
-        h = gd_relu(b->m.g, nn_linear(nn_at(b->m, "out.0"), spatial_features(b), SPATIAL_WIDTH));
+        h = gd_relu(b->m.g, nn_linear(nn_at(b->m, "out.0"), spatial_features(b), NN_POOL_FEATURES));
         return nn_linear(nn_at(b->m, "out.2"), h, c->out_channels);
     default:
-        h = nn_linear(nn_at(b->m, "out.0"), spatial_features(b), SPATIAL_WIDTH);
+        h = nn_linear(nn_at(b->m, "out.0"), spatial_features(b), NN_POOL_FEATURES);
         h = gd_silu(b->m.g, nn_norm(nn_at(b->m, "out.1"), h, GD_NONE));
         return nn_linear(nn_at(b->m, "out.3"), h, c->out_channels);
     }

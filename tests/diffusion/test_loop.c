@@ -87,7 +87,6 @@ static void begin(toy *t, const gd_sampler_kind *kind, bool guided)
                               .height = H,
                               .width = W,
                               .out_channels = C,
-                              .max_batch = BATCH,
                               .predict = predict,
                               .guide = guided ? guide : NULL } };
     t->denoiser.ctx = t;

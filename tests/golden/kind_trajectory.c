@@ -184,7 +184,6 @@ static void fly(flight *f, const gd_process *process)
                                    .height = f->size.h,
                                    .width = f->size.w,
                                    .out_channels = f->out_channels,
-                                   .max_batch = f->n,
                                    .predict = predict,
                                    .guide = guided ? guide : NULL };
     const gd_trajectory r = {
