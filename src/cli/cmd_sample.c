@@ -265,13 +265,25 @@ static gd_status sample_all(run *r)
     return s;
 }
 
+/* By jansson: a path may hold quotes */
+static void print_json(const run *r, double seconds)
+{
+    json_t *j =
+        json_pack("{s:s, s:I, s:I, s:f}", "output", r->o.output, "images",
+                  (json_int_t)r->output.done, "seed", (json_int_t)r->o.seed, "seconds", seconds);
+
+    if (j)
+        json_dumpf(j, stdout, JSON_COMPACT);
+    printf("\n");
+    json_decref(j);
+}
+
 static void say_result(const run *r, double seconds)
 {
     const options *o = &r->o;
 
     if (o->json)
-        printf("{\"output\":\"%s\",\"images\":%lld,\"seed\":%llu,\"seconds\":%.3f}\n", o->output,
-               (long long)r->output.done, (unsigned long long)o->seed, seconds);
+        print_json(r, seconds);
     if (!o->quiet)
         fprintf(stderr, "guided: %s: %lld image%s, seed %llu, %.1f s\n", o->output,
                 (long long)r->output.done, r->output.done == 1 ? "" : "s",
