@@ -265,17 +265,17 @@ static gd_status sample_all(run *r)
     return s;
 }
 
-/* By jansson: a path may hold quotes */
+/* The path by jansson: it may hold quotes. The seed by hand: jansson's integers end at 2^63. */
 static void print_json(const run *r, double seconds)
 {
-    json_t *j =
-        json_pack("{s:s, s:I, s:I, s:f}", "output", r->o.output, "images",
-                  (json_int_t)r->output.done, "seed", (json_int_t)r->o.seed, "seconds", seconds);
+    json_t *path = json_string(r->o.output);
+    char *quoted = path ? json_dumps(path, JSON_ENCODE_ANY) : NULL;
 
-    if (j)
-        json_dumpf(j, stdout, JSON_COMPACT);
-    printf("\n");
-    json_decref(j);
+    printf("{\"output\":%s,\"images\":%lld,\"seed\":%llu,\"seconds\":%.3f}\n",
+           quoted ? quoted : "null", (long long)r->output.done, (unsigned long long)r->o.seed,
+           seconds);
+    free(quoted);
+    json_decref(path);
 }
 
 static void say_result(const run *r, double seconds)
