@@ -14,10 +14,13 @@ allowed() {
     graph) echo "graph cpu base" ;;
     nn) echo "nn graph cpu base io" ;;
     diffusion) echo "diffusion nn graph cpu base" ;;
-    cli) echo "cli diffusion nn graph cpu base io" ;;
+    data) echo "data base io" ;;
+    train) echo "train data diffusion nn graph cpu base io" ;;
+    eval) echo "eval data diffusion nn graph cpu base io" ;;
+    cli) echo "cli train eval data diffusion nn graph cpu base io" ;;
     esac
 }
-for layer in base io cpu graph nn diffusion cli; do
+for layer in base io cpu graph nn diffusion data train eval cli; do
     [ -d "src/$layer" ] || continue
     for line in $(grep -rnoE '#include "[a-z]+/[a-z0-9_]+\.(h|inc)"' "src/$layer" | tr ' ' '~'); do
         target=$(echo "$line" | sed 's/.*"\([a-z]*\)\/.*/\1/')
