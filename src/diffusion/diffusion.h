@@ -74,6 +74,50 @@ void gd_condition_mean(float *mean, const float *variance, const float *gradient
 void gd_condition_score(const gd_process *p, int t, const float *x_t, const float *gradient,
                         float *x0, float *mean, int64_t n);
 
+/* ---- loss.c: the training losses (diffusion.md 8) ---- */
+
+typedef enum gd_loss_type {
+    GD_LOSS_MSE,
+    GD_LOSS_RESCALED_MSE, /* the bound of a learned variance times n / 1000: L_hybrid */
+    GD_LOSS_KL,
+    GD_LOSS_RESCALED_KL /* times n: the bound as a sum over all steps */
+} gd_loss_type;
+
+typedef struct gd_loss {
+    double loss, mse, vb; /* vb in bits per dimension, scaled as the loss takes it */
+    bool is_bound;        /* a KL loss: mse and vb have no meaning */
+    bool has_vb;          /* the variance is learned */
+} gd_loss;
+
+/* Loss of one image at respaced step t and the gradient of weight * loss with respect to the
+ * network's output.  x0, x_t, noise: [n], n = C*H*W; out, gradient: [n], or [2n] with a learned
+ * variance.  p->clip_denoised is not looked at: the losses never clip. */
+void gd_training_loss(gd_loss *loss, float *gradient, const gd_process *p, gd_loss_type type, int t,
+                      const float *x0, const float *x_t, const float *noise, const float *out,
+                      int64_t n, double weight);
+
+/* ---- timestep_sampler.c: which steps a batch trains (diffusion.md 11) ---- */
+
+enum { GD_LOSS_HISTORY = 10 };
+/* "uniform", or "loss-second-moment": by the last ten losses of every step, once each has ten */
+typedef struct gd_timestep_sampler {
+    int n;
+    bool by_loss;
+    double *history; /* [n][GD_LOSS_HISTORY], oldest first; by_loss only */
+    int64_t *count;  /* [n] entries; by_loss only */
+    double *probability;
+} gd_timestep_sampler;
+/* GD_EUSAGE for another kind.  Free with gd_timestep_sampler_free whatever happened. */
+GD_CHECKED gd_status gd_timestep_sampler_make(gd_timestep_sampler *out, const char *kind, int n);
+void gd_timestep_sampler_free(gd_timestep_sampler *sampler);
+void gd_timestep_sampler_weights(const gd_timestep_sampler *sampler, double *weights);
+/* The step at which the cumulated probability passes u in [0, 1) */
+int gd_timestep_sampler_draw(const gd_timestep_sampler *sampler, double u);
+float gd_timestep_sampler_importance(const gd_timestep_sampler *sampler, int t); /* 1 / (n p_t) */
+/* Remember an unweighted loss; probabilities change with the next refresh. */
+void gd_timestep_sampler_update(gd_timestep_sampler *sampler, int t, double loss);
+void gd_timestep_sampler_refresh(gd_timestep_sampler *sampler);
+
 /* ---- samplers: one file each ---- */
 
 /* One reverse step of one image. */
@@ -165,5 +209,6 @@ void gd_engine_set_low_res(gd_engine *engine, const float *low_res);
 /* What the model's configuration says of the process (diffusion.md 4) */
 gd_mean_type gd_model_mean_type(const struct gd_model *model);
 gd_var_type gd_model_var_type(const struct gd_model *model);
+gd_loss_type gd_model_loss_type(const struct gd_model *model);
 
 #endif

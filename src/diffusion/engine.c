@@ -134,3 +134,12 @@ gd_var_type gd_model_var_type(const gd_model *model)
         return GD_VAR_LEARNED_RANGE;
     return d->sigma_small ? GD_VAR_FIXED_SMALL : GD_VAR_FIXED_LARGE;
 }
+
+gd_loss_type gd_model_loss_type(const gd_model *model)
+{
+    const gd_diffusion_config *d = &gd_model_get_config(model)->diffusion;
+
+    if (d->use_kl)
+        return GD_LOSS_RESCALED_KL;
+    return d->rescale_learned_sigmas ? GD_LOSS_RESCALED_MSE : GD_LOSS_MSE;
+}

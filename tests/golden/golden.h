@@ -136,5 +136,10 @@ void golden_checkpoint(golden *g);
 void golden_checkpoint_bad(golden *g);
 void golden_npz(golden *g);
 void golden_base_samples(golden *g);
+void golden_training_losses_mock(golden *g);
+void golden_schedule_samplers(golden *g);
+void golden_training_losses_unet(golden *g);
+void golden_train_loop(golden *g);
+void golden_classifier_train(golden *g);
 
 #endif

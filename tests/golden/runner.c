@@ -1,4 +1,5 @@
-/* runner.c - golden-runner DIR: every case below DIR, a line each; fails if any fails or none ran. */
+/* runner.c - golden-runner DIR: every case below DIR, a line each; fails if any fails or none ran.
+ */
 #include "golden.h"
 
 #include <dirent.h>
@@ -30,11 +31,11 @@ static const struct {
     { "interpolate", golden_interpolate },
     { "npz", golden_npz },
     { "base_samples", golden_base_samples },
-    { "training_losses_mock", NULL },
+    { "training_losses_mock", golden_training_losses_mock },
     { "training_losses_unet", NULL },
     { "train_loop", NULL },
     { "classifier_train", NULL },
-    { "schedule_samplers", NULL },
+    { "schedule_samplers", golden_schedule_samplers },
     { "likelihood_functions", NULL },
     { "calc_bpd_loop", NULL },
     { "inception", NULL },
