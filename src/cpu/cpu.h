@@ -53,6 +53,20 @@ typedef enum gd_resample_kind { GD_UP_NEAREST, GD_DOWN_AVERAGE } gd_resample_kin
  * c */
 typedef enum gd_head_order { GD_HEADS_LEGACY, GD_HEADS_NEW } gd_head_order;
 
+/* AdamW with betas, eps and decoupled weight decay, then the averages of the new parameters
+ * (training.md 2).  decay = 1 - lr * weight_decay, step = lr / (1 - beta1^k), root = sqrt(1 -
+ * beta2^k) at update k = 1, 2, .. */
+enum { GD_MAX_EMA = 4 };
+typedef struct gd_adamw {
+    float beta1, beta2, eps, decay, step, root;
+    int n_ema;
+    float ema_rate[GD_MAX_EMA];
+} gd_adamw;
+typedef struct gd_adamw_state {
+    float *p, *m, *v, *ema[GD_MAX_EMA];
+    const float *gradient;
+} gd_adamw_state;
+
 /* Any kernel parallelises by itself with gd_par, bounds fixed by shape.  y is written whole (pad
  * lanes as zeros); y may be x (same strides) where said.  All views of one call have the same
  * layout.  bfloat16 is possible for y of convert, norm_apply, norm_grad_data, resample and
@@ -133,6 +147,13 @@ typedef struct gd_kernels {
     void (*log_softmax)(float *y, const float *x, int n, int c, int64_t stride);
     void (*log_softmax_grad)(float *dx, const float *dy, const float *y, int n, int c,
                              int64_t stride); /* dy - exp(y) sum dy */
+
+    /* ---- training ---- */
+    /* y = x / (1 - p) or 0, with probability p; which is a function of key[n][2], layer, channel
+     * and pixel, so that the gradient is the same call.  y may be x. */
+    void (*dropout)(const gd_view *y, const gd_view *x, const uint32_t *key, uint32_t layer,
+                    float p);
+    void (*adamw)(const gd_adamw *rule, const gd_adamw_state *state, int64_t count);
 } gd_kernels;
 
 /* The table of gd_isa_used(); gd_kernels_of is for tests that compare ISAs (NULL when the machine

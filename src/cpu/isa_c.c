@@ -8,6 +8,7 @@
 #include "cpu/reduce.inc"
 #include "cpu/resample.inc"
 #include "cpu/attention.inc"
+#include "cpu/train.inc"
 #include "cpu/table.inc"
 
 const gd_kernels gd_kernels_c = GD_KERNEL_TABLE;

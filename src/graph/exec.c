@@ -102,6 +102,22 @@ static gd_status pack_param(gd_exec *e, int value, const float *staged)
     return GD_OK;
 }
 
+gd_status gd_exec_set_params(gd_exec *e, const float *const *data)
+{
+    const gd_plan *plan = e->plan;
+
+    for (int i = 0; i < plan->n_step; i++) {
+        const gd_step *s = &plan->step[i];
+        if (s->conv && s->desc.pass != GD_CONV_GRAD_WEIGHTS)
+            GD_TRY(gd_conv_pack(s->conv, e->weights + s->weights_offset, data[s->node->in[1].id]));
+    }
+    for (int i = 1; i < plan->graph->n_value; i++)
+        if (plan->graph->value[i].role == GD_ROLE_PARAM && plan->slot[i].placed)
+            memcpy(e->weights + plan->slot[i].offset, data[i],
+                   (size_t)type_count(&plan->graph->value[i].type) * sizeof(float));
+    return GD_OK;
+}
+
 /* One parameter at a time through a staging block: the unpacked weights are never held together. */
 static gd_status load_weights(gd_exec *e, const gd_weights *weights)
 {
@@ -215,12 +231,32 @@ void gd_exec_get(const gd_exec *e, gd_val output, void *data)
                 *to++ = *at_element(&v, n, c, p);
 }
 
+const void *gd_exec_data(const gd_exec *e, gd_val output)
+{
+    return view_of(e, output).data;
+}
+
 /* ---- running ---- */
+
+static void run_steps(gd_exec *e, int first, int end)
+{
+    for (int i = first; i < end; i++)
+        e->plan->step[i].node->op->run(&e->call[i]);
+}
 
 void gd_exec_run(gd_exec *e)
 {
-    for (int i = 0; i < e->plan->n_step; i++)
-        e->plan->step[i].node->op->run(&e->call[i]);
+    run_steps(e, 0, e->plan->n_step);
+}
+
+void gd_exec_run_before(gd_exec *e, gd_val boundary)
+{
+    run_steps(e, 0, e->plan->graph->value[boundary.id].node + 1);
+}
+
+void gd_exec_run_after(gd_exec *e, gd_val boundary)
+{
+    run_steps(e, e->plan->graph->value[boundary.id].node + 1, e->plan->n_step);
 }
 
 void gd_exec_profile(gd_exec *e, double *seconds)

@@ -155,6 +155,8 @@ gd_val gd_plus(gd_graph *g, gd_val a, gd_val b);
 gd_val gd_times(gd_graph *g, gd_val a,
                 gd_val b); /* element by element, equal shapes (dropout masks) */
 gd_val gd_scaled(gd_graph *g, gd_val x, float factor);
+/* keys: plain I32 [N,1,1,2], new ones for every step; layer: told apart by it, p: of a zero */
+gd_val gd_dropout(gd_graph *g, gd_val x, gd_val keys, int layer, float p);
 gd_val gd_plus_channel(gd_graph *g, gd_val x, gd_val e); /* e: [N,1,1,C] over all pixels */
 gd_val gd_mean_pixels(gd_graph *g, gd_val x);            /* [N,1,1,C] */
 gd_val gd_upsample(gd_graph *g, gd_val x);               /* nearest, x2 */
@@ -228,6 +230,15 @@ size_t gd_exec_bytes(const gd_exec *exec);
 void gd_exec_put(gd_exec *exec, gd_val input, const void *data);
 void gd_exec_get(const gd_exec *exec, gd_val output, void *data);
 void gd_exec_run(gd_exec *exec);
+/* In two parts, for training: the steps up to the one that makes `boundary`, and those after it,
+ * which may read inputs put in between. */
+void gd_exec_run_before(gd_exec *exec, gd_val boundary);
+void gd_exec_run_after(gd_exec *exec, gd_val boundary);
+/* A PLAIN output where it lies, valid until the next run */
+const void *gd_exec_data(const gd_exec *exec, gd_val output);
+/* New values of all parameters: data[v.id] for each parameter v, row-major float32.  Packs them
+ * again. */
+GD_CHECKED gd_status gd_exec_set_params(gd_exec *exec, const float *const *data);
 /* After a run that gave NaN or infinity: run again step by step and name the first node whose
  * output is not finite; "" if none. */
 const char *gd_exec_probe(gd_exec *exec);

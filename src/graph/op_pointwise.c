@@ -153,6 +153,43 @@ static gd_val scale_example(gd_graph *g, int k)
 const gd_op gd_op_scale = { "scale",        infer_like_first,         scale_run,      scale_vjp,
                             .inplace = IN0, .example = scale_example, .n_examples = 2 };
 
+/* ---- dropout (attr: factor = probability, n = layer); keys: plain I32 [N,1,1,2] ---- */
+
+static gd_status dropout_infer(gd_infer *c)
+{
+    if (c->in[1]->dim[0] != c->in[0]->dim[0] || c->in[1]->dim[3] != 2)
+        return gd_fail(GD_EUSAGE, "dropout: keys %s do not fit %s", shape_text(c->in[1]),
+                       shape_text(c->in[0]));
+    return infer_like_first(c);
+}
+
+static void dropout_run(const gd_call *c)
+{
+    c->k->dropout(&c->out, &c->in[0], c->in[1].data, (uint32_t)c->attr->n, c->attr->factor);
+}
+
+static void dropout_vjp(const gd_adjoint *a, gd_val dx[])
+{
+    dx[0] =
+        gd_node_add(a->g, &gd_op_dropout, &a->node->attr, (gd_val[]){ a->dout, a->node->in[1] }, 2);
+}
+
+gd_val gd_dropout(gd_graph *g, gd_val x, gd_val keys, int layer, float p)
+{
+    return gd_node_add(g, &gd_op_dropout, &(gd_attr){ .factor = p, .n = layer },
+                       (gd_val[]){ x, keys }, 2);
+}
+
+static gd_val dropout_example(gd_graph *g, int k)
+{
+    gd_val keys = gd_input(g, "keys", (gd_type){ { 2, 1, 1, 2 }, GD_I32 }, GD_PLACE_PLAIN);
+    return gd_dropout(g, example_input(g, 0, 2, 4, 3, k ? 6 : 32), keys, k, 0.3f);
+}
+
+const gd_op gd_op_dropout = { "dropout",      dropout_infer,  dropout_run,
+                              dropout_vjp,    .inplace = IN0, .example = dropout_example,
+                              .n_examples = 2 };
+
 /* ---- change of type: passes.c puts these in front of bfloat16 convolutions and sets the output's
  * type ---- */
 

@@ -65,14 +65,28 @@ static gd_val resample(nn m, gd_val x, nn_resample kind)
     return kind == NN_UP ? gd_upsample(m.g, x) : kind == NN_DOWN ? gd_downsample(m.g, x) : x;
 }
 
+/* A layer's draws are told from the others' by its name. */
+static int name_hash(const char *name)
+{
+    uint32_t h = 2166136261u; /* FNV-1a */
+
+    for (; *name; name++)
+        h = (h ^ (unsigned char)*name) * 16777619u;
+    return (int)(h >> 1);
+}
+
 static gd_val dropout(nn m, gd_val h)
 {
-    const gd_type *t = gd_type_of(m.g, h);
+    const int n = (int)gd_type_of(m.g, h)->dim[0];
+    gd_val keys;
 
     if (m.dropout <= 0)
         return h;
+    keys = gd_find_input(m.g, NN_DROPOUT_KEYS);
+    if (!keys.id)
+        keys = gd_input(m.g, NN_DROPOUT_KEYS, (gd_type){ { n, 1, 1, 2 }, GD_I32 }, GD_PLACE_PLAIN);
     enter(m);
-    return gd_times(m.g, h, gd_input(m.g, m.scope, *t, GD_PLACE_ACTIVATION));
+    return gd_dropout(m.g, h, keys, name_hash(m.scope), (float)m.dropout);
 }
 
 /* x: [N,H,W,Ci]  emb: [N,1,1,E] -> [N,H',W',channels] */

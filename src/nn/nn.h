@@ -10,11 +10,13 @@
 
 /* ---- layers.c: building blocks; x: [N,H,W,C] ---- */
 
+#define NN_DROPOUT_KEYS "dropout_keys"
+
 typedef struct nn {
     gd_graph *g;
     const char *scope; /* "input_blocks.1.0"; "" at the root */
-    double dropout;    /* > 0: ResBlocks multiply by a mask, an input named "<scope>.out_layers.2"
-                          (kept: 1/(1-p), dropped: 0) */
+    double dropout;    /* > 0: ResBlocks drop with this probability, by the input
+                          NN_DROPOUT_KEYS: I32 [N,1,1,2], new ones for every step */
 } nn;
 
 typedef enum nn_resample { NN_SAME, NN_UP, NN_DOWN } nn_resample;
@@ -35,11 +37,12 @@ gd_val nn_downsample(nn m, gd_val x, bool conv, int channels);
 /* ---- unet.c: whole networks ---- */
 
 typedef struct gd_net {
-    gd_val x;       /* [N,H,W,in] input "x" */
-    gd_val t;       /* [N] input "t", float: what the schedule tells the network */
-    gd_val y;       /* [N] input "y", int32 labels; none when not class-conditional */
-    gd_val low_res; /* input "low_res" of the super-resolution network */
-    gd_val out;     /* [N,H,W,out] or logits [N,1,1,classes] */
+    gd_val x;            /* [N,H,W,in] input "x" */
+    gd_val t;            /* [N] input "t", float: what the schedule tells the network */
+    gd_val y;            /* [N] input "y", int32 labels; none when not class-conditional */
+    gd_val low_res;      /* input "low_res" of the super-resolution network */
+    gd_val dropout_keys; /* when built for training with dropout */
+    gd_val out;          /* [N,H,W,out] or logits [N,1,1,classes] */
 } gd_net;
 
 /* Sizes of one use of a network; the networks are fully convolutional but for the classifier's

@@ -203,6 +203,7 @@ void gd_net_build(gd_net *out, gd_graph *g, const gd_net_config *config, const g
         b.h = norm_silu(&b, "out.0");
         out->out = nn_conv(nn_at(b.m, "out.2"), b.h, config->out_channels, 3, 1);
     }
+    out->dropout_keys = gd_find_input(g, NN_DROPOUT_KEYS);
     gd_graph_optimise(
         g, &out->out, 1,
         false); /* fused before it is differentiated: gradients are of the fused nodes */

@@ -1,5 +1,6 @@
 /* kind_layers.c - the building blocks alone, forward and backward. */
 #include "golden.h"
+#include "graph/ops.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -225,6 +226,21 @@ void golden_layer(golden *g)
     }
 }
 
+/* The drawn mask becomes an input */
+static void use_stored_mask(layer *l)
+{
+    gd_graph *graph = l->u.graph;
+
+    for (int i = 0; i < graph->n_node; i++) {
+        gd_node *n = &graph->node[i];
+        if (n->op != &gd_op_dropout)
+            continue;
+        l->mask = gd_input(graph, "mask", *gd_type_of(graph, n->out), GD_PLACE_ACTIVATION);
+        n->op = &gd_op_mul;
+        n->in[1] = l->mask;
+    }
+}
+
 void golden_resblock_dropout(golden *g)
 {
     static layer l;
@@ -233,7 +249,7 @@ void golden_resblock_dropout(golden *g)
         return;
     snprintf(l.prefix, sizeof l.prefix, "model");
     resblock(&l, g->config);
-    l.mask = gd_find_input(l.u.graph, "out_layers.2");
+    use_stored_mask(&l);
     finish(&l);
 }
 
