@@ -54,13 +54,13 @@ typedef enum gd_resample_kind { GD_UP_NEAREST, GD_DOWN_AVERAGE } gd_resample_kin
 typedef enum gd_head_order { GD_HEADS_LEGACY, GD_HEADS_NEW } gd_head_order;
 
 /* AdamW with betas, eps and decoupled weight decay, then the averages of the new parameters
- * (training.md 2).  decay = 1 - lr * weight_decay, step = lr / (1 - beta1^k), root = sqrt(1 -
- * beta2^k) at update k = 1, 2, .. */
+ * (training.md 2).  rest = 1 - beta, rounded from double.  decay = 1 - lr * weight_decay, step = lr
+ * / (1 - beta1^k), root = sqrt(1 - beta2^k) at update k = 1, 2, .. */
 enum { GD_MAX_EMA = 4 };
 typedef struct gd_adamw {
-    float beta1, beta2, eps, decay, step, root;
+    float beta1, rest1, beta2, rest2, eps, decay, step, root;
     int n_ema;
-    float ema_rate[GD_MAX_EMA];
+    float ema_rate[GD_MAX_EMA], ema_rest[GD_MAX_EMA];
 } gd_adamw;
 typedef struct gd_adamw_state {
     float *p, *m, *v, *ema[GD_MAX_EMA];

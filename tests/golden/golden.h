@@ -48,6 +48,7 @@ bool golden_bool(json_t *object, const char *key, bool absent);
 /* ---- compare.c: the tolerance rules ---- */
 
 /* Results, all elements: out.NAME or grad.NAME.  Where out64.NAME is in the file, it may decide. */
+double *golden_f64(golden *g, const char *name); /* any numeric tensor; NULL if absent */
 void golden_compare(golden *g, const char *name, const float *found, int64_t count);
 void golden_compare_f64(golden *g, const char *name, const double *found, int64_t count);
 /* The same with an allowance of its own */
@@ -112,6 +113,9 @@ bool golden_flags_config(golden *g, json_t *flags, gd_net_kind kind, gd_model_co
  * says what the authors' program made of them, and is checked. */
 bool golden_net_config(golden *g, json_t *config, json_t *resolved, gd_net_kind kind,
                        gd_net_config *out);
+
+/* The process of config.diffusion; free the schedule */
+GD_CHECKED gd_status golden_process(golden *g, gd_process *p, gd_schedule **schedule);
 
 /* ---- kinds ---- */
 

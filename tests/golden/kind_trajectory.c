@@ -228,7 +228,7 @@ static void read_low_res(flight *f)
                     (float)bytes[(n * pixels + p) * CHANNELS + c] / 127.5f - 1;
 }
 
-static gd_status make_process(golden *g, gd_process *p, gd_schedule **schedule)
+gd_status golden_process(golden *g, gd_process *p, gd_schedule **schedule)
 {
     json_t *d = json_object_get(g->config, "diffusion");
 
@@ -255,7 +255,7 @@ void golden_trajectory(golden *g)
     gd_process process;
     flight f = { .g = g };
 
-    if (!noise || noise->rank != 5 || make_process(g, &process, &schedule) != GD_OK) {
+    if (!noise || noise->rank != 5 || golden_process(g, &process, &schedule) != GD_OK) {
         golden_fail(g, "%s", noise ? gd_error() : "no in.noise");
         return;
     }

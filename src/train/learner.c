@@ -1,0 +1,418 @@
+/* learner.c - parameters with their moments and averages, and the network of a microbatch. */
+#include "train/train.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct gd_learner_network {
+    gd_graph *graph;
+    gd_plan *plan;
+    gd_exec *exec;
+    gd_net net;
+    gd_val dout;
+    gd_val *param, *gradient; /* [n_param]; gradient: none where the output does not depend on it */
+    const float **data;       /* [n_value]: parameters for gd_exec_set_params */
+    float *x, *out, *low_res; /* blocks: one full microbatch */
+    float *sum;               /* gradients when accumulating; NULL otherwise */
+    bool fresh;               /* no backward pass since the last update */
+    float *t;                 /* [microbatch], and two words of dropout keys each */
+    int32_t *y;
+    uint32_t *keys;
+    double *square; /* [n_param]: for the norms */
+} network;
+
+/* ---- parameters ---- */
+
+static gd_status list_params(gd_learner *l)
+{
+    GD_TRY(gd_config_params(&l->config, l->mem, &l->spec, &l->n_param));
+    l->offset = gd_alloc(l->mem, (size_t)l->n_param * sizeof *l->offset);
+    if (!l->offset)
+        return gd_fail(GD_ENOMEM, "parameters: out of memory");
+    for (int i = 0; i < l->n_param; i++) {
+        l->offset[i] = l->total;
+        l->total += gd_param_count(&l->spec[i]);
+    }
+    return GD_OK;
+}
+
+static gd_status make_arrays(gd_learner *l)
+{
+    const size_t bytes = (size_t)l->total * sizeof(float);
+
+    GD_TRY(gd_block_make((void **)&l->p, bytes, "parameters"));
+    GD_TRY(gd_block_make((void **)&l->m, bytes, "Adam's first moments"));
+    GD_TRY(gd_block_make((void **)&l->v, bytes, "Adam's second moments"));
+    for (int k = 0; k < l->options.n_ema; k++)
+        GD_TRY(gd_block_make((void **)&l->ema[k], bytes, "an average of the parameters"));
+    return GD_OK;
+}
+
+static gd_status fetch_params(gd_learner *l, const gd_weights *weights)
+{
+    for (int i = 0; i < l->n_param; i++) {
+        gd_type type = { { 1, 1, 1, 1 }, GD_F32 };
+        memcpy(type.dim, l->spec[i].dim, (size_t)l->spec[i].rank * sizeof *type.dim);
+        GD_TRY(weights->fetch(weights->ctx, l->spec[i].name, &type, l->p + l->offset[i]));
+    }
+    for (int k = 0; k < l->options.n_ema; k++)
+        memcpy(l->ema[k], l->p, (size_t)l->total * sizeof(float));
+    return GD_OK;
+}
+
+/* ---- the network ---- */
+
+static int index_of(const gd_learner *l, const char *name)
+{
+    for (int i = 0; i < l->n_param; i++)
+        if (strcmp(l->spec[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+static void build(gd_learner *l, network *w)
+{
+    const gd_net_config *c = &l->config.net;
+    const gd_net_size size = { l->options.microbatch, c->image_size, c->image_size, c->small_size,
+                               c->small_size };
+
+    gd_net_build(&w->net, w->graph, c, &size, true);
+    for (int i = 1; i < w->graph->n_value; i++) {
+        const gd_value *v = &w->graph->value[i];
+        const int k = v->role == GD_ROLE_PARAM ? index_of(l, v->name) : -1;
+        if (k >= 0)
+            w->param[k] = (gd_val){ i };
+    }
+    w->graph->scope = "loss";
+    w->dout = gd_input(w->graph, "dout", *gd_type_of(w->graph, w->net.out), GD_PLACE_ACTIVATION);
+    gd_gradient(w->graph, w->net.out, w->dout, w->param, w->gradient, l->n_param);
+}
+
+static gd_status plan_network(gd_learner *l, network *w)
+{
+    gd_val *outputs = gd_alloc(l->mem, (size_t)(l->n_param + 1) * sizeof *outputs);
+    int n = 1;
+
+    if (!outputs)
+        return gd_fail(GD_ENOMEM, "network: out of memory");
+    outputs[0] = w->net.out;
+    for (int i = 0; i < l->n_param; i++)
+        if (w->gradient[i].id)
+            outputs[n++] = w->gradient[i];
+    gd_graph_optimise(w->graph, outputs, n, l->options.bf16);
+    return gd_plan_make(&w->plan, w->graph, outputs, n);
+}
+
+static gd_status fetch_own(void *ctx, const char *name, const gd_type *type, float *dst)
+{
+    const gd_learner *l = ctx;
+    const int i = index_of(l, name);
+
+    (void)type;
+    if (i < 0)
+        return gd_fail(GD_EFAILED, "the network has an unknown parameter %s", name);
+    memcpy(dst, l->p + l->offset[i], (size_t)gd_param_count(&l->spec[i]) * sizeof *dst);
+    return GD_OK;
+}
+
+static int64_t element_count(const network *w, gd_val v)
+{
+    const int64_t *d = gd_type_of(w->graph, v)->dim;
+    return v.id ? d[0] * d[1] * d[2] * d[3] : 0;
+}
+
+static gd_status make_buffers(gd_learner *l, network *w)
+{
+    const size_t images = (size_t)l->options.microbatch;
+
+    GD_TRY(gd_block_make((void **)&w->x, (size_t)element_count(w, w->net.x) * sizeof(float),
+                         "images"));
+    GD_TRY(gd_block_make((void **)&w->out, (size_t)element_count(w, w->net.out) * sizeof(float),
+                         "the network's output"));
+    if (w->net.low_res.id)
+        GD_TRY(gd_block_make((void **)&w->low_res,
+                             (size_t)element_count(w, w->net.low_res) * sizeof(float),
+                             "low-resolution images"));
+    if (l->options.accumulate)
+        GD_TRY(gd_block_make((void **)&w->sum, (size_t)l->total * sizeof(float), "gradients"));
+    w->data = gd_alloc(l->mem, (size_t)w->graph->n_value * sizeof *w->data);
+    w->t = gd_alloc(l->mem, images * sizeof *w->t);
+    w->y = gd_alloc(l->mem, images * sizeof *w->y);
+    w->keys = gd_alloc(l->mem, images * 2 * sizeof *w->keys);
+    w->square = gd_alloc(l->mem, (size_t)l->n_param * sizeof *w->square);
+    if (!w->data || !w->t || !w->y || !w->keys || !w->square)
+        return gd_fail(GD_ENOMEM, "network: out of memory");
+    for (int i = 0; i < l->n_param; i++)
+        if (w->param[i].id)
+            w->data[w->param[i].id] = l->p + l->offset[i];
+    return GD_OK;
+}
+
+static gd_status make_network(gd_learner *l)
+{
+    const gd_weights own = { fetch_own, l };
+    network *w = gd_alloc(l->mem, sizeof *w);
+
+    l->network = w;
+    if (w) {
+        w->param = gd_alloc(l->mem, (size_t)l->n_param * sizeof *w->param);
+        w->gradient = gd_alloc(l->mem, (size_t)l->n_param * sizeof *w->gradient);
+    }
+    if (!w || !w->param || !w->gradient)
+        return gd_fail(GD_ENOMEM, "network: out of memory");
+    w->fresh = true;
+    GD_TRY(gd_graph_make(&w->graph));
+    build(l, w);
+    GD_TRY(plan_network(l, w));
+    GD_TRY(gd_exec_make(&w->exec, w->plan, &own));
+    return make_buffers(l, w);
+}
+
+/* ---- life ---- */
+
+static gd_status make(gd_learner *l, const gd_weights *weights)
+{
+    GD_TRY(list_params(l));
+    GD_TRY(make_arrays(l));
+    GD_TRY(fetch_params(l, weights));
+    return make_network(l);
+}
+
+gd_status gd_learner_make(gd_learner **out, const gd_model_config *config,
+                          const gd_weights *weights, const gd_learner_options *options)
+{
+    gd_arena *mem;
+    gd_learner *l;
+    gd_status s;
+
+    GD_TRY(gd_arena_make(&mem));
+    l = gd_alloc(mem, sizeof *l);
+    if (!l) {
+        gd_arena_free(mem);
+        return gd_fail(GD_ENOMEM, "training: out of memory");
+    }
+    l->mem = mem;
+    l->config = *config;
+    l->options = *options;
+    if (l->options.beta1 == 0)
+        l->options.beta1 = 0.9;
+    if (l->options.beta2 == 0)
+        l->options.beta2 = 0.999;
+    if (l->options.eps == 0)
+        l->options.eps = 1e-8;
+    s = make(l, weights);
+    if (s != GD_OK) {
+        gd_learner_free(l);
+        return s;
+    }
+    *out = l;
+    return GD_OK;
+}
+
+static void free_network(network *w)
+{
+    gd_exec_free(w->exec);
+    gd_plan_free(w->plan);
+    gd_graph_free(w->graph);
+    gd_block_free(w->x);
+    gd_block_free(w->out);
+    gd_block_free(w->low_res);
+    gd_block_free(w->sum);
+}
+
+void gd_learner_free(gd_learner *l)
+{
+    if (!l)
+        return;
+    if (l->network)
+        free_network(l->network);
+    gd_block_free(l->p);
+    gd_block_free(l->m);
+    gd_block_free(l->v);
+    for (int k = 0; k < GD_MAX_EMA; k++)
+        gd_block_free(l->ema[k]);
+    gd_arena_free(l->mem);
+}
+
+size_t gd_learner_bytes(const gd_learner *l)
+{
+    const size_t arrays = 3 + (size_t)l->options.n_ema + (l->options.accumulate ? 1 : 0);
+
+    return gd_exec_bytes(l->network->exec) + arrays * (size_t)l->total * sizeof(float);
+}
+
+/* ---- passes ---- */
+
+/* The plan always runs a full microbatch: what is missing is zero, and so are its gradients. */
+static void put_padded(gd_exec *exec, gd_val v, float *full, int64_t full_count, const float *data,
+                       int64_t count)
+{
+    memcpy(full, data, (size_t)count * sizeof *full);
+    memset(full + count, 0, (size_t)(full_count - count) * sizeof *full);
+    gd_exec_put(exec, v, full);
+}
+
+static void put_small(gd_learner *l, const gd_pass *pass)
+{
+    network *w = l->network;
+
+    for (int i = 0; i < l->options.microbatch; i++) {
+        w->t[i] = i < pass->n ? pass->t[i] : 0;
+        w->y[i] = i < pass->n && pass->y ? (int32_t)pass->y[i] : 0;
+        for (int k = 0; k < 2; k++)
+            w->keys[2 * i + k] = i < pass->n && pass->keys ? pass->keys[2 * i + k] : 0;
+    }
+    gd_exec_put(w->exec, w->net.t, w->t);
+    if (w->net.y.id)
+        gd_exec_put(w->exec, w->net.y, w->y);
+    if (w->net.dropout_keys.id)
+        gd_exec_put(w->exec, w->net.dropout_keys, w->keys);
+}
+
+void gd_learner_forward(gd_learner *l, const gd_pass *pass, float *out)
+{
+    network *w = l->network;
+    const int64_t images = l->options.microbatch, x = element_count(w, w->net.x),
+                  low = element_count(w, w->net.low_res), y = element_count(w, w->net.out);
+
+    put_padded(w->exec, w->net.x, w->x, x, pass->x, x / images * pass->n);
+    if (low > 0)
+        put_padded(w->exec, w->net.low_res, w->low_res, low, pass->low_res, low / images * pass->n);
+    put_small(l, pass);
+    gd_exec_run_before(w->exec, w->net.out);
+    gd_exec_get(w->exec, w->net.out, w->out);
+    memcpy(out, w->out, (size_t)(y / images * pass->n) * sizeof *out);
+}
+
+static const float *last_gradient(const gd_learner *l, int i)
+{
+    const network *w = l->network;
+    return w->gradient[i].id ? gd_exec_data(w->exec, w->gradient[i]) : NULL;
+}
+
+static void accumulate(void *ctx, int64_t i)
+{
+    const gd_learner *l = ctx;
+    const float *from = last_gradient(l, (int)i);
+    float *to = l->network->sum + l->offset[i];
+    const int64_t n = from ? gd_param_count(&l->spec[i]) : 0;
+
+    if (l->network->fresh && from)
+        memcpy(to, from, (size_t)n * sizeof *to);
+    for (int64_t k = 0; k < n && !l->network->fresh; k++)
+        to[k] += from[k];
+}
+
+void gd_learner_backward(gd_learner *l, int n, const float *dout)
+{
+    network *w = l->network;
+    const int64_t count = element_count(w, w->net.out);
+
+    put_padded(w->exec, w->dout, w->out, count, dout, count / l->options.microbatch * n);
+    gd_exec_run_after(w->exec, w->net.out);
+    if (w->sum)
+        gd_par(l->n_param, accumulate, l);
+    w->fresh = false;
+}
+
+int64_t gd_learner_out_count(const gd_learner *l)
+{
+    return element_count(l->network, l->network->net.out) / l->options.microbatch;
+}
+
+const float *gd_learner_gradient(const gd_learner *l, int i)
+{
+    const network *w = l->network;
+    return w->sum && w->gradient[i].id ? w->sum + l->offset[i] : last_gradient(l, i);
+}
+
+/* ---- norms: sums of one parameter each, then in order ---- */
+
+typedef struct norms {
+    const gd_learner *l;
+    bool of_gradient;
+    double *square;
+} norms;
+
+static void square_sum(void *ctx, int64_t i)
+{
+    enum { LANES = 8 };
+    const norms *n = ctx;
+    const float *x = n->of_gradient ? gd_learner_gradient(n->l, (int)i) : n->l->p + n->l->offset[i];
+    const int64_t count = x ? gd_param_count(&n->l->spec[i]) : 0;
+    double sum[LANES] = { 0 }, all = 0;
+    int64_t k = 0;
+
+    for (; k + LANES <= count; k += LANES)
+        for (int j = 0; j < LANES; j++)
+            sum[j] += (double)x[k + j] * x[k + j];
+    for (; k < count; k++)
+        sum[0] += (double)x[k] * x[k];
+    for (int j = 0; j < LANES; j++)
+        all += sum[j];
+    n->square[i] = all;
+}
+
+static double norm(const gd_learner *l, bool of_gradient)
+{
+    norms n = { l, of_gradient, l->network->square };
+    double sum = 0;
+
+    gd_par(l->n_param, square_sum, &n);
+    for (int i = 0; i < l->n_param; i++)
+        sum += n.square[i];
+    return sqrt(sum);
+}
+
+double gd_learner_gradient_norm(const gd_learner *l)
+{
+    return norm(l, true);
+}
+
+double gd_learner_parameter_norm(const gd_learner *l)
+{
+    return norm(l, false);
+}
+
+/* ---- the update ---- */
+
+gd_status gd_learner_update(gd_learner *l, double lr, double weight_decay)
+{
+    const gd_kernels *k = gd_kernels_get();
+    const gd_learner_options *o = &l->options;
+    const double count = (double)++l->updates;
+    gd_adamw rule = { .beta1 = (float)o->beta1,
+                      .rest1 = (float)(1 - o->beta1),
+                      .beta2 = (float)o->beta2,
+                      .rest2 = (float)(1 - o->beta2),
+                      .eps = (float)o->eps,
+                      .decay = (float)(1 - lr * weight_decay),
+                      .step = (float)(lr / (1 - pow(o->beta1, count))),
+                      .root = (float)sqrt(1 - pow(o->beta2, count)),
+                      .n_ema = o->n_ema };
+
+    for (int e = 0; e < o->n_ema; e++) {
+        rule.ema_rate[e] = (float)o->ema_rate[e];
+        rule.ema_rest[e] = (float)(1 - o->ema_rate[e]);
+    }
+    for (int i = 0; i < l->n_param; i++) {
+        const int64_t at = l->offset[i];
+        gd_adamw_state s = { l->p + at, l->m + at, l->v + at, { NULL }, gd_learner_gradient(l, i) };
+        for (int e = 0; e < o->n_ema; e++)
+            s.ema[e] = l->ema[e] + at;
+        if (s.gradient)
+            k->adamw(&rule, &s, gd_param_count(&l->spec[i]));
+    }
+    l->network->fresh = true;
+    return gd_learner_refresh(l);
+}
+
+gd_status gd_learner_refresh(gd_learner *l)
+{
+    return gd_exec_set_params(l->network->exec, l->network->data);
+}
+
+const char *gd_learner_probe(gd_learner *l)
+{
+    return gd_exec_probe(l->network->exec);
+}

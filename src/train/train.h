@@ -1,0 +1,117 @@
+/* train.h - training diffusion models, upsamplers and noisy classifiers.
+ *
+ * learner.c holds a network's parameters and runs its forward and backward pass; objective.c turns
+ * images into losses; trainer.c makes updates of them; checkpoint.c keeps a run; run.c is the whole
+ * run of a folder.  Source: spec training.md. */
+#ifndef GD_TRAIN_H
+#define GD_TRAIN_H
+
+#include "diffusion/diffusion.h"
+#include "nn/nn.h"
+
+/* ---- learner.c: parameters with their moments and averages, and the network of a microbatch ----
+ */
+
+typedef struct gd_learner_options {
+    int microbatch;              /* images of one pass, >= 1 */
+    bool accumulate;             /* gradients of several passes are summed */
+    bool bf16;                   /* products in bfloat16; parameters stay float32 */
+    double beta1, beta2, eps;    /* of AdamW; 0: 0.9, 0.999, 1e-8 */
+    double ema_rate[GD_MAX_EMA]; /* of the averages; n_ema may be 0 */
+    int n_ema;
+} gd_learner_options;
+
+/* Flat arrays hold every parameter in state_dict order, without gaps. */
+typedef struct gd_learner {
+    gd_arena *mem;
+    gd_model_config config;
+    gd_learner_options options;
+    gd_param_spec *spec;
+    int64_t *offset; /* [n_param] into the flat arrays */
+    int n_param;
+    int64_t total;
+    float *p, *m, *v, *ema[GD_MAX_EMA];
+    int64_t updates; /* AdamW's count */
+    struct gd_learner_network *network;
+} gd_learner;
+
+/* Fresh averages are copies of the parameters.  GD_ENOMEM says how much is needed. */
+GD_CHECKED gd_status gd_learner_make(gd_learner **out, const gd_model_config *config,
+                                     const gd_weights *weights, const gd_learner_options *options);
+void gd_learner_free(gd_learner *l); /* NULL is fine */
+size_t gd_learner_bytes(const gd_learner *l);
+
+/* One pass over at most options.microbatch images */
+typedef struct gd_pass {
+    int n;
+    const float *x;       /* [n][C][H][W] */
+    const float *t;       /* [n]: what the schedule tells the network */
+    const int64_t *y;     /* [n], NULL: none */
+    const float *low_res; /* [n][C][h][w], upsamplers only */
+    const uint32_t *keys; /* [n][2], of the dropout; NULL where there is none */
+} gd_pass;
+/* out: [n][...] as the network gives it */
+void gd_learner_forward(gd_learner *l, const gd_pass *pass, float *out);
+/* Gradient of sum(out * dout) of the last forward pass; added to those since the last update when
+ * accumulating */
+void gd_learner_backward(gd_learner *l, int n, const float *dout);
+int64_t gd_learner_out_count(const gd_learner *l); /* elements of one image's output */
+/* NULL where the output does not depend on the parameter: it stays as it is */
+const float *gd_learner_gradient(const gd_learner *l, int param);
+/* sqrt of the sum of squares over all parameters; summed in an order fixed by shape */
+double gd_learner_gradient_norm(const gd_learner *l);
+double gd_learner_parameter_norm(const gd_learner *l);
+/* AdamW and the averages, then the network gets the new parameters. */
+GD_CHECKED gd_status gd_learner_update(gd_learner *l, double lr, double weight_decay);
+/* After p was filled from a file */
+GD_CHECKED gd_status gd_learner_refresh(gd_learner *l);
+/* Name of the first layer whose result is not finite in the last pass; "" if none */
+const char *gd_learner_probe(gd_learner *l);
+
+/* ---- objective.c: one update's images -> losses and gradients ---- */
+
+/* What the values mean is the authors': means over the images, times the importance weights; _q0 to
+ * _q3 over the quarters of the schedule (training.md 5). */
+enum { GD_MAX_MEANS = 32 };
+typedef struct gd_means {
+    struct {
+        char name[32];
+        double sum;
+        int64_t count;
+    } of[GD_MAX_MEANS];
+    int n;
+} gd_means;
+void gd_means_add(gd_means *means, const char *name, double value);
+double gd_means_get(const gd_means *means, const char *name); /* NaN: none */
+
+typedef struct gd_objective {
+    const gd_process *process; /* noise; clip_denoised is not looked at */
+    gd_loss_type loss_type;    /* diffusion models */
+    bool classifier;           /* cross-entropy of noised images instead */
+    bool validation;           /* classifier: names begin with val_, no gradient */
+} gd_objective;
+
+/* At most a microbatch of images */
+typedef struct gd_train_batch {
+    int n;
+    double share;            /* what an image's loss counts in the gradient, before its weight: 1/n
+                                for a diffusion model (so that microbatches are summed), 1 over the
+                                whole batch for a classifier */
+    const float *x0, *noise; /* [n][C][H][W]; noise NULL: clean images (a classifier's), t = 0 */
+    const int *t;            /* [n] respaced steps */
+    const float *weight;     /* [n] importance weights; NULL: 1 */
+    const int64_t *y;        /* [n] or NULL */
+    const float *low_res;    /* [n][C][h][w] or NULL */
+    const uint32_t *keys;    /* [n][2], of the dropout, or NULL */
+    double *loss;            /* [n] out, unweighted; NULL: not wanted */
+} gd_train_batch;
+
+/* Forward and backward over one microbatch.  GD_EFAILED when a loss is not finite, with the first
+ * bad layer's name; then there is no gradient. */
+typedef struct gd_worker gd_worker;
+GD_CHECKED gd_status gd_worker_make(gd_worker **out, gd_learner *l);
+void gd_worker_free(gd_worker *w); /* NULL is fine */
+GD_CHECKED gd_status gd_worker_run(gd_worker *w, const gd_objective *objective,
+                                   const gd_train_batch *batch, gd_means *means);
+
+#endif
