@@ -209,6 +209,9 @@ void gd_engine_set_low_res(gd_engine *engine, const float *low_res);
 /* What the model's configuration says of the process (diffusion.md 4) */
 gd_mean_type gd_model_mean_type(const struct gd_model *model);
 gd_var_type gd_model_var_type(const struct gd_model *model);
-gd_loss_type gd_model_loss_type(const struct gd_model *model);
+struct gd_diffusion_config;
+gd_mean_type gd_config_mean_type(const struct gd_diffusion_config *config);
+gd_var_type gd_config_var_type(const struct gd_diffusion_config *config);
+gd_loss_type gd_config_loss_type(const struct gd_diffusion_config *config);
 
 #endif

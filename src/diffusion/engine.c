@@ -121,25 +121,31 @@ void gd_engine_set_low_res(gd_engine *e, const float *low_res)
     e->low_res = low_res;
 }
 
-gd_mean_type gd_model_mean_type(const gd_model *model)
+gd_mean_type gd_config_mean_type(const gd_diffusion_config *d)
 {
-    return gd_model_get_config(model)->diffusion.predict_xstart ? GD_MEAN_START_X : GD_MEAN_EPSILON;
+    return d->predict_xstart ? GD_MEAN_START_X : GD_MEAN_EPSILON;
 }
 
-gd_var_type gd_model_var_type(const gd_model *model)
+gd_var_type gd_config_var_type(const gd_diffusion_config *d)
 {
-    const gd_diffusion_config *d = &gd_model_get_config(model)->diffusion;
-
     if (d->learn_sigma)
         return GD_VAR_LEARNED_RANGE;
     return d->sigma_small ? GD_VAR_FIXED_SMALL : GD_VAR_FIXED_LARGE;
 }
 
-gd_loss_type gd_model_loss_type(const gd_model *model)
+gd_loss_type gd_config_loss_type(const gd_diffusion_config *d)
 {
-    const gd_diffusion_config *d = &gd_model_get_config(model)->diffusion;
-
     if (d->use_kl)
         return GD_LOSS_RESCALED_KL;
     return d->rescale_learned_sigmas ? GD_LOSS_RESCALED_MSE : GD_LOSS_MSE;
+}
+
+gd_mean_type gd_model_mean_type(const gd_model *model)
+{
+    return gd_config_mean_type(&gd_model_get_config(model)->diffusion);
+}
+
+gd_var_type gd_model_var_type(const gd_model *model)
+{
+    return gd_config_var_type(&gd_model_get_config(model)->diffusion);
 }

@@ -216,6 +216,24 @@ static gd_status sort_names(gd_bundle *b)
     return GD_OK;
 }
 
+gd_status gd_bundle_select(gd_bundle *b, const char *prefix)
+{
+    const size_t length = strlen(prefix);
+    int n = 0;
+
+    for (int i = 0; i < b->n; i++) {
+        if (strncmp(b->array[i].name, prefix, length) != 0)
+            continue;
+        b->array[n] = b->array[i];
+        b->array[n].name += length;
+        b->source[n++] = b->source[i];
+    }
+    if (n == 0)
+        return gd_fail(GD_EUSAGE, "%s: holds no arrays named %s...", b->path, prefix);
+    b->n = n;
+    return sort_names(b);
+}
+
 static gd_status open_map(gd_bundle **out, const gd_mapped *map, const char *path, bool flat)
 {
     gd_arena *mem;

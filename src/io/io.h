@@ -64,7 +64,10 @@ int gd_bundle_count(const gd_bundle *bundle);
 const gd_array *gd_bundle_array(const gd_bundle *bundle, int i); /* in file (state_dict) order */
 const gd_array *gd_bundle_find(const gd_bundle *bundle, const char *name); /* NULL if absent */
 const char *gd_bundle_meta(const gd_bundle *bundle,
-                           const char *key);   /* safetensors __metadata__; NULL if absent */
+                           const char *key); /* safetensors __metadata__; NULL if absent */
+/* Keep only the arrays whose names begin with `prefix`, and take it off.  GD_EUSAGE if there are
+ * none. */
+GD_CHECKED gd_status gd_bundle_select(gd_bundle *bundle, const char *prefix);
 int64_t gd_array_count(const gd_array *array); /* number of elements */
 /* Elements in row-major order, as the file's dtype / converted to float32 (any numeric dtype; F16
  * and BF16 exactly). */

@@ -34,6 +34,13 @@ GD_CHECKED gd_status nn_flags_set(gd_model_config *config, const gd_flag *flags,
 bool nn_flag_given(const gd_flag *flags, int n,
                    const char *name); /* with a value that is not empty */
 
+/* ---- training_file.c ---- */
+
+/* The bundle of a model file; of a run's folder or a training checkpoint, the weights that the flag
+ * "ema" chooses, by their own names. */
+GD_CHECKED gd_status nn_open_weights(gd_bundle **out, const char *path, const gd_flag *flags,
+                                     int n_flags);
+
 /* ---- infer.c ---- */
 
 /* The arrays of a file by name, without the "module." that DataParallel puts before every one. */

@@ -19,7 +19,8 @@ typedef enum type {
     REAL,
     SCHEDULE,
     POOL,
-    PROGRAM /* a bool that only concerns how the authors' program computes */
+    PROGRAM, /* a bool that only concerns how the authors' program computes */
+    WEIGHTS  /* which of a file's weights: nn_open_weights reads it */
 } type;
 
 enum {
@@ -51,6 +52,7 @@ static const struct flag {
     { "dropout", REAL, DENOISERS, AT(net.dropout), 0, 1 },
     { "class_cond", CLASS_COND, DENOISERS, 0, 0, 0 },
     { "use_checkpoint", PROGRAM, ALL, 0, 0, 0 },
+    { "ema", WEIGHTS, ALL, 0, 0, 0 },
     { "use_scale_shift_norm", BOOL, DENOISERS, AT(net.use_scale_shift_norm), 0, 0 },
     { "resblock_updown", BOOL, DENOISERS, AT(net.resblock_updown), 0, 0 },
     { "use_fp16", PROGRAM, ALL, 0, 0, 0 },
@@ -315,6 +317,8 @@ static gd_status set(gd_model_config *config, const struct flag *flag, const cha
         return parse_classes(config, flag, value);
     case PROGRAM:
         return parse_bool(&yes, flag, value);
+    case WEIGHTS:
+        break;
     }
     return GD_OK;
 }

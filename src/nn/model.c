@@ -1,4 +1,5 @@
 /* model.c - a model file: configuration, classes, weights; opening, making, saving. */
+#include "nn/config_private.h"
 #include "nn/nn.h"
 
 #include <jansson.h>
@@ -7,7 +8,8 @@
 
 struct gd_model {
     gd_arena *mem;
-    gd_bundle *bundle; /* NULL: fresh weights */
+    gd_bundle *bundle; /* NULL: the caller's, or fresh weights */
+    gd_weights source; /* the caller's */
     gd_model_config config;
     const char *path;
     char *assumed;
@@ -58,7 +60,7 @@ static gd_status read_classes(gd_model *m)
 
 static gd_status load(gd_model *m, const gd_flag *flags, int n_flags)
 {
-    GD_TRY(gd_bundle_open(&m->bundle, m->path));
+    GD_TRY(nn_open_weights(&m->bundle, m->path, flags, n_flags));
     GD_TRY(gd_config_recognise(&m->config, m->mem, &m->assumed, m->bundle, flags, n_flags));
     GD_TRY(gd_config_params(&m->config, m->mem, &m->param, &m->n_param));
     return read_classes(m);
@@ -100,13 +102,21 @@ gd_status gd_model_open(gd_model **out, const char *path, const gd_flag *flags, 
 gd_status gd_model_create(gd_model **out, const gd_model_config *config, uint64_t seed,
                           bool synthetic)
 {
+    GD_TRY(gd_model_wrap(out, config, NULL));
+    (*out)->seed = seed;
+    (*out)->synthetic = synthetic;
+    return GD_OK;
+}
+
+gd_status gd_model_wrap(gd_model **out, const gd_model_config *config, const gd_weights *weights)
+{
     gd_model *m;
     gd_status s;
 
     GD_TRY(new_model(&m, ""));
     m->config = *config;
-    m->seed = seed;
-    m->synthetic = synthetic;
+    if (weights)
+        m->source = *weights;
     s = gd_config_params(config, m->mem, &m->param, &m->n_param);
     if (s != GD_OK) {
         gd_model_close(m);
@@ -180,6 +190,10 @@ static gd_status read_param(const gd_model *m, int i, float *dst)
     const gd_param_spec *spec = &m->param[i];
     const gd_array *array;
 
+    if (m->source.fetch) {
+        gd_type type = { { gd_param_count(spec), 1, 1, 1 }, GD_F32 };
+        return m->source.fetch(m->source.ctx, spec->name, &type, dst);
+    }
     if (!m->bundle) {
         if (m->synthetic)
             gd_init_synthetic(dst, spec, "");

@@ -62,13 +62,18 @@ gd_val gd_net_guidance(gd_net *net, gd_graph *g, int classes);
 typedef struct gd_model gd_model; /* a checkpoint opened: configuration, and where its weights are;
                                      no network built yet */
 
-/* Open and recognise (config.h); flags override. Weights are read when a network is made. */
+/* Open and recognise (config.h); flags override. Weights are read when a network is made.  A
+ * training checkpoint, or the newest of a run's folder, gives its first average; the flag "ema"
+ * with a rate or "none" chooses. */
 GD_CHECKED gd_status gd_model_open(gd_model **out, const char *path, const gd_flag *flags,
                                    int n_flags);
 /* Fresh weights: as PyTorch would initialise them from `seed`, or the synthetic rule of the
  * full-size reference cases. */
 GD_CHECKED gd_status gd_model_create(gd_model **out, const gd_model_config *config, uint64_t seed,
                                      bool synthetic);
+/* Parameters that the caller fetches, and keeps alive with the model */
+GD_CHECKED gd_status gd_model_wrap(gd_model **out, const gd_model_config *config,
+                                   const gd_weights *weights);
 void gd_model_close(gd_model *m); /* NULL is fine */
 
 const gd_model_config *gd_model_get_config(const gd_model *m);
@@ -95,6 +100,16 @@ GD_CHECKED gd_status gd_model_dump_graph(const gd_model *m, FILE *out);
  * classes may be NULL: those of m. */
 GD_CHECKED gd_status gd_model_save(const gd_model *m, const char *path, bool overwrite,
                                    gd_dtype dtype, const char *const *classes, int n_classes);
+
+/* ---- training_file.c: which weights of a run ---- */
+
+enum { GD_MAX_PATH = 4096 };
+/* The checkpoints of a run's folder, "checkpoint-000000100.safetensors": their steps, newest first;
+ * a block.  None: *n = 0. */
+GD_CHECKED gd_status gd_run_steps(int64_t **steps, int *n, const char *folder);
+void gd_run_path(char out[GD_MAX_PATH], const char *folder, int64_t step);
+/* Path of the newest one whose hash is right; the others are named in the log. GD_EFORMAT: none. */
+GD_CHECKED gd_status gd_run_newest(char out[GD_MAX_PATH], const char *folder);
 
 /* ---- runner.c: a network ready to run ---- */
 

@@ -376,6 +376,11 @@ double gd_learner_parameter_norm(const gd_learner *l)
 
 /* ---- the update ---- */
 
+void gd_learner_forget(gd_learner *l)
+{
+    l->network->fresh = true;
+}
+
 gd_status gd_learner_update(gd_learner *l, double lr, double weight_decay)
 {
     const gd_kernels *k = gd_kernels_get();

@@ -61,6 +61,8 @@ const float *gd_learner_gradient(const gd_learner *l, int param);
 /* sqrt of the sum of squares over all parameters; summed in an order fixed by shape */
 double gd_learner_gradient_norm(const gd_learner *l);
 double gd_learner_parameter_norm(const gd_learner *l);
+/* Drop the gradients since the last update. */
+void gd_learner_forget(gd_learner *l);
 /* AdamW and the averages, then the network gets the new parameters. */
 GD_CHECKED gd_status gd_learner_update(gd_learner *l, double lr, double weight_decay);
 /* After p was filled from a file */
@@ -113,5 +115,97 @@ GD_CHECKED gd_status gd_worker_make(gd_worker **out, gd_learner *l);
 void gd_worker_free(gd_worker *w); /* NULL is fine */
 GD_CHECKED gd_status gd_worker_run(gd_worker *w, const gd_objective *objective,
                                    const gd_train_batch *batch, gd_means *means);
+
+/* ---- options.c: what a run is told, kept in its checkpoints ---- */
+
+typedef struct gd_train_options {
+    int batch_size;     /* images of one update, over all ranks */
+    int microbatch;     /* of one pass; 0: the whole batch */
+    int64_t iterations; /* updates; 0: until stopped */
+    double lr, weight_decay;
+    bool anneal_lr;    /* to 0 at `iterations`, linearly */
+    char ema_rate[64]; /* "0.9999", or several; "" : none */
+    char schedule_sampler[32];
+    bool noised; /* a classifier's images */
+    bool random_flip, random_crop;
+    bool bf16;
+    uint64_t seed;
+    int64_t log_interval, save_interval, sample_interval, eval_interval; /* updates; 0: never */
+    int64_t milestone_interval; /* checkpoints that are kept for ever; 0: none */
+    int keep;                   /* the newest checkpoints that stay */
+    char data[1024], val_data[1024];
+} gd_train_options;
+
+void gd_train_defaults(gd_train_options *o, gd_net_kind kind);
+/* GD_EUSAGE names the option, its value and what is possible. */
+GD_CHECKED gd_status gd_train_check(const gd_train_options *o, int ranks);
+/* As JSON; free(*out).  GD_ENOMEM */
+GD_CHECKED gd_status gd_train_options_json(const gd_train_options *o, struct json_t **out);
+GD_CHECKED gd_status gd_train_options_read(gd_train_options *o, const struct json_t *json,
+                                           const char *file);
+/* "0.9999,0.999" -> rates and their texts; GD_EUSAGE for what is no rate from 0 to 1 */
+typedef struct gd_averages {
+    double rate[GD_MAX_EMA];
+    char text[GD_MAX_EMA][16];
+    int n;
+} gd_averages;
+GD_CHECKED gd_status gd_averages_read(gd_averages *out, const char *list);
+
+/* ---- trainer.c: updates ---- */
+
+/* Images by their position in an endless order that only the seed decides: the run at update k with
+ * batch size B takes positions k*B to k*B + B - 1, whatever the ranks. */
+typedef struct gd_source {
+    /* images: [n][C][S][S] in [-1,1]; labels: [n], 0 where there are none */
+    gd_status (*read)(void *ctx, int64_t position, int n, float *images, int64_t *labels);
+    void *ctx;
+} gd_source;
+
+typedef struct gd_trainer {
+    gd_arena *mem;
+    gd_train_options options;
+    gd_averages averages;
+    gd_model_config config;
+    gd_learner *learner;
+    gd_worker *worker;
+    gd_schedule *schedule;
+    gd_process process;
+    gd_objective objective;
+    gd_timestep_sampler sampler;
+    gd_source source, validation; /* validation.read NULL: none */
+    int64_t step;                 /* iterations begun and ended, skipped ones too */
+    int64_t skipped;              /* updates that were not made: not finite */
+    int skipped_in_row;
+    gd_means means; /* since they were last written */
+    struct gd_train_buffers *buffers;
+} gd_trainer;
+
+/* weights: what training begins with.  GD_ENOMEM says how much is needed, before anything is
+ * allocated, and which --microbatch would fit. */
+GD_CHECKED gd_status gd_trainer_make(gd_trainer **out, const gd_model_config *config,
+                                     const gd_weights *weights, const gd_train_options *options,
+                                     const gd_source *source);
+void gd_trainer_free(gd_trainer *t); /* NULL is fine */
+/* One iteration.  A loss or gradient that is not finite makes no update: counted, said, and after
+ * ten in a row GD_EFAILED. */
+GD_CHECKED gd_status gd_trainer_step(gd_trainer *t);
+/* The validation batch of this step: adds val_ means */
+GD_CHECKED gd_status gd_trainer_validate(gd_trainer *t);
+double gd_trainer_lr(const gd_trainer *t); /* of the next iteration */
+
+/* ---- checkpoint.c: everything of a run in one file ---- */
+
+typedef struct gd_class_names {
+    const char *const *name; /* NULL: none */
+    int n;
+} gd_class_names;
+/* Atomic and durable (reliability 3.4). */
+GD_CHECKED gd_status gd_checkpoint_save(const gd_trainer *t, const char *path,
+                                        const gd_class_names *classes);
+uint64_t gd_checkpoint_bytes(const gd_trainer *t);
+/* Options and configuration of a checkpoint, to make the trainer that gd_checkpoint_load fills */
+GD_CHECKED gd_status gd_checkpoint_open(gd_bundle **out, const char *path,
+                                        gd_train_options *options, gd_model_config *config);
+GD_CHECKED gd_status gd_checkpoint_load(gd_trainer *t, const gd_bundle *bundle);
 
 #endif

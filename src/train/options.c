@@ -1,0 +1,184 @@
+/* options.c - what a training run is told: defaults, limits, and as JSON in its checkpoints. */
+#include "train/train.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum field_type { INT, WIDE, REAL, BOOL, TEXT, SEED } field_type;
+
+/* One row for each option that a checkpoint keeps; max: of numbers, or bytes of a text */
+#define AT(field) offsetof(gd_train_options, field)
+static const struct {
+    const char *name;
+    field_type type;
+    size_t offset;
+    double min, max;
+} fields[] = {
+    { "batch_size", INT, AT(batch_size), 1, 1 << 20 },
+    { "microbatch", INT, AT(microbatch), 0, 1 << 20 },
+    { "iterations", WIDE, AT(iterations), 0, 1e12 },
+    { "lr", REAL, AT(lr), 0, 100 },
+    { "weight_decay", REAL, AT(weight_decay), 0, 100 },
+    { "anneal_lr", BOOL, AT(anneal_lr), 0, 0 },
+    { "ema_rate", TEXT, AT(ema_rate), 0, sizeof((gd_train_options *)0)->ema_rate },
+    { "schedule_sampler", TEXT, AT(schedule_sampler), 0,
+      sizeof((gd_train_options *)0)->schedule_sampler },
+    { "noised", BOOL, AT(noised), 0, 0 },
+    { "random_flip", BOOL, AT(random_flip), 0, 0 },
+    { "random_crop", BOOL, AT(random_crop), 0, 0 },
+    { "bf16", BOOL, AT(bf16), 0, 0 },
+    { "seed", SEED, AT(seed), 0, 0 },
+    { "log_interval", WIDE, AT(log_interval), 0, 1e12 },
+    { "save_interval", WIDE, AT(save_interval), 0, 1e12 },
+    { "sample_interval", WIDE, AT(sample_interval), 0, 1e12 },
+    { "eval_interval", WIDE, AT(eval_interval), 0, 1e12 },
+    { "milestone_interval", WIDE, AT(milestone_interval), 0, 1e12 },
+    { "keep", INT, AT(keep), 1, 1000 },
+    { "data", TEXT, AT(data), 0, sizeof((gd_train_options *)0)->data },
+    { "val_data", TEXT, AT(val_data), 0, sizeof((gd_train_options *)0)->val_data },
+};
+#undef AT
+
+void gd_train_defaults(gd_train_options *o, gd_net_kind kind)
+{
+    const bool classifier = kind == GD_NET_CLASSIFIER;
+
+    *o = (gd_train_options){ .batch_size = 16,
+                             .lr = classifier ? 3e-4 : 1e-4,
+                             .ema_rate = "0.9999",
+                             .schedule_sampler = "uniform",
+                             .noised = true,
+                             .random_flip = true,
+                             .random_crop = classifier,
+                             .log_interval = 10,
+                             .save_interval = 1000,
+                             .eval_interval = 5,
+                             .keep = 3 };
+    if (classifier)
+        o->ema_rate[0] = '\0'; /* the authors average diffusion models only */
+}
+
+static double number_of(const gd_train_options *o, int i)
+{
+    const char *at = (const char *)o + fields[i].offset;
+
+    return fields[i].type == INT    ? *(const int *)at
+           : fields[i].type == WIDE ? (double)*(const int64_t *)at
+                                    : *(const double *)at;
+}
+
+gd_status gd_train_check(const gd_train_options *o, int ranks)
+{
+    gd_averages averages;
+
+    for (int i = 0; i < COUNT(fields); i++) {
+        if (fields[i].type > REAL)
+            continue;
+        const double v = number_of(o, i);
+        if (!(v >= fields[i].min && v <= fields[i].max)) /* NaN too */
+            return gd_fail(GD_EUSAGE, "%s is %g, must be %g to %g", fields[i].name, v,
+                           fields[i].min, fields[i].max);
+    }
+    if (o->batch_size % ranks != 0)
+        return gd_fail(GD_EUSAGE, "batch_size %d cannot be shared by %d ranks", o->batch_size,
+                       ranks);
+    if (o->anneal_lr && o->iterations == 0)
+        return gd_fail(GD_EUSAGE,
+                       "anneal_lr needs iterations: the rate falls to 0 at the last one");
+    return gd_averages_read(&averages, o->ema_rate);
+}
+
+gd_status gd_averages_read(gd_averages *out, const char *list)
+{
+    *out = (gd_averages){ 0 };
+    for (const char *at = list; *at; out->n++) {
+        const int length = (int)strcspn(at, ",");
+        char *end;
+        if (out->n == GD_MAX_EMA)
+            return gd_fail(GD_EUSAGE, "ema_rate %s: more than %d", list, GD_MAX_EMA);
+        snprintf(out->text[out->n], sizeof out->text[0], "%.*s", length, at);
+        out->rate[out->n] = strtod(out->text[out->n], &end);
+        if (length == 0 || length > 15 || *end || !(out->rate[out->n] >= 0) ||
+            out->rate[out->n] >= 1)
+            return gd_fail(GD_EUSAGE, "ema_rate %s: expected numbers from 0 to less than 1", list);
+        at += length + (at[length] == ',');
+    }
+    return GD_OK;
+}
+
+/* ---- JSON ---- */
+
+/* JSON's integers end at 2^63: the seed is text */
+static json_t *value_of(const gd_train_options *o, int i)
+{
+    const char *at = (const char *)o + fields[i].offset;
+    char seed[24];
+
+    switch (fields[i].type) {
+    case INT:
+        return json_integer(*(const int *)at);
+    case WIDE:
+        return json_integer(*(const int64_t *)at);
+    case REAL:
+        return json_real(*(const double *)at);
+    case BOOL:
+        return json_boolean(*(const bool *)at);
+    case TEXT:
+        return json_string(at);
+    default:
+        snprintf(seed, sizeof seed, "%llu", (unsigned long long)*(const uint64_t *)at);
+        return json_string(seed);
+    }
+}
+
+gd_status gd_train_options_json(const gd_train_options *o, json_t **out)
+{
+    json_t *json = json_object();
+
+    for (int i = 0; i < COUNT(fields); i++)
+        if (json_object_set_new(json, fields[i].name, value_of(o, i)) != 0) {
+            json_decref(json);
+            return gd_fail(GD_ENOMEM, "training options: out of memory, or a path is not UTF-8");
+        }
+    *out = json;
+    return GD_OK;
+}
+
+static bool read_value(gd_train_options *o, int i, const json_t *v)
+{
+    char *at = (char *)o + fields[i].offset, *end;
+    const char *text = json_string_value(v);
+
+    switch (fields[i].type) {
+    case INT:
+        *(int *)at = (int)GD_MIN(json_integer_value(v), INT32_MAX);
+        return json_is_integer(v);
+    case WIDE:
+        *(int64_t *)at = json_integer_value(v);
+        return json_is_integer(v);
+    case REAL:
+        *(double *)at = json_number_value(v);
+        return json_is_number(v);
+    case BOOL:
+        *(bool *)at = json_is_true(v);
+        return json_is_boolean(v);
+    case TEXT:
+        if (!text || strlen(text) >= (size_t)fields[i].max)
+            return false;
+        strcpy(at, text);
+        return true;
+    default:
+        *(uint64_t *)at = text ? strtoull(text, &end, 10) : 0;
+        return text && *text && !*end;
+    }
+}
+
+gd_status gd_train_options_read(gd_train_options *o, const json_t *json, const char *file)
+{
+    for (int i = 0; i < COUNT(fields); i++)
+        if (!read_value(o, i, json_object_get(json, fields[i].name)))
+            return gd_fail(GD_EFORMAT, "%s: guided.training: %s is missing or no such value", file,
+                           fields[i].name);
+    return GD_OK;
+}
