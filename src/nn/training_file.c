@@ -127,19 +127,23 @@ gd_status nn_open_weights(gd_bundle **out, const char *path, const gd_flag *flag
 {
     const char *asked = asked_average(flags, n_flags), *rates;
     char newest[GD_MAX_PATH];
+    gd_bundle *b;
     gd_status s = GD_OK;
 
     if (is_folder(path)) {
         GD_TRY(gd_run_newest(newest, path));
         path = newest;
     }
-    GD_TRY(gd_bundle_open(out, path));
-    rates = gd_bundle_meta(*out, "guided.averages");
+    GD_TRY(gd_bundle_open(&b, path));
+    rates = gd_bundle_meta(b, "guided.averages");
     if (rates)
-        s = select_weights(*out, rates, asked);
+        s = select_weights(b, rates, asked);
     else if (asked)
         s = gd_fail(GD_EUSAGE, "--ema %s: %s is no training checkpoint", asked, path);
-    if (s != GD_OK)
-        gd_bundle_close(*out);
-    return s;
+    if (s != GD_OK) {
+        gd_bundle_close(b);
+        return s;
+    }
+    *out = b;
+    return GD_OK;
 }
