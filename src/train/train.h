@@ -208,4 +208,26 @@ GD_CHECKED gd_status gd_checkpoint_open(gd_bundle **out, const char *path,
                                         gd_train_options *options, gd_model_config *config);
 GD_CHECKED gd_status gd_checkpoint_load(gd_trainer *t, const gd_bundle *bundle);
 
+/* ---- run.c: a whole run in its folder ---- */
+
+typedef enum gd_run_wish { GD_RUN_ON, GD_RUN_SAVE, GD_RUN_STOP } gd_run_wish;
+typedef struct gd_run_hooks {
+    void *ctx;                                           /* any function may be NULL */
+    gd_run_wish (*wish)(void *ctx);                      /* asked before every step */
+    void (*stepped)(void *ctx, const gd_trainer *t);     /* after every step */
+    void (*recorded)(void *ctx, const gd_trainer *t);    /* with t->means of the interval */
+    gd_status (*sample)(void *ctx, const gd_trainer *t); /* every sample_interval steps */
+} gd_run_hooks;
+
+/* One trainer at a time in a folder: GD_EFAILED names the pid and host of the other.  The lock ends
+ * with the process, however it ends. */
+GD_CHECKED gd_status gd_run_lock(int *fd, const char *folder);
+void gd_run_unlock(int fd);
+/* GD_ENOSPACE when the checkpoints that are kept would not fit */
+GD_CHECKED gd_status gd_run_check_space(const gd_trainer *t, const char *folder);
+/* Iterations until options.iterations or a wish to stop (GD_EINTERRUPTED, after saving).  Writes
+ * progress.csv, TensorBoard events, loss.svg and checkpoints; the folder is there and locked. */
+GD_CHECKED gd_status gd_run_train(gd_trainer *t, const char *folder, const gd_class_names *classes,
+                                  const gd_run_hooks *hooks);
+
 #endif

@@ -1,0 +1,197 @@
+/* csv.c - progress.csv: a row for each interval, columns as they come (training.md 5). */
+#include "train/train_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_COLUMNS = GD_MAX_MEANS + 8 };
+
+struct train_csv {
+    char path[GD_MAX_PATH];
+    char column[MAX_COLUMNS][32];
+    int n;
+};
+
+static int column_of(const train_csv *c, const char *name)
+{
+    for (int i = 0; i < c->n; i++)
+        if (strcmp(c->column[i], name) == 0)
+            return i;
+    return -1;
+}
+
+static void read_header(train_csv *c, const char *line, size_t length)
+{
+    for (size_t at = 0; at < length && c->n < MAX_COLUMNS;) {
+        const size_t n = strcspn(line + at, ",\r\n");
+        snprintf(c->column[c->n++], sizeof c->column[0], "%.*s", (int)GD_MIN(n, 31), line + at);
+        at += n + 1;
+    }
+}
+
+/* Value of the k-th field of a line */
+static double field(const char *line, int k)
+{
+    for (; k > 0 && *line && *line != '\n'; line++)
+        k -= *line == ',';
+    return k == 0 ? strtod(line, NULL) : -1;
+}
+
+static char *header(const train_csv *c, char *out)
+{
+    for (int i = 0; i < c->n; i++)
+        out += sprintf(out, "%s%s", i ? "," : "", c->column[i]);
+    return out + sprintf(out, "\n");
+}
+
+/* The file again: its present header, `commas` more behind each old row, without the rows from
+ * `step` on */
+static gd_status rewrite(const train_csv *c, const char *old, size_t bytes, int commas,
+                         int64_t step)
+{
+    const size_t room = bytes + MAX_COLUMNS * 33 + (bytes / 2 + 2) * (size_t)(commas + 1);
+    const int step_column = column_of(c, "step");
+    char *text = malloc(room), *to = text;
+    const char *at = memchr(old, '\n', bytes), *end = old + bytes;
+    gd_status s;
+
+    if (!text)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", c->path);
+    to = header(c, to);
+    for (at = at ? at + 1 : end; at < end;) {
+        const char *next = memchr(at, '\n', (size_t)(end - at));
+        if (!next) /* a row that a crash cut short */
+            break;
+        if (step_column < 0 || field(at, step_column) < (double)step) {
+            memcpy(to, at, (size_t)(next - at));
+            to += next - at;
+            memset(to, ',', (size_t)commas);
+            to += commas;
+            *to++ = '\n';
+        }
+        at = next + 1;
+    }
+    s = gd_file_put(c->path, true, text, (size_t)(to - text));
+    free(text);
+    return s;
+}
+
+/* A copy of the file with a zero at its end; NULL where there is none */
+static gd_status read_file(const train_csv *c, char **text, size_t *bytes)
+{
+    gd_mapped map;
+
+    *text = NULL;
+    if (!gd_path_exists(c->path))
+        return GD_OK;
+    GD_TRY(gd_map_file(&map, c->path));
+    *bytes = map.bytes;
+    *text = calloc(1, map.bytes + 1);
+    if (*text && map.bytes > 0)
+        memcpy(*text, map.data, map.bytes);
+    gd_unmap(&map);
+    return *text ? GD_OK : gd_fail(GD_ENOMEM, "%s: out of memory", c->path);
+}
+
+gd_status train_csv_open(train_csv **out, const char *folder, int64_t step)
+{
+    train_csv *c = calloc(1, sizeof *c);
+    size_t bytes = 0;
+    char *text = NULL;
+    gd_status s;
+
+    if (!c)
+        return gd_fail(GD_ENOMEM, "progress.csv: out of memory");
+    snprintf(c->path, sizeof c->path, "%.4000s/progress.csv", folder);
+    s = read_file(c, &text, &bytes);
+    if (s == GD_OK && text) {
+        read_header(c, text, strcspn(text, "\n"));
+        s = rewrite(c, text, bytes, 0, step);
+    }
+    free(text);
+    if (s != GD_OK) {
+        free(c);
+        return s;
+    }
+    *out = c;
+    return GD_OK;
+}
+
+void train_csv_close(train_csv *c)
+{
+    free(c);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+/* New names go behind the others, sorted among themselves; old rows are padded. */
+static gd_status add_columns(train_csv *c, const gd_means *m)
+{
+    const int before = c->n;
+    size_t bytes = 0;
+    char *text;
+    gd_status s;
+
+    for (int i = 0; i < m->n; i++)
+        if (column_of(c, m->of[i].name) < 0 && c->n < MAX_COLUMNS)
+            snprintf(c->column[c->n++], sizeof c->column[0], "%s", m->of[i].name);
+    if (c->n == before)
+        return GD_OK;
+    qsort(c->column[before], (size_t)(c->n - before), sizeof c->column[0], by_text);
+    GD_TRY(read_file(c, &text, &bytes));
+    s = rewrite(c, text ? text : "", text ? bytes : 0, c->n - before, INT64_MAX);
+    free(text);
+    return s;
+}
+
+static gd_status append(const train_csv *c, const char *row, size_t bytes)
+{
+    const int fd = gd_os.open(c->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    ssize_t n;
+
+    if (fd < 0)
+        return gd_fail_errno(errno, c->path);
+    n = gd_os.write(fd, row, bytes);
+    gd_os.close(fd);
+    return n == (ssize_t)bytes ? GD_OK : gd_fail(GD_EIO, "%s: a row was not written", c->path);
+}
+
+gd_status train_csv_add(train_csv *c, const gd_means *m)
+{
+    char row[MAX_COLUMNS * 32], *to = row;
+
+    GD_TRY(add_columns(c, m));
+    for (int i = 0; i < c->n; i++) {
+        const double v = gd_means_get(m, c->column[i]);
+        to += sprintf(to, "%s", i ? "," : "");
+        if (v == v)
+            to += sprintf(to, "%.10g", v);
+    }
+    to += sprintf(to, "\n");
+    return append(c, row, (size_t)(to - row));
+}
+
+/* ---- reading a column, for the curve ---- */
+
+gd_status train_csv_column(const train_csv *c, const char *name, double **values, int *n)
+{
+    const int k = column_of(c, name);
+    size_t bytes = 0;
+    char *text;
+
+    *values = NULL;
+    *n = 0;
+    GD_TRY(read_file(c, &text, &bytes));
+    if (text && k >= 0)
+        *values = malloc((bytes / 2 + 1) * sizeof **values);
+    for (char *at = text ? strchr(text, '\n') : NULL; *values && at && at[1];
+         at = strchr(at + 1, '\n'))
+        (*values)[(*n)++] = field(at + 1, k);
+    free(text);
+    return GD_OK;
+}

@@ -1,0 +1,225 @@
+/* run.c - a training run in its folder: lock, iterations, records, checkpoints that come and go
+ * (reliability 3.4, 3.5). */
+#define _DEFAULT_SOURCE
+#include "train/train_private.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+/* ---- the lock: held as long as the file is open, so a dead owner's is free ---- */
+
+static gd_status taken(const char *path, int fd)
+{
+    char owner[128] = "";
+    const ssize_t n = gd_os.pread(fd, owner, sizeof owner - 1, 0);
+
+    owner[n > 0 ? (size_t)n : 0] = '\0';
+    owner[strcspn(owner, "\n")] = '\0';
+    gd_status s = gd_fail(GD_EFAILED, "%s: in use by %s", path, *owner ? owner : "another process");
+    gd_detail("hint: wait for it, or give another --out");
+    return s;
+}
+
+gd_status gd_run_lock(int *fd, const char *folder)
+{
+    char path[GD_MAX_PATH], text[160], host[64] = "";
+    gd_status s = GD_OK;
+
+    snprintf(path, sizeof path, "%.4000s/lock", folder);
+    *fd = gd_os.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (*fd < 0)
+        return gd_fail_errno(errno, path);
+    gethostname(host, sizeof host - 1);
+    const int n = snprintf(text, sizeof text, "pid %ld on %s\n", (long)getpid(), host);
+    if (flock(*fd, LOCK_EX | LOCK_NB) != 0)
+        s = taken(folder, *fd);
+    else if (ftruncate(*fd, 0) != 0 || gd_os.write(*fd, text, (size_t)n) != n)
+        s = gd_fail_errno(errno, path);
+    if (s != GD_OK) {
+        gd_os.close(*fd);
+        *fd = -1;
+    }
+    return s;
+}
+
+void gd_run_unlock(int fd)
+{
+    if (fd >= 0)
+        gd_os.close(fd);
+}
+
+/* ---- the folder ---- */
+
+/* What a writer that was killed left behind: nobody else writes here while the lock is held. */
+static void remove_parts(const char *folder)
+{
+    char path[GD_MAX_PATH];
+    const struct dirent *entry;
+    DIR *dir = opendir(folder);
+
+    while (dir && (entry = readdir(dir)))
+        if (strstr(entry->d_name, ".part-")) {
+            snprintf(path, sizeof path, "%.3700s/%.300s", folder, entry->d_name);
+            gd_os.unlink(path);
+        }
+    if (dir)
+        closedir(dir);
+}
+
+/* Only after the new one is durable */
+static gd_status remove_old(const gd_trainer *t, const char *folder)
+{
+    const int64_t milestone = t->options.milestone_interval;
+    char path[GD_MAX_PATH];
+    int64_t *steps;
+    int n, kept = 0;
+
+    GD_TRY(gd_run_steps(&steps, &n, folder));
+    for (int i = 0; i < n; i++) {
+        if (steps[i] > t->step || (milestone > 0 && steps[i] % milestone == 0))
+            continue;
+        if (++kept <= t->options.keep)
+            continue;
+        gd_run_path(path, folder, steps[i]);
+        gd_os.unlink(path);
+    }
+    gd_block_free(steps);
+    return GD_OK;
+}
+
+static gd_status save(const gd_trainer *t, const char *folder, const gd_class_names *classes)
+{
+    char path[GD_MAX_PATH];
+
+    gd_run_path(path, folder, t->step);
+    GD_TRY(gd_checkpoint_save(t, path, classes));
+    return remove_old(t, folder);
+}
+
+gd_status gd_run_check_space(const gd_trainer *t, const char *folder)
+{
+    const uint64_t one = gd_checkpoint_bytes(t), need = one * (uint64_t)(t->options.keep + 1);
+    struct statvfs info;
+    uint64_t left;
+    int64_t *steps;
+    int n;
+
+    if (statvfs(folder, &info) != 0)
+        return gd_fail_errno(errno, folder);
+    GD_TRY(gd_run_steps(&steps, &n, folder));
+    gd_block_free(steps);
+    left = (uint64_t)info.f_bavail * info.f_frsize + one * (uint64_t)n; /* those will be replaced */
+    if (left >= need)
+        return GD_OK;
+    return gd_fail(GD_ENOSPACE,
+                   "%s: %d checkpoints of %.1f MiB, and one being written, need %.1f MiB; %.1f MiB "
+                   "are free\nhint: --keep 1, or another --out",
+                   folder, t->options.keep, (double)one / 1048576, (double)need / 1048576,
+                   (double)left / 1048576);
+}
+
+/* ---- the run ---- */
+
+typedef struct run {
+    gd_trainer *t;
+    const char *folder;
+    const gd_class_names *classes;
+    const gd_run_hooks *hooks;
+    train_csv *csv;
+    char events[GD_MAX_PATH];
+    int64_t saved; /* step of the last checkpoint */
+} run;
+
+static bool due(int64_t step, int64_t interval)
+{
+    return interval > 0 && step % interval == 0;
+}
+
+/* The authors number a row by the step just made, from 0. */
+static gd_status record(run *r)
+{
+    gd_trainer *t = r->t;
+    const int64_t step = t->step - 1;
+
+    gd_means_add(&t->means, "step", (double)step);
+    gd_means_add(&t->means, "samples", (double)(t->step * t->options.batch_size));
+    GD_TRY(train_csv_add(r->csv, &t->means));
+    GD_TRY(train_events_add(r->events, &t->means, step));
+    if (r->hooks->recorded)
+        r->hooks->recorded(r->hooks->ctx, t);
+    t->means = (gd_means){ 0 };
+    return GD_OK;
+}
+
+static gd_status save_now(run *r)
+{
+    if (r->saved == r->t->step)
+        return GD_OK;
+    GD_TRY(save(r->t, r->folder, r->classes));
+    r->saved = r->t->step;
+    return GD_OK;
+}
+
+static gd_status one_step(run *r)
+{
+    const gd_train_options *o = &r->t->options;
+
+    GD_TRY(gd_trainer_step(r->t));
+    if (due(r->t->step - 1, o->eval_interval))
+        GD_TRY(gd_trainer_validate(r->t));
+    if (r->hooks->stepped)
+        r->hooks->stepped(r->hooks->ctx, r->t);
+    if (due(r->t->step - 1, o->log_interval))
+        GD_TRY(record(r));
+    if (due(r->t->step, o->save_interval))
+        GD_TRY(save_now(r));
+    if (due(r->t->step, o->sample_interval) && r->hooks->sample)
+        return r->hooks->sample(r->hooks->ctx, r->t);
+    return GD_OK;
+}
+
+static gd_status iterate(run *r)
+{
+    const int64_t end = r->t->options.iterations;
+
+    while (end == 0 || r->t->step < end) {
+        const gd_run_wish wish = r->hooks->wish ? r->hooks->wish(r->hooks->ctx) : GD_RUN_ON;
+        if (wish != GD_RUN_ON)
+            GD_TRY(save_now(r));
+        if (wish == GD_RUN_STOP)
+            return gd_fail(GD_EINTERRUPTED, "stopped at step %lld, which is saved in %s",
+                           (long long)r->t->step, r->folder);
+        GD_TRY(one_step(r));
+    }
+    return save_now(r);
+}
+
+gd_status gd_run_train(gd_trainer *t, const char *folder, const gd_class_names *classes,
+                       const gd_run_hooks *hooks)
+{
+    run r = { .t = t, .folder = folder, .classes = classes, .hooks = hooks, .saved = -1 };
+    gd_status s, curve;
+
+    remove_parts(folder);
+    GD_TRY(gd_run_check_space(t, folder));
+    GD_TRY(train_csv_open(&r.csv, folder, t->step));
+    s = train_events_open(r.events, folder);
+    if (s == GD_OK)
+        s = iterate(&r);
+    if (s == GD_OK || s == GD_EINTERRUPTED) {
+        const char *message = gd_strdup(t->mem, gd_error());
+        curve = train_curve_write(r.csv, folder, t->objective.classifier ? "train_loss" : "loss");
+        if (s == GD_EINTERRUPTED && curve == GD_OK)
+            s = gd_fail(s, "%s", message ? message : "stopped");
+        else if (curve != GD_OK)
+            s = curve;
+    }
+    train_csv_close(r.csv);
+    return s;
+}
