@@ -20,10 +20,13 @@ static gd_status set_number(const cli_option *o, const char *value, void *place)
 
     snprintf(range, sizeof range, "a number from %g to %g", o->min, o->max);
     if (!*value || *end || !(v >= o->min && v <= o->max) ||
-        (o->type == CLI_INT && v != (double)(int)v))
+        (o->type == CLI_INT && v != (double)(int)v) ||
+        (o->type == CLI_WIDE && v != (double)(int64_t)v))
         return bad_value(o, value, range);
     if (o->type == CLI_INT)
         *(int *)place = (int)v;
+    else if (o->type == CLI_WIDE)
+        *(int64_t *)place = (int64_t)v;
     else
         *(double *)place = v;
     return GD_OK;
@@ -48,6 +51,7 @@ static gd_status set_value(const cli_option *o, const char *value, void *values)
 
     switch (o->type) {
     case CLI_INT:
+    case CLI_WIDE:
     case CLI_REAL:
         return set_number(o, value, place);
     case CLI_SEED:

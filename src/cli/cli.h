@@ -9,14 +9,14 @@
 
 /* ---- args.c: one table of options makes parsing and help ---- */
 
-typedef enum cli_type { CLI_SWITCH, CLI_INT, CLI_SEED, CLI_REAL, CLI_TEXT } cli_type;
+typedef enum cli_type { CLI_SWITCH, CLI_INT, CLI_WIDE, CLI_SEED, CLI_REAL, CLI_TEXT } cli_type;
 typedef struct cli_option {
     const char *name;
     char letter; /* 0: none */
     cli_type type;
     const char *argument, *about;
-    size_t offset; /* in the command's structure: bool, int, uint64_t (and a bool *_given after it),
-                      double, const char * */
+    size_t offset; /* in the command's structure: bool, int, int64_t (WIDE), uint64_t (and a bool
+                      *_given after it), double, const char * */
     double min, max;
 } cli_option;
 
@@ -36,7 +36,8 @@ typedef struct cli_command {
     gd_status (*run)(int argc, char **argv);
 } cli_command;
 
-extern const cli_command cli_sample, cli_info, cli_convert, cli_init, cli_bench;
+extern const cli_command cli_sample, cli_train, cli_train_classifier, cli_info, cli_convert,
+    cli_init, cli_bench;
 
 /* GD_EUSAGE with the nearest name for what is unknown. Options of `command` go into *values; other
  * known names into words. */
@@ -102,7 +103,8 @@ void cli_progress_start(cli_progress *p, int64_t total, bool quiet);
 void cli_progress_step(cli_progress *p);
 void cli_progress_end(cli_progress *p);
 void cli_catch_signals(void);
-int cli_stopped_by(void); /* the signal that asked to stop, 0: none */
+int cli_stopped_by(void);      /* the signal that asked to stop, 0: none */
+bool cli_take_save_wish(void); /* SIGUSR1 came since the last call */
 
 /* ---- locate.c: the built-in model and data files ---- */
 /* models/ or data/ file under GUIDED_MODELS, the install folder, the source tree; NULL if nowhere.

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-static const cli_command *const commands[] = { &cli_sample, &cli_info, &cli_convert, &cli_init,
+static const cli_command *const commands[] = { &cli_sample, &cli_train,   &cli_train_classifier,
+                                               &cli_info,   &cli_convert, &cli_init,
                                                &cli_bench };
 
 static void print_usage(FILE *out)
@@ -13,7 +14,7 @@ static void print_usage(FILE *out)
         "guided %s - diffusion models that beat GANs, on CPUs\n\nusage: guided VERB [options]\n\n",
         GUIDED_VERSION);
     for (int i = 0; i < COUNT(commands); i++)
-        fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->about);
+        fprintf(out, "  %-16s %s\n", commands[i]->name, commands[i]->about);
     fprintf(
         out,
         "\n  guided sample --class 0-9 -n 40 --steps ddim25 -o grid.png\n"

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t stopped_by;
+static volatile sig_atomic_t stopped_by, save_wish;
 
 static void on_signal(int number)
 {
@@ -15,12 +15,19 @@ static void on_signal(int number)
     stopped_by = number;
 }
 
+static void on_save(int number)
+{
+    (void)number;
+    save_wish = 1;
+}
+
 void cli_catch_signals(void)
 {
-    struct sigaction action = { .sa_handler = on_signal };
+    struct sigaction action = { .sa_handler = on_signal }, save = { .sa_handler = on_save };
 
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGUSR1, &save, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
 }
@@ -28,6 +35,13 @@ void cli_catch_signals(void)
 int cli_stopped_by(void)
 {
     return stopped_by;
+}
+
+bool cli_take_save_wish(void)
+{
+    const bool wish = save_wish;
+    save_wish = 0;
+    return wish;
 }
 
 void cli_progress_start(cli_progress *p, int64_t total, bool quiet)

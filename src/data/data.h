@@ -3,19 +3,29 @@
 #ifndef GD_DATA_H
 #define GD_DATA_H
 
-#include "base/base.h"
+#include "io/io.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- one image ---- */
+/* ---- resize.c, crop.c: Pillow's and the authors' arithmetic, to the bit ---- */
 
-typedef struct gd_image {
-    int width, height, channels;
-    uint8_t *pixels; /* block: [height][width][channels] */
-} gd_image;
-void gd_image_free(gd_image *image);
+typedef enum gd_filter { GD_FILTER_BOX, GD_FILTER_BICUBIC } gd_filter;
+/* width, height >= 1; free out->pixels with gd_image_free */
+GD_CHECKED gd_status gd_resize(gd_image *out, const gd_image *in, int width, int height,
+                               gd_filter filter);
+/* The centre size x size pixels of the image shrunk, or enlarged, to a shorter side of `size` */
+GD_CHECKED gd_status gd_crop_centre(gd_image *image, int size);
+/* A random crop in three parts, so that whoever draws knows the ranges: a shorter side from *least
+ * to *most, both possible; then x from 0 to width - size and y likewise */
+void gd_crop_range(int size, int *least, int *most);
+GD_CHECKED gd_status gd_crop_shrink(gd_image *image, int side);
+GD_CHECKED gd_status gd_crop_cut(gd_image *image, int size, int x, int y);
+/* Black around the image, as much as makes both sides at least `size` */
+GD_CHECKED gd_status gd_crop_pad(gd_image *image, int size);
+/* [height][width][C] bytes -> [C][height][width] of byte / 127.5 - 1, mirrored or not */
+void gd_image_floats(float *out, const gd_image *image, bool flip);
 
 /* ---- a set of images ---- */
 

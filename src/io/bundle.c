@@ -455,6 +455,20 @@ gd_status gd_bundle_read_f32(const gd_bundle *b, const gd_array *array, float *o
     return read_array(b, array, out, sizeof *out, io_widen_row);
 }
 
+const void *gd_bundle_view(const gd_bundle *b, const gd_array *array)
+{
+    const io_source *s = source_of(b, array);
+    int64_t stride[GD_MAX_RANK];
+
+    if (!s || !s->data)
+        return NULL;
+    io_row_major(stride, array);
+    for (int i = 0; i < array->rank; i++)
+        if (array->dim[i] > 1 && s->stride[i] != stride[i])
+            return NULL;
+    return s->data + (size_t)s->offset * gd_dtype_bytes(array->dtype);
+}
+
 void gd_bundle_release(const gd_bundle *b, const gd_array *array)
 {
     const io_source *s = source_of(b, array);

@@ -73,6 +73,9 @@ int64_t gd_array_count(const gd_array *array); /* number of elements */
  * and BF16 exactly). */
 GD_CHECKED gd_status gd_bundle_read(const gd_bundle *bundle, const gd_array *array, void *out);
 GD_CHECKED gd_status gd_bundle_read_f32(const gd_bundle *bundle, const gd_array *array, float *out);
+/* The elements where they lie in the file, in row-major order; NULL where they do not lie so
+ * (deflated, strided).  Valid as long as the bundle; unchecked but for its place. */
+const void *gd_bundle_view(const gd_bundle *bundle, const gd_array *array);
 /* Drop the file's pages from resident memory after reading `array`; a hint. */
 void gd_bundle_release(const gd_bundle *bundle, const gd_array *array);
 /* Check guided.data_xxh3 where the file has it: GD_EFORMAT "does not match its hash".  *checked
@@ -156,6 +159,32 @@ int gd_png_height(const gd_png *png);
 const uint8_t *gd_png_pixels(const gd_png *png);             /* [height,width,3] */
 const char *gd_png_text(const gd_png *png, const char *key); /* NULL if absent */
 void gd_png_close(gd_png *png);
+
+/* ---- image.c, jpeg.c: decoding, as Pillow does it ---- */
+
+typedef struct gd_image {
+    int width, height, channels;
+    uint8_t *pixels; /* block: [height][width][channels] */
+} gd_image;
+void gd_image_free(gd_image *image);
+/* A PNG or JPEG, told by content.  channels: 3 (Pillow's convert("RGB"): alpha is dropped, palettes
+ * are expanded), 1 (convert("L")), or 0: 1 for grey images, 3 for others.  GD_EFORMAT "NAME: ..."
+ * for anything damaged, warnings of the decoder included.  Thread-safe. */
+GD_CHECKED gd_status gd_image_decode(gd_image *out, const void *data, size_t bytes, int channels,
+                                     const char *name);
+GD_CHECKED gd_status gd_image_open(gd_image *out, const char *path, int channels);
+
+/* ---- zip.c: the members of an archive ---- */
+
+typedef struct gd_archive gd_archive;
+GD_CHECKED gd_status gd_archive_open(gd_archive **out, const char *path);
+void gd_archive_close(gd_archive *archive); /* NULL is fine */
+int gd_archive_count(const gd_archive *archive);
+const char *gd_archive_name(const gd_archive *archive, int i);
+/* A member's content, its CRC-32 compared; *out is a block.  Thread-safe.  `most`: GD_EFORMAT for a
+ * larger one */
+GD_CHECKED gd_status gd_archive_read(gd_archive *archive, int i, void **out, size_t *bytes,
+                                     uint64_t most);
 
 /* ---- json.c: a checked view of jansson for untrusted text ---- */
 

@@ -80,6 +80,14 @@ GD_CHECKED gd_status io_bundle_open_memory(gd_bundle **out, const void *data, si
 void io_copy_row(void *out, const unsigned char *in, gd_dtype dtype, int64_t n, int64_t step);
 void io_widen_row(void *out, const unsigned char *in, gd_dtype dtype, int64_t n, int64_t step);
 
+/* ---- image.c, jpeg.c ---- */
+
+/* GD_EFORMAT for more pixels than `bytes` of a file can mean */
+GD_CHECKED gd_status io_image_check(const gd_image *image, size_t bytes, const char *name);
+/* out->pixels is a block even when it fails */
+GD_CHECKED gd_status io_decode_jpeg(gd_image *out, const void *data, size_t bytes,
+                                    const char *name);
+
 /* ---- pickle.c ---- */
 
 /* A storage that a pickle refers to by key */

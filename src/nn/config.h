@@ -53,11 +53,17 @@ typedef struct gd_model_config {
     double guidance_scale; /* the preset's classifier scale at 250 steps, 1.0 otherwise */
 } gd_model_config;
 
+/* What y is one of; 0: unconditional */
+static inline int gd_net_classes(const gd_net_config *net)
+{
+    return net->kind == GD_NET_CLASSIFIER ? net->out_channels : net->num_classes;
+}
+
 /* "diffusion", "upsampler", "classifier": what users and guided.kind call the kinds */
 extern const char *const gd_net_kind_names[3];
 
 /* ---- presets: the 15 published files (results.md 1), by file name without ".pt" ---- */
-int gd_preset_count(void);
+int gd_preset_count(void); /* of published files; gd_preset_config knows ours too: small32, ... */
 const char *gd_preset_name(int i);
 /* GD_EUSAGE with the nearest names for an unknown one */
 GD_CHECKED gd_status gd_preset_config(gd_model_config *out, const char *name);

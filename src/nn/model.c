@@ -153,8 +153,7 @@ const char *gd_model_path(const gd_model *m)
 
 int gd_model_class_count(const gd_model *m)
 {
-    return m->config.net.kind == GD_NET_CLASSIFIER ? m->config.net.out_channels
-                                                   : m->config.net.num_classes;
+    return gd_net_classes(&m->config.net);
 }
 
 const char *gd_model_class_name(const gd_model *m, int i)

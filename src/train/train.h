@@ -6,6 +6,7 @@
 #ifndef GD_TRAIN_H
 #define GD_TRAIN_H
 
+#include "data/data.h"
 #include "diffusion/diffusion.h"
 #include "nn/nn.h"
 
@@ -192,6 +193,9 @@ GD_CHECKED gd_status gd_trainer_step(gd_trainer *t);
 /* The validation batch of this step: adds val_ means */
 GD_CHECKED gd_status gd_trainer_validate(gd_trainer *t);
 double gd_trainer_lr(const gd_trainer *t); /* of the next iteration */
+/* [C][size][size] -> [C][small][small], averages of square blocks: what the authors make the
+ * low-resolution images with (training.md 1).  size is a multiple of small. */
+void gd_area_average(float *out, const float *x, int channels, int size, int small);
 
 /* ---- checkpoint.c: everything of a run in one file ---- */
 
@@ -207,6 +211,25 @@ uint64_t gd_checkpoint_bytes(const gd_trainer *t);
 GD_CHECKED gd_status gd_checkpoint_open(gd_bundle **out, const char *path,
                                         gd_train_options *options, gd_model_config *config);
 GD_CHECKED gd_status gd_checkpoint_load(gd_trainer *t, const gd_bundle *bundle);
+
+/* ---- stream.c: a data set as an endless order of images ---- */
+
+typedef struct gd_stream_options {
+    int size, channels;
+    uint64_t seed;
+    bool random_crop, random_flip;
+    bool pad;       /* images smaller than size get a black border instead of being enlarged */
+    int batch;      /* decoded ahead: two of these */
+    int workers;    /* threads that decode, >= 1 */
+    double max_bad; /* share of the set that may be damaged before GD_EFORMAT */
+} gd_stream_options;
+typedef struct gd_stream gd_stream;
+/* Every epoch has its own order, drawn from (seed, epoch); crops and flips from (seed, position).
+ * Damaged images are named once in the log, and the next of the order stands in. */
+GD_CHECKED gd_status gd_stream_open(gd_stream **out, const gd_dataset *set,
+                                    const gd_stream_options *options);
+void gd_stream_close(gd_stream *stream); /* NULL is fine */
+gd_source gd_stream_source(gd_stream *stream);
 
 /* ---- run.c: a whole run in its folder ---- */
 

@@ -127,9 +127,7 @@ void gd_trainer_free(gd_trainer *t)
 
 /* ---- a batch ---- */
 
-/* Averages of square blocks: what the authors make the low-resolution images with (training.md 1)
- */
-static void area_average(float *out, const float *x, int channels, int size, int small)
+void gd_area_average(float *out, const float *x, int channels, int size, int small)
 {
     const int k = size / small;
 
@@ -161,8 +159,8 @@ static void draw_image(void *ctx, int64_t i)
     b->keys[2 * i] = gd_noise_below(UINT32_MAX, seed, image, DRAW_DROPOUT);
     b->keys[2 * i + 1] = gd_noise_below(UINT32_MAX, seed, image, DRAW_DROPOUT_2);
     if (b->low > 0)
-        area_average(b->low_res + i * b->low, b->x0 + i * b->image, c->in_channels, c->image_size,
-                     c->small_size);
+        gd_area_average(b->low_res + i * b->low, b->x0 + i * b->image, c->in_channels,
+                        c->image_size, c->small_size);
 }
 
 static void draw_timesteps(gd_trainer *t, int64_t position, int first, int n)

@@ -1,0 +1,465 @@
+/* cmd_train.c - guided train, guided train-classifier: options, and what a run is made of. */
+#include "cli/train.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+/* ---- options ---- */
+
+#define AT(field) offsetof(train_options, field)
+#define COMMON_OPTIONS                                                                                  \
+    { "data", 'd', CLI_TEXT, "PATH", "folder of images, .npz, .zip, IDX file or LMDB", AT(data) },      \
+        { "labels",  0, CLI_TEXT, "HOW", "folder, name or none (default: what the set has)",            \
+          AT(labels) },                                                                                 \
+        { "out", 'o', CLI_TEXT, "FOLDER", "of the run (default run)", AT(out) },                        \
+        { "resume", 0, CLI_TEXT, "FOLDER", "continue a run; other options change it", AT(resume) },     \
+        { "init-from", 0, CLI_TEXT, "FILE", "begin with a model's weights", AT(init_from) },            \
+        { "preset", 0, CLI_TEXT, "NAME", "small32, 64x64_diffusion, ...", AT(preset) },                 \
+        { "channels", 0, CLI_INT, "N", "of the images: 1 or 3 (default 3)", AT(channels), 1, 3 },       \
+        { "pad", 0, CLI_SWITCH, "", "a black border around small images", AT(pad) },                    \
+        { "batch-size",         'b', CLI_INT, "N", "images of an update (default 16)",                  \
+          AT(train.batch_size), 1,   1 << 20 },                                                         \
+        { "microbatch",         0, CLI_INT, "N", "images of one pass; 0: all",                          \
+          AT(train.microbatch), 0, 1 << 20 },                                                           \
+        { "iterations", 0, CLI_WIDE, "N", "updates; 0: until stopped", AT(train.iterations), 0, 1e12 }, \
+        { "lr", 0, CLI_REAL, "R", "learning rate of AdamW", AT(train.lr), 0, 100 },                     \
+        { "weight-decay", 0, CLI_REAL, "R", "decoupled (default 0)", AT(train.weight_decay), 0, 100 },  \
+        { "anneal-lr", 0, CLI_SWITCH, "", "linearly to 0 at the last iteration", AT(train.anneal_lr) }, \
+        { "ema-rate", 0, CLI_TEXT, "LIST", "of the averages: 0.9999,0.999", AT(ema_rate) },             \
+        { "precision", 0, CLI_TEXT, "P", "fp32 or bf16 products; weights stay fp32", AT(precision) },   \
+        { "random-flip", 0, CLI_SWITCH, "", "mirror half of the images (on)", AT(train.random_flip) },  \
+        { "random-crop", 0, CLI_SWITCH, "", "crops of 80 to 100 %", AT(train.random_crop) },            \
+        { "seed", 0, CLI_SEED, "N", "default: random, printed", AT(seed) },                             \
+        { "log-interval",         0, CLI_WIDE, "N", "updates of a row in progress.csv",                 \
+          AT(train.log_interval), 1, 1e12 },                                                            \
+        { "save-interval",         0, CLI_WIDE, "N", "updates between checkpoints (default 1000)",      \
+          AT(train.save_interval), 0, 1e12 },                                                           \
+        { "milestone-interval",         0, CLI_WIDE, "N", "checkpoints that are never removed",         \
+          AT(train.milestone_interval), 0, 1e12 },                                                      \
+        { "keep",         0, CLI_INT, "N", "newest checkpoints that stay (default 3)",                  \
+          AT(train.keep), 1, 1000 },                                                                    \
+        { "max-bad",   0, CLI_REAL, "SHARE", "damaged images that are tolerated (default 0.01)",        \
+          AT(max_bad), 0, 1 },                                                                          \
+        { "workers", 0, CLI_INT, "N", "threads that decode images (default 2)", AT(workers), 1, 64 },   \
+        { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },                   \
+        { "memory", 0, CLI_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },                      \
+        { "quiet", 'q', CLI_SWITCH, "", "errors only", AT(quiet) },                                     \
+        { "batch_size", 0, CLI_INT, "N", "= --batch-size", AT(train.batch_size), 1, 1 << 20 },          \
+        { "data_dir", 0, CLI_TEXT, "PATH", "= --data", AT(data) },                                      \
+        { "lr_anneal_steps",   0, CLI_WIDE, "N", "= --iterations with --anneal-lr",                     \
+          AT(lr_anneal_steps), 0, 1e12 },                                                               \
+        { "weight_decay", 0, CLI_REAL, "R", "= --weight-decay", AT(train.weight_decay), 0, 100 },       \
+        { "ema_rate", 0, CLI_TEXT, "LIST", "= --ema-rate", AT(ema_rate) },                              \
+        { "log_interval", 0, CLI_WIDE, "N", "= --log-interval", AT(train.log_interval), 1, 1e12 },      \
+    {                                                                                                   \
+        "save_interval", 0, CLI_WIDE, "N", "= --save-interval", AT(train.save_interval), 0, 1e12        \
+    }
+
+static const cli_option train_table[] = {
+    COMMON_OPTIONS,
+    { "super-res", 0, CLI_INT, "N", "train an upsampler from N x N pixels", AT(super_res), 1,
+      GD_MAX_IMAGE_SIDE },
+    { "schedule-sampler", 0, CLI_TEXT, "NAME", "uniform or loss-second-moment",
+      AT(schedule_sampler) },
+    { "schedule_sampler", 0, CLI_TEXT, "NAME", "= --schedule-sampler", AT(schedule_sampler) },
+    { "sample-interval", 0, CLI_WIDE, "N", "updates between sample grids; 0: none",
+      AT(train.sample_interval), 0, 1e12 },
+};
+
+static const cli_option classifier_table[] = {
+    COMMON_OPTIONS,
+    { "val-data", 0, CLI_TEXT, "PATH", "images to validate with", AT(val_data) },
+    { "val_data_dir", 0, CLI_TEXT, "PATH", "= --val-data", AT(val_data) },
+    { "eval-interval", 0, CLI_WIDE, "N", "updates between validations (default 5)",
+      AT(train.eval_interval), 0, 1e12 },
+    { "noised", 0, CLI_SWITCH, "", "train on noised images (on)", AT(train.noised) },
+    { "anneal_lr", 0, CLI_SWITCH, "", "= --anneal-lr", AT(train.anneal_lr) },
+};
+#undef AT
+
+/* What stands in text that outlives the command line */
+static gd_status keep_text(char *to, size_t bytes, const char *from, const char *name)
+{
+    if (!from)
+        return GD_OK;
+    if (strlen(from) >= bytes)
+        return gd_fail(GD_EUSAGE, "--%s: longer than %zu bytes", name, bytes - 1);
+    strcpy(to, from);
+    return GD_OK;
+}
+
+static gd_status settle(train_options *o)
+{
+    gd_train_options *t = &o->train;
+
+    GD_TRY(keep_text(t->ema_rate, sizeof t->ema_rate, o->ema_rate, "ema-rate"));
+    GD_TRY(keep_text(t->schedule_sampler, sizeof t->schedule_sampler, o->schedule_sampler,
+                     "schedule-sampler"));
+    GD_TRY(keep_text(t->data, sizeof t->data, o->data, "data"));
+    GD_TRY(keep_text(t->val_data, sizeof t->val_data, o->val_data, "val-data"));
+    if (o->precision && strcmp(o->precision, "fp32") != 0 && strcmp(o->precision, "bf16") != 0)
+        return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", o->precision);
+    if (o->precision)
+        t->bf16 = strcmp(o->precision, "bf16") == 0;
+    if (o->lr_anneal_steps > 0) {
+        t->iterations = o->lr_anneal_steps;
+        t->anneal_lr = true;
+    }
+    if (o->seed_given)
+        t->seed = o->seed;
+    else if (!o->resume && getrandom(&t->seed, 4, 0) != 4) /* 32 bits: easy to write down */
+        return gd_fail(GD_EIO, "no random seed from the system: give --seed");
+    if (!*t->data)
+        return gd_fail(GD_EUSAGE, "no images\nhint: --data FOLDER, or a file of images");
+    if (o->threads)
+        gd_set_threads(o->threads);
+    gd_set_memory_limit((size_t)o->memory << 20);
+    return GD_OK;
+}
+
+/* ---- the configuration ---- */
+
+static gd_status preset_of(train_run *r)
+{
+    static const char *const suffix[] = { "", "", "_classifier" };
+    const char *name = r->o.preset;
+    char partner[64];
+
+    GD_TRY(gd_preset_config(&r->config, name));
+    if (r->config.net.kind == r->kind)
+        return GD_OK;
+    if (r->kind == GD_NET_SUPERRES && strcmp(name, "small32") == 0)
+        return gd_preset_config(&r->config, "small8_32_upsampler");
+    name = gd_preset_partner(r->o.preset);
+    if (name)
+        GD_TRY(gd_preset_config(&r->config, name));
+    if (name && r->config.net.kind == r->kind)
+        return GD_OK;
+    snprintf(partner, sizeof partner, "%s%s", r->o.preset, suffix[r->kind]);
+    return gd_fail(GD_EUSAGE, "--preset %s is no %s, and has no partner that is", r->o.preset,
+                   gd_net_kind_names[r->kind]);
+}
+
+/* Grey or colour: the stem and the head follow. */
+static void set_channels(gd_model_config *c, int channels)
+{
+    c->net.in_channels = channels;
+    if (c->net.kind != GD_NET_CLASSIFIER)
+        c->net.out_channels = (c->diffusion.learn_sigma ? 2 : 1) * channels;
+}
+
+static bool flag_given(const train_run *r, const char *name)
+{
+    for (int i = 0; i < r->words.n_flags; i++)
+        if (strcmp(r->words.flag[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* The set's classes, unless flags say otherwise */
+static gd_status set_classes(train_run *r)
+{
+    const int classes = gd_dataset_classes(r->set);
+    gd_net_config *n = &r->config.net;
+
+    if (r->kind == GD_NET_CLASSIFIER) {
+        if (classes < 2)
+            return gd_fail(GD_EFORMAT,
+                           "%s: %d class%s: a classifier needs two\nhint: one folder "
+                           "for each class, or names CLASS_rest.png",
+                           r->o.train.data, classes, classes == 1 ? "" : "es");
+        if (!flag_given(r, "num_classes"))
+            n->out_channels = classes;
+    } else if (n->num_classes > 0 && !flag_given(r, "num_classes")) {
+        if (classes == 0)
+            return gd_fail(GD_EFORMAT,
+                           "%s: no labels for a class-conditional model\nhint: "
+                           "--class_cond False",
+                           r->o.train.data);
+        n->num_classes = classes;
+    }
+    if (classes > gd_net_classes(n) && gd_net_classes(n) > 0)
+        return gd_fail(GD_EMISMATCH, "%s: %d classes, the model has %d", r->o.train.data, classes,
+                       gd_net_classes(n));
+    return GD_OK;
+}
+
+static gd_status make_config(train_run *r)
+{
+    gd_flag flags[CLI_MAX_FLAGS + 1];
+    char small[16];
+    int n = r->words.n_flags;
+
+    gd_config_defaults(&r->config, r->kind);
+    if (r->o.preset)
+        GD_TRY(preset_of(r));
+    memcpy(flags, r->words.flag, (size_t)n * sizeof *flags);
+    if (r->o.super_res) {
+        snprintf(small, sizeof small, "%d", r->o.super_res);
+        flags[n++] = (gd_flag){ "small_size", small };
+    }
+    GD_TRY(gd_flags_apply(&r->config, flags, n));
+    if (r->o.channels)
+        set_channels(&r->config, r->o.channels);
+    if (r->config.net.kind == GD_NET_SUPERRES &&
+        r->config.net.image_size % r->config.net.small_size != 0)
+        return gd_fail(GD_EUSAGE, "%d pixels are no multiple of %d", r->config.net.image_size,
+                       r->config.net.small_size);
+    return set_classes(r);
+}
+
+/* ---- data ---- */
+
+static gd_status labels_of(const char *how, gd_labels *out)
+{
+    static const char *const names[] = { "auto", "folder", "name", "none" };
+
+    *out = GD_LABELS_AUTO;
+    for (int i = 0; how && i < COUNT(names); i++)
+        if (strcmp(how, names[i]) == 0) {
+            *out = (gd_labels)i;
+            return GD_OK;
+        }
+    return how ? gd_fail(GD_EUSAGE, "--labels %s: expected folder, name or none", how) : GD_OK;
+}
+
+static gd_status open_set(train_run *r, gd_dataset **out, const char *path)
+{
+    gd_dataset_options o = { .channels = r->o.channels ? r->o.channels : 3 };
+
+    GD_TRY(labels_of(r->o.labels, &o.labels));
+    return gd_dataset_open(out, path, &o);
+}
+
+static gd_status open_stream(train_run *r, gd_stream **out, const gd_dataset *set, bool validation)
+{
+    const gd_train_options *t = &r->o.train;
+    const gd_stream_options o = { .size = r->config.net.image_size,
+                                  .channels = r->config.net.in_channels,
+                                  .seed = t->seed ^ (validation ? 1 : 0),
+                                  .random_crop = t->random_crop && !validation,
+                                  .random_flip = t->random_flip,
+                                  .pad = r->o.pad,
+                                  .batch = t->batch_size,
+                                  .workers = r->o.workers,
+                                  .max_bad = r->o.max_bad };
+
+    return gd_stream_open(out, set, &o);
+}
+
+static gd_status list_classes(train_run *r)
+{
+    const int n = gd_dataset_classes(r->set);
+
+    if (n == 0 || !gd_dataset_class_name(r->set, 0) || n != gd_net_classes(&r->config.net))
+        return GD_OK;
+    r->names = calloc((size_t)n, sizeof *r->names);
+    if (!r->names)
+        return gd_fail(GD_ENOMEM, "class names: out of memory");
+    for (int i = 0; i < n; i++)
+        r->names[i] = gd_dataset_class_name(r->set, i);
+    r->classes = (gd_class_names){ r->names, n };
+    return GD_OK;
+}
+
+/* ---- the beginning: fresh weights, another model's, or a checkpoint's ---- */
+
+/* Fresh where the other model has no such parameter or another shape: another number of classes */
+static gd_status fetch_mixed(void *ctx, const char *name, const gd_type *type, float *dst)
+{
+    const train_run *r = ctx;
+    const gd_weights from = gd_model_weights(r->begin), fresh = gd_model_weights(r->fresh);
+
+    if (from.fetch(from.ctx, name, type, dst) == GD_OK)
+        return GD_OK;
+    gd_log(GD_LOG_NOTE, "fresh weights for %s: %s", name, gd_error());
+    return fresh.fetch(fresh.ctx, name, type, dst);
+}
+
+static gd_status make_trainer(train_run *r)
+{
+    const gd_source source = gd_stream_source(r->stream);
+    gd_weights weights = { fetch_mixed, r };
+
+    GD_TRY(gd_model_create(&r->fresh, &r->config, r->o.train.seed, false));
+    if (r->o.init_from)
+        GD_TRY(gd_model_open(&r->begin, r->o.init_from, NULL, 0));
+    else
+        weights = gd_model_weights(r->fresh);
+    GD_TRY(gd_trainer_make(&r->trainer, &r->config, &weights, &r->o.train, &source));
+    if (r->validation)
+        r->trainer->validation = gd_stream_source(r->validation);
+    return r->checkpoint ? gd_checkpoint_load(r->trainer, r->checkpoint) : GD_OK;
+}
+
+/* The options of the run, then the command line's over them */
+static gd_status read_checkpoint(train_run *r, const cli_command *command, int argc, char **argv)
+{
+    char path[GD_MAX_PATH];
+    train_options again = r->o;
+    cli_words words = { .n_words = 0 };
+
+    GD_TRY(gd_run_newest(path, r->o.resume));
+    GD_TRY(gd_checkpoint_open(&r->checkpoint, path, &again.train, &r->config));
+    if (r->config.net.kind != r->kind &&
+        (r->kind == GD_NET_CLASSIFIER || r->config.net.kind == GD_NET_CLASSIFIER))
+        return gd_fail(GD_EMISMATCH, "%s: a run of %s\nhint: guided %s --resume", r->o.resume,
+                       gd_net_kind_names[r->config.net.kind],
+                       r->kind == GD_NET_CLASSIFIER ? "train" : "train-classifier");
+    r->kind = r->config.net.kind;
+    GD_TRY(cli_parse(command, argc, argv, &again, &words));
+    if (words.n_flags > 0 || again.preset || again.super_res || again.init_from)
+        return gd_fail(
+            GD_EUSAGE,
+            "--resume: the network is the run's; %s%s cannot change it\nhint: --init-from "
+            "begins a new run with its weights",
+            "--",
+            words.n_flags > 0 ? words.flag[0].name
+            : again.preset    ? "preset"
+            : again.super_res ? "super-res"
+                              : "init-from");
+    if (again.train.seed != r->o.train.seed && again.seed_given)
+        return gd_fail(GD_EUSAGE, "--resume: the seed is the run's");
+    r->o = again;
+    r->o.out = r->o.resume;
+    r->o.channels = r->config.net.in_channels;
+    return GD_OK;
+}
+
+/* ---- running ---- */
+
+static gd_status make_folder(const char *path, bool resume)
+{
+    int64_t *steps;
+    int n;
+
+    if (gd_os.mkdir(path, 0777) != 0 && !gd_path_exists(path))
+        return gd_fail(GD_EIO, "%s: the folder cannot be made", path);
+    GD_TRY(gd_run_steps(&steps, &n, path));
+    gd_block_free(steps);
+    if (n == 0 || resume)
+        return GD_OK;
+    return gd_fail(GD_EEXISTS,
+                   "%s holds a run already\nhint: --resume %s continues it, or give "
+                   "another --out",
+                   path, path);
+}
+
+static void say_beginning(const train_run *r)
+{
+    const gd_trainer *t = r->trainer;
+    const gd_train_options *o = &t->options;
+
+    if (r->o.quiet)
+        return;
+    fprintf(stderr,
+            "guided: %s: %lld images, %d classes; %lld parameters, %.1f MiB in memory, "
+            "checkpoints of %.1f MiB\n",
+            o->data, (long long)gd_dataset_count(r->set), gd_dataset_classes(r->set),
+            (long long)t->learner->total, (double)gd_learner_bytes(t->learner) / 1048576,
+            (double)gd_checkpoint_bytes(t) / 1048576);
+    fprintf(stderr, "guided: %s: from step %lld, seed %llu, %d threads, %s\n", r->o.out,
+            (long long)t->step, (unsigned long long)o->seed, gd_threads(),
+            gd_isa_name(gd_isa_used()));
+}
+
+static gd_status prepare(train_run *r)
+{
+    GD_TRY(open_set(r, &r->set, r->o.train.data));
+    if (r->checkpoint)
+        GD_TRY(set_classes(r));
+    else
+        GD_TRY(make_config(r));
+    GD_TRY(list_classes(r));
+    GD_TRY(open_stream(r, &r->stream, r->set, false));
+    if (*r->o.train.val_data) {
+        GD_TRY(open_set(r, &r->val_set, r->o.train.val_data));
+        GD_TRY(open_stream(r, &r->validation, r->val_set, true));
+    }
+    GD_TRY(make_folder(r->o.out, r->checkpoint != NULL));
+    GD_TRY(gd_run_lock(&r->lock, r->o.out));
+    return make_trainer(r);
+}
+
+static gd_status work(train_run *r, const cli_command *command, int argc, char **argv)
+{
+    gd_run_hooks hooks;
+
+    if (r->o.resume)
+        GD_TRY(read_checkpoint(r, command, argc, argv));
+    GD_TRY(settle(&r->o));
+    GD_TRY(prepare(r));
+    say_beginning(r);
+    train_watch_start(&r->watch, r, &hooks);
+    const gd_status s = gd_run_train(r->trainer, r->o.out, &r->classes, &hooks);
+    train_watch_end(&r->watch);
+    return s;
+}
+
+static void release(train_run *r)
+{
+    gd_trainer_free(r->trainer);
+    gd_model_close(r->fresh);
+    gd_model_close(r->begin);
+    gd_bundle_close(r->checkpoint);
+    gd_stream_close(r->stream);
+    gd_stream_close(r->validation);
+    gd_dataset_close(r->set);
+    gd_dataset_close(r->val_set);
+    gd_run_unlock(r->lock);
+    free(r->names);
+}
+
+static gd_status run(const cli_command *command, gd_net_kind kind, int argc, char **argv)
+{
+    train_run r = { .kind = kind, .lock = -1 };
+    gd_status s;
+
+    gd_train_defaults(&r.o.train, kind);
+    r.o.out = "run";
+    r.o.max_bad = 0.01;
+    r.o.workers = 2;
+    GD_TRY(cli_parse(command, argc, argv, &r.o, &r.words));
+    if (r.words.help) {
+        cli_print_help(command, stdout);
+        return GD_OK;
+    }
+    if (r.words.n_words > 0)
+        return gd_fail(GD_EUSAGE, "%s: unexpected word %s", command->name, r.words.word[0]);
+    if (r.o.super_res)
+        r.kind = GD_NET_SUPERRES;
+    s = work(&r, command, argc, argv);
+    release(&r);
+    return s;
+}
+
+static gd_status run_train(int argc, char **argv)
+{
+    return run(&cli_train, GD_NET_UNET, argc, argv);
+}
+
+static gd_status run_classifier(int argc, char **argv)
+{
+    return run(&cli_train_classifier, GD_NET_CLASSIFIER, argc, argv);
+}
+
+const cli_command cli_train = { "train",
+                                "a diffusion model or an upsampler of your own images",
+                                "train --data PATH [--preset NAME] [--out FOLDER] [options]",
+                                "guided train --data images/ --preset small32 --iterations 20000",
+                                train_table,
+                                COUNT(train_table),
+                                run_train };
+
+const cli_command cli_train_classifier = {
+    "train-classifier",
+    "a noisy classifier that guides",
+    "train-classifier --data PATH [--preset NAME] [--out FOLDER] [options]",
+    "guided train-classifier --data images/ --preset small32 --out crun",
+    classifier_table,
+    COUNT(classifier_table),
+    run_classifier
+};

@@ -1,0 +1,48 @@
+/* train.h - shared by cmd_train.c, which makes a run, and train_watch.c, which shows it. */
+#ifndef GD_CLI_TRAIN_H
+#define GD_CLI_TRAIN_H
+
+#include "cli/cli.h"
+#include "train/train.h"
+
+typedef struct train_options {
+    gd_train_options train;
+    const char *data, *val_data, *labels, *out, *resume, *init_from, *preset, *ema_rate,
+        *schedule_sampler, *precision;
+    int channels, super_res, workers, threads, memory;
+    int64_t lr_anneal_steps;
+    double max_bad;
+    uint64_t seed;
+    bool seed_given; /* set by the parser: stands behind seed */
+    bool pad, quiet;
+} train_options;
+
+typedef struct train_watch {
+    const struct train_run *run;
+    bool tty, quiet;
+    double start, last; /* seconds */
+    int64_t first;      /* step */
+    double loss;        /* of the last row; NaN before it */
+} train_watch;
+
+typedef struct train_run {
+    train_options o;
+    cli_words words;
+    gd_net_kind kind;
+    gd_model_config config;
+    gd_dataset *set, *val_set;
+    gd_stream *stream, *validation;
+    gd_bundle *checkpoint; /* resumed from */
+    gd_model *fresh, *begin;
+    gd_trainer *trainer;
+    const char **names;
+    gd_class_names classes;
+    int lock;
+    train_watch watch;
+} train_run;
+
+/* train_watch.c: the live line, signals, sample grids */
+void train_watch_start(train_watch *w, const train_run *run, gd_run_hooks *hooks);
+void train_watch_end(train_watch *w);
+
+#endif

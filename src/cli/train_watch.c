@@ -1,0 +1,215 @@
+/* train_watch.c - what a user sees of a training run: a live line, and grids of samples. */
+#include "cli/train.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- the line ---- */
+
+static void say_left(double seconds)
+{
+    if (seconds >= 5400)
+        fprintf(stderr, ", %.1f h left", seconds / 3600);
+    else
+        fprintf(stderr, ", %.0f min left", ceil(seconds / 60));
+}
+
+static void show(train_watch *w, const gd_trainer *t)
+{
+    const gd_train_options *o = &t->options;
+    const double spent = gd_seconds() - w->start;
+    const double rate = (double)(t->step - w->first) / (spent > 0 ? spent : 1e-9);
+
+    fprintf(stderr, "%sstep %lld", w->tty ? "\r" : "", (long long)t->step);
+    if (o->iterations > 0)
+        fprintf(stderr, "/%lld", (long long)o->iterations);
+    if (w->loss == w->loss)
+        fprintf(stderr, "  loss %.4f", w->loss);
+    fprintf(stderr, "  %.1f images/s", rate * o->batch_size);
+    if (o->iterations > 0)
+        say_left((double)(o->iterations - t->step) / rate);
+    if (t->skipped > 0)
+        fprintf(stderr, ", %lld updates skipped", (long long)t->skipped);
+    fprintf(stderr, "%s", w->tty ? " \033[K" : "\n");
+    w->last = gd_seconds();
+}
+
+static void stepped(void *ctx, const gd_trainer *t)
+{
+    train_watch *w = ctx;
+    const double waited = gd_seconds() - w->last;
+
+    if (!w->quiet && waited > (w->tty ? 0.2 : 30))
+        show(w, t);
+}
+
+static void recorded(void *ctx, const gd_trainer *t)
+{
+    train_watch *w = ctx;
+    w->loss = gd_means_get(&t->means, t->objective.classifier ? "train_loss" : "loss");
+}
+
+static gd_run_wish wish(void *ctx)
+{
+    (void)ctx;
+    return cli_stopped_by() ? GD_RUN_STOP : cli_take_save_wish() ? GD_RUN_SAVE : GD_RUN_ON;
+}
+
+/* ---- grids: the same seed, so that grids can be compared ---- */
+
+enum { GRID_IMAGES = 16, GRID_COLUMNS = 4, GRID_SEED = 0 };
+static const char grid_steps[] = "ddim25";
+
+static gd_status fetch_average(void *ctx, const char *name, const gd_type *type, float *dst)
+{
+    const gd_learner *l = ctx;
+    const float *from = l->options.n_ema > 0 ? l->ema[0] : l->p;
+
+    (void)type;
+    for (int i = 0; i < l->n_param; i++)
+        if (strcmp(l->spec[i].name, name) == 0) {
+            memcpy(dst, from + l->offset[i], (size_t)gd_param_count(&l->spec[i]) * sizeof *dst);
+            return GD_OK;
+        }
+    return gd_fail(GD_EFAILED, "no parameter %s", name);
+}
+
+typedef struct grid {
+    const gd_trainer *t;
+    gd_model *model;
+    gd_engine *engine;
+    gd_schedule *schedule;
+    gd_trajectory trajectory;
+    cli_output output;
+    float *x, *low_res; /* blocks: one image */
+    int64_t *labels;    /* of the set's first images, for an upsampler */
+    float *images;
+    void *work;
+} grid;
+
+static void draw(void *ctx, int64_t first, int n, int step, float *out)
+{
+    const gd_net_config *c = &((const grid *)ctx)->t->config.net;
+    const int64_t count = (int64_t)c->in_channels * c->image_size * c->image_size;
+
+    for (int i = 0; i < n; i++)
+        gd_noise_normal(out + i * count, count, GRID_SEED, (uint64_t)(first + i), (uint32_t)step);
+}
+
+static gd_status make_grid(grid *g, const char *path)
+{
+    const gd_model_config *c = &g->t->config;
+    const gd_weights weights = { fetch_average, g->t->learner };
+    const size_t image = (size_t)c->net.in_channels * (size_t)c->net.image_size *
+                         (size_t)c->net.image_size * sizeof(float);
+
+    GD_TRY(gd_model_wrap(&g->model, c, &weights));
+    GD_TRY(gd_engine_make(&g->engine, g->model, NULL, g->t->options.bf16));
+    GD_TRY(gd_schedule_make(&g->schedule, c->diffusion.noise_schedule, c->diffusion.steps,
+                            grid_steps, c->diffusion.rescale_timesteps));
+    g->trajectory = (gd_trajectory){ .denoiser = gd_engine_denoiser(g->engine),
+                                     .process = { g->schedule, gd_config_mean_type(&c->diffusion),
+                                                  gd_config_var_type(&c->diffusion), true },
+                                     .sampler = &gd_sampler_ddim,
+                                     .noise = draw,
+                                     .noise_ctx = g };
+    g->output = (cli_output){ .path = path,
+                              .overwrite = true,
+                              .columns = GRID_COLUMNS,
+                              .width = c->net.image_size,
+                              .height = c->net.image_size,
+                              .channels = c->net.in_channels,
+                              .n = GRID_IMAGES };
+    GD_TRY(cli_output_open(&g->output, "grid"));
+    GD_TRY(gd_block_make((void **)&g->x, image, "sample"));
+    GD_TRY(gd_block_make((void **)&g->images, image * GRID_IMAGES, "images"));
+    GD_TRY(gd_block_make((void **)&g->labels, GRID_IMAGES * sizeof *g->labels, "labels"));
+    GD_TRY(gd_block_make((void **)&g->low_res, image, "low-resolution image"));
+    return gd_block_make(&g->work, gd_trajectory_bytes(&g->trajectory, 1), "sampler");
+}
+
+/* An upsampler enlarges the set's first images. */
+static gd_status set_low_res(grid *g, int i)
+{
+    const gd_net_config *c = &g->t->config.net;
+    const int64_t image = (int64_t)c->in_channels * c->image_size * c->image_size;
+
+    if (c->kind != GD_NET_SUPERRES)
+        return GD_OK;
+    if (i == 0)
+        GD_TRY(g->t->source.read(g->t->source.ctx, 0, GRID_IMAGES, g->images, g->labels));
+    gd_area_average(g->low_res, g->images + i * image, c->in_channels, c->image_size,
+                    c->small_size);
+    gd_engine_set_low_res(g->engine, g->low_res);
+    return GD_OK;
+}
+
+static gd_status fill_grid(grid *g)
+{
+    const gd_net_config *c = &g->t->config.net;
+
+    for (int i = 0; i < GRID_IMAGES; i++) {
+        int64_t y = c->num_classes > 0 ? i % c->num_classes : -1;
+        if (cli_stopped_by()) /* the grid can wait, the checkpoint cannot */
+            return GD_OK;
+        GD_TRY(set_low_res(g, i));
+        if (c->kind == GD_NET_SUPERRES && c->num_classes > 0)
+            y = g->labels[i];
+        GD_TRY(gd_trajectory_run(&g->trajectory, i, 1, y >= 0 ? &y : NULL, g->x, g->work));
+        GD_TRY(cli_output_add(&g->output, g->x, y));
+    }
+    return cli_output_finish(&g->output);
+}
+
+static gd_status sample(void *ctx, const gd_trainer *t)
+{
+    const train_watch *w = ctx;
+    char path[GD_MAX_PATH];
+    grid g = { .t = t };
+    gd_status s;
+
+    snprintf(path, sizeof path, "%.4000s/samples-%09lld.png", w->run->o.out, (long long)t->step);
+    s = make_grid(&g, path);
+    if (s == GD_OK)
+        s = fill_grid(&g);
+    if (s == GD_EFAILED) { /* early weights may well give no picture: the run goes on */
+        gd_log(GD_LOG_NOTE, "no sample grid at step %lld: %s", (long long)t->step, gd_error());
+        s = GD_OK;
+    }
+    gd_block_free(g.x);
+    gd_block_free(g.images);
+    gd_block_free(g.labels);
+    gd_block_free(g.low_res);
+    gd_block_free(g.work);
+    cli_output_free(&g.output);
+    gd_schedule_free(g.schedule);
+    gd_engine_free(g.engine);
+    gd_model_close(g.model);
+    return s;
+}
+
+/* ---- life ---- */
+
+void train_watch_start(train_watch *w, const train_run *run, gd_run_hooks *hooks)
+{
+    const char *term = getenv("TERM");
+
+    *w = (train_watch){ .run = run,
+                        .quiet = run->o.quiet,
+                        .start = gd_seconds(),
+                        .last = gd_seconds(),
+                        .first = run->trainer->step,
+                        .loss = NAN };
+    w->tty = isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0);
+    *hooks = (gd_run_hooks){ w, wish, stepped, recorded, sample };
+}
+
+void train_watch_end(train_watch *w)
+{
+    if (!w->quiet && w->run->trainer->step > w->first)
+        show(w, w->run->trainer);
+    if (!w->quiet && w->tty)
+        fprintf(stderr, "\n");
+}

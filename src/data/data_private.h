@@ -1,0 +1,45 @@
+/* data_private.h - what the kinds of image sets share; nobody else includes it. */
+#ifndef GD_DATA_PRIVATE_H
+#define GD_DATA_PRIVATE_H
+
+#include "data/data.h"
+
+/* How a kind reads; `set->state` is its own */
+typedef struct data_kind {
+    gd_status (*read)(const gd_dataset *set, int64_t index, gd_image *out);
+    void (*name)(const gd_dataset *set, int64_t index, char *out, size_t size);
+    void (*close)(gd_dataset *set);
+} data_kind;
+
+struct gd_dataset {
+    gd_arena *mem;
+    const char *path;
+    gd_dataset_options options;
+    const data_kind *kind;
+    void *state;
+    int64_t count;
+    int32_t *label; /* [count]; NULL: none */
+    int classes;
+    const char **class_name; /* NULL: numbers only */
+};
+
+/* Each fills kind, state, count, and labels as options.labels asks. */
+GD_CHECKED gd_status data_open_folder(gd_dataset *set);
+GD_CHECKED gd_status data_open_npz(gd_dataset *set);
+GD_CHECKED gd_status data_open_idx(gd_dataset *set);
+GD_CHECKED gd_status data_open_zip(gd_dataset *set);
+
+/* "jpg", "jpeg", "png", "gif" behind the last dot, in any case: what the authors list */
+bool data_is_image_name(const char *name);
+
+/* Classes from a name for each image: sorted unique names become 0, 1, ..  names: [set->count] */
+GD_CHECKED gd_status data_label_by_name(gd_dataset *set, const char *const *names);
+/* Labels given as numbers: 0 to the largest; GD_EFORMAT for a negative one or one above 2^20 */
+GD_CHECKED gd_status data_label_by_number(gd_dataset *set, const int64_t *labels);
+/* The authors' class of a file: its name up to the first "_", the whole name where there is none */
+const char *data_authors_class(gd_arena *mem, const char *file_name);
+/* Pixels that are in memory, in the channels that options ask for */
+GD_CHECKED gd_status data_copy_image(gd_image *out, const gd_dataset *set, const uint8_t *pixels,
+                                     int width, int height, int channels);
+
+#endif

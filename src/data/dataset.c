@@ -1,0 +1,209 @@
+/* dataset.c - what all kinds of image sets have in common: opening by content, labels, names. */
+#include "data/data_private.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { MOST_CLASSES = 1 << 20 };
+
+/* ---- labels ---- */
+
+bool data_is_image_name(const char *name)
+{
+    static const char *const known[] = { "jpg", "jpeg", "png", "gif" };
+    const char *dot = strrchr(name, '.');
+
+    for (int i = 0; dot && i < COUNT(known); i++) {
+        size_t k = 0;
+        while (known[i][k] && tolower((unsigned char)dot[1 + k]) == known[i][k])
+            k++;
+        if (!known[i][k] && !dot[1 + k])
+            return true;
+    }
+    return false;
+}
+
+const char *data_authors_class(gd_arena *mem, const char *name)
+{
+    return gd_sprintf(mem, "%.*s", (int)strcspn(name, "_"), name);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+gd_status data_label_by_name(gd_dataset *set, const char *const *names)
+{
+    const size_t n = (size_t)set->count;
+    const char **sorted = gd_alloc(set->mem, n * sizeof *sorted);
+
+    set->label = gd_alloc(set->mem, n * sizeof *set->label);
+    if (!sorted || !set->label)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", set->path);
+    memcpy(sorted, names, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, by_text);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || strcmp(sorted[i], sorted[set->classes - 1]) != 0)
+            sorted[set->classes++] = sorted[i];
+    set->class_name = sorted;
+    for (size_t i = 0; i < n; i++) {
+        const char **at = bsearch(&names[i], sorted, (size_t)set->classes, sizeof *sorted, by_text);
+        set->label[i] = (int32_t)(at - sorted);
+    }
+    return GD_OK;
+}
+
+gd_status data_label_by_number(gd_dataset *set, const int64_t *labels)
+{
+    set->label = gd_alloc(set->mem, (size_t)set->count * sizeof *set->label);
+    if (!set->label)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", set->path);
+    for (int64_t i = 0; i < set->count; i++) {
+        if (labels[i] < 0 || labels[i] >= MOST_CLASSES)
+            return gd_fail(GD_EFORMAT, "%s: image %lld has label %lld, expected 0 to %d", set->path,
+                           (long long)i, (long long)labels[i], MOST_CLASSES - 1);
+        set->label[i] = (int32_t)labels[i];
+        set->classes = GD_MAX(set->classes, (int)labels[i] + 1);
+    }
+    return GD_OK;
+}
+
+/* ---- pixels ---- */
+
+gd_status data_copy_image(gd_image *out, const gd_dataset *set, const uint8_t *pixels, int width,
+                          int height, int channels)
+{
+    const int want = set->options.channels ? set->options.channels : channels;
+    const size_t n = (size_t)width * (size_t)height;
+
+    *out = (gd_image){ width, height, want, NULL };
+    GD_TRY(gd_block_make((void **)&out->pixels, n * (size_t)want, "image"));
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t *p = pixels + i * (size_t)channels;
+        if (want == channels)
+            memcpy(out->pixels + i * (size_t)want, p, (size_t)want);
+        else if (want == 3)
+            memset(out->pixels + 3 * i, p[0], 3);
+        else
+            out->pixels[i] =
+                (uint8_t)((p[0] * 19595u + p[1] * 38470u + p[2] * 7471u + 0x8000) >> 16);
+    }
+    return GD_OK;
+}
+
+/* ---- opening ---- */
+
+static bool begins_with(const gd_mapped *map, const char *magic, size_t n)
+{
+    return map->bytes >= n && memcmp(map->data, magic, n) == 0;
+}
+
+static bool is_npz(const char *path)
+{
+    gd_bundle *b;
+    bool yes;
+
+    if (gd_bundle_open(&b, path) != GD_OK)
+        return false;
+    yes = strcmp(gd_bundle_format(b), "npz") == 0;
+    gd_bundle_close(b);
+    return yes;
+}
+
+static gd_status open_file(gd_dataset *set)
+{
+    gd_mapped map;
+    bool zip, gzip, idx;
+
+    GD_TRY(gd_map_file(&map, set->path));
+    zip = begins_with(&map, "PK\3\4", 4);
+    gzip = begins_with(&map, "\x1f\x8b", 2);
+    idx = begins_with(&map, "\0\0\x08\x03", 4) || begins_with(&map, "\0\0\x08\x04", 4);
+    gd_unmap(&map);
+    if (gzip || idx)
+        return data_open_idx(set);
+    if (zip)
+        return is_npz(set->path) ? data_open_npz(set) : data_open_zip(set);
+    gd_status s = gd_fail(GD_EFORMAT, "%s: no set of images", set->path);
+    gd_detail("hint: a folder of PNG and JPEG, .npz, .zip, or an IDX file of the MNIST family");
+    return s;
+}
+
+static gd_status open_any(gd_dataset *set)
+{
+    struct stat info;
+
+    if (stat(set->path, &info) == 0 && S_ISDIR(info.st_mode))
+        return data_open_folder(set);
+    return open_file(set);
+}
+
+gd_status gd_dataset_open(gd_dataset **out, const char *path, const gd_dataset_options *options)
+{
+    gd_arena *mem;
+    gd_dataset *set;
+    gd_status s;
+
+    GD_TRY(gd_arena_make(&mem));
+    set = gd_alloc(mem, sizeof *set);
+    if (!set || !(set->path = gd_strdup(mem, path))) {
+        gd_arena_free(mem);
+        return gd_fail(GD_ENOMEM, "%s: out of memory", path);
+    }
+    set->mem = mem;
+    if (options)
+        set->options = *options;
+    s = open_any(set);
+    if (s == GD_OK && set->count == 0)
+        s = gd_fail(GD_EFORMAT, "%s: holds no images", path);
+    if (s != GD_OK) {
+        gd_dataset_close(set);
+        return s;
+    }
+    *out = set;
+    return GD_OK;
+}
+
+void gd_dataset_close(gd_dataset *set)
+{
+    if (!set)
+        return;
+    if (set->kind)
+        set->kind->close(set);
+    gd_arena_free(set->mem);
+}
+
+/* ---- asking ---- */
+
+int64_t gd_dataset_count(const gd_dataset *set)
+{
+    return set->count;
+}
+
+int gd_dataset_classes(const gd_dataset *set)
+{
+    return set->classes;
+}
+
+const char *gd_dataset_class_name(const gd_dataset *set, int c)
+{
+    return set->class_name && c >= 0 && c < set->classes ? set->class_name[c] : NULL;
+}
+
+int64_t gd_dataset_label(const gd_dataset *set, int64_t index)
+{
+    return set->label ? set->label[index] : -1;
+}
+
+void gd_dataset_name(const gd_dataset *set, int64_t index, char *out, size_t size)
+{
+    set->kind->name(set, index, out, size);
+}
+
+gd_status gd_dataset_read(const gd_dataset *set, int64_t index, gd_image *out)
+{
+    return set->kind->read(set, index, out);
+}

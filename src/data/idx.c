@@ -1,0 +1,200 @@
+/* idx.c - the IDX files of the MNIST family, gzipped or not; labels lie beside the images under the
+ * usual name: ...-images-idx3-ubyte, ...-labels-idx1-ubyte. */
+#include "data/data_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+enum { INFLATION = 1032, MOST_BYTES = 1 << 30 };
+
+typedef struct idx {
+    unsigned char *bytes; /* block: the file, inflated */
+    size_t n;
+    const uint8_t *pixels;
+    int width, height, channels;
+} idx;
+
+/* ---- the bytes ---- */
+
+static gd_status inflate_all(unsigned char **out, size_t *n, const gd_mapped *map, const char *path)
+{
+    const size_t most = GD_MIN(map->bytes * INFLATION, (size_t)MOST_BYTES);
+    z_stream z = { .next_in = (unsigned char *)map->data, .avail_in = (unsigned)map->bytes };
+    int error;
+
+    if (map->bytes > MOST_BYTES || inflateInit2(&z, 16 + MAX_WBITS) != Z_OK)
+        return gd_fail(GD_EFORMAT, "%s: cannot be inflated", path);
+    for (size_t room = 1 << 20;; room *= 2) { /* grows, so that a small file takes little */
+        unsigned char *wider;
+        room = GD_MIN(room, most);
+        if (gd_block_make((void **)&wider, room, path) != GD_OK) {
+            inflateEnd(&z);
+            return GD_ENOMEM;
+        }
+        if (*out)
+            memcpy(wider, *out, *n);
+        gd_block_free(*out);
+        *out = wider;
+        z.next_out = wider + *n;
+        z.avail_out = (unsigned)(room - *n);
+        error = inflate(&z, Z_NO_FLUSH);
+        *n = room - z.avail_out;
+        if (error != Z_OK || z.avail_out > 0 || room == most)
+            break;
+    }
+    inflateEnd(&z);
+    return error == Z_STREAM_END ? GD_OK
+                                 : gd_fail(GD_EFORMAT, "%s: damaged or cut short gzip", path);
+}
+
+static gd_status read_bytes(unsigned char **out, size_t *n, const char *path)
+{
+    gd_mapped map;
+    gd_status s = GD_OK;
+
+    *out = NULL;
+    *n = 0;
+    GD_TRY(gd_map_file(&map, path));
+    if (map.bytes > 2 && map.data[0] == 0x1f && map.data[1] == 0x8b) {
+        s = inflate_all(out, n, &map, path);
+    } else {
+        s = gd_block_make((void **)out, GD_MAX(map.bytes, 1), path);
+        if (s == GD_OK && map.bytes > 0)
+            memcpy(*out, map.data, map.bytes);
+        *n = map.bytes;
+    }
+    gd_unmap(&map);
+    return s;
+}
+
+/* ---- the header: 0, 0, type, rank, then big-endian sizes ---- */
+
+static uint32_t big_endian(uint32_t v)
+{
+    return __builtin_bswap32(v);
+}
+
+/* Sizes of an array of bytes; what follows is exactly as long. */
+static gd_status read_header(gd_cursor *c, int least_rank, int most_rank, int64_t dim[4], int *rank)
+{
+    uint32_t magic, size;
+    uint64_t count = 1;
+
+    GD_TRY(gd_take_u32(c, &magic));
+    magic = big_endian(magic);
+    *rank = (int)(magic & 0xff);
+    if (magic >> 8 != 8 || *rank < least_rank || *rank > most_rank)
+        return gd_fail(GD_EFORMAT, "%s: no IDX file of bytes with rank %d to %d", c->file,
+                       least_rank, most_rank);
+    for (int i = 0; i < *rank; i++) {
+        GD_TRY(gd_take_u32(c, &size));
+        dim[i] = big_endian(size);
+        if (!gd_mul(count, (uint64_t)dim[i], &count))
+            return gd_fail(GD_EFORMAT, "%s: impossible sizes", c->file);
+    }
+    if (count != gd_cursor_left(c))
+        return gd_fail(GD_EFORMAT, "%s: %llu bytes announced, %llu follow", c->file,
+                       (unsigned long long)count, (unsigned long long)gd_cursor_left(c));
+    return GD_OK;
+}
+
+/* ---- labels ---- */
+
+/* The images' path with "labels-idx1" for "images-idx3"; false: not named so, or not there */
+static bool labels_path(char out[4096], const char *path)
+{
+    static const char *const tails[] = { "-ubyte.gz", "-ubyte" };
+    const char *at = strstr(path, "images-idx");
+
+    for (int i = 0; at && i < COUNT(tails); i++) {
+        snprintf(out, 4096, "%.*slabels-idx1%s", (int)(at - path), path, tails[i]);
+        if (gd_path_exists(out))
+            return true;
+    }
+    return false;
+}
+
+static gd_status take_labels(gd_dataset *set, gd_cursor *c)
+{
+    const unsigned char *bytes;
+    int64_t dim[4], *labels;
+    gd_status s;
+    int rank;
+
+    GD_TRY(read_header(c, 1, 1, dim, &rank));
+    if (dim[0] != set->count)
+        return gd_fail(GD_EFORMAT, "%s: %lld labels for %lld images", c->file, (long long)dim[0],
+                       (long long)set->count);
+    GD_TRY(gd_take_bytes(c, &bytes, (uint64_t)dim[0]));
+    GD_TRY(gd_block_make((void **)&labels, GD_MAX((size_t)dim[0], 1) * sizeof *labels, "labels"));
+    for (int64_t i = 0; i < dim[0]; i++)
+        labels[i] = bytes[i];
+    s = data_label_by_number(set, labels);
+    gd_block_free(labels);
+    return s;
+}
+
+static gd_status read_labels(gd_dataset *set)
+{
+    char path[4096];
+    unsigned char *bytes;
+    size_t n;
+    gd_status s;
+
+    if (set->options.labels == GD_LABELS_NONE || !labels_path(path, set->path))
+        return GD_OK;
+    s = read_bytes(&bytes, &n, path);
+    if (s == GD_OK) {
+        gd_cursor c = { bytes, bytes, bytes + n, path };
+        s = take_labels(set, &c);
+    }
+    gd_block_free(bytes);
+    return s;
+}
+
+/* ---- images ---- */
+
+static void name_of(const gd_dataset *set, int64_t i, char *out, size_t size)
+{
+    snprintf(out, size, "%s: image %lld", set->path, (long long)i);
+}
+
+static gd_status read_image(const gd_dataset *set, int64_t i, gd_image *out)
+{
+    const idx *x = set->state;
+
+    return data_copy_image(out, set, x->pixels + i * x->width * x->height * x->channels, x->width,
+                           x->height, x->channels);
+}
+
+static void close_idx(gd_dataset *set)
+{
+    gd_block_free(((idx *)set->state)->bytes);
+}
+
+gd_status data_open_idx(gd_dataset *set)
+{
+    static const data_kind kind = { read_image, name_of, close_idx };
+    idx *x = gd_alloc(set->mem, sizeof *x);
+    int64_t dim[4] = { 0, 0, 0, 1 };
+    int rank;
+
+    if (!x)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", set->path);
+    set->kind = &kind;
+    set->state = x;
+    GD_TRY(read_bytes(&x->bytes, &x->n, set->path));
+    gd_cursor c = { x->bytes, x->bytes, x->bytes + x->n, set->path };
+    GD_TRY(read_header(&c, 3, 4, dim, &rank));
+    if (dim[1] < 1 || dim[2] < 1 || dim[1] > GD_MAX_IMAGE_SIDE || dim[2] > GD_MAX_IMAGE_SIDE ||
+        (dim[3] != 1 && dim[3] != 3))
+        return gd_fail(GD_EFORMAT, "%s: images of %lld x %lld x %lld", set->path, (long long)dim[1],
+                       (long long)dim[2], (long long)dim[3]);
+    x->pixels = c.at;
+    x->height = (int)dim[1];
+    x->width = (int)dim[2];
+    x->channels = (int)dim[3];
+    set->count = dim[0];
+    return read_labels(set);
+}

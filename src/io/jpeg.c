@@ -1,0 +1,125 @@
+/* jpeg.c - JPEG by libjpeg-turbo, to Pillow's bytes; a warning is an error. */
+#include "io/io_private.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+#include <jpeglib.h>
+
+enum { MOST_SCANS = 500 }; /* a progressive file repeats its whole image for each */
+
+typedef struct reader {
+    struct jpeg_error_mgr errors;
+    struct jpeg_progress_mgr progress;
+    struct jpeg_decompress_struct jpeg;
+    jmp_buf failed;
+    const char *name;
+    gd_status status;
+    gd_image *image;
+    uint8_t *row; /* block: four-channel files */
+} reader;
+
+static void stop(j_common_ptr info)
+{
+    reader *r = info->client_data;
+    char text[JMSG_LENGTH_MAX];
+
+    info->err->format_message(info, text);
+    r->status = gd_fail(GD_EFORMAT, "%s: %s", r->name, text);
+    longjmp(r->failed, 1);
+}
+
+/* Level -1 is a warning: the data are damaged. */
+static void message(j_common_ptr info, int level)
+{
+    if (level < 0)
+        stop(info);
+}
+
+static void count_scans(j_common_ptr info)
+{
+    reader *r = info->client_data;
+
+    if (r->jpeg.input_scan_number <= MOST_SCANS)
+        return;
+    r->status = gd_fail(GD_EFORMAT, "%s: more than %d scans", r->name, MOST_SCANS);
+    longjmp(r->failed, 1);
+}
+
+/* Pillow's CMYK to RGB; Adobe's files hold the inverse */
+static void cmyk_to_rgb(uint8_t *rgb, const uint8_t *cmyk, int width, bool inverted)
+{
+    for (int i = 0; i < width; i++, cmyk += 4) {
+        const int flip = inverted ? 255 : 0, light = 255 - (cmyk[3] ^ flip);
+        for (int c = 0; c < 3; c++) {
+            const int product = (cmyk[c] ^ flip) * light + 128;
+            *rgb++ = (uint8_t)(light - (((product >> 8) + product) >> 8));
+        }
+    }
+}
+
+static void choose_colours(reader *r)
+{
+    struct jpeg_decompress_struct *j = &r->jpeg;
+
+    j->out_color_space = j->jpeg_color_space == JCS_GRAYSCALE ? JCS_GRAYSCALE
+                         : j->num_components == 4             ? JCS_CMYK
+                                                              : JCS_RGB;
+    r->image->width = (int)j->image_width;
+    r->image->height = (int)j->image_height;
+    r->image->channels = j->out_color_space == JCS_GRAYSCALE ? 1 : 3;
+}
+
+static gd_status make_room(reader *r)
+{
+    const gd_image *i = r->image;
+
+    if (i->width > GD_MAX_IMAGE_SIDE || i->height > GD_MAX_IMAGE_SIDE)
+        return gd_fail(GD_EFORMAT, "%s: %d x %d pixels", r->name, i->width, i->height);
+    GD_TRY(gd_block_make((void **)&r->image->pixels,
+                         (size_t)i->width * (size_t)i->height * (size_t)i->channels, r->name));
+    return gd_block_make((void **)&r->row, (size_t)i->width * 4, r->name);
+}
+
+/* Leaves by longjmp on any error, with the status in r->status */
+static void read_rows(reader *r)
+{
+    struct jpeg_decompress_struct *j = &r->jpeg;
+    const size_t stride = (size_t)r->image->width * (size_t)r->image->channels;
+
+    jpeg_start_decompress(j);
+    while (j->output_scanline < j->output_height) {
+        uint8_t *to = r->image->pixels + j->output_scanline * stride;
+        JSAMPROW row = j->out_color_space == JCS_CMYK ? r->row : to;
+        jpeg_read_scanlines(j, &row, 1);
+        if (j->out_color_space == JCS_CMYK)
+            cmyk_to_rgb(to, r->row, r->image->width, j->saw_Adobe_marker);
+    }
+    jpeg_finish_decompress(j);
+}
+
+gd_status io_decode_jpeg(gd_image *out, const void *data, size_t bytes, const char *name)
+{
+    reader r = { .name = name, .image = out };
+
+    r.jpeg.err = jpeg_std_error(&r.errors);
+    r.errors.error_exit = stop;
+    r.errors.emit_message = message;
+    r.jpeg.client_data = &r;
+    if (setjmp(r.failed) == 0) {
+        jpeg_create_decompress(&r.jpeg);
+        r.progress.progress_monitor = count_scans;
+        r.jpeg.progress = &r.progress;
+        jpeg_mem_src(&r.jpeg, data, bytes);
+        jpeg_read_header(&r.jpeg, TRUE);
+        choose_colours(&r);
+        r.status = io_image_check(out, bytes, name);
+        if (r.status == GD_OK)
+            r.status = make_room(&r);
+        if (r.status == GD_OK)
+            read_rows(&r);
+    }
+    jpeg_destroy_decompress(&r.jpeg);
+    gd_block_free(r.row);
+    return r.status;
+}
