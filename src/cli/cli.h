@@ -16,7 +16,7 @@ typedef struct cli_option {
     cli_type type;
     const char *argument, *about;
     size_t offset; /* in the command's structure: bool, int, int64_t (WIDE), uint64_t (and a bool
-                      *_given after it), double, const char * */
+                    *_given after it), double, const char * */
     double min, max;
 } cli_option;
 

@@ -1,6 +1,7 @@
 /* cmd_model.c - guided info, convert, init: what a model file is, making one, changing its
  * container. */
 #include "cli/cli.h"
+#include "train/train.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -74,6 +75,28 @@ static void print_info(const gd_model *m, const gd_model_cost *cost)
         printf("assumed         %s\n", gd_model_assumed(m));
 }
 
+/* What a training run is at: the step, and a hash of the parameters themselves, not of an average
+ */
+static gd_status add_run(json_t *j, const char *path)
+{
+    const gd_flag none = { "ema", "none" };
+    int64_t step;
+    char hash[33];
+    gd_model *m;
+    gd_status s;
+
+    if (!gd_checkpoint_step(path, &step))
+        return GD_OK;
+    GD_TRY(gd_model_open(&m, path, &none, 1));
+    s = gd_model_hash(m, hash);
+    gd_model_close(m);
+    if (s == GD_OK) {
+        json_object_set_new(j, "step", json_integer(step));
+        json_object_set_new(j, "parameters_hash", json_string(hash));
+    }
+    return s;
+}
+
 static gd_status print_info_json(const gd_model *m, const gd_model_cost *cost)
 {
     char hash[33], *text, *config;
@@ -91,8 +114,10 @@ static gd_status print_info_json(const gd_model *m, const gd_model_cost *cost)
                       "activations_bytes", (json_int_t)cost->activations_bytes, "classes",
                       gd_model_class_count(m), "hash", hash, "assumed", gd_model_assumed(m),
                       "config", json_loads(config, 0, NULL));
+        s = add_run(j, gd_model_path(m));
         text = j ? json_dumps(j, JSON_COMPACT) : NULL;
-        printf("%s\n", text ? text : "{}");
+        if (s == GD_OK)
+            printf("%s\n", text ? text : "{}");
         free(text);
         json_decref(j);
     }

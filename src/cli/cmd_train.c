@@ -10,56 +10,8 @@
 /* ---- options ---- */
 
 #define AT(field) offsetof(train_options, field)
-#define COMMON_OPTIONS                                                                                  \
-    { "data", 'd', CLI_TEXT, "PATH", "folder of images, .npz, .zip, IDX file or LMDB", AT(data) },      \
-        { "labels",  0, CLI_TEXT, "HOW", "folder, name or none (default: what the set has)",            \
-          AT(labels) },                                                                                 \
-        { "out", 'o', CLI_TEXT, "FOLDER", "of the run (default run)", AT(out) },                        \
-        { "resume", 0, CLI_TEXT, "FOLDER", "continue a run; other options change it", AT(resume) },     \
-        { "init-from", 0, CLI_TEXT, "FILE", "begin with a model's weights", AT(init_from) },            \
-        { "preset", 0, CLI_TEXT, "NAME", "small32, 64x64_diffusion, ...", AT(preset) },                 \
-        { "channels", 0, CLI_INT, "N", "of the images: 1 or 3 (default 3)", AT(channels), 1, 3 },       \
-        { "pad", 0, CLI_SWITCH, "", "a black border around small images", AT(pad) },                    \
-        { "batch-size",         'b', CLI_INT, "N", "images of an update (default 16)",                  \
-          AT(train.batch_size), 1,   1 << 20 },                                                         \
-        { "microbatch",         0, CLI_INT, "N", "images of one pass; 0: all",                          \
-          AT(train.microbatch), 0, 1 << 20 },                                                           \
-        { "iterations", 0, CLI_WIDE, "N", "updates; 0: until stopped", AT(train.iterations), 0, 1e12 }, \
-        { "lr", 0, CLI_REAL, "R", "learning rate of AdamW", AT(train.lr), 0, 100 },                     \
-        { "weight-decay", 0, CLI_REAL, "R", "decoupled (default 0)", AT(train.weight_decay), 0, 100 },  \
-        { "anneal-lr", 0, CLI_SWITCH, "", "linearly to 0 at the last iteration", AT(train.anneal_lr) }, \
-        { "ema-rate", 0, CLI_TEXT, "LIST", "of the averages: 0.9999,0.999", AT(ema_rate) },             \
-        { "precision", 0, CLI_TEXT, "P", "fp32 or bf16 products; weights stay fp32", AT(precision) },   \
-        { "random-flip", 0, CLI_SWITCH, "", "mirror half of the images (on)", AT(train.random_flip) },  \
-        { "random-crop", 0, CLI_SWITCH, "", "crops of 80 to 100 %", AT(train.random_crop) },            \
-        { "seed", 0, CLI_SEED, "N", "default: random, printed", AT(seed) },                             \
-        { "log-interval",         0, CLI_WIDE, "N", "updates of a row in progress.csv",                 \
-          AT(train.log_interval), 1, 1e12 },                                                            \
-        { "save-interval",         0, CLI_WIDE, "N", "updates between checkpoints (default 1000)",      \
-          AT(train.save_interval), 0, 1e12 },                                                           \
-        { "milestone-interval",         0, CLI_WIDE, "N", "checkpoints that are never removed",         \
-          AT(train.milestone_interval), 0, 1e12 },                                                      \
-        { "keep",         0, CLI_INT, "N", "newest checkpoints that stay (default 3)",                  \
-          AT(train.keep), 1, 1000 },                                                                    \
-        { "max-bad",   0, CLI_REAL, "SHARE", "damaged images that are tolerated (default 0.01)",        \
-          AT(max_bad), 0, 1 },                                                                          \
-        { "workers", 0, CLI_INT, "N", "threads that decode images (default 2)", AT(workers), 1, 64 },   \
-        { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },                   \
-        { "memory", 0, CLI_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },                      \
-        { "quiet", 'q', CLI_SWITCH, "", "errors only", AT(quiet) },                                     \
-        { "batch_size", 0, CLI_INT, "N", "= --batch-size", AT(train.batch_size), 1, 1 << 20 },          \
-        { "data_dir", 0, CLI_TEXT, "PATH", "= --data", AT(data) },                                      \
-        { "lr_anneal_steps",   0, CLI_WIDE, "N", "= --iterations with --anneal-lr",                     \
-          AT(lr_anneal_steps), 0, 1e12 },                                                               \
-        { "weight_decay", 0, CLI_REAL, "R", "= --weight-decay", AT(train.weight_decay), 0, 100 },       \
-        { "ema_rate", 0, CLI_TEXT, "LIST", "= --ema-rate", AT(ema_rate) },                              \
-        { "log_interval", 0, CLI_WIDE, "N", "= --log-interval", AT(train.log_interval), 1, 1e12 },      \
-    {                                                                                                   \
-        "save_interval", 0, CLI_WIDE, "N", "= --save-interval", AT(train.save_interval), 0, 1e12        \
-    }
-
 static const cli_option train_table[] = {
-    COMMON_OPTIONS,
+#include "cli/train_options.inc"
     { "super-res", 0, CLI_INT, "N", "train an upsampler from N x N pixels", AT(super_res), 1,
       GD_MAX_IMAGE_SIDE },
     { "schedule-sampler", 0, CLI_TEXT, "NAME", "uniform or loss-second-moment",
@@ -70,7 +22,7 @@ static const cli_option train_table[] = {
 };
 
 static const cli_option classifier_table[] = {
-    COMMON_OPTIONS,
+#include "cli/train_options.inc"
     { "val-data", 0, CLI_TEXT, "PATH", "images to validate with", AT(val_data) },
     { "val_data_dir", 0, CLI_TEXT, "PATH", "= --val-data", AT(val_data) },
     { "eval-interval", 0, CLI_WIDE, "N", "updates between validations (default 5)",
@@ -98,6 +50,7 @@ static gd_status settle(train_options *o)
     GD_TRY(keep_text(t->ema_rate, sizeof t->ema_rate, o->ema_rate, "ema-rate"));
     GD_TRY(keep_text(t->schedule_sampler, sizeof t->schedule_sampler, o->schedule_sampler,
                      "schedule-sampler"));
+    GD_TRY(keep_text(t->labels, sizeof t->labels, o->labels, "labels"));
     GD_TRY(keep_text(t->data, sizeof t->data, o->data, "data"));
     GD_TRY(keep_text(t->val_data, sizeof t->val_data, o->val_data, "val-data"));
     if (o->precision && strcmp(o->precision, "fp32") != 0 && strcmp(o->precision, "bf16") != 0)
@@ -215,22 +168,21 @@ static gd_status make_config(train_run *r)
 
 static gd_status labels_of(const char *how, gd_labels *out)
 {
-    static const char *const names[] = { "auto", "folder", "name", "none" };
+    static const char *const names[] = { "", "folder", "name", "none" };
 
-    *out = GD_LABELS_AUTO;
-    for (int i = 0; how && i < COUNT(names); i++)
+    for (int i = 0; i < COUNT(names); i++)
         if (strcmp(how, names[i]) == 0) {
             *out = (gd_labels)i;
             return GD_OK;
         }
-    return how ? gd_fail(GD_EUSAGE, "--labels %s: expected folder, name or none", how) : GD_OK;
+    return gd_fail(GD_EUSAGE, "--labels %s: expected folder, name or none", how);
 }
 
 static gd_status open_set(train_run *r, gd_dataset **out, const char *path)
 {
     gd_dataset_options o = { .channels = r->o.channels ? r->o.channels : 3 };
 
-    GD_TRY(labels_of(r->o.labels, &o.labels));
+    GD_TRY(labels_of(r->o.train.labels, &o.labels));
     return gd_dataset_open(out, path, &o);
 }
 
@@ -242,7 +194,7 @@ static gd_status open_stream(train_run *r, gd_stream **out, const gd_dataset *se
                                   .seed = t->seed ^ (validation ? 1 : 0),
                                   .random_crop = t->random_crop && !validation,
                                   .random_flip = t->random_flip,
-                                  .pad = r->o.pad,
+                                  .pad = t->pad,
                                   .batch = t->batch_size,
                                   .workers = r->o.workers,
                                   .max_bad = r->o.max_bad };
@@ -302,6 +254,7 @@ static gd_status read_checkpoint(train_run *r, const cli_command *command, int a
     train_options again = r->o;
     cli_words words = { .n_words = 0 };
 
+    GD_TRY(gd_run_lock(&r->lock, r->o.resume)); /* before anything is read that may change */
     GD_TRY(gd_run_newest(path, r->o.resume));
     GD_TRY(gd_checkpoint_open(&r->checkpoint, path, &again.train, &r->config));
     if (r->config.net.kind != r->kind &&
@@ -331,7 +284,7 @@ static gd_status read_checkpoint(train_run *r, const cli_command *command, int a
 
 /* ---- running ---- */
 
-static gd_status make_folder(const char *path, bool resume)
+static gd_status make_folder(const char *path)
 {
     int64_t *steps;
     int n;
@@ -340,7 +293,7 @@ static gd_status make_folder(const char *path, bool resume)
         return gd_fail(GD_EIO, "%s: the folder cannot be made", path);
     GD_TRY(gd_run_steps(&steps, &n, path));
     gd_block_free(steps);
-    if (n == 0 || resume)
+    if (n == 0)
         return GD_OK;
     return gd_fail(GD_EEXISTS,
                    "%s holds a run already\nhint: --resume %s continues it, or give "
@@ -379,8 +332,10 @@ static gd_status prepare(train_run *r)
         GD_TRY(open_set(r, &r->val_set, r->o.train.val_data));
         GD_TRY(open_stream(r, &r->validation, r->val_set, true));
     }
-    GD_TRY(make_folder(r->o.out, r->checkpoint != NULL));
-    GD_TRY(gd_run_lock(&r->lock, r->o.out));
+    if (!r->checkpoint) {
+        GD_TRY(make_folder(r->o.out));
+        GD_TRY(gd_run_lock(&r->lock, r->o.out));
+    }
     return make_trainer(r);
 }
 

@@ -51,6 +51,14 @@ static gd_status unknown_verb(const char *verb)
     return s;
 }
 
+/* Notices of the library: what was passed over, what was assumed */
+static void print_notice(void *ctx, gd_log_level level, const char *line)
+{
+    (void)ctx;
+    (void)level;
+    fprintf(stderr, "guided: %s\n", line);
+}
+
 int main(int argc, char **argv)
 {
     const bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
@@ -58,6 +66,7 @@ int main(int argc, char **argv)
     const char *verb = help && argc > 2 ? argv[2] : argc > 1 ? argv[1] : NULL;
 
     cli_catch_signals();
+    gd_set_log(print_notice, NULL, GD_LOG_NOTE);
     if (argc < 2 || (help && argc == 2)) {
         print_usage(help ? stdout : stderr);
         return help ? 0 : 2;

@@ -14,7 +14,7 @@ typedef struct train_options {
     double max_bad;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
-    bool pad, quiet;
+    bool quiet;
 } train_options;
 
 typedef struct train_watch {

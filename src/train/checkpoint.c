@@ -272,3 +272,23 @@ gd_status gd_checkpoint_load(gd_trainer *t, const gd_bundle *b)
     GD_TRY(read_counters(t, b));
     return gd_learner_refresh(t->learner);
 }
+
+bool gd_checkpoint_step(const char *path, int64_t *step)
+{
+    char newest[GD_MAX_PATH];
+    gd_bundle *b;
+    json_t *json;
+    bool found;
+
+    if (gd_run_newest(newest, path) == GD_OK)
+        path = newest;
+    if (gd_bundle_open(&b, path) != GD_OK)
+        return false;
+    found = training_json(b, &json) == GD_OK;
+    if (found) {
+        *step = json_integer_value(json_object_get(json, "step"));
+        json_decref(json);
+    }
+    gd_bundle_close(b);
+    return found;
+}

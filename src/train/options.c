@@ -27,6 +27,8 @@ static const struct {
     { "noised", BOOL, AT(noised), 0, 0 },
     { "random_flip", BOOL, AT(random_flip), 0, 0 },
     { "random_crop", BOOL, AT(random_crop), 0, 0 },
+    { "pad", BOOL, AT(pad), 0, 0 },
+    { "labels", TEXT, AT(labels), 0, sizeof((gd_train_options *)0)->labels },
     { "bf16", BOOL, AT(bf16), 0, 0 },
     { "seed", SEED, AT(seed), 0, 0 },
     { "log_interval", WIDE, AT(log_interval), 0, 1e12 },

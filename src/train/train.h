@@ -129,6 +129,8 @@ typedef struct gd_train_options {
     char schedule_sampler[32];
     bool noised; /* a classifier's images */
     bool random_flip, random_crop;
+    bool pad;        /* gd_stream_options.pad */
+    char labels[16]; /* "", "folder", "name", "none" */
     bool bf16;
     uint64_t seed;
     int64_t log_interval, save_interval, sample_interval, eval_interval; /* updates; 0: never */
@@ -211,6 +213,8 @@ uint64_t gd_checkpoint_bytes(const gd_trainer *t);
 GD_CHECKED gd_status gd_checkpoint_open(gd_bundle **out, const char *path,
                                         gd_train_options *options, gd_model_config *config);
 GD_CHECKED gd_status gd_checkpoint_load(gd_trainer *t, const gd_bundle *bundle);
+/* Of a checkpoint, or of the newest of a run's folder.  false: `path` is neither */
+bool gd_checkpoint_step(const char *path, int64_t *step);
 
 /* ---- stream.c: a data set as an endless order of images ---- */
 

@@ -145,5 +145,9 @@ void golden_schedule_samplers(golden *g);
 void golden_training_losses_unet(golden *g);
 void golden_train_loop(golden *g);
 void golden_classifier_train(golden *g);
+void golden_image_crops(golden *g);
+void golden_pil_resize(golden *g);
+void golden_dataset_listing(golden *g);
+void golden_dataset_items(golden *g);
 
 #endif

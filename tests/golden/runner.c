@@ -40,10 +40,10 @@ static const struct {
     { "calc_bpd_loop", NULL },
     { "inception", NULL },
     { "metrics", NULL },
-    { "image_crops", NULL },
-    { "pil_resize", NULL },
-    { "dataset_listing", NULL },
-    { "dataset_items", NULL },
+    { "image_crops", golden_image_crops },
+    { "pil_resize", golden_pil_resize },
+    { "dataset_listing", golden_dataset_listing },
+    { "dataset_items", golden_dataset_items },
 };
 
 static struct {

@@ -1,0 +1,113 @@
+#!/bin/sh
+# guided train as a user runs it: killed, stopped and resumed to the bit; what it makes is a model; bad input is named.
+set -u
+g=$GUIDED_BINARY
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+failures=0
+fail() { echo "FAIL: $1"; failures=$((failures + 1)); }
+expect() {
+    status=$1 text=$2
+    shift 2
+    "$@" >out.txt 2>err.txt
+    found=$?
+    [ $found -eq "$status" ] || fail "exit $found, not $status: $*: $(cat err.txt)"
+    [ -z "$text" ] || grep -qF -- "$text" err.txt || fail "no \"$text\" in: $(cat err.txt)"
+}
+hash_of() { "$g" info "$1" --json | sed 's/.*"parameters_hash":"\([0-9a-f]*\)".*/\1/'; }
+step_of() { "$g" info "$1" --json | sed 's/.*"step":\([0-9]*\).*/\1/'; }
+
+# a set of images in class folders, made by the built-in model
+"$g" sample -n 12 --class 0,1,2 --steps ddim2 --unguided --seed 3 -q -o images || exit 1
+for c in boot bag coat; do mkdir images/$c; done
+n=0
+for f in images/*.png; do
+    case $((n % 3)) in 0) c=boot ;; 1) c=bag ;; 2) c=coat ;; esac
+    mv "$f" images/$c/
+    n=$((n + 1))
+done
+rm images/run.json
+
+net="--image_size 8 --num_channels 32 --channel_mult 1 --num_res_blocks 1 --attention_resolutions 8 --class_cond True
+     --learn_sigma True --diffusion_steps 50 --dropout 0.1"
+run="train --data images $net --batch-size 4 --iterations 12 --save-interval 2 --log-interval 2 --seed 9"
+
+# shellcheck disable=SC2086
+expect 0 "12 images, 3 classes" "$g" $run --out whole
+[ "$(step_of whole)" = 12 ] || fail "step $(step_of whole)"
+[ "$(ls whole/checkpoint-* | wc -l)" = 3 ] || fail "not three checkpoints: $(ls whole)"
+for f in progress.csv loss.svg; do [ -s whole/$f ] || fail "no $f"; done
+[ "$(grep -c . whole/progress.csv)" = 7 ] || fail "rows: $(cat whole/progress.csv)"
+expect 0 "" "$g" sample --model whole --class bag --steps ddim2 -o bag.png
+expect 2 "0.9999" "$g" sample --model whole --ema 0.5 --steps ddim2 -o none.png
+expect 0 "" "$g" sample --model whole --ema none --steps ddim2 -o raw.png
+grep -q boot whole/checkpoint-000000012.safetensors || fail "no class names in the checkpoint"
+
+# kill -9 again and again, in steps and in saves; then to the end: the same parameters
+kills=0 started=0
+for delay in 0.05 0.07 0.09 0.11 0.13 0.15; do
+    if [ -d killed ] && ls killed/checkpoint-* >/dev/null 2>&1; then
+        "$g" train --resume killed >/dev/null 2>&1 &
+    else
+        rm -rf killed
+        # shellcheck disable=SC2086
+        "$g" $run --out killed >/dev/null 2>&1 &
+    fi
+    pid=$!
+    sleep $delay
+    kill -9 $pid 2>/dev/null && kills=$((kills + 1))
+    wait $pid 2>/dev/null
+    [ -d killed ] && started=$((started + 1))
+done
+[ $kills -gt 0 ] && [ $started -gt 0 ] || fail "no kill landed in a run"
+if ls killed/checkpoint-* >/dev/null 2>&1; then expect 0 "" "$g" train --resume killed; else rm -rf killed; expect 0 "" "$g" $run --out killed; fi
+[ "$(hash_of killed)" = "$(hash_of whole)" ] || fail "killed $kills times: other parameters"
+ls killed/*.part-* >/dev/null 2>&1 && fail "a part is left"
+
+# SIGTERM saves, whatever the interval, and the run goes on from there
+# shellcheck disable=SC2086
+"$g" $run --save-interval 1000 --iterations 100000 --out stopped >/dev/null 2>err.txt &
+pid=$!
+while [ ! -s stopped/progress.csv ]; do sleep 0.05; done
+expect 1 "in use by pid $pid" "$g" train --resume stopped
+kill -TERM $pid
+wait $pid
+[ $? -eq 143 ] || fail "SIGTERM: exit $?"
+grep -q "which is saved" err.txt || fail "$(cat err.txt)"
+at=$(step_of stopped)
+expect 0 "" "$g" train --resume stopped --iterations $((at + 3))
+[ "$(step_of stopped)" = $((at + 3)) ] || fail "resumed to $(step_of stopped)"
+
+# another number of classes, other weights kept
+mkdir two && cp -r images/boot images/bag two/
+expect 0 "fresh weights for label_emb.weight" "$g" train --data two $net --batch-size 4 --iterations 2 --init-from whole --out tuned
+expect 0 "" "$g" train-classifier --data images --image_size 8 --classifier_width 32 --classifier_depth 1 \
+    --classifier_channel_mult 1 --classifier_attention_resolutions 8 --classifier_num_head_channels 16 --batch-size 4 --iterations 3 --val-data images --out crun
+grep -q val_loss crun/progress.csv || fail "no validation"
+expect 0 "" "$g" train --data images --super-res 4 --large_size 8 --num_channels 32 --channel_mult 1 --num_res_blocks 1 \
+    --attention_resolutions 8 --class_cond True --batch-size 4 --iterations 2 --sample-interval 2 --out urun
+ls urun/samples-*.png >/dev/null 2>&1 || fail "no sample grid"
+
+# bad input
+mkdir empty one
+cp -r images/boot one/
+# shellcheck disable=SC2086
+{
+    expect 2 "holds a run already" "$g" $run --out whole
+    expect 3 "holds no images" "$g" train --data empty $net --out x1
+    expect 3 "a classifier needs two" "$g" train-classifier --data one --preset small32 --out x2
+    expect 2 "lr nan" "$g" $run --lr nan --out x3
+    expect 2 "no images" "$g" train $net --out x4
+    expect 3 "No such file" "$g" train --data nowhere $net --out x5
+    expect 2 "cannot change it" "$g" train --resume whole --num_channels 64
+    expect 3 "guided train --resume" "$g" train-classifier --resume whole
+    expect 4 "MiB" "$g" $run --memory 1 --out x6
+    expect 2 "--labels maybe" "$g" $run --labels maybe --out x7
+}
+printf 'damaged' >images/boot/bad.png
+# shellcheck disable=SC2086
+expect 3 "damaged images are more than" "$g" $run --out x8
+# shellcheck disable=SC2086
+expect 0 "passed over: images/boot/bad.png" "$g" $run --max-bad 0.1 --out x9
+exit $((failures > 0))
