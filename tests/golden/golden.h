@@ -145,5 +145,6 @@ void golden_schedule_samplers(golden *g);
 void golden_training_losses_unet(golden *g);
 void golden_train_loop(golden *g);
 void golden_classifier_train(golden *g);
+void golden_metrics(golden *g);
 
 #endif
