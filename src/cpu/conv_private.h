@@ -17,6 +17,10 @@ gd_status onednn_call_make(onednn_call **out, const onednn_conv *conv, const gd_
 void onednn_call_free(onednn_call *c);
 void onednn_call_run(const onednn_call *c);
 
+/* For linear.c: the engine once, outside parallel regions; then products on the calling thread */
+gd_status onednn_ready(void);
+void onednn_dot_products(float *c, const float *a, const float *b, int m, int n, int k);
+
 /* weights packed as [co][ci][k][k] unchanged; x and y float32 nhwc */
 void plain_conv_run(const gd_conv_desc *d, const gd_conv_buffers *b);
 

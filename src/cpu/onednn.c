@@ -115,7 +115,7 @@ static dnnl_cpu_isa_t isa_limit(void)
     }
 }
 
-static gd_status engine_ready(void)
+gd_status onednn_ready(void)
 {
     if (one.ready)
         return GD_OK;
@@ -258,7 +258,7 @@ static gd_status make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo alg
     md_t any_w = NULL;
     dnnl_status_t s;
 
-    GD_TRY(engine_ready());
+    GD_TRY(onednn_ready());
     o = calloc(1, sizeof *o);
     if (!o)
         return gd_fail(GD_ENOMEM, "convolution: out of memory");
@@ -507,4 +507,18 @@ void onednn_call_run(const onednn_call *c)
     if (c->wide != c->dweights)
         drop_padding(c);
     omp_set_num_threads(threads);
+}
+
+/* ---- matrix products ---- */
+
+/* On one thread: within a parallel region oneDNN does so by itself. */
+void onednn_dot_products(float *c, const float *a, const float *b, int m, int n, int k)
+{
+    const int threads = omp_get_max_threads();
+
+    if (!omp_in_parallel())
+        omp_set_num_threads(1);
+    dnnl_sgemm('N', 'T', m, n, k, 1, a, k, b, k, 0, c, n);
+    if (!omp_in_parallel())
+        omp_set_num_threads(threads);
 }

@@ -149,5 +149,6 @@ void golden_image_crops(golden *g);
 void golden_pil_resize(golden *g);
 void golden_dataset_listing(golden *g);
 void golden_dataset_items(golden *g);
+void golden_metrics(golden *g);
 
 #endif

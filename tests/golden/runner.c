@@ -39,7 +39,7 @@ static const struct {
     { "likelihood_functions", NULL },
     { "calc_bpd_loop", NULL },
     { "inception", NULL },
-    { "metrics", NULL },
+    { "metrics", golden_metrics },
     { "image_crops", golden_image_crops },
     { "pil_resize", golden_pil_resize },
     { "dataset_listing", golden_dataset_listing },

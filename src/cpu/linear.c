@@ -1,0 +1,98 @@
+/* linear.c - the dense linear algebra of linear.h: float products by oneDNN, which reaches the
+ * machine's peak, double products and eigenproblems by OpenBLAS on one thread, because its bits
+ * change with its threads. */
+#include "cpu/linear.h"
+
+#include "cpu/conv_private.h"
+
+#include <math.h>
+
+/* OpenBLAS, Fortran interface: all by pointer, matrices column-major */
+void dgemm_(const char *transa, const char *transb, const int *m, const int *n, const int *k,
+            const double *alpha, const double *a, const int *lda, const double *b, const int *ldb,
+            const double *beta, double *c, const int *ldc);
+void dsyevd_(const char *job, const char *uplo, const int *n, double *a, const int *lda, double *w,
+             double *work, const int *lwork, int *iwork, const int *liwork, int *info);
+
+gd_status gd_linear_ready(void)
+{
+    return gd_isa_used() == GD_ISA_C ? GD_OK : onednn_ready();
+}
+
+/* The reference of GUIDED_ISA=c */
+static void plain_dot_products(float *c, const float *a, const float *b, int m, int n, int k)
+{
+    for (int i = 0; i < m; i++)
+        for (int j = 0; j < n; j++) {
+            const float *x = a + (int64_t)i * k, *y = b + (int64_t)j * k;
+            double sum = 0;
+            for (int l = 0; l < k; l++)
+                sum += (double)x[l] * y[l];
+            c[(int64_t)i * n + j] = (float)sum;
+        }
+}
+
+void gd_dot_products(float *c, const float *a, const float *b, int m, int n, int k)
+{
+    if (gd_isa_used() == GD_ISA_C)
+        plain_dot_products(c, a, b, m, n, k);
+    else
+        onednn_dot_products(c, a, b, m, n, k);
+}
+
+/* OpenBLAS takes as many threads as OpenMP would; returns how many that were. */
+static int leave_one_thread(void)
+{
+    const int threads = gd_threads();
+
+    gd_set_threads(1);
+    return threads;
+}
+
+/* Row-major c^T is column-major c: the operands change places. */
+void gd_outer_add(double *c, int c_stride, const double *a, int a_stride, const double *b,
+                  int b_stride, int m, int n, int rows)
+{
+    const int threads = leave_one_thread();
+    const double one = 1;
+
+    dgemm_("N", "T", &n, &m, &rows, &one, b, &b_stride, a, &a_stride, &one, c, &c_stride);
+    gd_set_threads(threads);
+}
+
+void gd_matrix_product(double *c, const double *a, const double *b, bool transposed, int m, int n,
+                       int k)
+{
+    const int threads = leave_one_thread();
+    const double one = 1, zero = 0;
+
+    dgemm_(transposed ? "T" : "N", "N", &n, &m, &k, &one, b, transposed ? &k : &n, a, &k, &zero, c,
+           &n);
+    gd_set_threads(threads);
+}
+
+gd_status gd_eigen_symmetric(double *a, double *values, int n, bool vectors)
+{
+    const char *job = vectors ? "V" : "N";
+    const int threads = leave_one_thread(), ask = -1;
+    int info = 0, ints = 0, doubles, int_space;
+    double space;
+    void *work = NULL, *int_work = NULL;
+    gd_status s;
+
+    dsyevd_(job, "U", &n, a, &n, values, &space, &ask, &int_space, &ask, &info);
+    doubles = (int)space;
+    ints = int_space;
+    s = gd_block_make(&work, (size_t)doubles * sizeof(double), "eigenproblem");
+    if (s == GD_OK)
+        s = gd_block_make(&int_work, (size_t)ints * sizeof(int), "eigenproblem");
+    if (s == GD_OK)
+        dsyevd_(job, "U", &n, a, &n, values, work, &doubles, int_work, &ints, &info);
+    if (s == GD_OK && (info != 0 || !isfinite(values[n - 1])))
+        s = gd_fail(GD_EFAILED, "eigenvalues of a %dx%d covariance were not found: is it finite?",
+                    n, n);
+    gd_set_threads(threads);
+    gd_block_free(work);
+    gd_block_free(int_work);
+    return s;
+}

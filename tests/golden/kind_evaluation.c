@@ -1,0 +1,142 @@
+/* kind_evaluation.c - the metrics of given activations, and the 2015 Inception network. */
+#include "golden.h"
+
+#include "eval/eval.h"
+
+#include <math.h>
+#include <string.h>
+
+static json_t *expected(golden *g, const char *key)
+{
+    json_t *v = json_object_get(json_object_get(g->json, "expected"), key);
+
+    if (!json_is_number(v))
+        golden_fail(g, "case.json expects no %s", key);
+    return v;
+}
+
+static void compare_value(golden *g, const char *key, double found, double relative,
+                          double absolute)
+{
+    const double stored = json_number_value(expected(g, key));
+    const double allowed = fmax(relative * fabs(stored), absolute);
+    const double difference = fabs(found - stored);
+
+    golden_record(g, key,
+                  allowed > 0       ? difference / allowed
+                  : difference == 0 ? 0
+                                    : INFINITY,
+                  difference / fmax(fabs(stored), 1e-300));
+}
+
+static gd_features features(golden *g, const char *name)
+{
+    const gd_array *a = golden_find(g, "%s", name);
+    gd_features f = { .data = golden_f32(g, &f.count, "%s", name) };
+
+    f.width = a && a->rank == 2 ? (int)a->dim[1] : 1;
+    f.count /= f.width;
+    return f;
+}
+
+static gd_status statistics(gd_statistics *out, const gd_features *f)
+{
+    gd_moments *m;
+    gd_status s;
+
+    GD_TRY(gd_moments_make(&m, f->width));
+    gd_moments_add(m, f->data, f->count);
+    s = gd_moments_finish(m, out);
+    gd_moments_free(m);
+    return s;
+}
+
+/* The authors' mean is a float32 sum of float32: what F32 results are allowed */
+static void compare_mean(golden *g, const gd_statistics *found)
+{
+    const float *stored = golden_f32(g, NULL, "out.mu");
+    float *rounded = golden_alloc(g, (size_t)found->width * sizeof *rounded), largest = 0;
+
+    for (int i = 0; i < found->width; i++) {
+        rounded[i] = (float)found->mean[i];
+        largest = fmaxf(largest, fabsf(stored[i]));
+    }
+    golden_saw(g, "out.mu");
+    golden_compare_within(g, "out.mu", rounded, stored, found->width, 3e-6 * largest);
+}
+
+static gd_status compare_frechet(golden *g, const gd_features *ref, const gd_features *samples)
+{
+    gd_statistics a = { 0 }, b = { 0 };
+    double found = NAN;
+    gd_status s = statistics(&a, ref);
+
+    if (s == GD_OK)
+        s = statistics(&b, samples);
+    if (s == GD_OK)
+        s = gd_frechet(&found, &b, &a);
+    compare_value(g, "frechet", found, 1e-6, 1e-8);
+    if (s == GD_OK && golden_find(g, "out.mu")) {
+        compare_mean(g, &b);
+        golden_compare_f64(g, "out.sigma", b.covariance, (int64_t)b.width * b.width);
+    }
+    gd_statistics_free(&a);
+    gd_statistics_free(&b);
+    return s;
+}
+
+static gd_status compare_radii(golden *g, const char *name, const gd_features *f)
+{
+    float *near = golden_alloc(g, (size_t)f->count * GD_NEAREST * sizeof *near);
+    float *radius = golden_alloc(g, (size_t)f->count * sizeof *radius);
+
+    if (!golden_find(g, "%s", name))
+        return GD_OK;
+    GD_TRY(gd_nearest_distances(near, f, false, NULL, NULL));
+    for (int64_t i = 0; i < f->count; i++)
+        radius[i] = near[i * GD_NEAREST + golden_int(json_object_get(g->json, "expected"), "k", 0)];
+    golden_compare(g, name, radius, f->count);
+    return GD_OK;
+}
+
+static gd_status compare_manifold(golden *g, const gd_features *ref, const gd_features *samples)
+{
+    gd_manifold m;
+
+    GD_TRY(gd_manifold_measure(&m, ref, samples, false, NULL, NULL));
+    compare_value(g, "precision", m.precision, 0, 0);
+    compare_value(g, "recall", m.recall, 0, 0);
+    GD_TRY(compare_radii(g, "out.radii_ref", ref));
+    return compare_radii(g, "out.radii_sample", samples);
+}
+
+/* The softmax of logarithms of probabilities is the probabilities. */
+static gd_status compare_score(golden *g, const gd_features *p)
+{
+    float *logits = golden_alloc(g, (size_t)(p->count * p->width) * sizeof *logits);
+    gd_inception_score *score;
+
+    for (int64_t i = 0; i < p->count * p->width; i++)
+        logits[i] = logf(p->data[i]);
+    GD_TRY(gd_inception_score_make(&score, p->width, 200));
+    gd_inception_score_add(score, logits, p->count);
+    compare_value(g, "inception_score_split200", gd_inception_score_value(score), 1e-6, 0);
+    gd_inception_score_free(score);
+    return GD_OK;
+}
+
+void golden_metrics(golden *g)
+{
+    const gd_features ref = features(g, "in.ref"), samples = features(g, "in.sample"),
+                      p = features(g, "in.probabilities");
+
+    if (g->failed)
+        return;
+    gd_status s = compare_frechet(g, &ref, &samples);
+    if (s == GD_OK)
+        s = compare_manifold(g, &ref, &samples);
+    if (s == GD_OK)
+        s = compare_score(g, &p);
+    if (s != GD_OK)
+        golden_fail(g, "%s", gd_error());
+}
