@@ -74,6 +74,18 @@ void gd_condition_mean(float *mean, const float *variance, const float *gradient
 void gd_condition_score(const gd_process *p, int t, const float *x_t, const float *gradient,
                         float *x0, float *mean, int64_t n);
 
+/* ---- gaussian.c: one element of the variational bound, in nats (diffusion.md 8, 9) ---- */
+
+typedef struct gd_bound_term {
+    double value, d_mean, d_log_variance; /* slopes by the model's mean and log variance */
+} gd_bound_term;
+/* KL(N(true_mean, exp(true_lv)) || N(mean, exp(lv))) */
+gd_bound_term gd_normal_kl(double true_mean, double true_lv, double mean, double lv);
+/* The authors' approximation of the normal distribution function */
+double gd_normal_cdf(double z, double *slope);
+/* -log of the probability, at least 1e-12, that N(mean, exp(lv)) gives x's bin of 256 */
+gd_bound_term gd_decoder_nll(double x, double mean, double lv);
+
 /* ---- loss.c: the training losses (diffusion.md 8) ---- */
 
 typedef enum gd_loss_type {
@@ -186,6 +198,25 @@ size_t gd_trajectory_bytes(const gd_trajectory *trajectory, int n);
  * output, the gradient or the image is not. */
 GD_CHECKED gd_status gd_trajectory_run(const gd_trajectory *trajectory, int64_t first, int n,
                                        const int64_t *y, float *x, void *work);
+
+/* ---- likelihood.c: bits per dimension (diffusion.md 10) ---- */
+
+typedef struct gd_step_noise {
+    void (*draw)(void *ctx, int64_t first, int n, int step, float *out); /* as gd_trajectory's */
+    void *ctx;
+} gd_step_noise;
+typedef struct gd_likelihood {
+    double total, prior;           /* bits per dimension */
+    double *vb, *xstart_mse, *mse; /* [n of the schedule], the caller's; entry k is t = n - 1 - k */
+} gd_likelihood;
+double gd_prior_bpd(const gd_process *process, const float *x0, int64_t n);
+size_t gd_likelihood_bytes(const gd_denoiser *denoiser); /* of `work`, 64-byte aligned */
+/* All terms for one image x0 [C][H][W] with label y[1] (NULL: none); step k takes noise k + 1 of
+ * `image`.  GD_EFAILED when a term is not finite. */
+GD_CHECKED gd_status gd_likelihood_run(gd_likelihood *out, const gd_denoiser *denoiser,
+                                       const gd_process *process, const gd_step_noise *noise,
+                                       int64_t image, const float *x0, const int64_t *y,
+                                       void *work);
 
 /* uint8 = trunc(clamp((x + 1) * 127.5, 0, 255)), [C][H*W] float -> [H*W][C] bytes (sampling.md 1)
  */

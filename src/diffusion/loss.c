@@ -55,54 +55,6 @@ static double model_log_variance(const coefficients *c, gd_var_type type, double
     return c->fixed_log_variance;
 }
 
-/* ---- one element of the variational bound, in nats ---- */
-
-typedef struct term {
-    double value, d_mean, d_log_variance;
-} term;
-
-/* KL(N(true_mean, true_lv) || N(mean, lv)) */
-static term kl(double true_mean, double true_lv, double mean, double lv)
-{
-    const double ratio = exp(true_lv - lv), precision = exp(-lv), d = true_mean - mean;
-
-    return (term){ .value = 0.5 * (-1 + lv - true_lv + ratio + d * d * precision),
-                   .d_mean = -d * precision,
-                   .d_log_variance = 0.5 * (1 - ratio - d * d * precision) };
-}
-
-/* The authors' approximation of the normal distribution function, and its slope */
-static double cdf(double z, double *slope)
-{
-    const double root = 0.79788456080286535588, cubic = 0.044715;
-    const double th = tanh(root * (z + cubic * z * z * z));
-
-    *slope = 0.5 * (1 - th * th) * root * (1 + 3 * cubic * z * z);
-    return 0.5 * (1 + th);
-}
-
-/* -log of the probability that N(mean, exp(lv)) gives x's bin of 256 */
-static term decoder_nll(double x, double mean, double lv)
-{
-    const double least = 1e-12, bin = 1.0 / 255, scale = exp(-0.5 * lv), centred = x - mean;
-    const double upper = scale * (centred + bin), lower = scale * (centred - bin);
-    double d_upper, d_lower;
-    double p_upper = cdf(upper, &d_upper), p_lower = cdf(lower, &d_lower), p;
-
-    if (x < -0.999)
-        p_lower = d_lower = 0;
-    else if (x > 0.999) {
-        p_upper = 1;
-        d_upper = 0;
-    }
-    p = p_upper - p_lower;
-    if (p < least)
-        return (term){ .value = -log(least) };
-    return (term){ .value = -log(p),
-                   .d_mean = scale * (d_upper - d_lower) / p,
-                   .d_log_variance = 0.5 * (upper * d_upper - lower * d_lower) / p };
-}
-
 /* ---- one image ---- */
 
 typedef struct image {
@@ -132,8 +84,9 @@ static double bound(const image *im, double weight, bool mean_too)
         const double mean = model_mean(&im->c, p->mean_type, im->out[i], im->x_t[i]);
         const double lv =
             model_log_variance(&im->c, p->var_type, learned(p) ? im->out[im->n + i] : 0);
-        const term e = im->t == 0 ? decoder_nll(im->x0[i], mean, lv)
-                                  : kl(true_mean, im->c.true_log_variance, mean, lv);
+        const gd_bound_term e = im->t == 0
+                                    ? gd_decoder_nll(im->x0[i], mean, lv)
+                                    : gd_normal_kl(true_mean, im->c.true_log_variance, mean, lv);
         sum += e.value;
         if (mean_too)
             im->gradient[i] += (float)(weight * per_element * e.d_mean * im->c.mean_slope);
