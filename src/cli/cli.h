@@ -2,6 +2,7 @@
 #ifndef GD_CLI_H
 #define GD_CLI_H
 
+#include "data/data.h"
 #include "diffusion/diffusion.h"
 #include "nn/nn.h"
 
@@ -36,8 +37,8 @@ typedef struct cli_command {
     gd_status (*run)(int argc, char **argv);
 } cli_command;
 
-extern const cli_command cli_sample, cli_train, cli_train_classifier, cli_info, cli_convert,
-    cli_init, cli_bench;
+extern const cli_command cli_sample, cli_upsample, cli_train, cli_train_classifier, cli_info,
+    cli_convert, cli_init, cli_bench;
 
 /* GD_EUSAGE with the nearest name for what is unknown. Options of `command` go into *values; other
  * known names into words. */
@@ -90,6 +91,38 @@ GD_CHECKED gd_status cli_output_open(cli_output *o, const char *format);
 GD_CHECKED gd_status cli_output_add(cli_output *o, const float *image, int64_t label);
 GD_CHECKED gd_status cli_output_finish(cli_output *o); /* with what is done; then cli_output_free */
 void cli_output_free(cli_output *o);
+/* The result as one JSON line on standard output */
+void cli_print_result(const cli_output *o, uint64_t seed, double seconds);
+
+/* ---- stage.c: an upsampler behind other images ---- */
+
+typedef struct cli_stage_options {
+    const char *steps, *sampler; /* sampler NULL: by the steps */
+    double eta, low_res_noise;
+    bool clip, bf16;
+    uint64_t seed; /* of the run; the stage draws with a key of its own */
+    gd_status (*before_step)(void *ctx, int64_t first, int n, int step, int n_steps);
+    void *step_ctx;
+} cli_stage_options;
+typedef struct cli_stage {
+    gd_model *model;
+    gd_engine *engine;
+    gd_schedule *schedule;
+    gd_trajectory trajectory;
+    uint64_t seed;
+    int size, small, channels, classes;
+    int64_t image; /* elements */
+    double low_res_noise;
+    float *low_res, *noise; /* blocks */
+    void *work;             /* block */
+} cli_stage;
+/* GD_EMISMATCH for a model that is no upsampler.  Close it whatever happened. */
+GD_CHECKED gd_status cli_stage_open(cli_stage *s, const char *path, const gd_flag *flags,
+                                    int n_flags, const cli_stage_options *options);
+/* low: [small][small][C] bytes; label: ignored by an unconditional stage; out: [C][size][size] */
+GD_CHECKED gd_status cli_stage_run(cli_stage *s, int64_t image, const uint8_t *low, int64_t label,
+                                   float *out);
+void cli_stage_close(cli_stage *s);
 
 /* ---- progress.c, signals ---- */
 

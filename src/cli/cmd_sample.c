@@ -8,8 +8,8 @@
 
 typedef struct options {
     const char *model, *classifier, *classes, *steps, *sampler, *rng, *output, *format, *precision,
-        *labels;
-    double scale, eta;
+        *labels, *upsampler, *stage_steps, *stage_sampler;
+    double scale, eta, low_res_noise;
     int n, first, batch, threads, columns, memory;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
@@ -28,6 +28,13 @@ static const cli_option table[] = {
     { "labels", 0, CLI_TEXT, "FILE", "class names, one a line", AT(labels) },
     { "num", 'n', CLI_INT, "N", "images (default 1)", AT(n), 1, 1e7 },
     { "first", 0, CLI_INT, "K", "number of the first image (default 0)", AT(first), 0, 2e9 },
+    { "upsampler", 'u', CLI_TEXT, "FILES", "enlarge the images: one, or several with commas",
+      AT(upsampler) },
+    { "stage2-steps", 0, CLI_TEXT, "SPEC", "of the upsamplers (default: as --steps)",
+      AT(stage_steps) },
+    { "stage2-sampler", 0, CLI_TEXT, "NAME", "of the upsamplers: ddpm or ddim", AT(stage_sampler) },
+    { "low-res-noise", 0, CLI_REAL, "S", "noise added to the upsamplers' input", AT(low_res_noise),
+      0, 10 },
     { "steps", 's', CLI_TEXT, "SPEC", "250, ddim25, or 10,10,20 (default 250)", AT(steps) },
     { "sampler", 0, CLI_TEXT, "NAME", "ddpm or ddim", AT(sampler) },
     { "eta", 0, CLI_REAL, "E", "DDIM noise: 0 deterministic, 1 ancestral", AT(eta), 0, 1 },
@@ -60,8 +67,14 @@ static const cli_option table[] = {
 };
 #undef AT
 
+enum { MAX_STAGES = 4 };
+
 typedef struct run {
     options o;
+    cli_stage stage[MAX_STAGES];
+    int n_stages;
+    float *large;   /* block: one image of the last stage's size */
+    uint8_t *bytes; /* block: what goes from stage to stage */
     cli_words words;
     gd_model *model, *classifier;
     gd_engine *engine;
@@ -164,26 +177,94 @@ static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_st
     return GD_OK;
 }
 
+/* ---- stages ---- */
+
+/* Each stage enlarges what the one before it makes. */
+static gd_status check_chain(const run *r, const char *path, int size, int channels)
+{
+    const cli_stage *s = &r->stage[r->n_stages - 1];
+    const bool labelled = gd_model_class_count(r->model) > 0 || r->classifier;
+
+    if (s->small != size || s->channels != channels)
+        return gd_fail(GD_EMISMATCH, "%s enlarges %d x %d images of %d channels, not %d x %d of %d",
+                       path, s->small, s->small, s->channels, size, size, channels);
+    if (s->classes > 0 && !labelled)
+        return gd_fail(GD_EMISMATCH, "%s is class-conditional, and there are no labels: %s is not",
+                       path, r->o.model);
+    if (s->classes > 0 && s->classes < r->classes.count)
+        return gd_fail(GD_EMISMATCH, "%s has %d classes, %s has %d", path, s->classes, r->o.model,
+                       r->classes.count);
+    return GD_OK;
+}
+
+static gd_status open_stages(run *r)
+{
+    const gd_net_config *c = &gd_model_get_config(r->model)->net;
+    const options *o = &r->o;
+    const cli_stage_options s = { .steps = o->stage_steps ? o->stage_steps : o->steps,
+                                  .sampler = o->stage_sampler,
+                                  .low_res_noise = o->low_res_noise,
+                                  .clip = o->clip,
+                                  .bf16 = strcmp(o->precision, "bf16") == 0,
+                                  .seed = o->seed,
+                                  .before_step = before_step,
+                                  .step_ctx = r };
+    int size = c->image_size;
+    char path[4096];
+
+    for (const char *at = o->upsampler; at && *at;) {
+        const int n = (int)strcspn(at, ",");
+        if (r->n_stages == MAX_STAGES)
+            return gd_fail(GD_EUSAGE, "--upsampler: more than %d stages", MAX_STAGES);
+        snprintf(path, sizeof path, "%.*s", n, at);
+        GD_TRY(cli_stage_open(&r->stage[r->n_stages++], path, NULL, 0, &s));
+        GD_TRY(check_chain(r, path, size, c->in_channels));
+        size = r->stage[r->n_stages - 1].size;
+        at += n + (at[n] == ',');
+    }
+    r->output.width = r->output.height = size;
+    if (r->n_stages == 0)
+        return GD_OK;
+    GD_TRY(gd_block_make((void **)&r->large,
+                         (size_t)(c->in_channels * size * size) * sizeof *r->large, "images"));
+    return gd_block_make((void **)&r->bytes, (size_t)(c->in_channels * size * size), "images");
+}
+
+/* Through bytes, as a file between the stages would hold */
+static gd_status enlarge(run *r, int64_t image, int64_t label, const float **x, int size)
+{
+    for (int k = 0; k < r->n_stages; k++) {
+        cli_stage *s = &r->stage[k];
+        gd_to_uint8(r->bytes, *x, s->channels, (int64_t)size * size);
+        GD_TRY(cli_stage_run(s, image, r->bytes, label, r->large));
+        *x = r->large;
+        size = s->size;
+    }
+    return GD_OK;
+}
+
 /* ---- recipe ---- */
 
 static gd_status make_recipe(run *r)
 {
-    char model_hash[33] = "", classifier_hash[33] = "";
+    char model_hash[33] = "", classifier_hash[33] = "", seed[24];
     const options *o = &r->o;
     json_t *j;
 
     GD_TRY(gd_model_hash(r->model, model_hash));
     if (r->classifier)
         GD_TRY(gd_model_hash(r->classifier, classifier_hash));
-    j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:s, s:i, s:i, s:s, s:s, s:f, s:b, s:I, s:s, "
-                  "s:i, s:s, s:s, s:s}",
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)o->seed); /* JSON ends at 2^63 */
+    j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:s, s:i, s:i, s:s, s:s, s:f, s:b, s:s, s:s, "
+                  "s:i, s:s, s:s, s:s, s:s, s:s}",
                   "guided", gd_version(), "model", o->model, "model_hash", model_hash, "classifier",
                   o->classifier ? o->classifier : "", "classifier_hash", classifier_hash, "scale",
                   r->trajectory.scale, "class", o->classes ? o->classes : "all", "num", o->n,
                   "first", o->first, "steps", o->steps, "sampler", o->sampler, "eta", o->eta,
-                  "clip_denoised", o->clip, "seed", (json_int_t)o->seed, "rng", o->rng,
-                  "batch_size", o->batch, "precision", o->precision, "isa",
-                  gd_isa_name(gd_isa_used()), "onednn", gd_onednn_version());
+                  "clip_denoised", o->clip, "seed", seed, "rng", o->rng, "batch_size", o->batch,
+                  "precision", o->precision, "isa", gd_isa_name(gd_isa_used()), "onednn",
+                  gd_onednn_version(), "upsampler", o->upsampler ? o->upsampler : "",
+                  "stage2_steps", o->stage_steps ? o->stage_steps : o->steps);
     r->recipe = j ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
     if (!r->recipe)
@@ -206,8 +287,9 @@ static gd_status prepare(run *r)
 
     if (c->net.kind == GD_NET_SUPERRES)
         return gd_fail(GD_EMISMATCH,
-                       "%s: an upsampler needs low-resolution images, which sample does not take",
-                       o->model);
+                       "%s: an upsampler needs low-resolution images\nhint: guided upsample, or "
+                       "sample --upsampler %s with a base model",
+                       o->model, o->model);
     GD_TRY(gd_sampler_find(&r->trajectory.sampler, o->sampler));
     GD_TRY(gd_schedule_make(&r->schedule, c->diffusion.noise_schedule, c->diffusion.steps, o->steps,
                             c->diffusion.rescale_timesteps));
@@ -227,6 +309,7 @@ static gd_status prepare(run *r)
     r->output.columns = o->columns                                ? o->columns
                         : o->n > r->classes.n && r->classes.n > 1 ? GD_MIN(r->classes.n, 32)
                                                                   : 0;
+    GD_TRY(open_stages(r));
     GD_TRY(cli_output_open(&r->output, o->format));
     GD_TRY(make_recipe(r));
     GD_TRY(gd_engine_make(&r->engine, r->model, r->classifier, strcmp(o->precision, "bf16") == 0));
@@ -249,7 +332,10 @@ static gd_status sample_all(run *r)
     const int64_t image = (int64_t)d->channels * d->height * d->width;
     gd_status s = GD_OK;
 
-    cli_progress_start(&r->progress, (int64_t)o->n * r->schedule->n, o->quiet);
+    int steps = r->schedule->n;
+    for (int k = 0; k < r->n_stages; k++)
+        steps += r->stage[k].schedule->n;
+    cli_progress_start(&r->progress, (int64_t)o->n * steps, o->quiet);
     for (int64_t i = 0; i < o->n && s == GD_OK; i += o->batch) {
         const int n = (int)GD_MIN(o->batch, o->n - i);
         for (int k = 0; k < n; k++)
@@ -257,25 +343,15 @@ static gd_status sample_all(run *r)
         s = gd_trajectory_run(&r->trajectory, o->first + i, n, r->classes.count ? r->labels : NULL,
                               r->images, r->work);
         for (int k = 0; k < n && s == GD_OK; k++) {
+            const float *x = r->images + k * image;
             cli_progress_step(&r->progress);
-            s = cli_output_add(&r->output, r->images + k * image, r->labels[k]);
+            s = enlarge(r, o->first + i + k, r->labels[k], &x, d->width);
+            if (s == GD_OK)
+                s = cli_output_add(&r->output, x, r->labels[k]);
         }
     }
     cli_progress_end(&r->progress);
     return s;
-}
-
-/* The path by jansson: it may hold quotes. The seed by hand: jansson's integers end at 2^63. */
-static void print_json(const run *r, double seconds)
-{
-    json_t *path = json_string(r->o.output);
-    char *quoted = path ? json_dumps(path, JSON_ENCODE_ANY) : NULL;
-
-    printf("{\"output\":%s,\"images\":%lld,\"seed\":%llu,\"seconds\":%.3f}\n",
-           quoted ? quoted : "null", (long long)r->output.done, (unsigned long long)r->o.seed,
-           seconds);
-    free(quoted);
-    json_decref(path);
 }
 
 static void say_result(const run *r, double seconds)
@@ -283,7 +359,7 @@ static void say_result(const run *r, double seconds)
     const options *o = &r->o;
 
     if (o->json)
-        print_json(r, seconds);
+        cli_print_result(&r->output, r->o.seed, seconds);
     if (!o->quiet)
         fprintf(stderr, "guided: %s: %lld image%s, seed %llu, %.1f s\n", o->output,
                 (long long)r->output.done, r->output.done == 1 ? "" : "s",
@@ -319,6 +395,10 @@ static void release(run *r)
     gd_block_free(r->work);
     gd_block_free(r->images);
     gd_block_free(r->labels);
+    gd_block_free(r->large);
+    gd_block_free(r->bytes);
+    for (int k = 0; k < r->n_stages; k++)
+        cli_stage_close(&r->stage[k]);
     cli_output_free(&r->output);
     cli_classes_free(&r->classes);
     gd_engine_free(r->engine);

@@ -3,6 +3,8 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -165,4 +167,16 @@ void cli_output_free(cli_output *o)
 {
     gd_block_free(o->pixels);
     gd_block_free(o->labels);
+}
+
+/* The path by jansson: it may hold quotes.  The seed by hand: jansson's integers end at 2^63. */
+void cli_print_result(const cli_output *o, uint64_t seed, double seconds)
+{
+    json_t *path = json_string(o->path);
+    char *quoted = path ? json_dumps(path, JSON_ENCODE_ANY) : NULL;
+
+    printf("{\"output\":%s,\"images\":%lld,\"seed\":%llu,\"seconds\":%.3f}\n",
+           quoted ? quoted : "null", (long long)o->done, (unsigned long long)seed, seconds);
+    free(quoted);
+    json_decref(path);
 }

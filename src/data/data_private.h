@@ -25,6 +25,7 @@ struct gd_dataset {
 
 /* Each fills kind, state, count, and labels as options.labels asks. */
 GD_CHECKED gd_status data_open_folder(gd_dataset *set);
+GD_CHECKED gd_status data_open_picture(gd_dataset *set);
 GD_CHECKED gd_status data_open_npz(gd_dataset *set);
 GD_CHECKED gd_status data_open_idx(gd_dataset *set);
 GD_CHECKED gd_status data_open_zip(gd_dataset *set);

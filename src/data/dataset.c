@@ -116,13 +116,16 @@ static bool is_npz(const char *path)
 static gd_status open_file(gd_dataset *set)
 {
     gd_mapped map;
-    bool zip, gzip, idx;
+    bool zip, gzip, idx, picture;
 
     GD_TRY(gd_map_file(&map, set->path));
     zip = begins_with(&map, "PK\3\4", 4);
     gzip = begins_with(&map, "\x1f\x8b", 2);
     idx = begins_with(&map, "\0\0\x08\x03", 4) || begins_with(&map, "\0\0\x08\x04", 4);
+    picture = begins_with(&map, "\x89PNG", 4) || begins_with(&map, "\xff\xd8", 2);
     gd_unmap(&map);
+    if (picture)
+        return data_open_picture(set);
     if (gzip || idx)
         return data_open_idx(set);
     if (zip)

@@ -1,5 +1,5 @@
-/* folder.c - a tree of image files, in the authors' order: each folder's entries by name, folders
- * among the files (spec training.md 1). */
+/* folder.c - one picture, or a tree of image files, in the authors' order: each folder's entries by
+ * name, folders among the files (spec training.md 1). */
 #include "data/data_private.h"
 
 #include <dirent.h>
@@ -145,6 +145,25 @@ static void close_folder(gd_dataset *set)
 {
     tree *t = set->state;
     free(t->file);
+}
+
+/* The set's path is one picture's: its folder becomes the path. */
+gd_status data_open_picture(gd_dataset *set)
+{
+    static const data_kind kind = { read_file, path_of, close_folder };
+    const char *name = base_name(set->path);
+    tree *t = gd_alloc(set->mem, sizeof *t);
+
+    if (!t)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", set->path);
+    set->kind = &kind;
+    set->state = t;
+    GD_TRY(add_file(set, t, name));
+    set->path = name == set->path
+                    ? "."
+                    : gd_sprintf(set->mem, "%.*s", (int)(name - set->path - 1), set->path);
+    set->count = t->n;
+    return set->path ? GD_OK : gd_fail(GD_ENOMEM, "%s: out of memory", name);
 }
 
 gd_status data_open_folder(gd_dataset *set)

@@ -1,0 +1,269 @@
+/* cmd_upsample.c - guided upsample: low-resolution images from a file or a folder, made large. */
+#include "cli/cli.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+typedef struct options {
+    const char *model, *input, *classes, *labels, *steps, *sampler, *output, *format, *precision;
+    double eta, low_res_noise;
+    int n, threads, columns, memory;
+    uint64_t seed;
+    bool seed_given; /* set by the parser: stands behind seed */
+    bool clip, overwrite, quiet, json;
+} options;
+
+#define AT(field) offsetof(options, field)
+static const cli_option table[] = {
+    { "model", 'm', CLI_TEXT, "FILE", "upsampler (default: the built-in one)", AT(model) },
+    { "input", 'i', CLI_TEXT, "PATH", ".npz with labels, a picture, a folder or zip of pictures",
+      AT(input) },
+    { "class", 0, CLI_TEXT, "LIST", "numbers, ranges, names; default: the input's labels",
+      AT(classes) },
+    { "labels", 0, CLI_TEXT, "FILE", "class names, one a line", AT(labels) },
+    { "num", 'n', CLI_INT, "N", "images; the input is repeated (default: each once)", AT(n), 1,
+      1e7 },
+    { "steps", 's', CLI_TEXT, "SPEC", "250, ddim25, or 10,10,20 (default 250)", AT(steps) },
+    { "sampler", 0, CLI_TEXT, "NAME", "ddpm or ddim", AT(sampler) },
+    { "eta", 0, CLI_REAL, "E", "DDIM noise: 0 deterministic, 1 ancestral", AT(eta), 0, 1 },
+    { "low-res-noise", 0, CLI_REAL, "S", "noise added to the input, for upsamplers trained with it",
+      AT(low_res_noise), 0, 10 },
+    { "clip-denoised", 0, CLI_SWITCH, "",
+      "clip the predicted image to [-1,1] (on; --no-clip-denoised)", AT(clip) },
+    { "seed", 0, CLI_SEED, "N", "default: random, printed", AT(seed) },
+    { "output", 'o', CLI_TEXT, "PATH", "X.png grid, X.npz, X folder, - (default upsampled.png)",
+      AT(output) },
+    { "format", 0, CLI_TEXT, "NAME", "grid, folder or npz, whatever the suffix", AT(format) },
+    { "columns", 0, CLI_INT, "N", "of the grid", AT(columns), 1, 10000 },
+    { "overwrite", 0, CLI_SWITCH, "", "replace what exists", AT(overwrite) },
+    { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
+    { "precision", 0, CLI_TEXT, "P", "fp32 or bf16", AT(precision) },
+    { "memory", 0, CLI_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },
+    { "quiet", 'q', CLI_SWITCH, "", "errors only", AT(quiet) },
+    { "json", 0, CLI_SWITCH, "", "the result as one JSON line", AT(json) },
+    /* the authors' names for the same things */
+    { "model_path", 0, CLI_TEXT, "FILE", "= --model", AT(model) },
+    { "base_samples", 0, CLI_TEXT, "PATH", "= --input", AT(input) },
+    { "timestep_respacing", 0, CLI_TEXT, "SPEC", "= --steps", AT(steps) },
+    { "num_samples", 0, CLI_INT, "N", "= --num", AT(n), 1, 1e7 },
+    { "clip_denoised", 0, CLI_SWITCH, "", "= --clip-denoised", AT(clip) },
+};
+#undef AT
+
+typedef struct run {
+    options o;
+    cli_words words;
+    gd_dataset *set;
+    cli_stage stage;
+    cli_classes classes;
+    cli_output output;
+    cli_progress progress;
+    gd_text texts[2];
+    char *recipe;
+    float *out; /* block: one image */
+} run;
+
+static gd_status settle(options *o)
+{
+    static char model[4096];
+
+    if (!o->model && !cli_locate(model, "fashion32/upsampler.safetensors"))
+        return gd_fail(GD_EUSAGE,
+                       "no --model given, and the built-in one is not installed (GUIDED_MODELS)");
+    if (!o->model)
+        o->model = model;
+    if (!o->input)
+        return gd_fail(GD_EUSAGE, "no low-resolution images\nhint: --input FILE.npz, or a folder");
+    if (strcmp(o->precision, "fp32") != 0 && strcmp(o->precision, "bf16") != 0)
+        return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", o->precision);
+    if (!o->seed_given && getrandom(&o->seed, 4, 0) != 4) /* 32 bits: easy to write down */
+        return gd_fail(GD_EIO, "no random seed from the system: give --seed");
+    if (o->threads)
+        gd_set_threads(o->threads);
+    gd_set_memory_limit((size_t)o->memory << 20);
+    return GD_OK;
+}
+
+static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_steps)
+{
+    run *r = ctx;
+
+    (void)first;
+    (void)n;
+    (void)n_steps;
+    if (cli_stopped_by())
+        return gd_fail(GD_EINTERRUPTED, "stopped by a signal");
+    if (step > 1)
+        cli_progress_step(&r->progress);
+    return GD_OK;
+}
+
+static gd_status open_stage(run *r)
+{
+    const options *o = &r->o;
+    const cli_stage_options s = { .steps = o->steps,
+                                  .sampler = o->sampler,
+                                  .eta = o->eta,
+                                  .low_res_noise = o->low_res_noise,
+                                  .clip = o->clip,
+                                  .bf16 = strcmp(o->precision, "bf16") == 0,
+                                  .seed = o->seed,
+                                  .before_step = before_step,
+                                  .step_ctx = r };
+
+    return cli_stage_open(&r->stage, o->model, r->words.flag, r->words.n_flags, &s);
+}
+
+/* Labels: --class, else the input's; a class-conditional stage needs either */
+static gd_status find_classes(run *r)
+{
+    const int known = gd_dataset_classes(r->set);
+
+    if (r->stage.classes == 0)
+        return GD_OK;
+    if (r->o.classes)
+        return cli_classes_read(&r->classes, r->o.classes, r->stage.model, r->stage.classes,
+                                r->o.labels);
+    if (known == 0)
+        return gd_fail(GD_EMISMATCH,
+                       "%s: has no labels, and %s is class-conditional\nhint: --class NUMBER",
+                       r->o.input, r->o.model);
+    if (known > r->stage.classes)
+        return gd_fail(GD_EMISMATCH, "%s: labels up to %d, %s has %d classes", r->o.input,
+                       known - 1, r->o.model, r->stage.classes);
+    return GD_OK;
+}
+
+static gd_status make_recipe(run *r)
+{
+    const options *o = &r->o;
+    char hash[33], seed[24];
+    json_t *j;
+
+    GD_TRY(gd_model_hash(r->stage.model, hash));
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)o->seed);
+    j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:b, s:s, s:s, s:s}", "guided",
+                  gd_version(), "verb", "upsample", "model", o->model, "model_hash", hash, "input",
+                  o->input, "steps", o->steps, "sampler", r->stage.trajectory.sampler->name, "eta",
+                  o->eta, "clip_denoised", o->clip, "seed", seed, "precision", o->precision, "isa",
+                  gd_isa_name(gd_isa_used()));
+    r->recipe = j ? json_dumps(j, JSON_COMPACT) : NULL;
+    json_decref(j);
+    if (!r->recipe)
+        return gd_fail(GD_ENOMEM, "recipe: out of memory");
+    r->texts[0] = (gd_text){ "Software", "guided " GUIDED_VERSION };
+    r->texts[1] = (gd_text){ "guided.recipe", r->recipe };
+    return GD_OK;
+}
+
+static gd_status prepare(run *r)
+{
+    options *o = &r->o;
+    gd_dataset_options data = { .labels = GD_LABELS_AUTO };
+
+    GD_TRY(open_stage(r));
+    data.channels = r->stage.channels;
+    GD_TRY(gd_dataset_open(&r->set, o->input, &data));
+    GD_TRY(find_classes(r));
+    if (o->n == 0)
+        o->n = (int)gd_dataset_count(r->set);
+    GD_TRY(make_recipe(r));
+    r->output = (cli_output){ .path = o->output,
+                              .overwrite = o->overwrite,
+                              .columns = o->columns,
+                              .width = r->stage.size,
+                              .height = r->stage.size,
+                              .channels = r->stage.channels,
+                              .n = o->n,
+                              .texts = r->texts,
+                              .n_texts = COUNT(r->texts) };
+    GD_TRY(cli_output_open(&r->output, o->format));
+    return gd_block_make((void **)&r->out, (size_t)r->stage.image * sizeof *r->out, "image");
+}
+
+static gd_status enlarge(run *r, int64_t i)
+{
+    const int64_t index = i % gd_dataset_count(r->set);
+    int64_t label = gd_dataset_label(r->set, index);
+    char name[512];
+    gd_image low;
+    gd_status s = GD_OK;
+
+    if (r->classes.count)
+        label = cli_class_of(&r->classes, r->o.seed, i);
+    GD_TRY(gd_dataset_read(r->set, index, &low));
+    gd_dataset_name(r->set, index, name, sizeof name);
+    if (low.width != r->stage.small || low.height != r->stage.small)
+        s = gd_fail(GD_EMISMATCH, "%s is %d x %d, %s enlarges %d x %d", name, low.width, low.height,
+                    r->o.model, r->stage.small, r->stage.small);
+    else
+        s = cli_stage_run(&r->stage, i, low.pixels, label, r->out);
+    gd_image_free(&low);
+    if (s != GD_OK)
+        return s;
+    cli_progress_step(&r->progress);
+    return cli_output_add(&r->output, r->out, label);
+}
+
+static void say_result(const run *r, double seconds)
+{
+    if (r->o.json)
+        cli_print_result(&r->output, r->o.seed, seconds);
+    if (!r->o.quiet)
+        fprintf(stderr, "guided: %s: %lld image%s, seed %llu, %.1f s\n", r->o.output,
+                (long long)r->output.done, r->output.done == 1 ? "" : "s",
+                (unsigned long long)r->o.seed, seconds);
+}
+
+static gd_status work(run *r)
+{
+    const double start = gd_seconds();
+    gd_status s = GD_OK;
+
+    GD_TRY(settle(&r->o));
+    GD_TRY(prepare(r));
+    cli_progress_start(&r->progress, (int64_t)r->o.n * r->stage.schedule->n, r->o.quiet);
+    for (int64_t i = 0; i < r->o.n && s == GD_OK; i++)
+        s = enlarge(r, i);
+    cli_progress_end(&r->progress);
+    if (s != GD_OK && s != GD_EINTERRUPTED)
+        return s;
+    GD_TRY(cli_output_finish(&r->output)); /* after Ctrl-C too: what is finished is kept */
+    say_result(r, gd_seconds() - start);
+    return s == GD_OK ? GD_OK
+                      : gd_fail(s, "stopped: %lld of %d images are finished and kept",
+                                (long long)r->output.done, r->o.n);
+}
+
+static gd_status run_upsample(int argc, char **argv)
+{
+    run r = { .o = {
+                  .steps = "250", .precision = "fp32", .output = "upsampled.png", .clip = true } };
+    gd_status s;
+
+    GD_TRY(cli_parse(&cli_upsample, argc, argv, &r.o, &r.words));
+    if (r.words.help) {
+        cli_print_help(&cli_upsample, stdout);
+        return GD_OK;
+    }
+    if (r.words.n_words > 0)
+        return gd_fail(GD_EUSAGE, "upsample: unexpected word %s", r.words.word[0]);
+    s = work(&r);
+    gd_block_free(r.out);
+    cli_output_free(&r.output);
+    cli_classes_free(&r.classes);
+    cli_stage_close(&r.stage);
+    gd_dataset_close(r.set);
+    free(r.recipe);
+    return s;
+}
+
+const cli_command cli_upsample = { "upsample",
+                                   "enlarge images with an upsampler",
+                                   "upsample --input PATH [--model FILE] [options]",
+                                   "guided upsample --input 64_samples.npz -o 256.npz",
+                                   table,
+                                   COUNT(table),
+                                   run_upsample };
