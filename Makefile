@@ -1,7 +1,7 @@
 # A thin front for CMake and the scripts.
 GOLDEN ?= ../shared/golden
 
-.PHONY: all demo check golden bench format lint install clean
+.PHONY: all demo check golden bench fuzz format lint install clean
 all:
 	@scripts/build
 demo:
@@ -12,6 +12,9 @@ golden: all
 	@build/tests/golden-runner $(GOLDEN)
 bench: all
 	@build/guided bench --preset 64x64_diffusion --classifier 64x64_classifier
+SECONDS ?= 60
+fuzz:
+	@scripts/fuzz $(SECONDS)
 format:
 	@clang-format-14 -i $$(git ls-files '*.c' '*.h')
 lint:

@@ -28,6 +28,9 @@
 
 /* Record a failure (replaces the message) and return `status`. */
 GD_CHECKED gd_status gd_fail(gd_status status, const char *format, ...) GD_PRINTF(2, 3);
+#ifdef __clang_analyzer__ /* it cannot see that the status comes back */
+#define gd_fail(status, ...) ((void)gd_fail(status, __VA_ARGS__), (status))
+#endif
 /* Put "TEXT: " before the message: each caller tells where it was.  Keeps the message's later lines
  * where they are. */
 void gd_context(const char *format, ...) GD_PRINTF(1, 2);

@@ -1,6 +1,8 @@
-/* par.c - OpenMP, oneDNN's own runtime: one parallel region per call, contiguous ranges. */
+/* par.c - OpenMP, oneDNN's own runtime: one parallel region per call, contiguous ranges.  The only
+ * file that knows it; a build without OpenMP (fuzzing by clang) has one thread. */
 #include "base/base.h"
 
+#ifdef _OPENMP
 #include <omp.h>
 
 int gd_threads(void)
@@ -24,3 +26,23 @@ void gd_par(int64_t n, void (*fn)(void *ctx, int64_t i), void *ctx)
     for (int64_t i = 0; i < n; i++)
         fn(ctx, i);
 }
+
+#else
+
+int gd_threads(void)
+{
+    return 1;
+}
+
+void gd_set_threads(int n)
+{
+    (void)n;
+}
+
+void gd_par(int64_t n, void (*fn)(void *ctx, int64_t i), void *ctx)
+{
+    for (int64_t i = 0; i < n; i++)
+        fn(ctx, i);
+}
+
+#endif

@@ -7,7 +7,6 @@
 #include "cpu/conv_private.h"
 
 #include <dnnl.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -288,13 +287,13 @@ static gd_status make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo alg
 
 gd_status onednn_conv_make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo algo)
 {
-    const int threads = omp_get_max_threads();
+    const int threads = gd_threads();
     gd_status s;
 
     if (needs_one_thread(d))
-        omp_set_num_threads(1);
+        gd_set_threads(1);
     s = make(out, d, algo);
-    omp_set_num_threads(threads);
+    gd_set_threads(threads);
     return s;
 }
 
@@ -497,16 +496,16 @@ static void drop_padding(const onednn_call *c)
 
 void onednn_call_run(const onednn_call *c)
 {
-    const int threads = omp_get_max_threads();
+    const int threads = gd_threads();
 
     if (needs_one_thread(&c->conv->desc))
-        omp_set_num_threads(1);
+        gd_set_threads(1);
     dnnl_primitive_execute(c->conv->run, one.stream, c->n_args, c->arg);
     if (c->unpack[0].memory)
         dnnl_primitive_execute(c->conv->reorder, one.stream, 2, c->unpack);
     if (c->wide != c->dweights)
         drop_padding(c);
-    omp_set_num_threads(threads);
+    gd_set_threads(threads);
 }
 
 /* ---- matrix products ---- */
@@ -514,11 +513,9 @@ void onednn_call_run(const onednn_call *c)
 /* On one thread: within a parallel region oneDNN does so by itself. */
 void onednn_dot_products(float *c, const float *a, const float *b, int m, int n, int k)
 {
-    const int threads = omp_get_max_threads();
+    const int threads = gd_threads();
 
-    if (!omp_in_parallel())
-        omp_set_num_threads(1);
+    gd_set_threads(1);
     dnnl_sgemm('N', 'T', m, n, k, 1, a, k, b, k, 0, c, n);
-    if (!omp_in_parallel())
-        omp_set_num_threads(threads);
+    gd_set_threads(threads);
 }

@@ -3,9 +3,8 @@
 #include "cpu/conv.h"
 
 #include <immintrin.h>
-#include <omp.h>
 
-enum { LOOPS = 20000, CHAINS = 16, REPEATS = 20 };
+enum { LOOPS = 20000, CHAINS = 16, REPEATS = 20, MAX_THREADS = 1024 };
 
 /* Each returns the sum of its registers so that the loop is not removed. */
 __attribute__((target("avx512f"))) static float fma_avx512(int loops)
@@ -81,6 +80,17 @@ static float mul_add_sse(int loops)
     return sum;
 }
 
+typedef struct peak_job {
+    float (*run)(int loops);
+    volatile float *sink; /* [threads]: the sums are not optimised away */
+} peak_job;
+
+static void run_one(void *ctx, int64_t i)
+{
+    const peak_job *job = ctx;
+    job->sink[i] = job->run(LOOPS);
+}
+
 double gd_peak_macs(gd_dtype dtype)
 {
     const gd_isa isa = gd_isa_used();
@@ -90,19 +100,14 @@ double gd_peak_macs(gd_dtype dtype)
                         : isa == GD_ISA_AVX2   ? fma_avx2
                                                : mul_add_sse;
     const double lanes = bf16 ? 32 : isa >= GD_ISA_AVX512 ? 16 : isa == GD_ISA_AVX2 ? 8 : 4;
+    const int threads = GD_MIN(gd_threads(), MAX_THREADS);
+    volatile float sink[MAX_THREADS];
     double best = 0;
-    volatile float sink = 0;
 
     for (int r = 0; r < REPEATS; r++) {
-        double start = gd_seconds(), seconds;
-#pragma omp parallel num_threads(gd_threads())
-        {
-            float sum = run(LOOPS);
-#pragma omp critical
-            sink += sum;
-        }
-        seconds = gd_seconds() - start;
-        best = GD_MAX(best, (double)LOOPS * CHAINS * lanes * gd_threads() / seconds);
+        const double start = gd_seconds();
+        gd_par(threads, run_one, &(peak_job){ run, sink });
+        best = GD_MAX(best, (double)LOOPS * CHAINS * lanes * threads / (gd_seconds() - start));
     }
     return best;
 }

@@ -1,7 +1,7 @@
 /* fuzz_pickle.c - the pickle machine, and the tensors of what it made over storages of zeros. */
-#include "fuzz_bundle.h"
+#include "io/io_private.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 enum { STORAGE_BYTES = 1 << 12 };
 
