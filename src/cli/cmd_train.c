@@ -166,23 +166,11 @@ static gd_status make_config(train_run *r)
 
 /* ---- data ---- */
 
-static gd_status labels_of(const char *how, gd_labels *out)
-{
-    static const char *const names[] = { "", "folder", "name", "none" };
-
-    for (int i = 0; i < COUNT(names); i++)
-        if (strcmp(how, names[i]) == 0) {
-            *out = (gd_labels)i;
-            return GD_OK;
-        }
-    return gd_fail(GD_EUSAGE, "--labels %s: expected folder, name or none", how);
-}
-
 static gd_status open_set(train_run *r, gd_dataset **out, const char *path)
 {
     gd_dataset_options o = { .channels = r->o.channels ? r->o.channels : 3 };
 
-    GD_TRY(labels_of(r->o.train.labels, &o.labels));
+    GD_TRY(gd_labels_read(&o.labels, r->o.train.labels));
     return gd_dataset_open(out, path, &o);
 }
 

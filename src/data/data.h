@@ -36,6 +36,9 @@ typedef enum gd_labels {
     GD_LABELS_NONE
 } gd_labels;
 
+/* "", "folder", "name", "none"; GD_EUSAGE otherwise */
+GD_CHECKED gd_status gd_labels_read(gd_labels *out, const char *word);
+
 typedef struct gd_dataset_options {
     gd_labels
         labels;   /* AUTO: the set's own; of a folder, sub-folders if there are any, else names */

@@ -10,6 +10,18 @@ enum { MOST_CLASSES = 1 << 20 };
 
 /* ---- labels ---- */
 
+gd_status gd_labels_read(gd_labels *out, const char *word)
+{
+    static const char *const names[] = { "", "folder", "name", "none" };
+
+    for (int i = 0; i < COUNT(names); i++)
+        if (strcmp(word, names[i]) == 0) {
+            *out = (gd_labels)i;
+            return GD_OK;
+        }
+    return gd_fail(GD_EUSAGE, "--labels %s: expected folder, name or none", word);
+}
+
 bool data_is_image_name(const char *name)
 {
     static const char *const known[] = { "jpg", "jpeg", "png", "gif" };

@@ -1,0 +1,41 @@
+#!/bin/sh
+# guided nll: the same numbers for any thread count and after a resume; bad input is named.
+set -u
+g=$GUIDED_BINARY
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+failures=0
+fail() { echo "FAIL: $1"; failures=$((failures + 1)); }
+expect() {
+    status=$1 text=$2
+    shift 2
+    "$@" >out.txt 2>err.txt
+    found=$?
+    [ $found -eq "$status" ] || fail "exit $found, not $status: $*: $(cat err.txt)"
+    [ -z "$text" ] || grep -qF -- "$text" out.txt err.txt || fail "no \"$text\" in: $(cat out.txt err.txt)"
+}
+"$g" sample -n 5 --class 0-9 --steps ddim5 --seed 3 -q -o images.npz || exit 1
+nll="nll --data images.npz --steps 10"
+
+# shellcheck disable=SC2086
+{
+    expect 0 "bits/dim over 5 images" "$g" $nll -o all.csv
+    cp out.txt all.txt
+    [ "$(wc -l <all.csv)" = 6 ] || fail "rows: $(cat all.csv)"
+    expect 0 "" "$g" $nll -t 1 -o one.csv
+    cmp -s all.csv one.csv || fail "one thread gives other numbers"
+    head -c $(($(wc -c <all.csv) - 40)) all.csv >cut.csv # a row is cut short
+    expect 0 "" "$g" $nll --resume -o cut.csv
+    cmp -s all.csv cut.csv || fail "a resumed table differs"
+    cmp -s all.txt out.txt || fail "a resumed total differs: $(cat all.txt out.txt)"
+    expect 0 '"images":3' "$g" $nll -n 3 --json
+    expect 2 "exists already" "$g" $nll -o all.csv
+    expect 2 "--data" "$g" nll
+    expect 2 "--resume needs" "$g" $nll --resume
+    expect 3 "no table" "$g" $nll --resume -o images.npz
+    expect 3 "has no likelihood" "$g" $nll --model "$GUIDED_MODELS/fashion32/classifier.safetensors"
+    expect 3 "has no labels" "$g" $nll --labels none
+    expect 2 "steps 5000" "$g" nll --data images.npz --steps 5000
+}
+exit $((failures > 0))
