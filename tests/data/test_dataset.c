@@ -1,0 +1,246 @@
+/* Every kind of image set: what it reads, its labels, and what it refuses. */
+#include "data/data.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zip.h>
+#include <zlib.h>
+#include <cmocka.h>
+
+enum { N = 5, SIZE = 4, IMAGE = SIZE * SIZE * 3 };
+
+static char folder[64];
+static uint8_t pixels[N * IMAGE];
+static const int64_t labels[N] = { 2, 0, 1, 2, 0 };
+
+static char *in_folder(const char *name)
+{
+    static char path[4][256];
+    static int turn;
+
+    turn = (turn + 1) % 4;
+    snprintf(path[turn], sizeof path[0], "%s/%s", folder, name);
+    return path[turn];
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N * IMAGE; i++)
+        pixels[i] = (uint8_t)(i * 37 + i / 48);
+    strcpy(folder, "dataset-test-XXXXXX");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    char command[128];
+
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command);
+}
+
+static gd_dataset *opened(const char *path, int channels)
+{
+    const gd_dataset_options o = { .channels = channels };
+    gd_dataset *set;
+
+    if (gd_dataset_open(&set, path, &o) != GD_OK)
+        fail_msg("%s", gd_error());
+    return set;
+}
+
+static void refused(const char *path, const char *said)
+{
+    gd_dataset *set;
+
+    assert_int_not_equal(gd_dataset_open(&set, path, NULL), GD_OK);
+    if (!strstr(gd_error(), said))
+        fail_msg("%s does not say %s", gd_error(), said);
+}
+
+static void check_images(const gd_dataset *set, bool labelled)
+{
+    assert_int_equal(gd_dataset_count(set), N);
+    assert_int_equal(gd_dataset_classes(set), labelled ? 3 : 0);
+    for (int i = 0; i < N; i++) {
+        gd_image image;
+        assert_int_equal(gd_dataset_read(set, i, &image), GD_OK);
+        assert_int_equal(image.width * image.height * image.channels, IMAGE);
+        assert_memory_equal(image.pixels, pixels + i * IMAGE, IMAGE);
+        assert_int_equal(gd_dataset_label(set, i), labelled ? labels[i] : -1);
+        gd_image_free(&image);
+    }
+}
+
+/* ---- npz ---- */
+
+static void write_npz(const char *path, gd_dtype dtype, int64_t n_labels)
+{
+    const gd_array arrays[2] = { { "arr_0", dtype, 4, { dtype == GD_U8 ? N : 1, SIZE, SIZE, 3 } },
+                                 { "arr_1", GD_I64, 1, { n_labels } } };
+    const void *const data[2] = { pixels, labels };
+
+    assert_int_equal(gd_npz_write(path, true, arrays, data, n_labels ? 2 : 1), GD_OK);
+}
+
+static void npz_is_read(void **state)
+{
+    gd_dataset *set;
+
+    (void)state;
+    write_npz(in_folder("a.npz"), GD_U8, N);
+    set = opened(in_folder("a.npz"), 3);
+    check_images(set, true);
+    assert_null(gd_dataset_class_name(set, 0));
+    gd_dataset_close(set);
+    write_npz(in_folder("b.npz"), GD_U8, 0);
+    set = opened(in_folder("b.npz"), 0);
+    check_images(set, false);
+    gd_dataset_close(set);
+    write_npz(in_folder("c.npz"), GD_F32, 0);
+    refused(in_folder("c.npz"), "arr_0 is F32, expected U8");
+    write_npz(in_folder("d.npz"), GD_U8, 3);
+    refused(in_folder("d.npz"), "3 labels");
+}
+
+/* ---- IDX ---- */
+
+static void write_file(const char *path, const void *data, size_t bytes)
+{
+    assert_int_equal(gd_file_put(path, true, data, bytes), GD_OK);
+}
+
+static void write_idx(const char *images, const char *names, bool zipped, int n_labels)
+{
+    unsigned char head[20] = { 0, 0, 8, 4, 0, 0, 0, N, 0, 0, 0, SIZE, 0, 0, 0, SIZE, 0, 0, 0, 3 };
+    unsigned char bytes[20 + N * IMAGE], tail[8 + N] = { 0, 0, 8, 1, 0, 0, 0, 0 };
+
+    memcpy(bytes, head, sizeof head);
+    memcpy(bytes + sizeof head, pixels, N * IMAGE);
+    tail[7] = (unsigned char)n_labels;
+    for (int i = 0; i < N; i++)
+        tail[8 + i] = (unsigned char)labels[i];
+    if (zipped) {
+        gzFile f = gzopen(images, "wb");
+        assert_int_equal(gzwrite(f, bytes, sizeof bytes), sizeof bytes);
+        gzclose(f);
+    } else {
+        write_file(images, bytes, sizeof bytes);
+    }
+    write_file(names, tail, 8 + (size_t)n_labels);
+}
+
+static void idx_is_read(void **state)
+{
+    gd_dataset *set;
+    gd_mapped map;
+
+    (void)state;
+    for (int zipped = 0; zipped < 2; zipped++) {
+        const char *path = in_folder(zipped ? "z-images-idx3-ubyte.gz" : "t-images-idx3-ubyte");
+        write_idx(path, in_folder(zipped ? "z-labels-idx1-ubyte" : "t-labels-idx1-ubyte"), zipped,
+                  N);
+        set = opened(path, 3);
+        check_images(set, true);
+        gd_dataset_close(set);
+        assert_int_equal(gd_map_file(&map, path), GD_OK);
+        write_file(in_folder("short-images-idx3"), map.data, map.bytes - 9);
+        gd_unmap(&map);
+        refused(in_folder("short-images-idx3"), zipped ? "gzip" : "bytes announced");
+    }
+    write_idx(in_folder("w-images-idx3-ubyte"), in_folder("w-labels-idx1-ubyte"), false, 4);
+    refused(in_folder("w-images-idx3-ubyte"), "4 labels for 5 images");
+}
+
+/* ---- zip ---- */
+
+static void write_png(const char *path, int i)
+{
+    void *png;
+    size_t bytes;
+
+    assert_int_equal(gd_png_encode(&png, &bytes, pixels + i * IMAGE, SIZE, SIZE, 3, NULL, 0),
+                     GD_OK);
+    write_file(path, png, bytes);
+    gd_block_free(png);
+}
+
+static void write_zip(const char *path, const char *json)
+{
+    zip_t *z = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, NULL);
+    char name[32];
+
+    for (int i = 0; i < N; i++) {
+        char *file;
+        snprintf(name, sizeof name, "img%d.png", i);
+        file = in_folder(name);
+        write_png(file, i);
+        snprintf(name, sizeof name, "00000/img%d.png", i);
+        assert_true(zip_file_add(z, name, zip_source_file(z, file, 0, 0), 0) >= 0);
+    }
+    zip_file_add(z, "dataset.json", zip_source_buffer(z, json, strlen(json), 0), 0);
+    assert_int_equal(zip_close(z), 0);
+}
+
+static void zip_is_read(void **state)
+{
+    static const char json[] = "{\"labels\":[[\"00000/img1.png\",0],[\"00000/img0.png\",2],"
+                               "[\"00000/img2.png\",1],[\"00000/img4.png\",0],"
+                               "[\"00000/img3.png\",2]]}";
+    gd_dataset *set;
+
+    (void)state;
+    write_zip(in_folder("s.zip"), json);
+    set = opened(in_folder("s.zip"), 3);
+    check_images(set, true);
+    gd_dataset_close(set);
+    write_zip(in_folder("n.zip"), "{\"labels\":null}");
+    set = opened(in_folder("n.zip"), 0);
+    check_images(set, false);
+    gd_dataset_close(set);
+    write_zip(in_folder("m.zip"), "{\"labels\":[[\"00000/img1.png\",0]]}");
+    refused(in_folder("m.zip"), "no label for 00000/img0.png");
+    write_zip(in_folder("w.zip"), "{\"labels\":[[\"none.png\",0]]}");
+    refused(in_folder("w.zip"), "names no image");
+}
+
+/* ---- pictures ---- */
+
+static void pictures_are_converted(void **state)
+{
+    gd_dataset *set;
+    gd_image image;
+
+    (void)state;
+    write_png(in_folder("one.png"), 1);
+    set = opened(in_folder("one.png"), 1);
+    assert_int_equal(gd_dataset_count(set), 1);
+    assert_int_equal(gd_dataset_read(set, 0, &image), GD_OK);
+    assert_int_equal(image.channels, 1);
+    for (int k = 0; k < SIZE * SIZE; k++) {
+        const uint8_t *p = pixels + IMAGE + 3 * k;
+        assert_int_equal(image.pixels[k],
+                         (p[0] * 19595 + p[1] * 38470 + p[2] * 7471 + 0x8000) >> 16);
+    }
+    gd_image_free(&image);
+    gd_dataset_close(set);
+    write_file(in_folder("text.txt"), "no images here", 14);
+    refused(in_folder("text.txt"), "no set of images");
+    refused(in_folder("absent"), "No such file");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(npz_is_read),
+        cmocka_unit_test(idx_is_read),
+        cmocka_unit_test(zip_is_read),
+        cmocka_unit_test(pictures_are_converted),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
