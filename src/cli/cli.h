@@ -37,8 +37,8 @@ typedef struct cli_command {
     gd_status (*run)(int argc, char **argv);
 } cli_command;
 
-extern const cli_command cli_sample, cli_upsample, cli_nll, cli_train, cli_train_classifier,
-    cli_info, cli_convert, cli_init, cli_bench;
+extern const cli_command cli_sample, cli_upsample, cli_nll, cli_eval, cli_train,
+    cli_train_classifier, cli_info, cli_convert, cli_init, cli_bench;
 
 /* GD_EUSAGE with the nearest name for what is unknown. Options of `command` go into *values; other
  * known names into words. */

@@ -80,4 +80,17 @@ typedef struct gd_kid {
 GD_CHECKED gd_status gd_kid_measure(gd_kid *out, const gd_features *ref,
                                     const gd_features *samples);
 
+/* ---- extract.c: features by a classifier ---- */
+
+struct gd_model;
+typedef struct gd_extractor gd_extractor;
+/* The activations before the classifier's last projection, at t = 0.  GD_EMISMATCH for a model of
+ * another kind. */
+GD_CHECKED gd_status gd_extractor_make(gd_extractor **out, const struct gd_model *classifier);
+void gd_extractor_free(gd_extractor *e); /* NULL is fine */
+int gd_extractor_width(const gd_extractor *e);
+int gd_extractor_classes(const gd_extractor *e);
+/* x: [C][S][S] in [-1,1] of one image; features: [width]; logits: [classes] */
+void gd_extractor_run(gd_extractor *e, const float *x, float *features, float *logits);
+
 #endif
