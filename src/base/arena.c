@@ -19,6 +19,11 @@ void gd_set_memory_limit(size_t bytes)
     limit = bytes;
 }
 
+size_t gd_memory_limit(void)
+{
+    return limit;
+}
+
 uint64_t gd_allocation_count(void)
 {
     return allocations;

@@ -87,6 +87,7 @@ void gd_block_free(void *block); /* NULL is fine; returns the memory to the syst
 
 /* --memory: refuse to hold more than this many bytes in blocks and arenas; 0 = no limit. */
 void gd_set_memory_limit(size_t bytes);
+size_t gd_memory_limit(void);
 /* Allocations made since the process started: tests hold "none after the second step" with it. */
 uint64_t gd_allocation_count(void);
 /* Tests only: make allocation number k from now fail (0 = off), once or for ever. */

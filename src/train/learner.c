@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct gd_learner_network {
     gd_graph *graph;
@@ -148,9 +149,8 @@ static gd_status make_buffers(gd_learner *l, network *w)
     return GD_OK;
 }
 
-static gd_status make_network(gd_learner *l)
+static gd_status make_plan(gd_learner *l)
 {
-    const gd_weights own = { fetch_own, l };
     network *w = gd_alloc(l->mem, sizeof *w);
 
     l->network = w;
@@ -163,19 +163,60 @@ static gd_status make_network(gd_learner *l)
     w->fresh = true;
     GD_TRY(gd_graph_make(&w->graph));
     build(l, w);
-    GD_TRY(plan_network(l, w));
-    GD_TRY(gd_exec_make(&w->exec, w->plan, &own));
-    return make_buffers(l, w);
+    return plan_network(l, w);
+}
+
+static size_t plan_bytes(const gd_plan *p)
+{
+    return gd_plan_arena_bytes(p) + gd_plan_scratch_bytes(p) + gd_plan_weights_bytes(p);
+}
+
+size_t gd_learner_bytes(const gd_learner *l)
+{
+    const size_t arrays = 3 + (size_t)l->options.n_ema + (l->options.accumulate ? 1 : 0);
+
+    return plan_bytes(l->network->plan) + arrays * (size_t)l->total * sizeof(float);
+}
+
+/* Before anything large is taken: what is needed, what there is, and the microbatch that would fit
+ * (activations grow with it) */
+static gd_status check_memory(const gd_learner *l)
+{
+    const size_t machine = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    const size_t limit = gd_memory_limit();
+    const size_t most = limit > 0 && limit < machine ? limit : machine;
+    const size_t need = gd_learner_bytes(l), arena = gd_plan_arena_bytes(l->network->plan);
+    int fits = l->options.microbatch;
+    gd_status s;
+
+    if (need <= most)
+        return GD_OK;
+    while (fits > 0 && need - arena + arena / (size_t)l->options.microbatch * (size_t)fits > most)
+        fits--;
+    s = gd_fail(GD_ENOMEM, "training needs %.1f MiB, there are %.1f MiB", (double)need / 1048576,
+                (double)most / 1048576);
+    if (fits > 0)
+        gd_detail("hint: --microbatch %d would fit", fits);
+    else
+        gd_detail("hint: %.1f MiB are for parameters, moments and averages: a smaller network, or "
+                  "fewer averages",
+                  (double)(need - arena) / 1048576);
+    return s;
 }
 
 /* ---- life ---- */
 
 static gd_status make(gd_learner *l, const gd_weights *weights)
 {
+    const gd_weights own = { fetch_own, l };
+
     GD_TRY(list_params(l));
+    GD_TRY(make_plan(l));
+    GD_TRY(check_memory(l));
     GD_TRY(make_arrays(l));
     GD_TRY(fetch_params(l, weights));
-    return make_network(l);
+    GD_TRY(gd_exec_make(&l->network->exec, l->network->plan, &own));
+    return make_buffers(l, l->network);
 }
 
 gd_status gd_learner_make(gd_learner **out, const gd_model_config *config,
@@ -232,13 +273,6 @@ void gd_learner_free(gd_learner *l)
     for (int k = 0; k < GD_MAX_EMA; k++)
         gd_block_free(l->ema[k]);
     gd_arena_free(l->mem);
-}
-
-size_t gd_learner_bytes(const gd_learner *l)
-{
-    const size_t arrays = 3 + (size_t)l->options.n_ema + (l->options.accumulate ? 1 : 0);
-
-    return gd_exec_bytes(l->network->exec) + arrays * (size_t)l->total * sizeof(float);
 }
 
 /* ---- passes ---- */

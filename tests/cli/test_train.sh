@@ -102,7 +102,8 @@ cp -r images/boot one/
     expect 3 "No such file" "$g" train --data nowhere $net --out x5
     expect 2 "cannot change it" "$g" train --resume whole --num_channels 64
     expect 3 "guided train --resume" "$g" train-classifier --resume whole
-    expect 4 "MiB" "$g" $run --memory 1 --out x6
+    expect 4 "training needs" "$g" $run --memory 1 --out x6
+    expect 4 "--microbatch" "$g" $run --batch-size 512 --memory 100 --out x10
     expect 2 "--labels maybe" "$g" $run --labels maybe --out x7
 }
 printf 'damaged' >images/boot/bad.png
