@@ -47,7 +47,7 @@ grep -q boot whole/checkpoint-000000012.safetensors || fail "no class names in t
 # kill -9 again and again, in steps and in saves; then to the end: the same parameters
 kills=0 started=0
 for delay in 0.05 0.07 0.09 0.11 0.13 0.15; do
-    if [ -d killed ] && ls killed/checkpoint-* >/dev/null 2>&1; then
+    if [ -d killed ] && ls killed/checkpoint-*.safetensors >/dev/null 2>&1; then
         "$g" train --resume killed >/dev/null 2>&1 &
     else
         rm -rf killed
@@ -61,7 +61,7 @@ for delay in 0.05 0.07 0.09 0.11 0.13 0.15; do
     [ -d killed ] && started=$((started + 1))
 done
 [ $kills -gt 0 ] && [ $started -gt 0 ] || fail "no kill landed in a run"
-if ls killed/checkpoint-* >/dev/null 2>&1; then expect 0 "" "$g" train --resume killed; else rm -rf killed; expect 0 "" "$g" $run --out killed; fi
+if ls killed/checkpoint-*.safetensors >/dev/null 2>&1; then expect 0 "" "$g" train --resume killed; else rm -rf killed; expect 0 "" "$g" $run --out killed; fi
 [ "$(hash_of killed)" = "$(hash_of whole)" ] || fail "killed $kills times: other parameters"
 ls killed/*.part-* >/dev/null 2>&1 && fail "a part is left"
 
