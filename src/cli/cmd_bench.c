@@ -92,17 +92,19 @@ static bool suspect(const timed *t, const char *preset, bool bf16)
     return t->floor_s - attention > 1.05 * (bf16 ? 0.222 * 881 : 0.302 * 439) / peak;
 }
 
-static void print_profile(timed *t)
+static gd_status print_profile(timed *t)
 {
     const gd_plan *plan = gd_runner_plan(t->runner);
-    double *seconds = calloc((size_t)gd_plan_steps(plan), sizeof *seconds);
+    double *seconds;
+    gd_status s;
 
-    if (!seconds)
-        return;
+    GD_TRY(
+        gd_block_make((void **)&seconds, (size_t)gd_plan_steps(plan) * sizeof *seconds, "profile"));
     gd_exec_profile(gd_runner_exec(t->runner), seconds);
-    gd_plan_print_times(plan, seconds, stderr);
+    s = gd_plan_print_times(plan, seconds, stderr);
     gd_floor_print(t->floor, stderr);
-    free(seconds);
+    gd_block_free(seconds);
+    return s;
 }
 
 static gd_status measure(timed *net, timed *guide, const options *o, size_t *peak)
@@ -134,8 +136,6 @@ static void print_result(timed *net, timed *guide, const options *o, size_t peak
     const double gflops = 2e-9 * gd_plan_macs(gd_runner_plan(net->runner)) / net->median;
     const double step = net->median + guide->median, step_floor = net->floor_s + guide->floor_s;
 
-    if (o->profile)
-        print_profile(net);
     if (o->json) {
         printf("{\"preset\":\"%s\",\"precision\":\"%s\",\"forward_s\":%.6f,\"floor_s\":%.6f,"
                "\"ratio\":%.4f,\"gflops\":%.1f,"
@@ -180,6 +180,8 @@ static gd_status run_bench(int argc, char **argv)
     if (o.threads)
         gd_set_threads(o.threads);
     gd_status s = measure(&net, &guide, &o, &peak);
+    if (s == GD_OK && o.profile)
+        s = print_profile(&net);
     if (s == GD_OK)
         print_result(&net, &guide, &o, peak);
     release(&net);

@@ -4,14 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Pixels from which Winograd's gain outweighs its 4x larger weights (kernels.md: it pays at 64x64
- * and 32x32, not at 16x16) */
-enum { WINOGRAD_MIN_PIXELS = 32 * 32 };
-
 struct gd_conv {
     gd_conv_desc desc;
     gd_conv_algo algo;
-    onednn_conv *onednn; /* NULL: plain */
+    int threads;         /* when it was made */
+    onednn_conv *onednn; /* NULL: another engine */
 };
 
 struct gd_conv_call {
@@ -36,17 +33,9 @@ gd_status gd_conv_mode(const char **out)
     const char *mode = getenv("GUIDED_CONV");
 
     *out = mode && *mode ? mode : "auto";
-    if (strcmp(*out, "auto") == 0 || strcmp(*out, "direct") == 0 || strcmp(*out, "winograd") == 0)
+    if (strcmp(*out, "auto") == 0 || strcmp(*out, "direct") == 0)
         return GD_OK;
-    return gd_fail(GD_EUSAGE, "GUIDED_CONV=%s: expected auto, direct or winograd", *out);
-}
-
-/* oneDNN's Winograd gave other bits for other thread counts where a channel count was not a
- * multiple of 16 */
-static bool winograd_possible(const gd_conv_desc *d)
-{
-    return d->dtype == GD_F32 && d->blocked && d->kernel == 3 && d->stride == 1 && d->pad == 1 &&
-           d->ci % 16 == 0 && d->co % 16 == 0 && gd_isa_used() >= GD_ISA_AVX512;
+    return gd_fail(GD_EUSAGE, "GUIDED_CONV=%s: expected auto or direct", *out);
 }
 
 gd_conv_algo gd_conv_choose(const gd_conv_desc *d)
@@ -55,16 +44,14 @@ gd_conv_algo gd_conv_choose(const gd_conv_desc *d)
 
     if (gd_isa_used() == GD_ISA_C)
         return GD_CONV_PLAIN;
-    if (gd_conv_mode(&mode) != GD_OK || strcmp(mode, "direct") == 0 || !winograd_possible(d))
+    if (gd_conv_mode(&mode) != GD_OK || strcmp(mode, "direct") == 0 || !winograd_can(d))
         return GD_CONV_DIRECT;
-    if (strcmp(mode, "winograd") == 0)
-        return GD_CONV_WINOGRAD;
-    return (int64_t)d->h * d->w >= WINOGRAD_MIN_PIXELS ? GD_CONV_WINOGRAD : GD_CONV_DIRECT;
+    return GD_CONV_WINOGRAD;
 }
 
 const char *gd_conv_algo_name(gd_conv_algo algo)
 {
-    static const char *const name[] = { "direct", "winograd", "plain" };
+    static const char *const name[] = { "direct", "winograd", "onednn winograd", "plain" };
     return name[algo];
 }
 
@@ -76,12 +63,16 @@ gd_status gd_conv_make_as(gd_conv **out, const gd_conv_desc *desc, gd_conv_algo 
     if (desc->dtype == GD_BF16 && gd_isa_used() < GD_ISA_AVX512)
         return gd_fail(GD_EUSAGE, "bf16 needs AVX-512; this machine, or GUIDED_ISA, gives %s",
                        gd_isa_name(gd_isa_used()));
+    if (algo == GD_CONV_WINOGRAD && !winograd_can(desc))
+        return gd_fail(GD_EUSAGE, "convolution %dx%d %d->%d kernel %d: no Winograd", desc->h,
+                       desc->w, desc->ci, desc->co, desc->kernel);
     c = calloc(1, sizeof *c);
     if (!c)
         return gd_fail(GD_ENOMEM, "convolution: out of memory");
     c->desc = *desc;
     c->algo = algo;
-    if (algo != GD_CONV_PLAIN)
+    c->threads = gd_threads();
+    if (algo == GD_CONV_DIRECT || algo == GD_CONV_ONEDNN_WINOGRAD)
         s = onednn_conv_make(&c->onednn, desc, algo);
     if (s != GD_OK) {
         gd_conv_free(c);
@@ -91,16 +82,12 @@ gd_status gd_conv_make_as(gd_conv **out, const gd_conv_desc *desc, gd_conv_algo 
     return GD_OK;
 }
 
-/* Not every oneDNN has Winograd kernels (3.x has none): direct then. */
 gd_status gd_conv_make(gd_conv **out, const gd_conv_desc *desc)
 {
     const char *mode;
 
     GD_TRY(gd_conv_mode(&mode));
-    if (gd_conv_choose(desc) == GD_CONV_WINOGRAD &&
-        gd_conv_make_as(out, desc, GD_CONV_WINOGRAD) == GD_OK)
-        return GD_OK;
-    return gd_conv_make_as(out, desc, gd_isa_used() == GD_ISA_C ? GD_CONV_PLAIN : GD_CONV_DIRECT);
+    return gd_conv_make_as(out, desc, gd_conv_choose(desc));
 }
 
 void gd_conv_free(gd_conv *c)
@@ -118,7 +105,7 @@ gd_conv_algo gd_conv_algo_of(const gd_conv *c)
 
 const char *gd_conv_kernel_name(const gd_conv *c)
 {
-    return c->onednn ? onednn_conv_kernel_name(c->onednn) : "plain";
+    return c->onednn ? onednn_conv_kernel_name(c->onednn) : gd_conv_algo_name(c->algo);
 }
 
 static size_t plain_weights_bytes(const gd_conv_desc *d)
@@ -130,11 +117,15 @@ size_t gd_conv_weights_bytes(const gd_conv *c)
 {
     if (c->desc.pass == GD_CONV_GRAD_WEIGHTS)
         return 0;
+    if (c->algo == GD_CONV_WINOGRAD)
+        return winograd_weights_bytes(&c->desc);
     return c->onednn ? onednn_conv_weights_bytes(c->onednn) : plain_weights_bytes(&c->desc);
 }
 
 size_t gd_conv_scratch_bytes(const gd_conv *c)
 {
+    if (c->algo == GD_CONV_WINOGRAD)
+        return winograd_scratch_bytes(&c->desc);
     return c->onednn ? onednn_conv_scratch_bytes(c->onednn) : 0;
 }
 
@@ -142,7 +133,11 @@ gd_status gd_conv_pack(const gd_conv *c, void *packed, const float *weights)
 {
     if (c->onednn)
         return onednn_conv_pack(c->onednn, packed, weights);
-    memcpy(packed, weights, plain_weights_bytes(&c->desc));
+    if (c->algo == GD_CONV_WINOGRAD)
+        gd_kernels_get()->winograd_pack(packed, weights, c->desc.co, c->desc.ci,
+                                        c->desc.pass == GD_CONV_GRAD_DATA);
+    else
+        memcpy(packed, weights, plain_weights_bytes(&c->desc));
     return GD_OK;
 }
 
@@ -165,12 +160,46 @@ gd_status gd_conv_bind(gd_conv_call **out, const gd_conv *conv, const gd_conv_bu
     return GD_OK;
 }
 
+/* oneDNN and plain C add to what y holds. */
+typedef struct residual_copy {
+    float *to;
+    const float *from;
+    int64_t count;
+} residual_copy;
+
+enum { COPY_CHUNK = 1 << 16 };
+
+static void copy_chunk(void *ctx, int64_t i)
+{
+    const residual_copy *c = ctx;
+    const int64_t first = i * COPY_CHUNK, n = GD_MIN(c->count - first, COPY_CHUNK);
+
+    memcpy(c->to + first, c->from + first, (size_t)n * sizeof *c->to);
+}
+
+static void put_residual(const gd_conv_desc *d, const gd_conv_buffers *b)
+{
+    const int64_t channels = d->blocked ? (d->co + 15) / 16 * 16 : d->co;
+    residual_copy c = { b->y, b->residual,
+                        d->n * channels * gd_conv_out(d->h, d) * gd_conv_out(d->w, d) };
+
+    gd_par((c.count + COPY_CHUNK - 1) / COPY_CHUNK, copy_chunk, &c);
+}
+
 void gd_conv_run(const gd_conv_call *call)
 {
+    const gd_conv *c = call->conv;
+
+    if (c->algo == GD_CONV_WINOGRAD) {
+        winograd_conv_run(&c->desc, c->threads, &call->buffers);
+        return;
+    }
+    if (c->desc.accumulate && call->buffers.residual != call->buffers.y)
+        put_residual(&c->desc, &call->buffers);
     if (call->onednn)
         onednn_call_run(call->onednn);
     else
-        plain_conv_run(&call->conv->desc, &call->buffers);
+        plain_conv_run(&c->desc, &call->buffers);
 }
 
 void gd_conv_call_free(gd_conv_call *call)

@@ -11,10 +11,16 @@
 #include "cpu/cpu.h"
 
 typedef enum gd_conv_pass { GD_CONV_FORWARD, GD_CONV_GRAD_DATA, GD_CONV_GRAD_WEIGHTS } gd_conv_pass;
-typedef enum gd_conv_algo { GD_CONV_DIRECT, GD_CONV_WINOGRAD, GD_CONV_PLAIN } gd_conv_algo;
+typedef enum gd_conv_algo {
+    GD_CONV_DIRECT,
+    GD_CONV_WINOGRAD,        /* ours (winograd.inc) */
+    GD_CONV_ONEDNN_WINOGRAD, /* never chosen: part of the floor that bench.h measures */
+    GD_CONV_PLAIN
+} gd_conv_algo;
 
-/* y[n,o,:] = sum_i w[o,i,:,:] * x[n,i,:] + bias[o] (+ y, when accumulate), square kernel, zero
- * padding. dtype: of the operands that are multiplied (GD_F32 or GD_BF16); results are float32. */
+/* y[n,o,:] = sum_i w[o,i,:,:] * x[n,i,:] + bias[o] (+ residual, when accumulate), square kernel,
+ * zero padding. dtype: of the operands that are multiplied (GD_F32 or GD_BF16); results are
+ * float32. */
 typedef struct gd_conv_desc {
     gd_conv_pass pass;
     int n, ci, h, w; /* x: [n,ci,h,w] */
@@ -22,24 +28,23 @@ typedef struct gd_conv_desc {
     gd_dtype dtype;
     bool blocked;    /* activations are nChw16c, else nhwc */
     bool bias;       /* FORWARD only */
-    bool accumulate; /* FORWARD only: add to what y holds */
+    bool accumulate; /* FORWARD only: add the residual */
 } gd_conv_desc;
 
 int gd_conv_out(int size,
                 const gd_conv_desc *desc); /* output height (width) for an input height (width) */
 double gd_conv_macs(const gd_conv_desc *desc); /* multiply-adds of the direct algorithm, any pass */
 
-/* Which algorithm a shape gets: a pure function of shape, ISA and GUIDED_CONV (auto, direct,
- * winograd), never of a timing. Winograd (kernels.md): 3x3 stride 1 float32 on AVX-512 with at
- * least 32x32 pixels, where its 4x larger weights pay. */
+/* Which algorithm a shape gets: a pure function of shape, ISA and GUIDED_CONV (auto,
+ * direct), never of a timing.  Winograd: 3x3 stride 1 float32 with channels in sixteens. */
 gd_conv_algo gd_conv_choose(const gd_conv_desc *desc);
 const char *gd_conv_algo_name(gd_conv_algo algo);
-/* What GUIDED_CONV says: "auto", "direct", "winograd"; GD_EUSAGE for any other word. Checked by
+/* What GUIDED_CONV says: "auto" or "direct"; GD_EUSAGE for any other word. Checked by
  * gd_conv_make too. */
 GD_CHECKED gd_status gd_conv_mode(const char **out);
 
 typedef struct gd_conv gd_conv;
-/* With the algorithm of gd_conv_choose; direct where this oneDNN has no Winograd.  GD_EUSAGE with
+/* With the algorithm of gd_conv_choose.  GD_EUSAGE with
  * the shape in the message when no kernel can do it; GD_ENOMEM. */
 GD_CHECKED gd_status gd_conv_make(gd_conv **out, const gd_conv_desc *desc);
 /* With this algorithm or not at all: for measuring the floor. */
@@ -53,12 +58,13 @@ size_t gd_conv_scratch_bytes(const gd_conv *conv);
 /* packed <- weights [co][ci][k][k] float32 */
 GD_CHECKED gd_status gd_conv_pack(const gd_conv *conv, void *packed, const float *weights);
 
-/* Buffers of one use.  FORWARD: x, weights (packed), bias, y.  GRAD_DATA: y (= dy), weights, x (=
+/* Buffers of one use.  FORWARD: x, weights (packed), bias, y, residual (float32 laid out as y; may
+ * be y).  GRAD_DATA: y (= dy), weights, x (=
  * dx). GRAD_WEIGHTS: x, y (= dy), dweights [co][ci][k][k] float32.  scratch: gd_conv_scratch_bytes,
  * 64-byte aligned, shared by all. */
 typedef struct gd_conv_buffers {
     void *x, *y, *weights, *scratch;
-    const float *bias;
+    const float *bias, *residual;
     float *dweights;
 } gd_conv_buffers;
 typedef struct gd_conv_call gd_conv_call;

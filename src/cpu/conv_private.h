@@ -1,4 +1,5 @@
-/* conv_private.h - the two engines behind conv.h: oneDNN (onednn.c) and plain C (conv_plain.c). */
+/* conv_private.h - the engines behind conv.h: oneDNN (onednn.c), our Winograd (conv_winograd.c) and
+ * plain C (conv_plain.c). */
 #ifndef GD_CPU_CONV_PRIVATE_H
 #define GD_CPU_CONV_PRIVATE_H
 
@@ -16,6 +17,12 @@ gd_status onednn_conv_pack(const onednn_conv *o, void *packed, const float *weig
 gd_status onednn_call_make(onednn_call **out, const onednn_conv *conv, const gd_conv_buffers *b);
 void onednn_call_free(onednn_call *c);
 void onednn_call_run(const onednn_call *c);
+
+/* Passes FORWARD and GRAD_DATA; threads: gd_threads() when scratch_bytes was asked for */
+bool winograd_can(const gd_conv_desc *d);
+size_t winograd_weights_bytes(const gd_conv_desc *d);
+size_t winograd_scratch_bytes(const gd_conv_desc *d);
+void winograd_conv_run(const gd_conv_desc *d, int threads, const gd_conv_buffers *b);
 
 /* For linear.c: the engine once, outside parallel regions; then products on the calling thread */
 gd_status onednn_ready(void);

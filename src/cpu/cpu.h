@@ -67,6 +67,19 @@ typedef struct gd_adamw_state {
     const float *gradient;
 } gd_adamw_state;
 
+/* 3x3 convolution, stride 1, padding 1, by minimal filtering (winograd.inc): y = conv(x) + bias +
+ * residual.  Channels of x and y are multiples of 16, both float32 of the same layout. */
+typedef struct gd_winograd {
+    gd_view x, y;
+    const float *weights;  /* of winograd_pack */
+    const float *bias;     /* or NULL */
+    const float *residual; /* laid out as y, may be y; or NULL */
+    int round;             /* patches that a thread takes through the phases together */
+    int threads;           /* most that there is scratch for */
+    float *scratch;        /* threads times gd_winograd_scratch(round, channels of x) */
+} gd_winograd;
+enum { GD_WINOGRAD_DEPTH = 128, GD_WINOGRAD_PANEL = 32 }; /* most of any ISA */
+
 /* Any kernel parallelises by itself with gd_par, bounds fixed by shape.  y is written whole (pad
  * lanes as zeros); y may be x (same strides) where said.  All views of one call have the same
  * layout.  bfloat16 is possible for y of convert, norm_apply, norm_grad_data, resample and
@@ -139,6 +152,12 @@ typedef struct gd_kernels {
                            const gd_view *qkv, const float *lse, int heads, gd_head_order order,
                            void *scratch);
 
+    /* ---- 3x3 convolution ---- */
+    void (*winograd)(const gd_winograd *job);
+    /* packed <- filters [co][ci][3][3]; turned: those of the gradient of the data, which has ci
+     * channels out.  packed: 9 * channels in * channels out rounded up to GD_WINOGRAD_PANEL. */
+    void (*winograd_pack)(float *packed, const float *filters, int co, int ci, bool turned);
+
     /* ---- small ---- */
     /* out[n][dim] = cos(t f_i).., sin(t f_i).., 0 if dim is odd; f_i = exp(-ln(max_period) i /
      * half) in float (models.md 3) */
@@ -155,6 +174,21 @@ typedef struct gd_kernels {
                     float p);
     void (*adamw)(const gd_adamw *rule, const gd_adamw_state *state, int64_t count);
 } gd_kernels;
+
+/* Floats of one point of a round's transforms; one cache line more than they fill, so that the
+ * points of one patch do not fall into the same cache sets */
+static inline int64_t gd_winograd_point(int round, int channels)
+{
+    return (int64_t)round * channels + 16;
+}
+static inline int64_t gd_winograd_scratch(int round, int channels)
+{
+    const int slices = (channels + GD_WINOGRAD_DEPTH - 1) / GD_WINOGRAD_DEPTH;
+
+    return 36 * (slices * gd_winograd_point(round, GD_WINOGRAD_DEPTH) +
+                 gd_winograd_point(round, GD_WINOGRAD_PANEL) +
+                 gd_winograd_point(GD_WINOGRAD_DEPTH, GD_WINOGRAD_PANEL));
+}
 
 /* The table of gd_isa_used(); gd_kernels_of is for tests that compare ISAs (NULL when the machine
  * lacks it). */

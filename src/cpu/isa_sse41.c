@@ -8,6 +8,7 @@
 #include "cpu/reduce.inc"
 #include "cpu/resample.inc"
 #include "cpu/attention.inc"
+#include "cpu/winograd.inc"
 #include "cpu/train.inc"
 #include "cpu/table.inc"
 

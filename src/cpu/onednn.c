@@ -250,7 +250,7 @@ static dnnl_status_t make_reorder(onednn_conv *o, bool unpack)
 static gd_status make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo algo)
 {
     const dnnl_alg_kind_t alg =
-        algo == GD_CONV_WINOGRAD ? dnnl_convolution_winograd : dnnl_convolution_direct;
+        algo == GD_CONV_ONEDNN_WINOGRAD ? dnnl_convolution_winograd : dnnl_convolution_direct;
     const bool unpack = d->pass == GD_CONV_GRAD_WEIGHTS;
     dnnl_primitive_attr_t attr = NULL;
     onednn_conv *o = NULL;

@@ -203,8 +203,9 @@ double gd_plan_macs(const gd_plan *plan);
 int gd_plan_steps(const gd_plan *plan);
 void gd_plan_print(const gd_plan *plan,
                    FILE *out); /* one line per step with kernel, offsets, bytes */
-/* Time by operation: calls, milliseconds, share. seconds: of every step (gd_exec_profile). */
-void gd_plan_print_times(const gd_plan *plan, const double *seconds, FILE *out);
+/* A line for each kind and shape of step, longest first: kernel, calls, milliseconds of one, share,
+ * GFLOP/s.  seconds: of every step (gd_exec_profile). */
+GD_CHECKED gd_status gd_plan_print_times(const gd_plan *plan, const double *seconds, FILE *out);
 /* Distinct convolutions of the plan with how often each runs: the kernel floor is timed from this.
  * Returns how many there are; fills at most `max`. */
 int gd_plan_convs(const gd_plan *plan, gd_conv_desc *desc, int *count, int max);
@@ -242,7 +243,7 @@ GD_CHECKED gd_status gd_exec_set_params(gd_exec *exec, const float *const *data)
 /* After a run that gave NaN or infinity: run again step by step and name the first node whose
  * output is not finite; "" if none. */
 const char *gd_exec_probe(gd_exec *exec);
-/* Time of every step of one run, for the profile: fills seconds[gd_plan_steps]. */
+/* Time of every step, the least of several runs: fills seconds[gd_plan_steps]. */
 void gd_exec_profile(gd_exec *exec, double *seconds);
 /* Tests: fill the arena with NaN, so that a step that reads what nobody wrote shows. */
 void gd_exec_poison(gd_exec *exec);

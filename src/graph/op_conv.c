@@ -49,8 +49,6 @@ static gd_status infer(gd_infer *c)
 
 static void run(const gd_call *c)
 {
-    if (c->in[3].data && c->in[3].data != c->out.data)
-        c->k->convert(&c->out, &c->in[3]);
     gd_conv_run(c->conv);
 }
 
@@ -122,13 +120,7 @@ static gd_status data_infer(gd_infer *c)
     return GD_OK;
 }
 
-static void run_primitive(const gd_call *c)
-{
-    gd_conv_run(c->conv);
-}
-
-const gd_op gd_op_conv_grad_data = { "conv_grad_data", data_infer, run_primitive, NULL,
-                                     .conv = data_desc };
+const gd_op gd_op_conv_grad_data = { "conv_grad_data", data_infer, run, NULL, .conv = data_desc };
 
 /* ---- gradient of the weights: x, dy ---- */
 
@@ -145,5 +137,5 @@ static gd_status weights_infer(gd_infer *c)
     return GD_OK;
 }
 
-const gd_op gd_op_conv_grad_weights = { "conv_grad_weights", weights_infer, run_primitive, NULL,
+const gd_op gd_op_conv_grad_weights = { "conv_grad_weights", weights_infer, run, NULL,
                                         .conv = weights_desc };

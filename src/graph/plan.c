@@ -1,6 +1,7 @@
 /* plan.c - from a graph to steps: layout, convolution primitives, parameters, memory. */
 #include "graph/plan.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- making ---- */
@@ -240,22 +241,72 @@ void gd_plan_print(const gd_plan *plan, FILE *out)
     }
 }
 
-void gd_plan_print_times(const gd_plan *plan, const double *seconds, FILE *out)
-{
-    double total = 0;
+/* ---- the profile: steps of one kind and shape together ---- */
 
-    for (int i = 0; i < plan->n_step; i++)
+typedef struct profile_row {
+    const gd_step *step; /* the first of its kind */
+    double seconds;
+    int calls;
+} profile_row;
+
+static bool same_kind(const gd_plan *plan, const gd_step *a, const gd_step *b)
+{
+    const gd_type *x = gd_type_of(plan->graph, a->node->out),
+                  *y = gd_type_of(plan->graph, b->node->out);
+
+    if (a->node->op != b->node->op || memcmp(x->dim, y->dim, sizeof x->dim) != 0)
+        return false;
+    return !a->conv || same_desc(&a->desc, &b->desc);
+}
+
+static void print_row(const gd_plan *plan, const profile_row *r, double total, FILE *out)
+{
+    const gd_step *s = r->step;
+    const int64_t *d = gd_type_of(plan->graph, s->node->out)->dim;
+    const double macs = step_macs(plan, s) * r->calls;
+    char shape[64];
+
+    if (s->conv)
+        snprintf(shape, sizeof shape, "%d -> %d, %dx%d, %dx%d/%d", s->desc.ci, s->desc.co,
+                 s->desc.h, s->desc.w, s->desc.kernel, s->desc.kernel, s->desc.stride);
+    else
+        snprintf(shape, sizeof shape, "%lldx%lldx%lld", (long long)d[1], (long long)d[2],
+                 (long long)d[3]);
+    fprintf(out, "%-19s %-30s %-16s %4d x %9.3f ms %5.1f %%", s->node->op->name, shape,
+            s->conv ? gd_conv_algo_name(gd_conv_algo_of(s->conv)) : "", r->calls,
+            r->seconds / r->calls * 1e3, 100 * r->seconds / total);
+    if (macs > 0)
+        fprintf(out, " %7.0f GFLOP/s", 2e-9 * macs / r->seconds);
+    fputc('\n', out);
+}
+
+static int by_seconds(const void *a, const void *b)
+{
+    const profile_row *x = a, *y = b;
+
+    return x->seconds < y->seconds ? 1 : x->seconds > y->seconds ? -1 : 0;
+}
+
+gd_status gd_plan_print_times(const gd_plan *plan, const double *seconds, FILE *out)
+{
+    profile_row *row;
+    double total = 0;
+    int n = 0;
+
+    GD_TRY(gd_block_make((void **)&row, (size_t)GD_MAX(plan->n_step, 1) * sizeof *row, "profile"));
+    for (int i = 0; i < plan->n_step; i++) {
+        int k = 0;
+        while (k < n && !same_kind(plan, row[k].step, &plan->step[i]))
+            k++;
+        if (k == n)
+            row[n++].step = &plan->step[i];
+        row[k].seconds += seconds[i];
+        row[k].calls++;
         total += seconds[i];
-    for (int o = 0; o < gd_n_ops; o++) {
-        double sum = 0;
-        int calls = 0;
-        for (int i = 0; i < plan->n_step; i++)
-            if (plan->step[i].node->op == gd_ops[o]) {
-                sum += seconds[i];
-                calls++;
-            }
-        if (calls > 0)
-            fprintf(out, "%-20s %4d calls %9.3f ms %5.1f %%\n", gd_ops[o]->name, calls, sum * 1e3,
-                    100 * sum / total);
     }
+    qsort(row, (size_t)n, sizeof *row, by_seconds);
+    for (int k = 0; k < n; k++)
+        print_row(plan, &row[k], total, out);
+    gd_block_free(row);
+    return GD_OK;
 }

@@ -115,7 +115,7 @@ static gd_status measure_shape(shape *s, bool bf16)
         return try_algo(s, GD_CONV_PLAIN, GD_F32);
     GD_TRY(try_algo(s, GD_CONV_DIRECT, GD_F32));
     if (winograd)
-        GD_TRY(try_algo(s, GD_CONV_WINOGRAD, GD_F32));
+        GD_TRY(try_algo(s, GD_CONV_ONEDNN_WINOGRAD, GD_F32));
     return bf16 ? try_algo(s, GD_CONV_DIRECT, GD_BF16) : GD_OK;
 }
 
