@@ -99,7 +99,7 @@ static double limit_of(golden *g, bool guidance)
 
     if (gd_conv_mode(&mode) != GD_OK)
         golden_fail(g, "%s", gd_error());
-    else if (gd_isa_used() < GD_ISA_AVX512 || strcmp(mode, "direct") == 0)
+    else if (gd_isa_used() == GD_ISA_C || strcmp(mode, "direct") == 0)
         key = "relative_rms_direct"; /* no Winograd kernel runs */
     if (guidance)
         key = "gradient_relative_rms";
