@@ -10,7 +10,15 @@
 
 /* ---- args.c: one table of options makes parsing and help ---- */
 
-typedef enum cli_type { CLI_SWITCH, CLI_INT, CLI_WIDE, CLI_SEED, CLI_REAL, CLI_TEXT } cli_type;
+typedef enum cli_type {
+    CLI_SWITCH,
+    CLI_INT,
+    CLI_WIDE,
+    CLI_SEED,
+    CLI_REAL,
+    CLI_TEXT,
+    CLI_MAYBE /* a text that may be left out: "" then */
+} cli_type;
 typedef struct cli_option {
     const char *name;
     char letter; /* 0: none */
@@ -131,6 +139,7 @@ typedef struct cli_progress {
     double start, last;
     int64_t total, done;
     int quarter;
+    const char *unit; /* NULL: steps */
 } cli_progress;
 void cli_progress_start(cli_progress *p, int64_t total, bool quiet);
 void cli_progress_step(cli_progress *p);

@@ -1,22 +1,29 @@
-/* extract.c - features of a noisy classifier: the activations before its last projection, at t = 0,
- * and its logits. */
+/* extract.c - features of images by a network: the 2015 Inception network's, or the activations of
+ * a noisy classifier before its last projection, at t = 0. */
 #include "eval/eval.h"
+
+#include "data/data.h"
 #include "nn/nn.h"
+
+#include <math.h>
 
 struct gd_extractor {
     gd_arena *mem;
+    gd_extractor_shape shape;
+    const gd_model *model;
     gd_graph *graph;
     gd_plan *plan;
     gd_exec *exec;
     gd_net net;
     gd_val features;
+    float *x, *logits; /* blocks */
 };
 
-static gd_status build(gd_extractor *e, const gd_model *m)
+static gd_status build(gd_extractor *e)
 {
-    const gd_net_config *c = &gd_model_get_config(m)->net;
+    const gd_net_config *c = &gd_model_get_config(e->model)->net;
     const gd_net_size size = { 1, c->image_size, c->image_size, 0, 0 };
-    const gd_weights weights = gd_model_weights(m);
+    const gd_weights weights = gd_model_weights(e->model);
     gd_val outputs[2];
 
     GD_TRY(gd_graph_make(&e->graph));
@@ -28,10 +35,18 @@ static gd_status build(gd_extractor *e, const gd_model *m)
     outputs[1] = e->net.out;
     gd_graph_optimise(e->graph, outputs, 2, false);
     GD_TRY(gd_plan_make(&e->plan, e->graph, outputs, 2));
-    return gd_exec_make(&e->exec, e->plan, &weights);
+    GD_TRY(gd_exec_make(&e->exec, e->plan, &weights));
+    e->shape =
+        (gd_extractor_shape){ gd_channels(e->graph, e->features), 0,
+                              gd_channels(e->graph, e->net.out), c->in_channels, c->image_size };
+    GD_TRY(gd_block_make((void **)&e->x,
+                         (size_t)(c->in_channels * c->image_size * c->image_size) * sizeof *e->x,
+                         "image"));
+    return gd_block_make((void **)&e->logits, (size_t)e->shape.classes * sizeof *e->logits,
+                         "logits");
 }
 
-gd_status gd_extractor_make(gd_extractor **out, const gd_model *m)
+gd_status gd_extractor_classifier(gd_extractor **out, const gd_model *m)
 {
     gd_arena *mem;
     gd_extractor *e;
@@ -46,7 +61,8 @@ gd_status gd_extractor_make(gd_extractor **out, const gd_model *m)
         return gd_fail(GD_ENOMEM, "features: out of memory");
     }
     e->mem = mem;
-    s = build(e, m);
+    e->model = m;
+    s = build(e);
     if (s != GD_OK) {
         gd_extractor_free(e);
         return s;
@@ -62,26 +78,53 @@ void gd_extractor_free(gd_extractor *e)
     gd_exec_free(e->exec);
     gd_plan_free(e->plan);
     gd_graph_free(e->graph);
+    gd_block_free(e->x);
+    gd_block_free(e->logits);
     gd_arena_free(e->mem);
 }
 
-int gd_extractor_width(const gd_extractor *e)
+gd_extractor_shape gd_extractor_get_shape(const gd_extractor *e)
 {
-    return gd_channels(e->graph, e->features);
+    return e->shape;
 }
 
-int gd_extractor_classes(const gd_extractor *e)
+int gd_extractor_row(const gd_extractor_shape *s)
 {
-    return gd_channels(e->graph, e->net.out);
+    return s->width + s->spatial + s->classes;
 }
 
-void gd_extractor_run(gd_extractor *e, const float *x, float *features, float *logits)
+gd_status gd_extractor_hash(const gd_extractor *e, char text[33])
 {
+    return gd_model_hash(e->model, text);
+}
+
+static void softmax(float *p, const float *logits, int n)
+{
+    double most = logits[0], total = 0;
+
+    for (int i = 1; i < n; i++)
+        most = fmax(most, logits[i]);
+    for (int i = 0; i < n; i++)
+        total += exp(logits[i] - most);
+    for (int i = 0; i < n; i++)
+        p[i] = (float)(exp(logits[i] - most) / total);
+}
+
+gd_status gd_extractor_run(gd_extractor *e, int n, const uint8_t *pixels, float *rows)
+{
+    const gd_extractor_shape *s = &e->shape;
     const float t = 0;
 
-    gd_exec_put(e->exec, e->net.x, x);
-    gd_exec_put(e->exec, e->net.t, &t);
-    gd_exec_run(e->exec);
-    gd_exec_get(e->exec, e->features, features);
-    gd_exec_get(e->exec, e->net.out, logits);
+    for (int i = 0; i < n; i++, rows += gd_extractor_row(s)) {
+        const int64_t bytes = (int64_t)s->size * s->size * s->channels;
+        const gd_image image = { s->size, s->size, s->channels, (uint8_t *)pixels + i * bytes };
+        gd_image_floats(e->x, &image, false);
+        gd_exec_put(e->exec, e->net.x, e->x);
+        gd_exec_put(e->exec, e->net.t, &t);
+        gd_exec_run(e->exec);
+        gd_exec_get(e->exec, e->features, rows);
+        gd_exec_get(e->exec, e->net.out, e->logits);
+        softmax(rows + s->width, e->logits, s->classes);
+    }
+    return GD_OK;
 }

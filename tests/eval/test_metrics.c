@@ -107,19 +107,23 @@ static void values_equal_the_specification(void **state)
 static void score_equals_the_specification(void **state)
 {
     json_t *file = fixture();
-    float logits[N_B * CLASSES];
+    float p[N_B * CLASSES];
     gd_inception_score *score;
 
     (void)state;
-    for (int i = 0; i < N_B; i++)
+    for (int i = 0; i < N_B; i++) {
+        double e[CLASSES], total = 0;
         for (int c = 0; c < CLASSES; c++) {
             double sum = 0;
             for (int k = 0; k < WIDTH; k++)
                 sum += b[i * WIDTH + k] * (float)(4 * u(300003, (uint32_t)(k * CLASSES + c)));
-            logits[i * CLASSES + c] = (float)sum;
+            total += e[c] = exp((float)sum);
         }
+        for (int c = 0; c < CLASSES; c++)
+            p[i * CLASSES + c] = (float)(e[c] / total);
+    }
     assert_int_equal(gd_inception_score_make(&score, CLASSES, 25), GD_OK);
-    gd_inception_score_add(score, logits, N_B);
+    gd_inception_score_add(score, p, N_B);
     assert_float_equal(gd_inception_score_value(score), number(file, "inception_score"), 2e-6);
     gd_inception_score_free(score);
     json_decref(file);
