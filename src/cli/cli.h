@@ -148,6 +148,9 @@ void cli_catch_signals(void);
 int cli_stopped_by(void);      /* the signal that asked to stop, 0: none */
 bool cli_take_save_wish(void); /* SIGUSR1 came since the last call */
 
+/* ---- bench_eval.c ---- */
+GD_CHECKED gd_status cli_bench_eval(bool json); /* guided bench --eval */
+
 /* ---- locate.c: the built-in model and data files ---- */
 /* models/ or data/ file under GUIDED_MODELS, the install folder, the source tree; NULL if nowhere.
  * `out` has 4096 bytes. */

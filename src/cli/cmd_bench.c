@@ -12,7 +12,7 @@ enum { ROUNDS = 5, RUNS_A_ROUND = 3 };
 typedef struct options {
     const char *preset, *classifier, *precision;
     int threads;
-    bool json, profile;
+    bool json, profile, eval;
 } options;
 
 #define AT(field) offsetof(options, field)
@@ -24,6 +24,7 @@ static const cli_option table[] = {
     { "precision", 0, CLI_TEXT, "P", "fp32 or bf16", AT(precision) },
     { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
     { "profile", 0, CLI_SWITCH, "", "time by operation, and the floor's shapes", AT(profile) },
+    { "eval", 0, CLI_SWITCH, "", "instead: the metrics of guided eval, from features", AT(eval) },
     { "json", 0, CLI_SWITCH, "", "the result as one JSON line", AT(json) },
 };
 #undef AT
@@ -179,6 +180,8 @@ static gd_status run_bench(int argc, char **argv)
         return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", o.precision);
     if (o.threads)
         gd_set_threads(o.threads);
+    if (o.eval)
+        return cli_bench_eval(o.json);
     gd_status s = measure(&net, &guide, &o, &peak);
     if (s == GD_OK)
         print_result(&net, &guide, &o, peak);

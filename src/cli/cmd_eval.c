@@ -163,13 +163,33 @@ static gd_status measure_deviations(eval_run *r)
     return GD_OK;
 }
 
+static void tick_distances(void *ctx, double share)
+{
+    eval_run *r = ctx;
+
+    while ((double)r->progress.done < share * (double)r->progress.total)
+        cli_progress_step(&r->progress);
+}
+
+static gd_status measure_manifold(eval_run *r, const gd_features *ref, const gd_features *samples)
+{
+    const int64_t few = 100000000; /* seconds */
+    const bool quiet = r->o.quiet || ref->count * samples->count < few;
+
+    cli_progress_start(&r->progress, 64, quiet);
+    r->progress.unit = "parts of the distances";
+    GD_TRY(gd_manifold_measure(&r->manifold, ref, samples, r->o.half, tick_distances, r));
+    cli_progress_end(&r->progress);
+    return GD_OK;
+}
+
 static gd_status measure(eval_run *r)
 {
     const gd_features ref = features_of(r, &r->ref), samples = features_of(r, &r->samples);
 
     GD_TRY(measure_frechet(r));
     if (r->wanted[EVAL_PR] || r->wanted[EVAL_DC])
-        GD_TRY(gd_manifold_measure(&r->manifold, &ref, &samples, r->o.half, NULL, NULL));
+        GD_TRY(measure_manifold(r, &ref, &samples));
     if (r->wanted[EVAL_KID])
         GD_TRY(gd_kid_measure(&r->kid, &ref, &samples));
     return r->o.bootstrap > 0 ? measure_deviations(r) : GD_OK;

@@ -21,7 +21,7 @@ typedef struct pass {
 
 int64_t gd_survey_place(int64_t k, int64_t kept, int64_t count)
 {
-    return (int64_t)((__int128)k * count / kept);
+    return k * count / kept;
 }
 
 /* ---- what a row is used for ---- */

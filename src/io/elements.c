@@ -26,6 +26,15 @@ static gd_status begin(gd_elements *s, const io_source *source)
     return GD_OK;
 }
 
+/* As a member of an .npz does; a tensor of a torch file may be a view into its entry. */
+static bool fills_entry(const gd_bundle *b, const gd_array *a, const io_source *s)
+{
+    const uint64_t bytes = (uint64_t)gd_array_count(a) * gd_dtype_bytes(a->dtype);
+
+    return s->entry >= 0 && s->offset == 0 &&
+           io_zip_entry(b->zip, s->entry)->bytes == s->skip + bytes;
+}
+
 gd_status gd_elements_open(gd_elements **out, gd_bundle *b, const gd_array *a)
 {
     const gd_array *own = gd_bundle_find(b, a->name);
@@ -34,8 +43,8 @@ gd_status gd_elements_open(gd_elements **out, gd_bundle *b, const gd_array *a)
     gd_elements *s;
     gd_status status;
 
-    if (!b->zip || !own)
-        return gd_fail(GD_EUSAGE, "%s: %s lies in no archive", b->path, a->name);
+    if (!b->zip || !own || !fills_entry(b, own, source))
+        return gd_fail(GD_EUSAGE, "%s: %s is no member of an archive", b->path, a->name);
     io_row_major(stride, own);
     for (int i = 0; i < own->rank; i++)
         if (own->dim[i] > 1 && source->stride[i] != stride[i])
