@@ -41,7 +41,9 @@ typedef struct gd_value {
 
 /* Everything an operation can be told; each op's file says which fields it reads. */
 typedef struct gd_attr {
-    int kernel, stride, pad;      /* convolution */
+    int kernel, stride, pad;      /* convolution and pooling */
+    int kernel_w, pad_w;          /* of a kernel that is not square (gd_conv_desc) */
+    bool relu;                    /* convolution: max(0, .) last of all */
     int groups, heads, c0, count; /* norms; attention; channel ranges */
     int h, w, n;                  /* sizes that inputs do not tell */
     float factor, eps;
@@ -146,6 +148,9 @@ void gd_graph_print(const gd_graph *g, FILE *out);
 
 /* w: [co,ci,k,k], bias [co] or none, residual like the output or none.  Padding k/2. */
 gd_val gd_conv2d(gd_graph *g, gd_val x, gd_val w, gd_val bias, int stride);
+/* max(0, conv): w: [co,ci,kh,kw].  padded: by kh/2 and kw/2 (TensorFlow's SAME for odd kernels with
+ * stride 1), else not at all (VALID).  A NaN may come out as 0. */
+gd_val gd_conv2d_relu(gd_graph *g, gd_val x, gd_val w, gd_val bias, int stride, bool padded);
 /* Statistics [N,2,C] and normalised, modulated, activated x. scale_shift: [N,1,1,2C] or none. */
 gd_val gd_group_norm(gd_graph *g, gd_val x, gd_val gamma, gd_val beta, gd_val scale_shift,
                      int groups, float eps);
