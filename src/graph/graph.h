@@ -167,7 +167,14 @@ gd_val gd_mean_pixels(gd_graph *g, gd_val x);            /* [N,1,1,C] */
 gd_val gd_upsample(gd_graph *g, gd_val x);               /* nearest, x2 */
 gd_val gd_downsample(gd_graph *g, gd_val x);             /* 2x2 average */
 gd_val gd_bilinear(gd_graph *g, gd_val x, int h, int w);
-gd_val gd_concat(gd_graph *g, gd_val a, gd_val b); /* channels */
+/* Bytes [N,H,W,3], plain U8, as an activation of h x w pixels in [-1, 1) (gd_kernels.resize_bytes);
+ * no gradient */
+gd_val gd_resize_bytes(gd_graph *g, gd_val pixels, int h, int w);
+/* Square windows; padding as in gd_conv2d_relu, never counted in a mean */
+gd_val gd_max_pool(gd_graph *g, gd_val x, int kernel, int stride, bool padded);
+gd_val gd_mean_pool(gd_graph *g, gd_val x, int kernel, int stride, bool padded);
+gd_val gd_concat(gd_graph *g, gd_val a, gd_val b);         /* channels */
+gd_val gd_concat_all(gd_graph *g, const gd_val *x, int n); /* at most GD_MAX_IN */
 gd_val gd_attention(gd_graph *g, gd_val qkv, int heads,
                     gd_head_order order); /* [N,H,W,3C] -> [N,H,W,C] */
 gd_val gd_timestep_embedding(gd_graph *g, gd_val t, int dim,
