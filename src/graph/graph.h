@@ -175,6 +175,7 @@ gd_val gd_max_pool(gd_graph *g, gd_val x, int kernel, int stride, bool padded);
 gd_val gd_mean_pool(gd_graph *g, gd_val x, int kernel, int stride, bool padded);
 gd_val gd_concat(gd_graph *g, gd_val a, gd_val b);         /* channels */
 gd_val gd_concat_all(gd_graph *g, const gd_val *x, int n); /* at most GD_MAX_IN */
+gd_val gd_channel_range(gd_graph *g, gd_val x, int c0, int count);
 gd_val gd_attention(gd_graph *g, gd_val qkv, int heads,
                     gd_head_order order); /* [N,H,W,3C] -> [N,H,W,C] */
 gd_val gd_timestep_embedding(gd_graph *g, gd_val t, int dim,

@@ -194,10 +194,15 @@ static void slice_vjp(const gd_adjoint *a, gd_val dx[])
     dx[0] = gd_node_add(a->g, &gd_op_pad_channels, &attr, &a->dout, 1);
 }
 
+gd_val gd_channel_range(gd_graph *g, gd_val x, int c0, int count)
+{
+    return gd_node_add(g, &gd_op_slice, &(gd_attr){ .c0 = c0, .count = count }, &x, 1);
+}
+
 static gd_val slice_example(gd_graph *g, int k)
 {
     gd_val x = example_input(g, 0, 2, 3, 3, k ? 10 : 64);
-    return gd_node_add(g, &gd_op_slice, &(gd_attr){ .c0 = k ? 3 : 16, .count = k ? 5 : 32 }, &x, 1);
+    return gd_channel_range(g, x, k ? 3 : 16, k ? 5 : 32);
 }
 
 const gd_op gd_op_slice = {
