@@ -20,15 +20,20 @@ struct gd_conv_call {
     onednn_call *onednn;
 };
 
-int gd_conv_out(int size, const gd_conv_desc *d)
+int gd_conv_out(int height, const gd_conv_desc *d)
 {
-    return (size + 2 * d->pad - d->kernel) / d->stride + 1;
+    return (height + 2 * d->pad - d->kernel) / d->stride + 1;
+}
+
+int gd_conv_out_w(int width, const gd_conv_desc *d)
+{
+    return (width + 2 * gd_conv_pad_w(d) - gd_conv_kernel_w(d)) / d->stride + 1;
 }
 
 double gd_conv_macs(const gd_conv_desc *d)
 {
-    return (double)d->n * gd_conv_out(d->h, d) * gd_conv_out(d->w, d) * d->co * d->ci * d->kernel *
-           d->kernel;
+    return (double)d->n * gd_conv_out(d->h, d) * gd_conv_out_w(d->w, d) * d->co * d->ci *
+           d->kernel * gd_conv_kernel_w(d);
 }
 
 gd_status gd_conv_mode(const char **out)
@@ -46,7 +51,7 @@ gd_status gd_conv_mode(const char **out)
 static bool winograd_possible(const gd_conv_desc *d)
 {
     return d->dtype == GD_F32 && d->blocked && d->kernel == 3 && d->stride == 1 && d->pad == 1 &&
-           d->ci % 16 == 0 && d->co % 16 == 0 && gd_isa_used() >= GD_ISA_AVX512;
+           !d->kernel_w && d->ci % 16 == 0 && d->co % 16 == 0 && gd_isa_used() >= GD_ISA_AVX512;
 }
 
 gd_conv_algo gd_conv_choose(const gd_conv_desc *d)
@@ -123,7 +128,7 @@ const char *gd_conv_kernel_name(const gd_conv *c)
 
 static size_t plain_weights_bytes(const gd_conv_desc *d)
 {
-    return (size_t)d->co * d->ci * d->kernel * d->kernel * sizeof(float);
+    return (size_t)d->co * d->ci * d->kernel * gd_conv_kernel_w(d) * sizeof(float);
 }
 
 size_t gd_conv_weights_bytes(const gd_conv *c)

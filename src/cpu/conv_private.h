@@ -21,7 +21,7 @@ void onednn_call_run(const onednn_call *c);
 gd_status onednn_ready(void);
 void onednn_dot_products(float *c, const float *a, const float *b, int m, int n, int k);
 
-/* weights packed as [co][ci][k][k] unchanged; x and y float32 nhwc */
+/* weights packed as [co][ci][kernel][kernel_w] unchanged; x and y float32 nhwc */
 void plain_conv_run(const gd_conv_desc *d, const gd_conv_buffers *b);
 
 #endif

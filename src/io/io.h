@@ -35,6 +35,8 @@ GD_CHECKED gd_status gd_take_u8(gd_cursor *c, uint8_t *out);
 GD_CHECKED gd_status gd_take_u16(gd_cursor *c, uint16_t *out);
 GD_CHECKED gd_status gd_take_u32(gd_cursor *c, uint32_t *out);
 GD_CHECKED gd_status gd_take_u64(gd_cursor *c, uint64_t *out);
+/* Seven bits a byte, low ones first, the top bit for "more" (protocol buffers) */
+GD_CHECKED gd_status gd_take_varint(gd_cursor *c, uint64_t *out);
 GD_CHECKED gd_status gd_take_bytes(gd_cursor *c, const unsigned char **out, uint64_t n);
 uint64_t gd_cursor_offset(const gd_cursor *c);
 uint64_t gd_cursor_left(const gd_cursor *c);
@@ -50,16 +52,17 @@ typedef struct gd_array {
 
 typedef struct gd_bundle gd_bundle;
 
-/* Open .safetensors, .pt (zip or legacy container, a state dict: flat mapping name -> tensor) or
- * .npz; told by content, not by name. GD_EFORMAT for anything else.  A .pt whose top level is not
+/* Open .safetensors, .pt (zip or legacy container, a state dict: flat mapping name -> tensor),
+ * .npz or .pb (TensorFlow's GraphDef: the float32 constants, by node name); told by content, not by
+ * name. GD_EFORMAT for anything else.  A .pt whose top level is not
  * such a mapping is refused here (gd_pickle_open reads other trees).  Everything is validated
  * before this returns; array data is read later, when asked for: archives then compare the CRC-32,
  * once for each entry.  One thread at a time may use a bundle. */
 GD_CHECKED gd_status gd_bundle_open(gd_bundle **out, const char *path);
 void gd_bundle_close(gd_bundle *bundle);
 const char *gd_bundle_path(const gd_bundle *bundle);
-const char *
-gd_bundle_format(const gd_bundle *bundle); /* "safetensors", "torch zip", "torch legacy", "npz" */
+const char *gd_bundle_format(
+    const gd_bundle *bundle); /* "safetensors", "torch zip", "torch legacy", "npz", "GraphDef" */
 int gd_bundle_count(const gd_bundle *bundle);
 const gd_array *gd_bundle_array(const gd_bundle *bundle, int i); /* in file (state_dict) order */
 const gd_array *gd_bundle_find(const gd_bundle *bundle, const char *name); /* NULL if absent */

@@ -77,6 +77,7 @@ GD_CHECKED gd_status io_read_safetensors(gd_bundle *b);
 GD_CHECKED gd_status io_read_torch_zip(gd_bundle *b);
 GD_CHECKED gd_status io_read_torch_legacy(gd_bundle *b);
 GD_CHECKED gd_status io_read_npz(gd_bundle *b);
+GD_CHECKED gd_status io_read_graphdef(gd_bundle *b);
 /* A .npy file up to its data: dtype, shape and strides of what follows */
 GD_CHECKED gd_status io_read_npy_header(gd_array *array, io_source *source, gd_cursor *c);
 /* From memory that the caller keeps; any tree of torch.save when flat is false */

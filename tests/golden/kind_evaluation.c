@@ -1,4 +1,4 @@
-/* kind_evaluation.c - the metrics of given activations, and the 2015 Inception network. */
+/* kind_evaluation.c - the metrics of given activations. */
 #include "golden.h"
 
 #include "eval/eval.h"
