@@ -16,7 +16,8 @@ static const cli_option table[] = {
       "instead: a classifier, its activations before the last projection", AT(features) },
     { "metrics", 0, CLI_TEXT, "LIST", "of is,fid,sfid,pr,kid,dc (default: is,fid,sfid,pr)",
       AT(metrics) },
-    { "dialect", 0, CLI_TEXT, "NAME", "how images are resized and scaled: adm", AT(dialect) },
+    { "dialect", 0, CLI_TEXT, "NAME", "how images are resized and scaled: adm or pytorch-fid",
+      AT(dialect) },
     { "half", 0, CLI_SWITCH, "", "precision and recall from the authors' float16 distances",
       AT(half) },
     { "bootstrap", 0, CLI_INT, "N", "error bars from N sets drawn again", AT(bootstrap), 2, 1e6 },
@@ -99,8 +100,10 @@ static gd_status settle(eval_run *r)
 {
     eval_options *o = &r->o;
 
-    if (strcmp(o->dialect, "adm") != 0)
-        return gd_fail(GD_EUSAGE, "--dialect %s: expected adm", o->dialect);
+    GD_TRY(gd_dialect_read(&r->dialect, o->dialect));
+    if (o->features && r->dialect != GD_DIALECT_ADM)
+        return gd_fail(GD_EUSAGE, "--dialect %s: a classifier's images are not resized",
+                       o->dialect);
     if (o->threads)
         gd_set_threads(o->threads);
     gd_set_memory_limit((size_t)o->memory << 20);

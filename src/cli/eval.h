@@ -49,6 +49,7 @@ typedef struct eval_run {
     eval_network network;
     eval_side ref, samples;
     cli_progress progress;
+    gd_dialect dialect;
     bool wanted[EVAL_METRICS];
     double limit[EVAL_METRICS]; /* --fail-above; infinite: none */
     double fid, sfid;

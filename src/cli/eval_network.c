@@ -72,29 +72,42 @@ gd_status eval_network_find(eval_run *r)
     n->path = r->o.inception                ? r->o.inception
               : environment && *environment ? environment
                                             : find_file();
-    n->shape = (gd_extractor_shape){ .width = 2048, .spatial = 2023, .channels = 3 };
+    n->shape = gd_inception_shape;
     return GD_OK;
+}
+
+static gd_status check_classifier(const eval_network *n, const eval_side *side)
+{
+    const int height = gd_images_height(side->images), width = gd_images_width(side->images);
+    const int size = n->shape.size;
+    char name[512];
+
+    if (height == size && width == size)
+        return GD_OK;
+    gd_images_name(side->images, 0, name, sizeof name);
+    return gd_fail(GD_EMISMATCH, "%s is %d x %d, the classifier sees %d x %d\nhint: %s", name,
+                   width, height, size, size,
+                   width < size ? "--pad puts a border around it"
+                                : "--crop SIZE shrinks and crops it");
 }
 
 gd_status eval_network_ready(eval_run *r, const eval_side *side)
 {
     eval_network *n = &r->network;
     const int height = gd_images_height(side->images), width = gd_images_width(side->images);
-    const int size = n->shape.size;
 
     if (!n->path)
         return eval_network_missing();
-    if (n->model && (height != size || width != size)) {
-        char name[512];
-        gd_images_name(side->images, 0, name, sizeof name);
-        return gd_fail(GD_EMISMATCH, "%s is %d x %d, the classifier sees %d x %d\nhint: %s", name,
-                       width, height, size, size,
-                       width < size ? "--pad puts a border around it"
-                                    : "--crop SIZE shrinks and crops it");
-    }
     if (n->model)
+        return check_classifier(n, side);
+    if (n->extractor && height == n->height && width == n->width)
         return GD_OK;
-    return gd_fail(GD_EFORMAT, "%s: the 2015 Inception network is not read yet", n->path);
+    gd_extractor_free(n->extractor);
+    n->extractor = NULL;
+    n->height = height;
+    n->width = width;
+    GD_TRY(gd_extractor_inception(&n->extractor, n->path, r->dialect, r->o.batch, height, width));
+    return gd_extractor_hash(n->extractor, n->hash);
 }
 
 void eval_network_close(eval_network *n)

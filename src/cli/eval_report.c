@@ -72,6 +72,7 @@ static void set_used(json_t *j, const eval_run *r)
     json_object_set_new(j, "network", json_string(n->model ? "classifier" : "inception"));
     if (n->extractor) {
         json_object_set_new(j, "features", json_string(n->path));
+        json_object_set_new(j, "features_format", json_string(gd_extractor_format(n->extractor)));
         json_object_set_new(j, "features_hash", json_string(n->hash));
     }
     json_object_set_new(j, "width", json_integer(n->shape.width));

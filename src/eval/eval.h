@@ -111,7 +111,7 @@ void gd_images_rewind(gd_images *images);
 GD_CHECKED gd_status gd_images_read(gd_images *images, int64_t n, uint8_t *pixels);
 GD_CHECKED gd_status gd_images_skip(gd_images *images, int64_t n);
 
-/* ---- extract.c: features of images ---- */
+/* ---- extract.c, extract_inception.c, extract_classifier.c: features of images ---- */
 
 typedef struct gd_extractor_shape {
     int width;   /* features for FID, precision, recall, KID */
@@ -119,8 +119,19 @@ typedef struct gd_extractor_shape {
     int classes;
     int channels, size; /* of the images; size 0: any */
 } gd_extractor_shape;
+typedef enum gd_dialect {
+    GD_DIALECT_ADM,        /* TensorFlow 1's bilinear resize, (v - 128) / 128 */
+    GD_DIALECT_PYTORCH_FID /* half-pixel bilinear without antialiasing, 2 v / 255 - 1 */
+} gd_dialect;
+/* "adm", "pytorch-fid"; GD_EUSAGE otherwise */
+GD_CHECKED gd_status gd_dialect_read(gd_dialect *out, const char *word);
+
 struct gd_model;
 typedef struct gd_extractor gd_extractor;
+/* The 2015 network with the weights of `path`, for RGB images of one size */
+GD_CHECKED gd_status gd_extractor_inception(gd_extractor **out, const char *path,
+                                            gd_dialect dialect, int batch, int height, int width);
+extern const gd_extractor_shape gd_inception_shape;
 /* The activations before the classifier's last projection, at t = 0.  The model outlives it.
  * GD_EMISMATCH for a model of another kind. */
 GD_CHECKED gd_status gd_extractor_classifier(gd_extractor **out, const struct gd_model *classifier);
@@ -128,10 +139,14 @@ void gd_extractor_free(gd_extractor *e); /* NULL is fine */
 gd_extractor_shape gd_extractor_get_shape(const gd_extractor *e);
 /* Floats of an image's row: features, spatial features, probabilities */
 int gd_extractor_row(const gd_extractor_shape *shape);
-/* Of the weights */
+/* "GraphDef", "pytorch-fid", .. of the weights' file; "classifier" */
+const char *gd_extractor_format(const gd_extractor *e);
+/* Of the weights: the same for every format */
 GD_CHECKED gd_status gd_extractor_hash(const gd_extractor *e, char text[33]);
 /* pixels: [n][H][W][channels]; rows: [n][gd_extractor_row] */
 GD_CHECKED gd_status gd_extractor_run(gd_extractor *e, int n, const uint8_t *pixels, float *rows);
+/* pytorch-fid's input of one image, [height][width][3] -> [3][299][299] */
+void gd_resize_half_pixel(float *out, const uint8_t *pixels, int height, int width);
 
 /* ---- cache.c: rows on disk ---- */
 

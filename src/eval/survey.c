@@ -26,18 +26,20 @@ int64_t gd_survey_place(int64_t k, int64_t kept, int64_t count)
 
 /* ---- what a row is used for ---- */
 
-static gd_status check_row(const pass *p, int64_t index, const float *row)
+/* Before they are kept anywhere */
+static gd_status check_rows(const pass *p, int64_t first, int64_t n)
 {
     char name[512];
-    int i = 0;
+    int64_t i = 0;
 
-    while (i < p->row && isfinite(row[i]))
+    while (i < n * p->row && isfinite(p->rows[i]))
         i++;
-    if (i == p->row)
+    if (i == n * p->row)
         return GD_OK;
-    gd_images_name(p->images, index, name, sizeof name);
+    gd_images_name(p->images, first + i / p->row, name, sizeof name);
     return gd_fail(GD_EFAILED,
-                   "%s: feature %d is not finite\nhint: are the network's weights whole?", name, i);
+                   "%s: feature %lld is not finite\nhint: are the network's weights whole?", name,
+                   (long long)(i % p->row));
 }
 
 static void keep(const pass *p, int64_t index, const float *row)
@@ -57,7 +59,6 @@ static gd_status use_rows(pass *p, int64_t first, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
         const float *row = p->rows + i * p->row;
-        GD_TRY(check_row(p, first + i, row));
         if (p->pool)
             gd_moments_add(p->pool, row, 1);
         if (p->spatial)
@@ -136,6 +137,21 @@ static gd_status old_rows(pass *p, int64_t done)
     return GD_OK;
 }
 
+static gd_status see(pass *p, int64_t first, int64_t n)
+{
+    char name[512];
+    gd_status s;
+
+    GD_TRY(gd_images_read(p->images, n, p->pixels));
+    s = gd_extractor_run(p->extractor, (int)n, p->pixels, p->rows);
+    if (s != GD_OK) {
+        gd_images_name(p->images, first, name, sizeof name);
+        gd_context("from %s on", name);
+        return s;
+    }
+    return check_rows(p, first, n);
+}
+
 static gd_status new_rows(pass *p, int64_t done)
 {
     gd_images_rewind(p->images);
@@ -143,8 +159,7 @@ static gd_status new_rows(pass *p, int64_t done)
         GD_TRY(gd_images_skip(p->images, done));
     for (int64_t i = done; i < p->out->count; i += p->o->batch) {
         const int64_t n = GD_MIN(p->o->batch, p->out->count - i);
-        GD_TRY(gd_images_read(p->images, n, p->pixels));
-        GD_TRY(gd_extractor_run(p->extractor, (int)n, p->pixels, p->rows));
+        GD_TRY(see(p, i, n));
         if (p->cache)
             GD_TRY(gd_cache_add(p->cache, n, p->rows));
         GD_TRY(use_rows(p, i, n));

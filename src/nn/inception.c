@@ -1,10 +1,12 @@
 /* inception.c - the network, ready to run: images in, features out. */
 #include "nn/inception_private.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
 /* mixed_6's map, as the file's features are laid out */
+enum { SCALED = 3 * GD_INCEPTION_SIDE * GD_INCEPTION_SIDE }; /* floats of an image */
 enum { MAP = 17 * 17, MAP_CHANNELS = 7, MAX_SIDE = 65500, MAX_BATCH = 1024 };
 
 struct gd_inception {
@@ -15,8 +17,9 @@ struct gd_inception {
     gd_hasher *hasher;
     const char *format;
     int batch;
+    bool scaled; /* images come as floats */
     size_t image_bytes, staging_bytes;
-    uint8_t *pixels;                /* [batch][h][w][3] */
+    uint8_t *pixels;                /* [batch][h][w][3], or floats [batch][3][299][299] */
     float *pool, *spatial, *logits; /* [batch][...] as the executor gives them */
 };
 
@@ -66,15 +69,18 @@ gd_status gd_inception_make(gd_inception **out, const gd_weights *weights, int b
     gd_inception *net;
     gd_status s;
 
-    if (batch < 1 || batch > MAX_BATCH || height < 1 || width < 1 || height > MAX_SIDE ||
-        width > MAX_SIDE)
+    const bool scaled = height == 0 && width == 0;
+
+    if (batch < 1 || batch > MAX_BATCH || (!scaled && (height < 1 || width < 1)) ||
+        height > MAX_SIDE || width > MAX_SIDE)
         return gd_fail(GD_EUSAGE, "Inception: %d images of %dx%d at a time are not possible", batch,
                        height, width);
     GD_TRY(gd_block_make((void **)&net, sizeof *net, "Inception"));
     net->source = *weights;
     net->format = "";
     net->batch = batch;
-    net->image_bytes = (size_t)height * (size_t)width * 3;
+    net->scaled = scaled;
+    net->image_bytes = scaled ? SCALED * sizeof(float) : (size_t)height * (size_t)width * 3;
     s = make(net, height, width);
     if (s != GD_OK) {
         gd_inception_close(net);
@@ -156,8 +162,8 @@ static void run_some(gd_inception *net, int n, const uint8_t *pixels)
     gd_exec_get(net->exec, net->net.logits, net->logits);
 }
 
-gd_status gd_inception_run(gd_inception *net, int n, const uint8_t *pixels, float *pool,
-                           float *spatial, float *probabilities)
+static gd_status run(gd_inception *net, int n, const uint8_t *pixels, float *pool, float *spatial,
+                     float *probabilities)
 {
     for (int i = 0; i < n; i++) {
         const int k = i % net->batch;
@@ -177,6 +183,20 @@ gd_status gd_inception_run(gd_inception *net, int n, const uint8_t *pixels, floa
             softmax(probabilities + (size_t)i * GD_INCEPTION_CLASSES, logits);
     }
     return GD_OK;
+}
+
+gd_status gd_inception_run(gd_inception *net, int n, const uint8_t *pixels, float *pool,
+                           float *spatial, float *probabilities)
+{
+    assert(!net->scaled);
+    return run(net, n, pixels, pool, spatial, probabilities);
+}
+
+gd_status gd_inception_run_scaled(gd_inception *net, int n, const float *x, float *pool,
+                                  float *spatial, float *probabilities)
+{
+    assert(net->scaled);
+    return run(net, n, (const uint8_t *)x, pool, spatial, probabilities);
 }
 
 /* ---- what it is ---- */

@@ -13,6 +13,7 @@
 /* Features of one image: pool_3; the first 7 channels of mixed_6/conv as (y * 17 + x) * 7 + c; the
  * softmax of logits without bias */
 enum { GD_INCEPTION_POOL = 2048, GD_INCEPTION_SPATIAL = 2023, GD_INCEPTION_CLASSES = 1008 };
+enum { GD_INCEPTION_SIDE = 299 }; /* what images are resized to */
 
 /* ---- inception_file.c: a file of weights, no network made yet ---- */
 
@@ -43,8 +44,9 @@ gd_weights gd_inception_file_weights(const gd_inception_file *file);
 /* ---- inception.c: the network, ready to run ---- */
 
 typedef struct gd_inception gd_inception;
-/* From a file as above.  Images are height x width x 3 bytes, any size; `batch`: most images of one
- * run of the network. */
+/* From a file as above.  Images are height x width x 3 bytes, any size, or 0 x 0: the caller
+ * resizes and scales them (gd_inception_run_scaled); `batch`: most images of one run of the
+ * network. */
 GD_CHECKED gd_status gd_inception_open(gd_inception **out, const char *path, int batch, int height,
                                        int width);
 /* From any source of folded weights ("mixed_6.tower.conv_1.weight", ".bias", "output.weight") */
@@ -57,6 +59,9 @@ void gd_inception_close(gd_inception *net); /* NULL is fine */
  * call, whose features are not finite. */
 GD_CHECKED gd_status gd_inception_run(gd_inception *net, int n, const uint8_t *pixels, float *pool,
                                       float *spatial, float *probabilities);
+/* The same of x [n][3][299][299], which the caller resized and scaled, by a network of 0 x 0 */
+GD_CHECKED gd_status gd_inception_run_scaled(gd_inception *net, int n, const float *x, float *pool,
+                                             float *spatial, float *probabilities);
 /* As gd_inception_file_format and _hash; "" and the same hash when made from other weights */
 const char *gd_inception_format(const gd_inception *net);
 gd_status gd_inception_hash(const gd_inception *net, char text[33]);

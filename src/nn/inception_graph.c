@@ -186,7 +186,7 @@ static gd_val body(inception_net *net, gd_val x)
 
 gd_status inception_build(inception_net *out, int n, int h, int w)
 {
-    const gd_type pixels = { { n, h, w, 3 }, GD_U8 };
+    const gd_type pixels = { { n, h, w, 3 }, GD_U8 }, scaled = { { n, SIDE, SIDE, 3 }, GD_F32 };
     gd_graph *g;
     gd_val x;
     gd_status s;
@@ -194,8 +194,13 @@ gd_status inception_build(inception_net *out, int n, int h, int w)
     *out = (inception_net){ .n_layer = 0 };
     GD_TRY(gd_graph_make(&g));
     out->graph = g;
-    out->pixels = gd_input(g, "pixels", pixels, GD_PLACE_PLAIN);
-    x = body(out, gd_resize_bytes(g, out->pixels, SIDE, SIDE));
+    if (h > 0) {
+        out->pixels = gd_input(g, "pixels", pixels, GD_PLACE_PLAIN);
+        x = gd_resize_bytes(g, out->pixels, SIDE, SIDE);
+    } else {
+        x = out->pixels = gd_input(g, "x", scaled, GD_PLACE_ACTIVATION);
+    }
+    x = body(out, x);
     g->scope = "pool_3";
     out->pool = gd_mean_pixels(g, x);
     g->scope = "output";

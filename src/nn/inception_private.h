@@ -15,7 +15,7 @@ typedef struct inception_layer {
 
 typedef struct inception_net {
     gd_graph *graph;
-    gd_val pixels;                           /* plain U8 [N,H,W,3] */
+    gd_val pixels;                           /* plain U8 [N,H,W,3], or F32 [N,299,299,3] */
     gd_val pool;                             /* [N,1,1,2048] */
     gd_val spatial;                          /* [N,17,17,7] */
     gd_val logits;                           /* [N,1,1,1008] */
@@ -23,7 +23,7 @@ typedef struct inception_net {
     int n_layer;
 } inception_net;
 
-/* Into a new graph, which the caller frees; NULL when it fails */
+/* Into a new graph, which the caller frees; NULL when it fails.  h, w 0: no resize */
 GD_CHECKED gd_status inception_build(inception_net *out, int n, int h, int w);
 
 #endif
