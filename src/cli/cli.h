@@ -144,4 +144,11 @@ bool cli_take_save_wish(void); /* SIGUSR1 came since the last call */
  * `out` has 4096 bytes. */
 const char *cli_locate(char *out, const char *name);
 
+/* ---- inception.c: files of the 2015 Inception network ---- */
+
+/* Opening `path` as a model gave `status`: is it such a file instead?  Keeps the message if not. */
+bool cli_is_inception(const char *path, gd_status status);
+GD_CHECKED gd_status cli_inception_info(const char *path, bool json);
+GD_CHECKED gd_status cli_inception_convert(const char *from, const char *to, bool overwrite);
+
 #endif
