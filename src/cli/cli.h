@@ -148,12 +148,19 @@ void cli_catch_signals(void);
 int cli_stopped_by(void);      /* the signal that asked to stop, 0: none */
 bool cli_take_save_wish(void); /* SIGUSR1 came since the last call */
 
-/* ---- bench_eval.c ---- */
-GD_CHECKED gd_status cli_bench_eval(bool json); /* guided bench --eval */
+/* ---- bench_metrics.c ---- */
+GD_CHECKED gd_status cli_bench_metrics(bool json); /* guided bench --metrics */
 
 /* ---- locate.c: the built-in model and data files ---- */
 /* models/ or data/ file under GUIDED_MODELS, the install folder, the source tree; NULL if nowhere.
  * `out` has 4096 bytes. */
 const char *cli_locate(char *out, const char *name);
+
+/* ---- inception.c: files of the 2015 Inception network ---- */
+
+/* Opening `path` as a model gave `status`: is it such a file instead?  Keeps the message if not. */
+bool cli_is_inception(const char *path, gd_status status);
+GD_CHECKED gd_status cli_inception_info(const char *path, bool json);
+GD_CHECKED gd_status cli_inception_convert(const char *from, const char *to, bool overwrite);
 
 #endif

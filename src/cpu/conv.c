@@ -147,7 +147,7 @@ gd_status gd_conv_pack(const gd_conv *c, void *packed, const float *weights)
 {
     if (c->onednn)
         return onednn_conv_pack(c->onednn, packed, weights);
-    memcpy(packed, weights, plain_weights_bytes(&c->desc));
+    plain_conv_pack(&c->desc, packed, weights);
     return GD_OK;
 }
 

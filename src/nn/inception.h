@@ -26,7 +26,7 @@ enum { GD_INCEPTION_SIDE = 299 }; /* what images are resized to */
 typedef struct gd_inception_file gd_inception_file;
 GD_CHECKED gd_status gd_inception_file_open(gd_inception_file **out, const char *path);
 void gd_inception_file_close(gd_inception_file *file); /* NULL is fine */
-/* Does the file hold most of this network's keys?  false for whatever cannot be opened, too */
+/* Does the file hold keys of this network, be they too few?  false for what cannot be opened */
 bool gd_is_inception_file(const char *path);
 /* "GraphDef", "pytorch-fid", "NVIDIA port", "safetensors" */
 const char *gd_inception_file_format(const gd_inception_file *file);
@@ -35,11 +35,14 @@ int64_t gd_inception_file_parameters(const gd_inception_file *file); /* after fo
  * [co][ci][h][w] and bias in the network's order, then the classes' [1008][2048]; the same for
  * every format. */
 GD_CHECKED gd_status gd_inception_file_hash(const gd_inception_file *file, char text[33]);
-/* The folded weights as float32 safetensors, guided.kind "inception" */
-GD_CHECKED gd_status gd_inception_file_save(const gd_inception_file *file, const char *path,
-                                            bool overwrite);
-/* For gd_inception_make; the file must stay open until that returns. */
+/* Folded, by the network's own names ("mixed_6.tower.conv_1.weight", ".bias", "output.weight"), as
+ * long as the file is open */
 gd_weights gd_inception_file_weights(const gd_inception_file *file);
+/* Made up: a function of the names, as gd_init_synthetic */
+gd_weights gd_inception_synthetic(void);
+/* Our own file of such weights: float32 safetensors, guided.kind "inception" */
+GD_CHECKED gd_status gd_inception_write(const char *path, bool overwrite,
+                                        const gd_weights *weights);
 
 /* ---- inception.c: the network, ready to run ---- */
 
@@ -49,7 +52,7 @@ typedef struct gd_inception gd_inception;
  * network. */
 GD_CHECKED gd_status gd_inception_open(gd_inception **out, const char *path, int batch, int height,
                                        int width);
-/* From any source of folded weights ("mixed_6.tower.conv_1.weight", ".bias", "output.weight") */
+/* From any source of folded weights, asked before this returns */
 GD_CHECKED gd_status gd_inception_make(gd_inception **out, const gd_weights *weights, int batch,
                                        int height, int width);
 void gd_inception_close(gd_inception *net); /* NULL is fine */

@@ -1,5 +1,5 @@
-/* bench_eval.c - guided bench --eval: what the metrics cost once features are there, at the sizes
- * of the 2015 Inception network. */
+/* bench_metrics.c - guided bench --metrics: what the metrics cost once features are there, at the
+ * sizes of the 2015 Inception network. */
 #include "cli/cli.h"
 #include "eval/eval.h"
 
@@ -83,7 +83,7 @@ static void print_result(const bench *b, bool json)
                (double)usage.ru_maxrss / 1024, gd_threads());
 }
 
-gd_status cli_bench_eval(bool json)
+gd_status cli_bench_metrics(bool json)
 {
     bench b = { .frechet_s = 0 };
     gd_status s = make(&b);
