@@ -174,6 +174,8 @@ static gd_status long_option(parser *p, char *text)
         *equals = '\0';
     if (!o)
         return gd_flag_known(text) ? author_flag(p, text, value) : unknown(p->c, text);
+    if (!value && o->type == CLI_MAYBE)
+        value = p->at < p->argc && p->argv[p->at][0] != '-' ? p->argv[p->at++] : "";
     if (!value)
         GD_TRY(next_value(p, o->name, &value));
     return set_value(o, value, p->values);
@@ -225,9 +227,12 @@ void cli_print_help(const cli_command *c, FILE *out)
     for (int i = 0; i < c->n_options; i++) {
         const cli_option *o = &c->options[i];
         char left[64];
-        snprintf(left, sizeof left, "%s%c%s --%s%s%s", o->letter ? "-" : " ",
+        snprintf(left, sizeof left, "%s%c%s --%s%s%s%s", o->letter ? "-" : " ",
                  o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
-                 o->type == CLI_SWITCH ? "" : " ", o->type == CLI_SWITCH ? "" : o->argument);
+                 o->type == CLI_SWITCH  ? ""
+                 : o->type == CLI_MAYBE ? " ["
+                                        : " ",
+                 o->type == CLI_SWITCH ? "" : o->argument, o->type == CLI_MAYBE ? "]" : "");
         fprintf(out, "  %-28s %s\n", left, o->about);
     }
     fprintf(out, "The authors' flags (--image_size 64 --num_channels 192 ...) override what the "

@@ -10,7 +10,15 @@
 
 /* ---- args.c: one table of options makes parsing and help ---- */
 
-typedef enum cli_type { CLI_SWITCH, CLI_INT, CLI_WIDE, CLI_SEED, CLI_REAL, CLI_TEXT } cli_type;
+typedef enum cli_type {
+    CLI_SWITCH,
+    CLI_INT,
+    CLI_WIDE,
+    CLI_SEED,
+    CLI_REAL,
+    CLI_TEXT,
+    CLI_MAYBE /* a text that may be left out: "" then */
+} cli_type;
 typedef struct cli_option {
     const char *name;
     char letter; /* 0: none */
@@ -131,6 +139,7 @@ typedef struct cli_progress {
     double start, last;
     int64_t total, done;
     int quarter;
+    const char *unit; /* NULL: steps */
 } cli_progress;
 void cli_progress_start(cli_progress *p, int64_t total, bool quiet);
 void cli_progress_step(cli_progress *p);
@@ -139,9 +148,19 @@ void cli_catch_signals(void);
 int cli_stopped_by(void);      /* the signal that asked to stop, 0: none */
 bool cli_take_save_wish(void); /* SIGUSR1 came since the last call */
 
+/* ---- bench_metrics.c ---- */
+GD_CHECKED gd_status cli_bench_metrics(bool json); /* guided bench --metrics */
+
 /* ---- locate.c: the built-in model and data files ---- */
 /* models/ or data/ file under GUIDED_MODELS, the install folder, the source tree; NULL if nowhere.
  * `out` has 4096 bytes. */
 const char *cli_locate(char *out, const char *name);
+
+/* ---- inception.c: files of the 2015 Inception network ---- */
+
+/* Opening `path` as a model gave `status`: is it such a file instead?  Keeps the message if not. */
+bool cli_is_inception(const char *path, gd_status status);
+GD_CHECKED gd_status cli_inception_info(const char *path, bool json);
+GD_CHECKED gd_status cli_inception_convert(const char *from, const char *to, bool overwrite);
 
 #endif

@@ -1,6 +1,7 @@
 /* cmd_model.c - guided info, convert, init: what a model file is, making one, changing its
  * container. */
 #include "cli/cli.h"
+#include "nn/inception.h"
 #include "train/train.h"
 
 #include <jansson.h>
@@ -174,8 +175,11 @@ static gd_status run_info(int argc, char **argv)
     GD_TRY(one_word(&cli_info, &w, 1));
     if (is_png(w.word[0]))
         return print_recipe(w.word[0]);
-    GD_TRY(gd_model_open(&m, w.word[0], w.flag, w.n_flags));
-    gd_status s = show(m, &o);
+    gd_status s = gd_model_open(&m, w.word[0], w.flag, w.n_flags);
+    if (cli_is_inception(w.word[0], s))
+        return cli_inception_info(w.word[0], o.json);
+    GD_TRY(s);
+    s = show(m, &o);
     gd_model_close(m);
     return s;
 }
@@ -217,15 +221,29 @@ static gd_status parse_dtype(gd_dtype *out, const char *name)
     return gd_fail(GD_EUSAGE, "--dtype %s: expected fp32, bf16 or fp16", name);
 }
 
+/* Features are float32; classes have no use here. */
+static gd_status convert_inception(const convert_options *o, gd_dtype dtype, const cli_words *w)
+{
+    if (dtype != GD_F32 || o->classes || w->n_flags > 0)
+        return gd_fail(GD_EUSAGE,
+                       "%s: an Inception network is converted to fp32 only, without "
+                       "class names or flags of a model",
+                       w->word[0]);
+    return cli_inception_convert(w->word[0], w->word[1], o->overwrite);
+}
+
 static gd_status convert(const convert_options *o, const cli_words *w)
 {
     cli_names names = { 0 };
     gd_model *m;
     gd_dtype dtype;
-    gd_status s = GD_OK;
+    gd_status s;
 
     GD_TRY(parse_dtype(&dtype, o->dtype));
-    GD_TRY(gd_model_open(&m, w->word[0], w->flag, w->n_flags));
+    s = gd_model_open(&m, w->word[0], w->flag, w->n_flags);
+    if (cli_is_inception(w->word[0], s))
+        return convert_inception(o, dtype, w);
+    GD_TRY(s);
     if (o->classes)
         s = cli_names_read(&names, o->classes, gd_model_class_count(m));
     if (s == GD_OK)
@@ -272,7 +290,8 @@ typedef struct init_options {
 static const cli_option init_table[] = {
     { "preset", 0, CLI_TEXT, "NAME", "64x64_diffusion, ... as the published files are called",
       offsetof(init_options, preset) },
-    { "kind", 0, CLI_TEXT, "K", "diffusion, upsampler or classifier, built from flags",
+    { "kind", 0, CLI_TEXT, "K",
+      "diffusion, upsampler or classifier, built from flags; inception with --synthetic",
       offsetof(init_options, kind) },
     { "seed", 0, CLI_SEED, "N", "of the weights (default 0)", offsetof(init_options, seed) },
     { "synthetic", 0, CLI_SWITCH, "", "weights that are a function of their names: for tests",
@@ -286,7 +305,8 @@ static gd_status init_config(gd_model_config *c, const init_options *o, const cl
         GD_TRY(gd_preset_config(c, o->preset));
     for (int k = 0; !o->preset && k <= COUNT(gd_net_kind_names); k++) {
         if (k == COUNT(gd_net_kind_names))
-            return gd_fail(GD_EUSAGE, "--kind %s: expected diffusion, upsampler or classifier",
+            return gd_fail(GD_EUSAGE,
+                           "--kind %s: expected diffusion, upsampler, classifier or inception",
                            o->kind);
         if (strcmp(o->kind, gd_net_kind_names[k]) == 0) {
             gd_config_defaults(c, (gd_net_kind)k);
@@ -294,6 +314,16 @@ static gd_status init_config(gd_model_config *c, const init_options *o, const cl
         }
     }
     return gd_flags_apply(c, w->flag, w->n_flags);
+}
+
+static gd_status init_inception(const init_options *o, const cli_words *w)
+{
+    const gd_weights weights = gd_inception_synthetic();
+
+    if (!o->synthetic || o->seed_given || w->n_flags > 0)
+        return gd_fail(GD_EUSAGE, "--kind inception makes synthetic weights only: add --synthetic, "
+                                  "and no seed or flags of a model");
+    return gd_inception_write(w->word[0], o->overwrite, &weights);
 }
 
 static gd_status run_init(int argc, char **argv)
@@ -309,6 +339,8 @@ static gd_status run_init(int argc, char **argv)
         return GD_OK;
     }
     GD_TRY(one_word(&cli_init, &w, 1));
+    if (!o.preset && strcmp(o.kind, "inception") == 0)
+        return init_inception(&o, &w);
     GD_TRY(init_config(&config, &o, &w));
     GD_TRY(gd_model_create(&m, &config, o.seed, o.synthetic));
     gd_status s = gd_model_save(m, w.word[0], o.overwrite, GD_F32, NULL, 0);

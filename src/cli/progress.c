@@ -56,15 +56,16 @@ static void show(cli_progress *p)
 {
     const double spent = gd_seconds() - p->start, rate = p->done / (spent > 0 ? spent : 1e-9);
     const int bar = 24, filled = (int)(bar * p->done / p->total);
+    const char *unit = p->unit ? p->unit : "steps";
 
     if (p->tty)
-        fprintf(stderr, "\r%.*s%.*s %lld/%lld steps  %.1f/s  %.0f s left \033[K", filled,
+        fprintf(stderr, "\r%.*s%.*s %lld/%lld %s  %.1f/s  %.0f s left \033[K", filled,
                 "########################", bar - filled, "........................",
-                (long long)p->done, (long long)p->total, rate, (p->total - p->done) / rate);
+                (long long)p->done, (long long)p->total, unit, rate, (p->total - p->done) / rate);
     else
-        fprintf(stderr, "%3d %%  %lld of %lld steps, %.1f/s, %.0f s left\n",
-                (int)(100 * p->done / p->total), (long long)p->done, (long long)p->total, rate,
-                (p->total - p->done) / rate);
+        fprintf(stderr, "%3d %%  %lld of %lld %s, %.1f/s, %.0f s left\n",
+                (int)(100 * p->done / p->total), (long long)p->done, (long long)p->total, unit,
+                rate, (p->total - p->done) / rate);
     p->last = gd_seconds();
 }
 
