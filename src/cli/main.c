@@ -1,6 +1,7 @@
 /* main.c - the command: which verb, exit status, messages. */
 #include "cli/cli.h"
 
+#include <signal.h>
 #include <string.h>
 
 static const cli_command *const commands[] = {
@@ -30,10 +31,10 @@ static void print_version(void)
 
 static int report(gd_status status)
 {
-    if (status != GD_OK)
+    if (status != GD_OK && *gd_error()) /* of several ranks one speaks */
         fprintf(stderr, "guided: %s\n", gd_error());
     if (status == GD_EINTERRUPTED)
-        return 128 + cli_stopped_by();
+        return 128 + (cli_stopped_by() ? cli_stopped_by() : SIGTERM); /* another rank was told */
     return gd_exit_status(status);
 }
 

@@ -197,7 +197,7 @@ void train_watch_start(train_watch *w, const train_run *run, gd_run_hooks *hooks
     const char *term = getenv("TERM");
 
     *w = (train_watch){ .run = run,
-                        .quiet = run->o.quiet,
+                        .quiet = run->o.quiet || !run->first,
                         .start = gd_seconds(),
                         .last = gd_seconds(),
                         .first = run->trainer->step,
