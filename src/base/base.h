@@ -90,8 +90,11 @@ void gd_set_memory_limit(size_t bytes);
 size_t gd_memory_limit(void);
 /* Allocations made since the process started: tests hold "none after the second step" with it. */
 uint64_t gd_allocation_count(void);
-/* Tests only: make allocation number k from now fail (0 = off), once or for ever. */
-void gd_fail_allocation(uint64_t k, bool persist);
+/* Bytes that blocks and arenas hold now: tests hold "nothing is kept" with it. */
+size_t gd_memory_held(void);
+/* Tests only: make allocation number k from now fail (0 = off), once or for ever.  How many failed
+ * since the call before. */
+uint64_t gd_fail_allocation(uint64_t k, bool persist);
 
 /* ---- os.c: every system call, replaceable ---- */
 
@@ -109,8 +112,14 @@ typedef struct gd_os_table {
     int (*mkdir)(const char *path, mode_t mode);
 } gd_os_table;
 extern gd_os_table gd_os;
+/* open, write, fsync of the table that a signal does not end; writing is whole.  false: errno says
+ * why. */
+int gd_open(const char *path, int flags, mode_t mode);
+bool gd_write(int fd, const void *data, size_t bytes);
+bool gd_fsync(int fd);
 
-/* A whole file mapped for reading.  Regular files only (a FIFO or a folder is GD_EFORMAT).  The
+/* A whole file mapped for reading.  Regular files only (a FIFO or a folder is GD_EFORMAT, as is a
+ * path that leads nowhere; what the system refuses or cannot do is GD_EIO).  The
  * mapping is private: a file that another process truncates meanwhile can still fault, so readers
  * validate sizes first and copy soon. */
 typedef struct gd_mapped {
@@ -127,7 +136,7 @@ bool gd_path_exists(const char *path);
 
 /* ---- atomic.c: durable whole-file write ---- */
 
-/* Write PATH.part-PID beside `path`, then fsync, rename, fsync of the folder.  Nothing appears
+/* Write PATH.part-PID.N beside `path`, then fsync, rename, fsync of the folder.  Nothing appears
  * under `path` before gd_file_commit returns GD_OK; without `overwrite` an existing path is
  * GD_EEXISTS (checked at the start and, by link(), at the end).  `expected_bytes` > 0 reserves the
  * space first, so that a full disk is found before work is spent. */
@@ -139,6 +148,9 @@ GD_CHECKED gd_status gd_file_write_at(gd_file *file, uint64_t offset, const void
                                       size_t bytes);
 GD_CHECKED gd_status gd_file_commit(gd_file *file); /* frees `file` whatever happens */
 void gd_file_abort(gd_file *file);                  /* removes the part file, frees; NULL is fine */
+/* Behind what the file holds, which is made where there is none; not durable before the system
+ * likes. */
+GD_CHECKED gd_status gd_file_append(const char *path, const void *data, size_t bytes);
 /* One call for what is already in memory. */
 GD_CHECKED gd_status gd_file_put(const char *path, bool overwrite, const void *data, size_t bytes);
 

@@ -1,8 +1,6 @@
 /* cmd_nll.c - guided nll: bits per dimension of every image of a set, and their mean. */
 #include "cli/cli.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,18 +62,6 @@ typedef struct run {
 /* ---- the CSV: a row for each image, written as it is known ---- */
 
 static const char csv_header[] = "image,name,label,total_bpd,prior_bpd,vb,mse,xstart_mse\n";
-
-static gd_status append(const char *path, const char *row, size_t bytes)
-{
-    const int fd = gd_os.open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-    ssize_t n;
-
-    if (fd < 0)
-        return gd_fail_errno(errno, path);
-    n = gd_os.write(fd, row, bytes);
-    gd_os.close(fd);
-    return n == (ssize_t)bytes ? GD_OK : gd_fail(GD_EIO, "%s: a row was not written", path);
-}
 
 /* One line of numbers behind the name, which is quoted */
 static bool take_row(run *r, const char *line)
@@ -183,7 +169,7 @@ static gd_status write_row(run *r, int64_t i, int64_t label)
                  mean_of(r->terms.mse, n), mean_of(r->terms.xstart_mse, n));
     if (!take_row(r, row))
         return gd_fail(GD_EFAILED, "image %lld: the row cannot be read back", (long long)i);
-    return r->o.output ? append(r->o.output, row, (size_t)bytes) : GD_OK;
+    return r->o.output ? gd_file_append(r->o.output, row, (size_t)bytes) : GD_OK;
 }
 
 static gd_status one_image(run *r, int64_t i)

@@ -1,6 +1,7 @@
 /* cmd_train.c - guided train, guided train-classifier: options, and what a run is made of. */
 #include "cli/train.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -301,8 +302,8 @@ static gd_status make_folder(const char *path)
     int64_t *steps;
     int n;
 
-    if (gd_os.mkdir(path, 0777) != 0 && !gd_path_exists(path))
-        return gd_fail(GD_EIO, "%s: the folder cannot be made", path);
+    if (gd_os.mkdir(path, 0777) != 0 && errno != EEXIST)
+        return gd_fail_errno(errno, path);
     GD_TRY(gd_run_steps(&steps, &n, path));
     gd_block_free(steps);
     if (n == 0)

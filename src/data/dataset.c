@@ -119,16 +119,26 @@ static bool begins_with(const gd_mapped *map, const char *magic, size_t n)
     return map->bytes >= n && memcmp(map->data, magic, n) == 0;
 }
 
-static bool is_npz(const char *path)
+/* A zip that is no set of arrays may still be one of images; another failure says nothing. */
+static gd_status is_npz(bool *yes, const char *path)
 {
     gd_bundle *b;
-    bool yes;
+    const gd_status s = gd_bundle_open(&b, path);
 
-    if (gd_bundle_open(&b, path) != GD_OK)
-        return false;
-    yes = strcmp(gd_bundle_format(b), "npz") == 0;
+    *yes = false;
+    if (s != GD_OK)
+        return s == GD_EFORMAT ? GD_OK : s;
+    *yes = strcmp(gd_bundle_format(b), "npz") == 0;
     gd_bundle_close(b);
-    return yes;
+    return GD_OK;
+}
+
+static gd_status open_zip(gd_dataset *set)
+{
+    bool npz;
+
+    GD_TRY(is_npz(&npz, set->path));
+    return npz ? data_open_npz(set) : data_open_zip(set);
 }
 
 static gd_status open_file(gd_dataset *set)
@@ -147,7 +157,7 @@ static gd_status open_file(gd_dataset *set)
     if (gzip || idx)
         return data_open_idx(set);
     if (zip)
-        return is_npz(set->path) ? data_open_npz(set) : data_open_zip(set);
+        return open_zip(set);
     gd_status s = gd_fail(GD_EFORMAT, "%s: no set of images", set->path);
     gd_detail("hint: a folder of PNG and JPEG, .npz, .zip, or an IDX file of the MNIST family");
     return s;

@@ -32,7 +32,7 @@ static gd_status decode_grey16(gd_image *out, spng_ctx *ctx, const char *name)
         out->pixels[i] = (uint8_t)GD_MIN(v, 255u);
     }
     gd_block_free(wide);
-    return error ? gd_fail(GD_EFORMAT, "%s: %s", name, spng_strerror(error)) : GD_OK;
+    return error ? io_png_failed(name, error, GD_EFORMAT) : GD_OK;
 }
 
 static gd_status decode_pixels(gd_image *out, spng_ctx *ctx, const struct spng_ihdr *h,
@@ -51,7 +51,7 @@ static gd_status decode_pixels(gd_image *out, spng_ctx *ctx, const struct spng_i
         return decode_grey16(out, ctx, name);
     error = spng_decode_image(ctx, out->pixels, bytes, format, 0);
     if (error)
-        return gd_fail(GD_EFORMAT, "%s: %s", name, spng_strerror(error));
+        return io_png_failed(name, error, GD_EFORMAT);
     if (is_grey(h) && !grey) { /* grey with alpha came as three equal channels */
         for (size_t i = 0; i < bytes / 3; i++)
             out->pixels[i] = out->pixels[3 * i];
@@ -78,7 +78,7 @@ static gd_status decode_png(gd_image *out, const void *data, size_t bytes, const
     if (!error)
         error = spng_get_ihdr(ctx, &h);
     if (error) {
-        s = gd_fail(GD_EFORMAT, "%s: %s", name, spng_strerror(error));
+        s = io_png_failed(name, error, GD_EFORMAT);
     } else {
         out->width = (int)h.width;
         out->height = (int)h.height;

@@ -103,6 +103,11 @@ GD_CHECKED gd_status io_image_check(const gd_image *image, size_t bytes, const c
 GD_CHECKED gd_status io_decode_jpeg(gd_image *out, const void *data, size_t bytes,
                                     const char *name);
 
+/* ---- png.c ---- */
+
+/* GD_ENOMEM where libspng's error is that, else `otherwise`: "NAME: its text" */
+GD_CHECKED gd_status io_png_failed(const char *name, int error, gd_status otherwise);
+
 /* ---- pickle.c ---- */
 
 /* A storage that a pickle refers to by key */

@@ -93,7 +93,7 @@ static gd_status put_source(zip_source_t *source, const char *path, bool overwri
 
     zip_stat_init(&info);
     if (zip_source_stat(source, &info) != 0 || zip_source_open(source) != 0)
-        return gd_fail(GD_EFAILED, "%s: the archive cannot be made", path);
+        return gd_fail(GD_ENOMEM, "%s: out of memory", path); /* nothing else fails in memory */
     s = gd_block_make(&all, (size_t)GD_MAX(info.size, 1), "npz");
     if (s == GD_OK && zip_source_read(source, all, info.size) != (zip_int64_t)info.size)
         s = gd_fail(GD_EFAILED, "%s: the archive cannot be made", path);
@@ -102,6 +102,16 @@ static gd_status put_source(zip_source_t *source, const char *path, bool overwri
     gd_block_free(all);
     zip_source_close(source);
     return s;
+}
+
+/* libzip leaves no error where a buffer of its own could not grow. */
+static gd_status archive_failed(zip_t *zip, const char *path)
+{
+    const int code = zip_error_code_zip(zip_get_error(zip));
+
+    if (code == ZIP_ER_MEMORY || code == ZIP_ER_OK)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", path);
+    return gd_fail(GD_EFAILED, "%s: %s", path, zip_strerror(zip));
 }
 
 gd_status gd_npz_write(const char *path, bool overwrite, const gd_array *arrays,
@@ -118,10 +128,12 @@ gd_status gd_npz_write(const char *path, bool overwrite, const gd_array *arrays,
     zip_source_keep(source);
     for (int i = 0; i < n && s == GD_OK; i++)
         s = add_member(zip, &arrays[i], data[i]);
-    if (s != GD_OK)
+    if (s == GD_OK && zip_close(zip) != 0)
+        s = archive_failed(zip, path);
+    else if (s == GD_OK)
+        zip = NULL;
+    if (zip)
         zip_discard(zip);
-    else if (zip_close(zip) != 0)
-        s = gd_fail(GD_EFAILED, "%s: %s", path, zip_strerror(zip));
     if (s == GD_OK)
         s = put_source(source, path, overwrite);
     zip_source_free(source);

@@ -267,7 +267,10 @@ static json_t *entry_of(const gd_array *a, uint64_t from, uint64_t to)
     json_t *shape = json_array();
 
     for (int i = 0; i < a->rank; i++)
-        json_array_append_new(shape, json_integer(a->dim[i]));
+        if (json_array_append_new(shape, json_integer(a->dim[i])) != 0) {
+            json_decref(shape);
+            return NULL;
+        }
     return json_pack("{s:s, s:o, s:[I, I]}", "dtype", gd_dtype_name(a->dtype), "shape", shape,
                      "data_offsets", (json_int_t)from, (json_int_t)to);
 }

@@ -70,7 +70,10 @@ static gd_status describe_classes(const gd_class_names *classes, gd_arena *mem, 
     json_t *list = json_array();
 
     for (int i = 0; i < classes->n; i++)
-        json_array_append_new(list, json_string(classes->name[i]));
+        if (json_array_append_new(list, json_string(classes->name[i])) != 0) {
+            json_decref(list);
+            return gd_fail(GD_ENOMEM, "checkpoint: out of memory");
+        }
     *out = copy_of(mem, list);
     return *out ? GD_OK : gd_fail(GD_ENOMEM, "checkpoint: out of memory");
 }

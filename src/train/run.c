@@ -32,14 +32,14 @@ gd_status gd_run_lock(int *fd, const char *folder)
     gd_status s = GD_OK;
 
     snprintf(path, sizeof path, "%.4000s/lock", folder);
-    *fd = gd_os.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    *fd = gd_open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (*fd < 0)
         return gd_fail_errno(errno, path);
     gethostname(host, sizeof host - 1);
     const int n = snprintf(text, sizeof text, "pid %ld on %s\n", (long)getpid(), host);
     if (flock(*fd, LOCK_EX | LOCK_NB) != 0)
         s = taken(folder, *fd);
-    else if (ftruncate(*fd, 0) != 0 || gd_os.write(*fd, text, (size_t)n) != n)
+    else if (ftruncate(*fd, 0) != 0 || !gd_write(*fd, text, (size_t)n))
         s = gd_fail_errno(errno, path);
     if (s != GD_OK) {
         gd_os.close(*fd);
