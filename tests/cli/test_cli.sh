@@ -55,7 +55,7 @@ expect 0 "" "$g" sample $s -n 4 --batch-size 3 -o batch.npz
 cmp -s one.npz batch.npz || fail "batch 3 makes other bytes"
 expect 0 "" "$g" sample $s -n 4 --class 7 -o run.npz
 expect 0 "" "$g" sample $s -n 1 --first 3 --class 7 -o alone.npz
-image=3072 # 32 x 32 x 3 bytes; .npy data begins 128 bytes into its member, 38 + 9 behind the zip's start
+image=1024 # 32 x 32 bytes, grey; .npy data begins 128 bytes into its member, 38 + 9 behind the zip's start
 tail -c +$((1 + 39 + 128 + 3 * image)) run.npz | head -c $image >third
 tail -c +$((1 + 39 + 128)) alone.npz | head -c $image >single
 cmp -s third single || fail "image 3 alone differs from image 3 of a run"
