@@ -189,6 +189,7 @@ static gd_status read_param(const gd_model *m, int i, float *dst)
     const gd_param_spec *spec = &m->param[i];
     const gd_array *array;
 
+    GD_TRY(gd_check_stop());
     if (m->source.fetch) {
         gd_type type = { { gd_param_count(spec), 1, 1, 1 }, GD_F32 };
         return m->source.fetch(m->source.ctx, spec->name, &type, dst);
