@@ -21,7 +21,8 @@ static const cli_option table[] = {
       AT(preset) },
     { "classifier", 0, CLI_TEXT, "NAME", "also the guided step with this classifier preset",
       AT(classifier) },
-    { "precision", 0, CLI_TEXT, "P", "fp32 or bf16", AT(precision) },
+    { "precision", 0, CLI_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
+      AT(precision) },
     { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
     { "profile", 0, CLI_SWITCH, "", "time by operation, and the floor's shapes", AT(profile) },
     { "json", 0, CLI_SWITCH, "", "the result as one JSON line", AT(json) },
@@ -117,6 +118,7 @@ static gd_status measure(timed *net, timed *guide, const options *o, size_t *pea
     gd_exec_run(gd_runner_exec(net->runner)); /* warm */
     *peak = peak_bytes();
     for (int r = 0; r < ROUNDS; r++) {
+        GD_TRY(gd_check_stop());
         run_some(net);
         GD_TRY(gd_floor_measure(net->floor, &net->floor_s));
         if (!o->classifier)
@@ -171,12 +173,6 @@ static gd_status run_bench(int argc, char **argv)
     size_t peak = 0;
 
     GD_TRY(cli_parse(&cli_bench, argc, argv, &o, &w));
-    if (w.help) {
-        cli_print_help(&cli_bench, stdout);
-        return GD_OK;
-    }
-    if (strcmp(o.precision, "fp32") != 0 && strcmp(o.precision, "bf16") != 0)
-        return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", o.precision);
     if (o.threads)
         gd_set_threads(o.threads);
     gd_status s = measure(&net, &guide, &o, &peak);

@@ -301,10 +301,6 @@ static gd_status run_eval(int argc, char **argv)
     gd_status s;
 
     GD_TRY(cli_parse(&cli_eval, argc, argv, &r.o, &r.words));
-    if (r.words.help) {
-        cli_print_help(&cli_eval, stdout);
-        return GD_OK;
-    }
     if (r.words.n_words > 0)
         return gd_fail(GD_EUSAGE, "eval: unexpected word %s", r.words.word[0]);
     s = work(&r);

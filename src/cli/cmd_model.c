@@ -131,7 +131,8 @@ static bool is_png(const char *path)
     return n > 4 && strcmp(path + n - 4, ".png") == 0;
 }
 
-static gd_status print_recipe(const char *path)
+/* The command that makes the picture again; --json: all that is known of it */
+static gd_status print_recipe(const char *path, bool json)
 {
     gd_png *png;
     const char *recipe;
@@ -139,8 +140,10 @@ static gd_status print_recipe(const char *path)
 
     GD_TRY(gd_png_open(&png, path));
     recipe = gd_png_text(png, "guided.recipe");
-    if (recipe)
+    if (recipe && json)
         printf("%s\n", recipe);
+    else if (recipe)
+        s = cli_recipe_print(recipe, gd_png_text(png, "guided.image"), path);
     else
         s = gd_fail(GD_EFORMAT, "%s: carries no recipe of guided", path);
     gd_png_close(png);
@@ -167,13 +170,9 @@ static gd_status run_info(int argc, char **argv)
     gd_model *m;
 
     GD_TRY(cli_parse(&cli_info, argc, argv, &o, &w));
-    if (w.help) {
-        cli_print_help(&cli_info, stdout);
-        return GD_OK;
-    }
     GD_TRY(one_word(&cli_info, &w, 1));
     if (is_png(w.word[0]))
-        return print_recipe(w.word[0]);
+        return print_recipe(w.word[0], o.json);
     GD_TRY(gd_model_open(&m, w.word[0], w.flag, w.n_flags));
     gd_status s = show(m, &o);
     gd_model_close(m);
@@ -196,40 +195,30 @@ typedef struct convert_options {
 } convert_options;
 
 static const cli_option convert_table[] = {
-    { "dtype", 0, CLI_TEXT, "T", "fp32 (default), bf16 or fp16", offsetof(convert_options, dtype) },
+    { "dtype", 0, CLI_TEXT, "fp32|bf16|fp16", "of the weights (default fp32)",
+      offsetof(convert_options, dtype) },
     { "class-names", 0, CLI_TEXT, "FILE", "names of the classes, one a line, kept in the file",
       offsetof(convert_options, classes) },
     { "overwrite", 0, CLI_SWITCH, "", "replace what exists", offsetof(convert_options, overwrite) },
 };
 
-static gd_status parse_dtype(gd_dtype *out, const char *name)
+static gd_dtype dtype_named(const char *name)
 {
-    static const struct {
-        const char *name;
-        gd_dtype dtype;
-    } types[] = { { "fp32", GD_F32 }, { "bf16", GD_BF16 }, { "fp16", GD_F16 } };
-
-    for (int i = 0; i < COUNT(types); i++)
-        if (strcmp(name, types[i].name) == 0) {
-            *out = types[i].dtype;
-            return GD_OK;
-        }
-    return gd_fail(GD_EUSAGE, "--dtype %s: expected fp32, bf16 or fp16", name);
+    return strcmp(name, "bf16") == 0 ? GD_BF16 : strcmp(name, "fp16") == 0 ? GD_F16 : GD_F32;
 }
 
 static gd_status convert(const convert_options *o, const cli_words *w)
 {
     cli_names names = { 0 };
     gd_model *m;
-    gd_dtype dtype;
     gd_status s = GD_OK;
 
-    GD_TRY(parse_dtype(&dtype, o->dtype));
     GD_TRY(gd_model_open(&m, w->word[0], w->flag, w->n_flags));
     if (o->classes)
         s = cli_names_read(&names, o->classes, gd_model_class_count(m));
     if (s == GD_OK)
-        s = gd_model_save(m, w->word[1], o->overwrite, dtype, names.n ? names.name : NULL, names.n);
+        s = gd_model_save(m, w->word[1], o->overwrite, dtype_named(o->dtype),
+                          names.n ? names.name : NULL, names.n);
     if (s == GD_OK && *gd_model_assumed(m))
         fprintf(stderr, "guided: %s: assumed, and now said in %s\n%s\n", w->word[0], w->word[1],
                 gd_model_assumed(m));
@@ -244,10 +233,6 @@ static gd_status run_convert(int argc, char **argv)
     cli_words w = { .n_words = 0 };
 
     GD_TRY(cli_parse(&cli_convert, argc, argv, &o, &w));
-    if (w.help) {
-        cli_print_help(&cli_convert, stdout);
-        return GD_OK;
-    }
     GD_TRY(one_word(&cli_convert, &w, 2));
     return convert(&o, &w);
 }
@@ -272,7 +257,7 @@ typedef struct init_options {
 static const cli_option init_table[] = {
     { "preset", 0, CLI_TEXT, "NAME", "64x64_diffusion, ... as the published files are called",
       offsetof(init_options, preset) },
-    { "kind", 0, CLI_TEXT, "K", "diffusion, upsampler or classifier, built from flags",
+    { "kind", 0, CLI_TEXT, "diffusion|upsampler|classifier", "built from the authors' flags",
       offsetof(init_options, kind) },
     { "seed", 0, CLI_SEED, "N", "of the weights (default 0)", offsetof(init_options, seed) },
     { "synthetic", 0, CLI_SWITCH, "", "weights that are a function of their names: for tests",
@@ -284,15 +269,9 @@ static gd_status init_config(gd_model_config *c, const init_options *o, const cl
 {
     if (o->preset)
         GD_TRY(gd_preset_config(c, o->preset));
-    for (int k = 0; !o->preset && k <= COUNT(gd_net_kind_names); k++) {
-        if (k == COUNT(gd_net_kind_names))
-            return gd_fail(GD_EUSAGE, "--kind %s: expected diffusion, upsampler or classifier",
-                           o->kind);
-        if (strcmp(o->kind, gd_net_kind_names[k]) == 0) {
+    for (int k = 0; !o->preset && k < COUNT(gd_net_kind_names); k++)
+        if (strcmp(o->kind, gd_net_kind_names[k]) == 0)
             gd_config_defaults(c, (gd_net_kind)k);
-            break;
-        }
-    }
     return gd_flags_apply(c, w->flag, w->n_flags);
 }
 
@@ -304,10 +283,6 @@ static gd_status run_init(int argc, char **argv)
     gd_model *m;
 
     GD_TRY(cli_parse(&cli_init, argc, argv, &o, &w));
-    if (w.help) {
-        cli_print_help(&cli_init, stdout);
-        return GD_OK;
-    }
     GD_TRY(one_word(&cli_init, &w, 1));
     GD_TRY(init_config(&config, &o, &w));
     GD_TRY(gd_model_create(&m, &config, o.seed, o.synthetic));

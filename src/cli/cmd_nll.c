@@ -33,7 +33,8 @@ static const cli_option table[] = {
     { "resume", 0, CLI_SWITCH, "", "go on behind the images that the CSV holds", AT(resume) },
     { "overwrite", 0, CLI_SWITCH, "", "replace what exists", AT(overwrite) },
     { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
-    { "precision", 0, CLI_TEXT, "P", "fp32 or bf16", AT(precision) },
+    { "precision", 0, CLI_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
+      AT(precision) },
     { "memory", 0, CLI_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },
     { "quiet", 'q', CLI_SWITCH, "", "errors only", AT(quiet) },
     { "json", 0, CLI_SWITCH, "", "the result as one JSON line", AT(json) },
@@ -216,8 +217,6 @@ static gd_status settle(options *o)
         o->model = model;
     if (!o->data)
         return gd_fail(GD_EUSAGE, "no images\nhint: --data FOLDER, or a file of images");
-    if (strcmp(o->precision, "fp32") != 0 && strcmp(o->precision, "bf16") != 0)
-        return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", o->precision);
     if (o->threads)
         gd_set_threads(o->threads);
     gd_set_memory_limit((size_t)o->memory << 20);
@@ -323,10 +322,6 @@ static gd_status run_nll(int argc, char **argv)
     gd_status s;
 
     GD_TRY(cli_parse(&cli_nll, argc, argv, &r.o, &r.words));
-    if (r.words.help) {
-        cli_print_help(&cli_nll, stdout);
-        return GD_OK;
-    }
     if (r.words.n_words > 0)
         return gd_fail(GD_EUSAGE, "nll: unexpected word %s", r.words.word[0]);
     s = work(&r);

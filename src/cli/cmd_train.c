@@ -14,7 +14,7 @@ static const cli_option train_table[] = {
 #include "cli/train_options.inc"
     { "super-res", 0, CLI_INT, "N", "train an upsampler from N x N pixels", AT(super_res), 1,
       GD_MAX_IMAGE_SIDE },
-    { "schedule-sampler", 0, CLI_TEXT, "NAME", "uniform or loss-second-moment",
+    { "schedule-sampler", 0, CLI_TEXT, "uniform|loss-second-moment", "of timesteps",
       AT(schedule_sampler) },
     { "schedule_sampler", 0, CLI_TEXT, "NAME", "= --schedule-sampler", AT(schedule_sampler) },
     { "sample-interval", 0, CLI_WIDE, "N", "updates between sample grids; 0: none",
@@ -53,8 +53,6 @@ static gd_status settle(train_options *o)
     GD_TRY(keep_text(t->labels, sizeof t->labels, o->labels, "labels"));
     GD_TRY(keep_text(t->data, sizeof t->data, o->data, "data"));
     GD_TRY(keep_text(t->val_data, sizeof t->val_data, o->val_data, "val-data"));
-    if (o->precision && strcmp(o->precision, "fp32") != 0 && strcmp(o->precision, "bf16") != 0)
-        return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", o->precision);
     if (o->precision)
         t->bf16 = strcmp(o->precision, "bf16") == 0;
     if (o->lr_anneal_steps > 0) {
@@ -366,10 +364,6 @@ static gd_status run(const cli_command *command, gd_net_kind kind, int argc, cha
     r.o.max_bad = 0.01;
     r.o.workers = 2;
     GD_TRY(cli_parse(command, argc, argv, &r.o, &r.words));
-    if (r.words.help) {
-        cli_print_help(command, stdout);
-        return GD_OK;
-    }
     if (r.words.n_words > 0)
         return gd_fail(GD_EUSAGE, "%s: unexpected word %s", command->name, r.words.word[0]);
     if (r.o.super_res)

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- the line ---- */
 
@@ -194,15 +193,13 @@ static gd_status sample(void *ctx, const gd_trainer *t)
 
 void train_watch_start(train_watch *w, const train_run *run, gd_run_hooks *hooks)
 {
-    const char *term = getenv("TERM");
-
     *w = (train_watch){ .run = run,
-                        .quiet = run->o.quiet,
+                        .quiet = run->o.quiet || strcmp(cli_common.progress, "none") == 0,
                         .start = gd_seconds(),
                         .last = gd_seconds(),
                         .first = run->trainer->step,
                         .loss = NAN };
-    w->tty = isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0);
+    w->tty = cli_live();
     *hooks = (gd_run_hooks){ w, wish, stepped, recorded, sample };
 }
 
