@@ -185,10 +185,16 @@ static gd_status run_bench(int argc, char **argv)
     return s;
 }
 
+static const char notes[] =
+    "Times a network of a preset with synthetic weights against the floor of its kernels: every "
+    "distinct convolution and linear shape alone, with its fastest algorithm, times how often it "
+    "runs.";
+
 const cli_command cli_bench = { "bench",
                                 "time against the floor of the kernels",
                                 "bench [--preset NAME] [options]",
                                 "guided bench --preset 64x64_diffusion",
                                 table,
                                 COUNT(table),
-                                run_bench };
+                                run_bench,
+                                notes };

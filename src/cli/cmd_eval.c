@@ -312,6 +312,10 @@ static gd_status run_eval(int argc, char **argv)
     return s;
 }
 
+static const char notes[] =
+    "Compares two sets of images in the features of a classifier, and prints one table or, with "
+    "--json, one line. The same report for any number of threads.";
+
 const cli_command cli_eval = {
     "eval",
     "FID, Inception Score, precision and recall of samples",
@@ -319,5 +323,6 @@ const cli_command cli_eval = {
     "guided eval --ref test/ --samples out/ --features classifier.safetensors",
     table,
     COUNT(table),
-    run_eval
+    run_eval,
+    notes
 };

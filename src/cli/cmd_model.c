@@ -179,13 +179,19 @@ static gd_status run_info(int argc, char **argv)
     return s;
 }
 
+static const char info_notes[] =
+    "Recognises a checkpoint by its keys and shapes and prints its configuration, parameters, "
+    "cost and memory, and what had to be assumed. Of a PNG that guided made it prints the command "
+    "that makes it again; with --json its whole recipe.";
+
 const cli_command cli_info = { "info",
                                "what a model file or a picture is",
                                "info FILE [options]",
                                "guided info 64x64_diffusion.pt",
                                info_table,
                                COUNT(info_table),
-                               run_info };
+                               run_info,
+                               info_notes };
 
 /* ---- convert ---- */
 
@@ -219,7 +225,7 @@ static gd_status convert(const convert_options *o, const cli_words *w)
     if (s == GD_OK)
         s = gd_model_save(m, w->word[1], o->overwrite, dtype_named(o->dtype),
                           names.n ? names.name : NULL, names.n);
-    if (s == GD_OK && *gd_model_assumed(m))
+    if (s == GD_OK && *gd_model_assumed(m) && !cli_common.quiet)
         fprintf(stderr, "guided: %s: assumed, and now said in %s\n%s\n", w->word[0], w->word[1],
                 gd_model_assumed(m));
     cli_names_free(&names);
@@ -237,13 +243,18 @@ static gd_status run_convert(int argc, char **argv)
     return convert(&o, &w);
 }
 
+static const char convert_notes[] =
+    "Reads .pt (zip or legacy) without evaluating anything, or safetensors, and writes "
+    "safetensors with configuration, class names and hashes: such a file needs no flags.";
+
 const cli_command cli_convert = { "convert",
                                   "a checkpoint as a self-describing safetensors file",
                                   "convert IN OUT.safetensors [options] [the authors' flags]",
                                   "guided convert 64x64_diffusion.pt 64x64_diffusion.safetensors",
                                   convert_table,
                                   COUNT(convert_table),
-                                  run_convert };
+                                  run_convert,
+                                  convert_notes };
 
 /* ---- init ---- */
 
@@ -291,10 +302,15 @@ static gd_status run_init(int argc, char **argv)
     return s;
 }
 
+static const char init_notes[] =
+    "Makes a model without a file: weights as PyTorch would initialise them from --seed, or "
+    "--synthetic ones for tests, of a preset or of the authors' flags.";
+
 const cli_command cli_init = { "init",
                                "fresh or synthetic weights",
                                "init [--preset NAME] [options] OUT.safetensors",
                                "guided init --preset 64x64_diffusion --synthetic out.safetensors",
                                init_table,
                                COUNT(init_table),
-                               run_init };
+                               run_init,
+                               init_notes };

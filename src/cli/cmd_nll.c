@@ -12,7 +12,7 @@ typedef struct options {
     int n, threads, memory;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
-    bool clip, flip, overwrite, resume, quiet, json;
+    bool clip, flip, overwrite, resume, quiet, json, dry_run;
 } options;
 
 #define AT(field) offsetof(options, field)
@@ -32,6 +32,8 @@ static const cli_option table[] = {
     { "output", 'o', CLI_TEXT, "FILE", "CSV of every image's terms", AT(output) },
     { "resume", 0, CLI_SWITCH, "", "go on behind the images that the CSV holds", AT(resume) },
     { "overwrite", 0, CLI_SWITCH, "", "replace what exists", AT(overwrite) },
+    { "dry-run", 0, CLI_SWITCH, "", "tell parameters, memory and about how long, and stop",
+      AT(dry_run) },
     { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
     { "precision", 0, CLI_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
       AT(precision) },
@@ -301,6 +303,9 @@ static gd_status work(run *r)
     GD_TRY(gd_model_open(&r->model, r->o.model, r->words.flag, r->words.n_flags));
     GD_TRY(make_chain(r));
     GD_TRY(open_set(r));
+    if (r->o.dry_run)
+        return cli_dry_run(&(cli_load){ r->model, r->schedule->n }, 1, r->count,
+                           strcmp(r->o.precision, "bf16") == 0);
     GD_TRY(open_csv(r));
     if (r->done < r->count)
         cli_progress_start(&r->progress, r->count - r->done, r->o.quiet);
@@ -337,10 +342,16 @@ static gd_status run_nll(int argc, char **argv)
     return s;
 }
 
+static const char notes[] =
+    "Prints the mean of the variational bound in bits per dimension, and writes every image's "
+    "terms to the CSV of --output as they are known; --resume goes on behind them. All steps of a "
+    "model take long: -n and --steps bound the time.";
+
 const cli_command cli_nll = { "nll",
                               "bits per dimension of images",
                               "nll --data PATH [--model FILE] [options]",
                               "guided nll --model model.pt --data images/ -o nll.csv",
                               table,
                               COUNT(table),
-                              run_nll };
+                              run_nll,
+                              notes };

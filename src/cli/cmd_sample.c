@@ -114,6 +114,8 @@ static gd_status settle(run *r)
     }
     if (!o->sampler)
         o->sampler = o->ddim || strncmp(o->steps, "ddim", 4) == 0 ? "ddim" : "ddpm";
+    if (o->json && strcmp(o->output, "-") == 0)
+        return gd_fail(GD_EUSAGE, "--json and -o - both need standard output");
     if (!o->seed_given && getrandom(&o->seed, 4, 0) != 4) /* 32 bits: easy to write down */
         return gd_fail(GD_EIO, "no random seed from the system: give --seed");
     if (o->threads)
@@ -453,6 +455,15 @@ static gd_status run_sample(int argc, char **argv)
     return s;
 }
 
+static const char notes[] =
+    "Draws images from a diffusion model, guided by a noisy classifier where one is given. Image "
+    "k of a run is a function of the model, the options and (seed, k) alone: the same for any "
+    "number of threads, and --first k -n 1 makes it again by itself. The name of the output "
+    "chooses its form: X.png is a grid (one image where n is 1), X.npz the authors' arrays, - a "
+    "PNG on standard output, anything else a folder of pictures with run.json. Every PNG carries "
+    "its recipe; guided info X.png prints the command that makes it again. Ctrl-C keeps what is "
+    "finished.";
+
 const cli_command cli_sample = {
     "sample",
     "make images",
@@ -461,4 +472,5 @@ const cli_command cli_sample = {
     table,
     COUNT(table),
     run_sample,
+    notes
 };

@@ -383,13 +383,24 @@ static gd_status run_classifier(int argc, char **argv)
     return run(&cli_train_classifier, GD_NET_CLASSIFIER, argc, argv);
 }
 
+static const char train_notes[] =
+    "Trains on a folder of images (a folder for each class, or names CLASS_rest.png), an .npz, a "
+    "zip or an IDX file. The run's folder holds progress.csv, a loss curve, grids of samples and "
+    "whole checkpoints; --resume FOLDER continues to the bit after Ctrl-C, SIGTERM or a crash, "
+    "SIGUSR1 saves and goes on. guided sample --model FOLDER draws from it.";
+
 const cli_command cli_train = { "train",
                                 "a diffusion model or an upsampler of your own images",
                                 "train --data PATH [--preset NAME] [--out FOLDER] [options]",
                                 "guided train --data images/ --preset small32 --iterations 20000",
                                 train_table,
                                 COUNT(train_table),
-                                run_train };
+                                run_train,
+                                train_notes };
+
+static const char classifier_notes[] =
+    "Trains a classifier of noised images, whose gradient guides guided sample --classifier "
+    "FOLDER. Folders, checkpoints and --resume as in guided train.";
 
 const cli_command cli_train_classifier = {
     "train-classifier",
@@ -398,5 +409,6 @@ const cli_command cli_train_classifier = {
     "guided train-classifier --data images/ --preset small32 --out crun",
     classifier_table,
     COUNT(classifier_table),
-    run_classifier
+    run_classifier,
+    classifier_notes
 };

@@ -12,7 +12,7 @@ typedef struct options {
     int n, threads, columns, memory;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
-    bool clip, overwrite, quiet, json, preview;
+    bool clip, overwrite, quiet, json, preview, dry_run;
 } options;
 
 #define AT(field) offsetof(options, field)
@@ -40,6 +40,8 @@ static const cli_option table[] = {
     { "columns", 0, CLI_INT, "N", "of the grid", AT(columns), 1, 10000 },
     { "overwrite", 0, CLI_SWITCH, "", "replace what exists", AT(overwrite) },
     { "preview", 0, CLI_SWITCH, "", "show the images in the terminal", AT(preview) },
+    { "dry-run", 0, CLI_SWITCH, "", "tell parameters, memory and about how long, and stop",
+      AT(dry_run) },
     { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
     { "precision", 0, CLI_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
       AT(precision) },
@@ -79,6 +81,8 @@ static gd_status settle(options *o)
         o->model = model;
     if (!o->input)
         return gd_fail(GD_EUSAGE, "no low-resolution images\nhint: --input FILE.npz, or a folder");
+    if (o->json && strcmp(o->output, "-") == 0)
+        return gd_fail(GD_EUSAGE, "--json and -o - both need standard output");
     if (!o->seed_given && getrandom(&o->seed, 4, 0) != 4) /* 32 bits: easy to write down */
         return gd_fail(GD_EIO, "no random seed from the system: give --seed");
     if (o->threads)
@@ -163,7 +167,8 @@ static gd_status make_recipe(run *r)
     return GD_OK;
 }
 
-static gd_status prepare(run *r)
+/* What is to be made */
+static gd_status choose(run *r)
 {
     options *o = &r->o;
     gd_dataset_options data = { .labels = GD_LABELS_AUTO };
@@ -174,6 +179,13 @@ static gd_status prepare(run *r)
     GD_TRY(find_classes(r));
     if (o->n == 0)
         o->n = (int)gd_dataset_count(r->set);
+    return GD_OK;
+}
+
+static gd_status prepare(run *r)
+{
+    const options *o = &r->o;
+
     GD_TRY(make_recipe(r));
     r->output = (cli_output){ .path = o->output,
                               .overwrite = o->overwrite,
@@ -229,6 +241,10 @@ static gd_status work(run *r)
     gd_status s = GD_OK;
 
     GD_TRY(settle(&r->o));
+    GD_TRY(choose(r));
+    if (r->o.dry_run)
+        return cli_dry_run(&(cli_load){ r->stage.model, r->stage.schedule->n }, 1, r->o.n,
+                           strcmp(r->o.precision, "bf16") == 0);
     GD_TRY(prepare(r));
     cli_progress_start(&r->progress, (int64_t)r->o.n * r->stage.schedule->n, r->o.quiet);
     for (int64_t i = 0; i < r->o.n && s == GD_OK; i++)
@@ -262,10 +278,16 @@ static gd_status run_upsample(int argc, char **argv)
     return s;
 }
 
+static const char notes[] =
+    "Enlarges images with a super-resolution model: those of a picture, an .npz of guided sample, "
+    "a folder or a zip. A stack in one command is guided sample --upsampler; the images are the "
+    "same.";
+
 const cli_command cli_upsample = { "upsample",
                                    "enlarge images with an upsampler",
                                    "upsample --input PATH [--model FILE] [options]",
                                    "guided upsample --input 64_samples.npz -o 256.npz",
                                    table,
                                    COUNT(table),
-                                   run_upsample };
+                                   run_upsample,
+                                   notes };

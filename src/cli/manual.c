@@ -56,10 +56,14 @@ static int print_option(FILE *out, const cli_option *o)
     return 1 + wrap(out, o->about, COLUMN, COLUMN);
 }
 
-static void print_head(FILE *out, const cli_command *c)
+/* Returns the lines. */
+static int print_head(FILE *out, const cli_command *c)
 {
-    fprintf(out, "guided %s - %s\n\n  %s\n\nusage: guided %s\n", c->name, c->about, c->example,
-            c->usage);
+    enum { INDENT = 14 }; /* "usage: guided " */
+
+    if (out)
+        fprintf(out, "guided %s - %s\n\n  %s\n\nusage: guided ", c->name, c->about, c->example);
+    return 4 + wrap(out, c->usage, INDENT, INDENT);
 }
 
 /* The verb's own option of this name stands in its place */
@@ -76,9 +80,9 @@ static bool hidden(const cli_command *c, const cli_option *common)
 /* Options with a letter first, then the others in their order, as many as 24 lines hold */
 void cli_print_brief(const cli_command *c, FILE *out)
 {
-    enum { MOST = 128, OTHERS = 6 }; /* lines around the options, and one more for "..." */
+    enum { MOST = 128, LAST_LINE = 1 };
     bool chosen[MOST] = { false };
-    int left = BRIEF_LINES - OTHERS - 1, more = 0;
+    int left = BRIEF_LINES - LAST_LINE - print_head(NULL, c), more = 0;
 
     for (int round = 0; round < 2; round++)
         for (int i = 0; i < GD_MIN(c->n_options, MOST); i++) {

@@ -37,8 +37,13 @@ static gd_status check_place(const cli_output *o)
     char folder[4096];
     const char *slash = strrchr(o->path, '/');
 
+    if (strcmp(o->path, "-") == 0 && o->format != CLI_GRID)
+        return gd_fail(GD_EUSAGE, "-o -: only a PNG goes to standard output");
     if (strcmp(o->path, "-") == 0)
-        return GD_OK;
+        return isatty(STDOUT_FILENO)
+                   ? gd_fail(GD_EUSAGE, "-o -: a PNG is not for a terminal\nhint: -o FILE.png, or "
+                                        "pipe it into a program")
+                   : GD_OK;
     if (gd_path_exists(o->path) && !o->overwrite) {
         gd_status s = gd_fail(GD_EEXISTS, "%s exists already", o->path);
         gd_detail("hint: --overwrite replaces it");

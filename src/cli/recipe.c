@@ -104,7 +104,8 @@ static void print_output(const char *path)
     char name[4096];
     const size_t n = strlen(path), stem = n > 4 ? n - 4 : n; /* without ".png" */
 
-    snprintf(name, sizeof name, "%.*s-again%s", (int)stem, path, path + stem);
+    snprintf(name, sizeof name, "%s%.*s-again%s", *path == '-' ? "./" : "", (int)stem, path,
+             path + stem);
     printf(" -o");
     print_quoted(name);
 }

@@ -92,6 +92,10 @@ grep -q "op_\|input_blocks" err.txt && fail "-v tells every layer"
 "$g" $small -o p.png --json >out.txt 2>/dev/null; same "$(wc -l <out.txt | tr -d ' ')" 1 "lines of --json"
 "$g" $small -o p.png --preview -q 2>err.txt; grep -q "$(printf '\342\226\200')" err.txt || fail "--preview shows nothing"
 
+"$g" sample --steps ddim2 -q -o - --json >out.txt 2>err.txt; same $? 2 "two outputs on standard output"
+"$g" sample --steps ddim2 -q -o - --format npz >out.txt 2>err.txt; same $? 2 "an npz on standard output"
+"$g" sample --steps ddim2 -q --dry-run --labels none.txt 2>err.txt >&2; same $? 3 "labels that are not there"; has err.txt none.txt
+
 # --dry-run: what it would take; nothing is made
 "$g" sample --steps ddim4 -n 4 -o dry.png --dry-run >dry.txt 2>err.txt; same $? 0 "--dry-run"
 for part in parameters memory "about"; do has dry.txt "$part"; done
