@@ -188,6 +188,8 @@ static gd_status long_option(parser *p, const char *text)
             return gd_fail(GD_ENOMEM, "out of memory");
         return gd_flag_known(name) ? author_flag(p, name, value) : cli_unknown_option(p->c, name);
     }
+    if (!value && o->type == CLI_MAYBE)
+        value = p->at < p->argc && p->argv[p->at][0] != '-' ? p->argv[p->at++] : "";
     if (!value)
         GD_TRY(next_value(p, o->name, &value));
     return cli_given_add(p->words, o, value, CLI_FROM_LINE);

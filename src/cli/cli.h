@@ -18,13 +18,15 @@ typedef enum cli_type {
     CLI_WIDE,
     CLI_SEED,
     CLI_REAL,
-    CLI_TEXT /* an argument "fp32|bf16" lists all values there are */
+    CLI_TEXT, /* an argument "fp32|bf16" lists all values there are */
+    CLI_MAYBE /* a text that may be left out: "" then */
 } cli_type;
 typedef struct cli_option {
     const char *name;
     char letter; /* 0: none */
     cli_type type;
-    const char *argument, *about; /* about "= --NAME": the authors' name of another option */
+    const char *argument,
+        *about; /* about "= --NAME": the authors' name of another option; NULL: not in the help */
     size_t offset;   /* in the command's structure: bool, int (COUNT, INT), int64_t (WIDE), uint64_t
                       * (and a bool *_given after it), double, const char * */
     double min, max; /* a number outside is not set yet */
@@ -86,6 +88,7 @@ void cli_value_print(const cli_option *o, const void *values, FILE *out);
 /* The k-th word of "fp32|bf16", NULL behind the last; NULL for an argument that is no list */
 const char *cli_choice(const cli_option *o, int k, char word[64]);
 bool cli_is_alias(const cli_option *o);
+bool cli_takes_value(const cli_option *o);
 
 /* ---- manual.c, completion.c, version.c ---- */
 
@@ -202,6 +205,7 @@ void cli_stage_close(cli_stage *s);
 
 typedef struct cli_progress {
     bool tty, json, quiet;
+    const char *unit; /* NULL: steps */
     double start, last;
     int64_t total, done;
     int quarter;

@@ -20,8 +20,9 @@ static gd_status print_option(const cli_command *c, const cli_option *o)
 {
     static const char *const types[] = { "switch", "count", "int", "int", "seed", "real", "text" };
     const bool number = o->type == CLI_INT || o->type == CLI_WIDE || o->type == CLI_REAL;
-    json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s}", "verb", c->name, "name", o->name, "type",
-                          types[o->type], "argument", o->argument, "about", o->about);
+    json_t *j =
+        json_pack("{s:s, s:s, s:s, s:s, s:s}", "verb", c->name, "name", o->name, "type",
+                  types[o->type], "argument", o->argument, "about", o->about ? o->about : "");
     char *text;
 
     if (j && o->letter)

@@ -5,11 +5,6 @@
 
 #include <string.h>
 
-static bool takes_value(const cli_option *o)
-{
-    return o->type != CLI_SWITCH && o->type != CLI_COUNT;
-}
-
 static bool takes_path(const cli_option *o)
 {
     static const char *const arguments[] = { "FILE", "FILES", "PATH", "FOLDER", "DIR" };
@@ -52,7 +47,8 @@ typedef void print_fn(const cli_command *c, const cli_option *o, FILE *out);
 static void each_option(const cli_command *c, print_fn *print, FILE *out)
 {
     for (int i = 0; i < c->n_options; i++)
-        print(c, &c->options[i], out);
+        if (c->options[i].about)
+            print(c, &c->options[i], out);
     for (int i = 0; i < cli_n_common_options; i++) {
         bool own = false;
         for (int k = 0; k < c->n_options; k++)
@@ -72,7 +68,7 @@ static void bash_name(const cli_command *c, const cli_option *o, FILE *out)
 
 static void bash_values(const cli_command *c, const cli_option *o, FILE *out)
 {
-    if (!takes_value(o))
+    if (!cli_takes_value(o))
         return;
     fprintf(out, "    '%s --%s'", c->name, o->name);
     if (o->letter)
@@ -132,7 +128,7 @@ static void zsh_option(const cli_command *c, const cli_option *o, FILE *out)
         fprintf(out, " \\\n            '--%s[", o->name);
     print_escaped(o->about, "[]\\", out);
     fprintf(out, "]");
-    if (takes_value(o)) {
+    if (cli_takes_value(o)) {
         fprintf(out, ":%s:", cli_choice(o, 0, word) ? "value" : o->argument);
         if (takes_path(o))
             fprintf(out, "_files");
@@ -178,7 +174,7 @@ static void fish_option(const cli_command *c, const cli_option *o, FILE *out)
     fprintf(out, "complete -c guided -n '__fish_seen_subcommand_from %s' -l %s", c->name, o->name);
     if (o->letter)
         fprintf(out, " -s %c", o->letter);
-    if (takes_value(o)) {
+    if (cli_takes_value(o)) {
         fprintf(out, takes_path(o) ? " -r -F" : " -x");
         if (cli_choice(o, 0, word) || strcmp(o->name, "preset") == 0) {
             fprintf(out, " -a '");

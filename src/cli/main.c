@@ -40,7 +40,7 @@ static void print_usage(FILE *out)
     fprintf(out,
             "guided %s - diffusion models that beat GANs, on CPUs\n\n"
             "  guided sample --class 0-9 -n 40 --steps ddim25 -o grid.png\n"
-            "  guided info 64x64_diffusion.pt\n\nverbs:",
+            "  guided info 64x64_diffusion.pt\n\nusage: guided VERB [options]\nverbs:",
             GUIDED_VERSION);
     for (int i = 0; i < cli_n_commands; i++) {
         if (column + (int)strlen(cli_commands[i]->name) > 60)

@@ -36,13 +36,19 @@ static int wrap(FILE *out, const char *text, int indent, int column)
     return lines;
 }
 
+/* " FILE", " [FILE]", or nothing */
+static const char *argument_of(char *out, size_t bytes, const cli_option *o)
+{
+    snprintf(out, bytes, o->type == CLI_MAYBE ? " [%s]" : " %s", o->argument);
+    return cli_takes_value(o) ? out : "";
+}
+
 static int print_option(FILE *out, const cli_option *o)
 {
-    const bool takes = o->type != CLI_SWITCH && o->type != CLI_COUNT;
-    char left[128];
-    int n = snprintf(left, sizeof left, "  %s%c%s --%s%s%s", o->letter ? "-" : " ",
-                     o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name, takes ? " " : "",
-                     takes ? o->argument : "");
+    char left[128], argument[64];
+    int n = snprintf(left, sizeof left, "  %s%c%s --%s%s", o->letter ? "-" : " ",
+                     o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
+                     argument_of(argument, sizeof argument, o));
 
     if (out)
         fprintf(out, "%s", left);
@@ -87,7 +93,7 @@ void cli_print_brief(const cli_command *c, FILE *out)
     for (int round = 0; round < 2; round++)
         for (int i = 0; i < GD_MIN(c->n_options, MOST); i++) {
             const cli_option *o = &c->options[i];
-            if (chosen[i] || cli_is_alias(o) || (round == 0 && !o->letter))
+            if (chosen[i] || !o->about || cli_is_alias(o) || (round == 0 && !o->letter))
                 continue;
             const int lines = print_option(NULL, o);
             chosen[i] = lines <= left;
@@ -114,10 +120,10 @@ void cli_print_help(const cli_command *c, FILE *out)
     if (c->n_options > 0)
         fprintf(out, "\n");
     for (int i = 0; i < c->n_options; i++) {
-        if (!cli_is_alias(&c->options[i]))
-            print_option(out, &c->options[i]);
-        else
+        if (cli_is_alias(&c->options[i]))
             aliases++;
+        else if (c->options[i].about)
+            print_option(out, &c->options[i]);
     }
     fprintf(out, "\nEvery verb:\n");
     for (int i = 0; i < cli_n_common_options; i++)
@@ -202,13 +208,12 @@ static void item(const page *p, const char *left, const char *text)
 
 static void option_item(const page *p, const cli_option *o)
 {
-    const bool takes = o->type != CLI_SWITCH && o->type != CLI_COUNT;
-    char left[160], letter[8] = "", text[512];
+    char left[160], letter[8] = "", text[512], argument[64];
 
     if (o->letter)
         snprintf(letter, sizeof letter, "-%c, ", o->letter);
-    snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, takes ? " " : "",
-             takes ? o->argument : "");
+    snprintf(left, sizeof left, "%s--%s%s", letter, o->name,
+             argument_of(argument, sizeof argument, o));
     snprintf(text, sizeof text, "%s", o->about);
     if (o->type == CLI_REAL && !cli_is_alias(o))
         snprintf(text + strlen(text), sizeof text - strlen(text), "; from %g to %g", o->min,
@@ -223,7 +228,7 @@ static void options_page(const page *p, const cli_command *c)
 {
     heading(p, "OPTIONS");
     for (int i = 0; i < c->n_options; i++)
-        if (!cli_is_alias(&c->options[i]))
+        if (c->options[i].about && !cli_is_alias(&c->options[i]))
             option_item(p, &c->options[i]);
     for (int i = 0; i < cli_n_common_options; i++)
         if (!hidden(c, &cli_common_options[i]))

@@ -70,21 +70,22 @@ static void show(cli_progress *p)
 {
     const double spent = gd_seconds() - p->start, rate = p->done / (spent > 0 ? spent : 1e-9);
     const double left = (p->total - p->done) / rate;
+    const char *unit = p->unit ? p->unit : "steps";
     const long long done = p->done, total = p->total;
     const int bar = 24, filled = (int)(bar * done / total);
 
     line_open = p->tty;
     if (p->tty)
-        fprintf(stderr, "\r%.*s%.*s %lld/%lld steps  %.1f/s  %.0f s left \033[K", filled,
+        fprintf(stderr, "\r%.*s%.*s %lld/%lld %s  %.1f/s  %.0f s left \033[K", filled,
                 "########################", bar - filled, "........................", done, total,
-                rate, left);
+                unit, rate, left);
     else if (p->json)
         fprintf(stderr,
                 "{\"step\":%lld,\"total\":%lld,\"per_second\":%.3f,\"seconds_left\":%.1f}\n", done,
                 total, rate, left);
     else
-        fprintf(stderr, "%3d %%  %lld of %lld steps, %.1f/s, %.0f s left\n",
-                (int)(100 * done / total), done, total, rate, left);
+        fprintf(stderr, "%3d %%  %lld of %lld %s, %.1f/s, %.0f s left\n", (int)(100 * done / total),
+                done, total, unit, rate, left);
     p->last = gd_seconds();
 }
 

@@ -7,7 +7,12 @@
 
 bool cli_is_alias(const cli_option *o)
 {
-    return strncmp(o->about, "= ", 2) == 0;
+    return o->about && strncmp(o->about, "= ", 2) == 0;
+}
+
+bool cli_takes_value(const cli_option *o)
+{
+    return o->type != CLI_SWITCH && o->type != CLI_COUNT;
 }
 
 const char *cli_choice(const cli_option *o, int k, char word[64])
@@ -131,6 +136,8 @@ gd_status cli_value_set(const cli_option *o, const char *text, void *values)
         return set_seed(o, text, place);
     case CLI_TEXT:
         return set_text(o, text, place);
+    case CLI_MAYBE:
+        *(const char **)place = text;
     }
     return GD_OK;
 }
@@ -154,7 +161,8 @@ static void print_number(const cli_option *o, double v, FILE *out)
 void cli_value_print(const cli_option *o, const void *values, FILE *out)
 {
     const void *place = (const char *)values + o->offset;
-    const char *text = o->type == CLI_TEXT ? *(const char *const *)place : NULL;
+    const char *text =
+        o->type == CLI_TEXT || o->type == CLI_MAYBE ? *(const char *const *)place : NULL;
 
     switch (o->type) {
     case CLI_SWITCH:
@@ -179,6 +187,7 @@ void cli_value_print(const cli_option *o, const void *values, FILE *out)
             fprintf(out, "# %s =\n", o->name);
         break;
     case CLI_TEXT:
+    case CLI_MAYBE:
         fprintf(out, "%s%s =%s%s\n", text && *text ? "" : "# ", o->name, text && *text ? " " : "",
                 text ? text : "");
     }

@@ -46,7 +46,9 @@ if command -v c++ >/dev/null; then
 fi
 
 [ "$(cd / && "$root/bin/guided" --version | head -1)" = "guided $(pkg-config --modversion guided)" ] || fail "versions differ"
-for verb in sample upsample train train-classifier nll eval info convert init bench completion help; do
+verbs=$("$root/bin/guided" help --json | sed 's/.*"verb":"\([^"]*\)".*/\1/' | sort -u)
+[ "$(echo "$verbs" | wc -l)" -ge 12 ] || fail "verbs: $verbs"
+for verb in $verbs; do
     [ -s "$root/share/man/man1/guided-$verb.1" ] || fail "no manual page of $verb"
 done
 for page in "$root"/share/man/man1/*.1; do

@@ -10,7 +10,8 @@ failures=0
 fail() { echo "FAIL: $1"; failures=$((failures + 1)); }
 same() { [ "$1" = "$2" ] || fail "$3: \"$1\", not \"$2\""; }
 has() { grep -qF -- "$2" "$1" || fail "no \"$2\" in $1: $(head -c 600 "$1")"; }
-verbs="sample upsample train train-classifier nll eval info convert init bench completion help"
+verbs=$("$g" help --json | sed 's/.*"verb":"\([^"]*\)".*/\1/' | sort -u)
+[ "$(echo "$verbs" | wc -l)" -ge 12 ] || fail "verbs: $verbs"
 
 # help: on standard output, status 0, before any other check; -h fits a screen of 24 lines of 80
 "$g" 2>usage.txt; same $? 2 "guided alone"
