@@ -104,10 +104,11 @@ void cli_print_brief(const cli_command *c, FILE *out)
     for (int i = 0; i < GD_MIN(c->n_options, MOST); i++)
         if (chosen[i])
             print_option(out, &c->options[i]);
-    fprintf(out, "--help: ");
     if (more > 0)
-        fprintf(out, "%d more, and ", more);
-    fprintf(out, "what every verb takes; guided help %s: the manual\n", c->name);
+        fprintf(out, "%d more", more);
+    else
+        fprintf(out, "what every verb takes");
+    fprintf(out, ": --help; the manual: guided help %s\n", c->name);
 }
 
 /* ---- --help ---- */
