@@ -2,8 +2,8 @@
 #include "cli/cli.h"
 #include "cpu/conv.h"
 
-/* Share of the multiply-add peak that whole networks reach: the big ones three quarters with their
- * direct convolutions, the small ones less. */
+/* Assumed share of the multiply-add peak that a network reaches: the estimate is rough, and too
+ * short for small networks, whose time is not in their products. */
 static const double REACHED = 0.6;
 
 static void print_time(double seconds)
