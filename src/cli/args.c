@@ -242,7 +242,7 @@ static void leave(void)
     exit(cli_report(cli_flush()));
 }
 
-static void help_wanted(const cli_command *c, int argc, char **argv)
+void cli_help_wanted(const cli_command *c, int argc, char **argv)
 {
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
         const bool brief = strcmp(argv[i], "-h") == 0;
@@ -273,7 +273,6 @@ gd_status cli_parse(const cli_command *c, int argc, char **argv, void *values, c
 {
     parser p = { c, argc, 0, argv, words };
 
-    help_wanted(c, argc, argv);
     GD_TRY(read_words(&p));
     GD_TRY(cli_settings_read(c, values, words));
     for (int i = 0; i < words->n_given; i++)

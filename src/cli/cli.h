@@ -78,10 +78,12 @@ extern const int cli_n_common_options;
 
 /* Options go into *values: those of the command line over those of GUIDED_NAME variables over those
  * of the --config file over what *values holds.  Other known names go into words->flag.  GD_EUSAGE
- * names the option, and the nearest name for what is unknown; GD_EFORMAT a line of the file.  -h,
- * --help and --print-config print and end the program. */
+ * names the option, and the nearest name for what is unknown; GD_EFORMAT a line of the file.
+ * --print-config prints and ends the program. */
 GD_CHECKED gd_status cli_parse(const cli_command *command, int argc, char **argv, void *values,
                                cli_words *words);
+/* -h or --help anywhere: prints and ends the program */
+void cli_help_wanted(const cli_command *command, int argc, char **argv);
 GD_CHECKED gd_status cli_value_set(const cli_option *o, const char *text, void *values);
 /* "name = value", a comment where it is not set */
 void cli_value_print(const cli_option *o, const void *values, FILE *out);
@@ -218,6 +220,9 @@ void cli_progress_hide(void);  /* before other text on standard error */
 int cli_stopped_by(void);      /* the signal that asked to stop, 0: none */
 bool cli_take_save_wish(void); /* SIGUSR1 came since the last call */
 
+/* ---- bench_metrics.c ---- */
+GD_CHECKED gd_status cli_bench_metrics(bool json); /* guided bench --metrics */
+
 /* ---- dry_run.c: --dry-run ---- */
 
 /* A network and how often it runs for an image */
@@ -232,5 +237,12 @@ GD_CHECKED gd_status cli_dry_run(const cli_load *load, int n, int64_t images, bo
 /* models/ or data/ file under GUIDED_MODELS, the install folder, the source tree; NULL if nowhere.
  * `out` has 4096 bytes. */
 const char *cli_locate(char *out, const char *name);
+
+/* ---- inception.c: files of the 2015 Inception network ---- */
+
+/* Opening `path` as a model gave `status`: is it such a file instead?  Keeps the message if not. */
+bool cli_is_inception(const char *path, gd_status status);
+GD_CHECKED gd_status cli_inception_info(const char *path, bool json);
+GD_CHECKED gd_status cli_inception_convert(const char *from, const char *to, bool overwrite);
 
 #endif

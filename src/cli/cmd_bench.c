@@ -2,6 +2,7 @@
  * (nn/bench.h). */
 #include "cli/cli.h"
 #include "nn/bench.h"
+#include "nn/inception.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@ enum { ROUNDS = 5, RUNS_A_ROUND = 3 };
 typedef struct options {
     const char *preset, *classifier, *precision;
     int threads;
-    bool json, profile;
+    int batch;
+    bool eval, metrics, json, profile;
 } options;
 
 #define AT(field) offsetof(options, field)
@@ -23,8 +25,13 @@ static const cli_option table[] = {
       AT(classifier) },
     { "precision", 0, CLI_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
       AT(precision) },
+    { "eval", 0, CLI_SWITCH, "", "the Inception network of guided eval, with synthetic weights",
+      AT(eval) },
+    { "batch", 0, CLI_INT, "N", "images at a time, with --eval (default 8)", AT(batch), 1, 1024 },
     { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
     { "profile", 0, CLI_SWITCH, "", "time by operation, and the floor's shapes", AT(profile) },
+    { "metrics", 0, CLI_SWITCH, "", "instead: the metrics of guided eval, from 2048 features",
+      AT(metrics) },
     { "json", 0, CLI_SWITCH, "", "the result as one JSON line", AT(json) },
 };
 #undef AT
@@ -32,6 +39,7 @@ static const cli_option table[] = {
 typedef struct timed {
     gd_model *model;
     gd_runner *runner;
+    gd_inception *inception; /* instead of model and runner */
     gd_floor *floor;
     double seconds[ROUNDS * RUNS_A_ROUND], median, floor_s;
     int n;
@@ -43,6 +51,25 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static const gd_plan *plan_of(const timed *t)
+{
+    return t->inception ? gd_inception_plan(t->inception) : gd_runner_plan(t->runner);
+}
+
+static gd_exec *exec_of(timed *t)
+{
+    return t->inception ? gd_inception_exec(t->inception) : gd_runner_exec(t->runner);
+}
+
+static gd_status make_inception(timed *t, int batch)
+{
+    const gd_weights weights = gd_inception_synthetic();
+    const int side = 256; /* of the images, before they are resized */
+
+    GD_TRY(gd_inception_make(&t->inception, &weights, batch, side, side));
+    return gd_floor_make(&t->floor, plan_of(t), false);
+}
+
 static gd_status make(timed *t, const char *preset, bool guidance, bool bf16)
 {
     gd_model_config c;
@@ -52,7 +79,7 @@ static gd_status make(timed *t, const char *preset, bool guidance, bool bf16)
     const gd_net_size size = { 1, c.net.image_size, c.net.image_size, c.net.small_size,
                                c.net.small_size };
     GD_TRY(gd_runner_make(&t->runner, t->model, &size, guidance, bf16));
-    return gd_floor_make(&t->floor, gd_runner_plan(t->runner), bf16);
+    return gd_floor_make(&t->floor, plan_of(t), bf16);
 }
 
 /* Time says the same whatever the pixels hold; the arena is zero from the start. */
@@ -60,7 +87,7 @@ static void run_some(timed *t)
 {
     for (int i = 0; i < RUNS_A_ROUND; i++) {
         const double start = gd_seconds();
-        gd_exec_run(gd_runner_exec(t->runner));
+        gd_exec_run(exec_of(t));
         t->seconds[t->n++] = gd_seconds() - start;
     }
 }
@@ -69,6 +96,7 @@ static void release(timed *t)
 {
     gd_floor_free(t->floor);
     gd_runner_free(t->runner);
+    gd_inception_close(t->inception);
     gd_model_close(t->model);
 }
 
@@ -85,8 +113,7 @@ static size_t peak_bytes(void)
 static bool suspect(const timed *t, const char *preset, bool bf16)
 {
     const double peak = 2e-9 * gd_floor_peak_macs(t->floor);
-    const double attention =
-        gd_plan_attention_macs(gd_runner_plan(t->runner)) / gd_floor_peak_macs(t->floor);
+    const double attention = gd_plan_attention_macs(plan_of(t)) / gd_floor_peak_macs(t->floor);
 
     if (strcmp(preset, "64x64_diffusion") != 0)
         return false;
@@ -95,13 +122,13 @@ static bool suspect(const timed *t, const char *preset, bool bf16)
 
 static gd_status print_profile(timed *t)
 {
-    const gd_plan *plan = gd_runner_plan(t->runner);
+    const gd_plan *plan = plan_of(t);
     double *seconds;
     gd_status s;
 
     GD_TRY(
         gd_block_make((void **)&seconds, (size_t)gd_plan_steps(plan) * sizeof *seconds, "profile"));
-    gd_exec_profile(gd_runner_exec(t->runner), seconds);
+    gd_exec_profile(exec_of(t), seconds);
     s = gd_plan_print_times(plan, seconds, stderr);
     gd_floor_print(t->floor, stderr);
     gd_block_free(seconds);
@@ -112,10 +139,10 @@ static gd_status measure(timed *net, timed *guide, const options *o, size_t *pea
 {
     const bool bf16 = strcmp(o->precision, "bf16") == 0;
 
-    GD_TRY(make(net, o->preset, false, bf16));
+    GD_TRY(o->eval ? make_inception(net, o->batch) : make(net, o->preset, false, bf16));
     if (o->classifier)
         GD_TRY(make(guide, o->classifier, true, bf16));
-    gd_exec_run(gd_runner_exec(net->runner)); /* warm */
+    gd_exec_run(exec_of(net)); /* warm */
     *peak = peak_bytes();
     for (int r = 0; r < ROUNDS; r++) {
         GD_TRY(gd_check_stop());
@@ -135,7 +162,7 @@ static gd_status measure(timed *net, timed *guide, const options *o, size_t *pea
 
 static void print_result(timed *net, timed *guide, const options *o, size_t peak)
 {
-    const double gflops = 2e-9 * gd_plan_macs(gd_runner_plan(net->runner)) / net->median;
+    const double gflops = 2e-9 * gd_plan_macs(plan_of(net)) / net->median;
     const double step = net->median + guide->median, step_floor = net->floor_s + guide->floor_s;
 
     if (o->json) {
@@ -144,6 +171,8 @@ static void print_result(timed *net, timed *guide, const options *o, size_t peak
                "\"peak_bytes\":%zu",
                o->preset, o->precision, net->median, net->floor_s, net->median / net->floor_s,
                gflops, peak);
+        if (o->eval)
+            printf(",\"batch\":%d,\"images_per_s\":%.2f", o->batch, o->batch / net->median);
         if (o->classifier)
             printf(",\"guided_step_s\":%.6f,\"guided_floor_s\":%.6f,\"guided_ratio\":%.4f", step,
                    step_floor, step / step_floor);
@@ -160,6 +189,8 @@ static void print_result(timed *net, timed *guide, const options *o, size_t peak
                ? "  suspect: more than 5 % above the recorded figures"
                : "",
            net->median / net->floor_s);
+    if (o->eval)
+        printf("images    %.1f / s, %d at a time\n", o->batch / net->median, o->batch);
     if (o->classifier)
         printf("guided    %.4f s, floor %.4f s, ratio %.3f\n", step, step_floor, step / step_floor);
     printf("memory    %.1f MiB resident at most\n", (double)peak / 1048576.0);
@@ -167,14 +198,25 @@ static void print_result(timed *net, timed *guide, const options *o, size_t peak
 
 static gd_status run_bench(int argc, char **argv)
 {
-    options o = { .preset = "64x64_diffusion", .precision = "fp32" };
+    options o = { .precision = "fp32" };
     static timed net, guide;
     cli_words w = { .n_words = 0 };
     size_t peak = 0;
 
     GD_TRY(cli_parse(&cli_bench, argc, argv, &o, &w));
+    if (o.eval && (o.preset || o.classifier || strcmp(o.precision, "fp32") != 0))
+        return gd_fail(GD_EUSAGE, "--eval measures the Inception network in fp32: no --preset, "
+                                  "--classifier or --precision");
+    if (!o.eval && o.batch)
+        return gd_fail(GD_EUSAGE, "--batch goes with --eval: other networks run image by image");
+    if (!o.preset)
+        o.preset = o.eval ? "inception" : "64x64_diffusion";
+    if (!o.batch)
+        o.batch = 8;
     if (o.threads)
         gd_set_threads(o.threads);
+    if (o.metrics)
+        return cli_bench_metrics(o.json);
     gd_status s = measure(&net, &guide, &o, &peak);
     if (s == GD_OK && o.profile)
         s = print_profile(&net);
@@ -192,7 +234,7 @@ static const char notes[] =
 
 const cli_command cli_bench = { "bench",
                                 "time against the floor of the kernels",
-                                "bench [--preset NAME] [options]",
+                                "bench [--preset NAME | --eval] [options]",
                                 "guided bench --preset 64x64_diffusion",
                                 table,
                                 COUNT(table),

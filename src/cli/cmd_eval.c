@@ -1,314 +1,294 @@
-/* cmd_eval.c - guided eval: how good a set of samples is beside a reference set, in the features of
- * a classifier. */
-#include "cli/cli.h"
-#include "eval/eval.h"
+/* cmd_eval.c - guided eval: how good a set of samples is beside a reference set. */
+#include "cli/eval.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct options {
-    const char *ref, *samples, *features, *metrics, *fail_above;
-    int threads, memory;
-    bool pad, half, quiet, json;
-} options;
-
-#define AT(field) offsetof(options, field)
+#define AT(field) offsetof(eval_options, field)
 static const cli_option table[] = {
-    { "ref", 0, CLI_TEXT, "PATH", "reference images: folder, .npz, .zip or IDX file", AT(ref) },
-    { "samples", 0, CLI_TEXT, "PATH", "the images that are judged", AT(samples) },
+    { "ref", 0, CLI_TEXT, "PATH",
+      "reference: .npz (its mu and sigma are used), folder, .zip, IDX; several: A,B", AT(ref) },
+    { "samples", 0, CLI_TEXT, "PATH", "the images that are judged, likewise", AT(samples) },
+    { "inception", 0, CLI_TEXT, "FILE",
+      "the 2015 network's weights (else GUIDED_INCEPTION, ~/.local/share/guided)", AT(inception) },
     { "features", 0, CLI_TEXT, "FILE",
-      "classifier whose activations before the last projection "
-      "are the features",
-      AT(features) },
-    { "metrics", 0, CLI_TEXT, "LIST", "of fid,is,pr,kid (default: all)", AT(metrics) },
+      "instead: a classifier, its activations before the last projection", AT(features) },
+    { "metrics", 0, CLI_TEXT, "LIST", "of is,fid,sfid,pr,kid,dc (default: is,fid,sfid,pr)",
+      AT(metrics) },
+    { "dialect", 0, CLI_TEXT, "NAME", "how images are resized and scaled: adm or pytorch-fid",
+      AT(dialect) },
     { "half", 0, CLI_SWITCH, "", "precision and recall from the authors' float16 distances",
       AT(half) },
+    { "bootstrap", 0, CLI_INT, "N", "error bars from N sets drawn again", AT(bootstrap), 2, 1e6 },
+    { "seed", 0, CLI_SEED, "N", "of the bootstrap (default 0)", AT(seed) },
+    { "cache", 0, CLI_TEXT, "FOLDER",
+      "keep features there: resumes, and later metrics take seconds", AT(cache) },
+    { "crop", 0, CLI_INT, "SIZE", "shrink and crop the images as the authors' loader does",
+      AT(crop), 1, 4096 },
     { "pad", 0, CLI_SWITCH, "", "a black border around images smaller than the classifier's",
       AT(pad) },
-    { "fail-above", 0, CLI_TEXT, "fid=X", "exit with 1 when the FID is above X", AT(fail_above) },
+    { "grey", 0, CLI_SWITCH, "", "take grey .npz images for RGB, and RGB for grey", AT(grey) },
+    { "fail-above", 0, CLI_TEXT, "LIST", "exit with 1 above these: fid=5,sfid=9", AT(fail_above) },
+    { "json", 0, CLI_MAYBE, "FILE", "the report as one JSON line, also into a file", AT(json) },
+    { "output", 'o', CLI_TEXT, "FILE", "eval stats: the .npz to write", AT(output) },
+    { "images", 0, CLI_INT, "N", "eval stats: images that go into it (default 10000)", AT(images),
+      0, 1e6 },
+    { "overwrite", 0, CLI_SWITCH, "", "replace what exists", AT(overwrite) },
+    { "batch", 0, CLI_INT, "N", "images at once (default 8)", AT(batch), 1, 1024 },
     { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
     { "memory", 0, CLI_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },
     { "quiet", 'q', CLI_SWITCH, "", "errors only", AT(quiet) },
-    { "json", 0, CLI_SWITCH, "", "the report as one JSON line", AT(json) },
 };
 #undef AT
 
-/* One of the two sets */
-typedef struct side {
-    const char *path;
-    gd_dataset *set;
-    float *features; /* block: [count][width] */
-    gd_moments *moments;
-    gd_statistics statistics;
-} side;
-
-typedef struct run {
-    options o;
-    cli_words words;
-    gd_model *model;
-    gd_extractor *extractor;
-    side ref, samples;
-    gd_inception_score *score;
-    cli_progress progress;
-    int size, channels, width;
-    double limit; /* of the FID; infinite: none */
-    bool fid, is, pr, kid;
-    double fid_value, is_value;
-    gd_manifold manifold;
-    gd_kid kid_value;
-} run;
+const char *const eval_metric_names[EVAL_METRICS] = { "is", "fid", "sfid", "pr", "kid", "dc" };
 
 /* ---- options ---- */
 
-static gd_status choose_metrics(run *r)
+/* The metric of `length` letters; EVAL_METRICS: none */
+static int metric_of(const char *word, int length)
 {
-    static const char *const names[] = { "fid", "is", "pr", "kid" };
-    bool *const on[] = { &r->fid, &r->is, &r->pr, &r->kid };
-    char word[16];
+    int k = 0;
 
+    while (k < EVAL_METRICS && (strncmp(eval_metric_names[k], word, (size_t)length) != 0 ||
+                                eval_metric_names[k][length]))
+        k++;
+    return k;
+}
+
+static gd_status choose_metrics(eval_run *r)
+{
     for (const char *at = r->o.metrics; at && *at;) {
-        const int n = (int)strcspn(at, ",");
-        int k = 0;
-        snprintf(word, sizeof word, "%.*s", n, at);
-        while (k < COUNT(names) && strcmp(names[k], word) != 0)
-            k++;
-        if (k == COUNT(names))
-            return gd_fail(GD_EUSAGE, "--metrics %s: expected fid, is, pr and kid", word);
-        *on[k] = true;
+        const int n = (int)strcspn(at, ","), k = metric_of(at, n);
+        if (k == EVAL_METRICS)
+            return gd_fail(GD_EUSAGE, "--metrics %.*s: expected some of is,fid,sfid,pr,kid,dc", n,
+                           at);
+        r->wanted[k] = true;
         at += n + (at[n] == ',');
     }
-    for (int k = 0; !r->o.metrics && k < COUNT(on); k++)
-        *on[k] = true;
+    if (r->o.features && r->wanted[EVAL_SFID])
+        return gd_fail(GD_EUSAGE, "--metrics sfid: a classifier has no spatial features");
+    if (r->o.metrics)
+        return GD_OK;
+    r->wanted[EVAL_IS] = r->wanted[EVAL_FID] = r->wanted[EVAL_PR] = true;
+    r->wanted[EVAL_SFID] = !r->o.features; /* a classifier has no spatial features */
     return GD_OK;
 }
 
-static gd_status settle(run *r)
+static gd_status read_limits(eval_run *r)
 {
-    const options *o = &r->o;
-    char *end = "";
+    for (int k = 0; k < EVAL_METRICS; k++)
+        r->limit[k] = INFINITY;
+    for (const char *at = r->o.fail_above; at && *at;) {
+        const int n = (int)strcspn(at, "="), k = metric_of(at, n);
+        char *end = (char *)at;
+        if ((k == EVAL_FID || k == EVAL_SFID || k == EVAL_KID) && at[n] == '=')
+            r->limit[k] = strtod(at + n + 1, &end);
+        if (end == at || end == at + n + 1 || (*end && *end != ',') || !isfinite(r->limit[k]))
+            return gd_fail(GD_EUSAGE,
+                           "--fail-above %s: expected fid=NUMBER, sfid=, kid=", r->o.fail_above);
+        if (!r->wanted[k])
+            return gd_fail(GD_EUSAGE, "--fail-above %s: %s is not among --metrics", r->o.fail_above,
+                           eval_metric_names[k]);
+        at = end + (*end == ',');
+    }
+    return GD_OK;
+}
 
-    if (!o->ref || !o->samples)
-        return gd_fail(GD_EUSAGE, "two sets are compared\nhint: --ref PATH --samples PATH");
-    if (!o->features)
-        return gd_fail(
-            GD_EUSAGE,
-            "no --features: a classifier's file\nhint: guided train-classifier makes one; "
-            "the 2015 Inception network is not read yet");
-    r->limit = INFINITY;
-    if (o->fail_above && strncmp(o->fail_above, "fid=", 4) == 0)
-        r->limit = strtod(o->fail_above + 4, &end);
-    if (o->fail_above && (!(r->limit >= 0 && r->limit < INFINITY) || *end))
-        return gd_fail(GD_EUSAGE, "--fail-above %s: expected fid=NUMBER", o->fail_above);
+static gd_status settle(eval_run *r)
+{
+    eval_options *o = &r->o;
+
+    GD_TRY(gd_dialect_read(&r->dialect, o->dialect));
+    if (o->features && r->dialect != GD_DIALECT_ADM)
+        return gd_fail(GD_EUSAGE, "--dialect %s: a classifier's images are not resized",
+                       o->dialect);
     if (o->threads)
         gd_set_threads(o->threads);
     gd_set_memory_limit((size_t)o->memory << 20);
-    return choose_metrics(r);
+    return GD_OK;
 }
 
-/* ---- features ---- */
+/* ---- the comparison ---- */
 
-static gd_status load_image(const run *r, const side *s, int64_t i, float *x)
+static gd_status measure_frechet(eval_run *r)
 {
-    char name[512];
-    gd_image image;
-    gd_status status;
+    const gd_statistics *a[2], *b[2];
+    double *place[2], value[2];
+    int n = 0;
 
-    GD_TRY(gd_dataset_read(s->set, i, &image));
-    status = r->o.pad ? gd_crop_pad(&image, r->size) : GD_OK;
-    if (status == GD_OK && (image.width != r->size || image.height != r->size)) {
-        gd_dataset_name(s->set, i, name, sizeof name);
-        status = gd_fail(GD_EMISMATCH, "%s is %d x %d, the classifier sees %d x %d%s", name,
-                         image.width, image.height, r->size, r->size,
-                         image.width < r->size ? "\nhint: --pad puts a border around it" : "");
+    if (r->wanted[EVAL_FID]) {
+        a[n] = &r->samples.pool;
+        b[n] = &r->ref.pool;
+        place[n++] = &r->fid;
     }
-    if (status == GD_OK)
-        gd_image_floats(x, &image, false);
-    gd_image_free(&image);
-    return status;
+    if (r->wanted[EVAL_SFID]) {
+        a[n] = &r->samples.spatial;
+        b[n] = &r->ref.spatial;
+        place[n++] = &r->sfid;
+    }
+    GD_TRY(gd_frechet_all(value, a, b, n));
+    for (int i = 0; i < n; i++)
+        *place[i] = value[i];
+    return GD_OK;
 }
 
-static gd_status one_image(run *r, side *s, int64_t i, float *x, float *logits)
+static gd_features features_of(const eval_run *r, const eval_side *side)
 {
-    float *features = s->features + i * r->width;
+    return (gd_features){ side->survey.features, side->survey.kept, r->network.shape.width };
+}
 
-    if (cli_stopped_by())
-        return gd_fail(GD_EINTERRUPTED, "stopped by a signal");
-    GD_TRY(load_image(r, s, i, x));
-    gd_extractor_run(r->extractor, x, features, logits);
-    for (int k = 0; k < r->width; k++)
-        if (!isfinite(features[k]))
-            return gd_fail(GD_EFAILED, "%s: image %lld: feature %d is not finite", s->path,
-                           (long long)i, k);
-    gd_moments_add(s->moments, features, 1);
-    if (s == &r->samples)
-        gd_inception_score_add(r->score, logits, 1);
+static gd_status tick_draw(void *ctx)
+{
+    eval_run *r = ctx;
+
     cli_progress_step(&r->progress);
-    return GD_OK;
+    return cli_stopped_by() ? gd_fail(GD_EINTERRUPTED, "stopped in the bootstrap") : GD_OK;
 }
 
-static gd_status see_all(run *r, side *s)
+static gd_status measure_deviations(eval_run *r)
 {
-    float *x, *logits;
-    gd_status status;
+    const gd_bootstrap b = { .samples = &r->samples.survey,
+                             .shape = &r->network.shape,
+                             .pool = r->wanted[EVAL_FID] ? &r->ref.pool : NULL,
+                             .spatial = r->wanted[EVAL_SFID] ? &r->ref.spatial : NULL,
+                             .score = r->wanted[EVAL_IS],
+                             .draws = r->o.bootstrap,
+                             .seed = r->o.seed,
+                             .tick = tick_draw,
+                             .ctx = r };
 
-    GD_TRY(
-        gd_block_make((void **)&x, (size_t)(r->channels * r->size * r->size) * sizeof *x, "image"));
-    status = gd_block_make((void **)&logits,
-                           (size_t)gd_extractor_classes(r->extractor) * sizeof *logits, "logits");
-    for (int64_t i = 0; i < gd_dataset_count(s->set) && status == GD_OK; i++)
-        status = one_image(r, s, i, x, logits);
-    gd_block_free(x);
-    gd_block_free(logits);
-    return status == GD_OK ? gd_moments_finish(s->moments, &s->statistics) : status;
-}
-
-static gd_status open_side(run *r, side *s, const char *path)
-{
-    const gd_dataset_options o = { .labels = GD_LABELS_NONE, .channels = r->channels };
-    int64_t n;
-
-    s->path = path;
-    GD_TRY(gd_dataset_open(&s->set, path, &o));
-    n = gd_dataset_count(s->set);
-    if (n < 4)
-        return gd_fail(GD_EFORMAT, "%s: %lld images: at least 4 are compared", path, (long long)n);
-    if (r->fid && n <= r->width && !r->o.quiet)
-        fprintf(stderr, "guided: %s: %lld images, fewer than the %d features: the FID is biased\n",
-                path, (long long)n, r->width);
-    GD_TRY(gd_moments_make(&s->moments, r->width));
-    return gd_block_make((void **)&s->features, (size_t)n * (size_t)r->width * sizeof *s->features,
-                         "features");
-}
-
-static gd_status prepare(run *r)
-{
-    const gd_net_config *c;
-
-    GD_TRY(gd_model_open(&r->model, r->o.features, r->words.flag, r->words.n_flags));
-    GD_TRY(gd_extractor_make(&r->extractor, r->model));
-    c = &gd_model_get_config(r->model)->net;
-    r->size = c->image_size;
-    r->channels = c->in_channels;
-    r->width = gd_extractor_width(r->extractor);
-    GD_TRY(gd_inception_score_make(&r->score, gd_extractor_classes(r->extractor), GD_IS_SPLIT));
-    GD_TRY(open_side(r, &r->ref, r->o.ref));
-    return open_side(r, &r->samples, r->o.samples);
-}
-
-/* ---- the report ---- */
-
-static gd_status measure(run *r)
-{
-    const gd_features ref = { r->ref.features, gd_dataset_count(r->ref.set), r->width },
-                      samples = { r->samples.features, gd_dataset_count(r->samples.set), r->width };
-
-    if (r->fid)
-        GD_TRY(gd_frechet(&r->fid_value, &r->samples.statistics, &r->ref.statistics));
-    if (r->is)
-        r->is_value = gd_inception_score_value(r->score);
-    if (r->pr)
-        GD_TRY(gd_manifold_measure(&r->manifold, &ref, &samples, r->o.half, NULL, NULL));
-    return r->kid ? gd_kid_measure(&r->kid_value, &ref, &samples) : GD_OK;
-}
-
-static gd_status print_json(const run *r, const char *hash)
-{
-    json_t *j = json_pack(
-        "{s:s, s:s, s:I, s:s, s:I, s:i}", "features", r->o.features, "features_hash", hash,
-        "reference_images", (json_int_t)gd_dataset_count(r->ref.set), "samples", r->o.samples,
-        "sample_images", (json_int_t)gd_dataset_count(r->samples.set), "width", r->width);
-    char *text;
-
-    if (r->is)
-        json_object_set_new(j, "inception_score", json_real(r->is_value));
-    if (r->fid)
-        json_object_set_new(j, "fid", json_real(r->fid_value));
-    if (r->pr) {
-        json_object_set_new(j, "precision", json_real(r->manifold.precision));
-        json_object_set_new(j, "recall", json_real(r->manifold.recall));
-    }
-    if (r->pr && r->manifold.has_density) {
-        json_object_set_new(j, "density", json_real(r->manifold.density));
-        json_object_set_new(j, "coverage", json_real(r->manifold.coverage));
-    }
-    if (r->kid) {
-        json_object_set_new(j, "kid", json_real(r->kid_value.mean));
-        json_object_set_new(j, "kid_deviation", json_real(r->kid_value.deviation));
-    }
-    text = j ? json_dumps(j, JSON_COMPACT) : NULL;
-    json_decref(j);
-    if (!text)
-        return gd_fail(GD_ENOMEM, "report: out of memory");
-    printf("%s\n", text);
-    free(text);
-    return GD_OK;
-}
-
-static void print_table(const run *r)
-{
-    printf("features         %s (before the last projection, t = 0, %d wide)\n", r->o.features,
-           r->width);
-    if (r->is)
-        printf("Inception Score  %.6g (of this classifier's classes)\n", r->is_value);
-    if (r->fid)
-        printf("FID              %.6g\n", r->fid_value);
-    if (r->pr)
-        printf("Precision        %.4f\nRecall           %.4f\n", r->manifold.precision,
-               r->manifold.recall);
-    if (r->pr && r->manifold.has_density)
-        printf("Density          %.4f\nCoverage         %.4f\n", r->manifold.density,
-               r->manifold.coverage);
-    if (r->kid)
-        printf("KID              %.6g +- %.2g (subsets of %d)\n", r->kid_value.mean,
-               r->kid_value.deviation, r->kid_value.subset);
-}
-
-static gd_status work(run *r)
-{
-    char hash[33];
-
-    GD_TRY(settle(r));
-    GD_TRY(prepare(r));
-    cli_progress_start(&r->progress,
-                       gd_dataset_count(r->ref.set) + gd_dataset_count(r->samples.set), r->o.quiet);
-    GD_TRY(see_all(r, &r->ref));
-    GD_TRY(see_all(r, &r->samples));
+    cli_progress_start(&r->progress, b.draws, r->o.quiet);
+    r->progress.unit = "draws";
+    GD_TRY(gd_bootstrap_run(&r->deviations, &b));
     cli_progress_end(&r->progress);
-    GD_TRY(measure(r));
-    GD_TRY(gd_model_hash(r->model, hash));
-    if (r->o.json)
-        GD_TRY(print_json(r, hash));
-    else
-        print_table(r);
-    if (r->fid && r->fid_value > r->limit)
-        return gd_fail(GD_EFAILED, "the FID is %g, above %g", r->fid_value, r->limit);
     return GD_OK;
 }
 
-static void close_side(side *s)
+static void tick_distances(void *ctx, double share)
 {
-    gd_dataset_close(s->set);
-    gd_block_free(s->features);
-    gd_moments_free(s->moments);
-    gd_statistics_free(&s->statistics);
+    eval_run *r = ctx;
+
+    while ((double)r->progress.done < share * (double)r->progress.total)
+        cli_progress_step(&r->progress);
+}
+
+static gd_status measure_manifold(eval_run *r, const gd_features *ref, const gd_features *samples)
+{
+    const int64_t few = 100000000; /* seconds */
+    const bool quiet = r->o.quiet || ref->count * samples->count < few;
+
+    cli_progress_start(&r->progress, 64, quiet);
+    r->progress.unit = "parts of the distances";
+    GD_TRY(gd_manifold_measure(&r->manifold, ref, samples, r->o.half, tick_distances, r));
+    cli_progress_end(&r->progress);
+    return GD_OK;
+}
+
+static gd_status measure(eval_run *r)
+{
+    const gd_features ref = features_of(r, &r->ref), samples = features_of(r, &r->samples);
+
+    GD_TRY(measure_frechet(r));
+    if (r->wanted[EVAL_PR] || r->wanted[EVAL_DC])
+        GD_TRY(measure_manifold(r, &ref, &samples));
+    if (r->wanted[EVAL_KID])
+        GD_TRY(gd_kid_measure(&r->kid, &ref, &samples));
+    return r->o.bootstrap > 0 ? measure_deviations(r) : GD_OK;
+}
+
+static gd_status survey_both(eval_run *r)
+{
+    int64_t total = 0;
+
+    if (eval_needs_images(r, &r->ref))
+        total += gd_images_count(r->ref.images);
+    if (eval_needs_images(r, &r->samples))
+        total += gd_images_count(r->samples.images);
+    if (total == 0)
+        return GD_OK;
+    cli_progress_start(&r->progress, total, r->o.quiet);
+    r->progress.unit = "images";
+    GD_TRY(eval_survey(r, &r->ref));
+    GD_TRY(eval_survey(r, &r->samples));
+    cli_progress_end(&r->progress);
+    return GD_OK;
+}
+
+static gd_status check_limits(const eval_run *r)
+{
+    const double value[EVAL_METRICS] = {
+        [EVAL_FID] = r->fid, [EVAL_SFID] = r->sfid, [EVAL_KID] = r->kid.mean
+    };
+
+    for (int k = 0; k < EVAL_METRICS; k++)
+        if (isfinite(r->limit[k]) && !(value[k] <= r->limit[k]))
+            return gd_fail(GD_EFAILED, "%s is %g, above %g", eval_metric_names[k], value[k],
+                           r->limit[k]);
+    return GD_OK;
+}
+
+static gd_status compare(eval_run *r)
+{
+    const double start = gd_seconds();
+
+    if (!r->o.ref || !r->o.samples)
+        return gd_fail(GD_EUSAGE, "two sets are compared\nhint: --ref PATH --samples PATH");
+    if (r->o.output)
+        return gd_fail(GD_EUSAGE,
+                       "-o %s: a comparison writes no .npz\nhint: guided eval stats "
+                       "does; --json FILE keeps the report",
+                       r->o.output);
+    GD_TRY(choose_metrics(r));
+    GD_TRY(read_limits(r));
+    GD_TRY(eval_report_check(r));
+    GD_TRY(eval_network_find(r));
+    GD_TRY(eval_open(r, &r->ref, r->o.ref));
+    GD_TRY(eval_open(r, &r->samples, r->o.samples));
+    GD_TRY(survey_both(r));
+    GD_TRY(measure(r));
+    r->seconds = gd_seconds() - start;
+    GD_TRY(eval_report(r));
+    return check_limits(r);
+}
+
+/* The authors' order of words: evaluator REF SAMPLES */
+static gd_status take_words(eval_run *r)
+{
+    const cli_words *w = &r->words;
+
+    if (w->n_words == 0)
+        return GD_OK;
+    if (w->n_words != 2 || r->o.ref || r->o.samples)
+        return gd_fail(GD_EUSAGE,
+                       "eval: unexpected word %s\nhint: --ref PATH --samples PATH, several files "
+                       "of a set with commas between them",
+                       w->word[0]);
+    r->o.ref = w->word[0];
+    r->o.samples = w->word[1];
+    return GD_OK;
+}
+
+static gd_status work(eval_run *r)
+{
+    GD_TRY(settle(r));
+    if (r->words.n_words > 0 && strcmp(r->words.word[0], "stats") == 0)
+        return eval_stats(r);
+    GD_TRY(take_words(r));
+    return compare(r);
 }
 
 static gd_status run_eval(int argc, char **argv)
 {
-    run r = { .o = { 0 } };
+    eval_run r = { .o = { .dialect = "adm", .batch = 8, .images = 10000 } };
     gd_status s;
 
     GD_TRY(cli_parse(&cli_eval, argc, argv, &r.o, &r.words));
-    if (r.words.n_words > 0)
-        return gd_fail(GD_EUSAGE, "eval: unexpected word %s", r.words.word[0]);
     s = work(&r);
-    close_side(&r.ref);
-    close_side(&r.samples);
-    gd_inception_score_free(r.score);
-    gd_extractor_free(r.extractor);
-    gd_model_close(r.model);
+    eval_close(&r.ref);
+    eval_close(&r.samples);
+    eval_network_close(&r.network);
     return s;
 }
 
@@ -318,9 +298,9 @@ static const char notes[] =
 
 const cli_command cli_eval = {
     "eval",
-    "FID, Inception Score, precision and recall of samples",
-    "eval --ref PATH --samples PATH --features CLASSIFIER [options]",
-    "guided eval --ref test/ --samples out/ --features classifier.safetensors",
+    "FID, sFID, Inception Score, precision and recall of samples",
+    "eval --ref PATH --samples PATH [options] | eval stats PATH -o FILE [options]",
+    "guided eval --ref VIRTUAL_imagenet256_labeled.npz --samples samples.npz",
     table,
     COUNT(table),
     run_eval,

@@ -1,6 +1,7 @@
 /* cmd_model.c - guided info, convert, init: what a model file is, making one, changing its
  * container. */
 #include "cli/cli.h"
+#include "nn/inception.h"
 #include "train/train.h"
 
 #include <jansson.h>
@@ -173,8 +174,11 @@ static gd_status run_info(int argc, char **argv)
     GD_TRY(one_word(&cli_info, &w, 1));
     if (is_png(w.word[0]))
         return print_recipe(w.word[0], o.json);
-    GD_TRY(gd_model_open(&m, w.word[0], w.flag, w.n_flags));
-    gd_status s = show(m, &o);
+    gd_status s = gd_model_open(&m, w.word[0], w.flag, w.n_flags);
+    if (cli_is_inception(w.word[0], s))
+        return cli_inception_info(w.word[0], o.json);
+    GD_TRY(s);
+    s = show(m, &o);
     gd_model_close(m);
     return s;
 }
@@ -213,13 +217,26 @@ static gd_dtype dtype_named(const char *name)
     return strcmp(name, "bf16") == 0 ? GD_BF16 : strcmp(name, "fp16") == 0 ? GD_F16 : GD_F32;
 }
 
+/* Features are float32; classes have no use here. */
+static gd_status convert_inception(const convert_options *o, gd_dtype dtype, const cli_words *w)
+{
+    if (dtype != GD_F32 || o->classes || w->n_flags > 0)
+        return gd_fail(GD_EUSAGE,
+                       "%s: an Inception network is converted to fp32 only, without "
+                       "class names or flags of a model",
+                       w->word[0]);
+    return cli_inception_convert(w->word[0], w->word[1], o->overwrite);
+}
+
 static gd_status convert(const convert_options *o, const cli_words *w)
 {
     cli_names names = { 0 };
     gd_model *m;
-    gd_status s = GD_OK;
+    gd_status s = gd_model_open(&m, w->word[0], w->flag, w->n_flags);
 
-    GD_TRY(gd_model_open(&m, w->word[0], w->flag, w->n_flags));
+    if (cli_is_inception(w->word[0], s))
+        return convert_inception(o, dtype_named(o->dtype), w);
+    GD_TRY(s);
     if (o->classes)
         s = cli_names_read(&names, o->classes, gd_model_class_count(m));
     if (s == GD_OK)
@@ -268,8 +285,8 @@ typedef struct init_options {
 static const cli_option init_table[] = {
     { "preset", 0, CLI_TEXT, "NAME", "64x64_diffusion, ... as the published files are called",
       offsetof(init_options, preset) },
-    { "kind", 0, CLI_TEXT, "diffusion|upsampler|classifier", "built from the authors' flags",
-      offsetof(init_options, kind) },
+    { "kind", 0, CLI_TEXT, "diffusion|upsampler|classifier|inception",
+      "built from the authors' flags; inception with --synthetic", offsetof(init_options, kind) },
     { "seed", 0, CLI_SEED, "N", "of the weights (default 0)", offsetof(init_options, seed) },
     { "synthetic", 0, CLI_SWITCH, "", "weights that are a function of their names: for tests",
       offsetof(init_options, synthetic) },
@@ -286,6 +303,16 @@ static gd_status init_config(gd_model_config *c, const init_options *o, const cl
     return gd_flags_apply(c, w->flag, w->n_flags);
 }
 
+static gd_status init_inception(const init_options *o, const cli_words *w)
+{
+    const gd_weights weights = gd_inception_synthetic();
+
+    if (!o->synthetic || o->seed_given || w->n_flags > 0)
+        return gd_fail(GD_EUSAGE, "--kind inception makes synthetic weights only: add --synthetic, "
+                                  "and no seed or flags of a model");
+    return gd_inception_write(w->word[0], o->overwrite, &weights);
+}
+
 static gd_status run_init(int argc, char **argv)
 {
     init_options o = { .kind = "diffusion" };
@@ -295,6 +322,8 @@ static gd_status run_init(int argc, char **argv)
 
     GD_TRY(cli_parse(&cli_init, argc, argv, &o, &w));
     GD_TRY(one_word(&cli_init, &w, 1));
+    if (!o.preset && strcmp(o.kind, "inception") == 0)
+        return init_inception(&o, &w);
     GD_TRY(init_config(&config, &o, &w));
     GD_TRY(gd_model_create(&m, &config, o.seed, o.synthetic));
     gd_status s = gd_model_save(m, w.word[0], o.overwrite, GD_F32, NULL, 0);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- options ---- */
 
@@ -65,10 +66,20 @@ static gd_status settle(train_options *o)
         return gd_fail(GD_EIO, "no random seed from the system: give --seed");
     if (!*t->data)
         return gd_fail(GD_EUSAGE, "no images\nhint: --data FOLDER, or a file of images");
-    if (o->threads)
-        gd_set_threads(o->threads);
-    gd_set_memory_limit((size_t)o->memory << 20);
     return GD_OK;
+}
+
+/* Threads and memory of this rank: the machine's are shared with the other ranks on it. */
+static void settle_machine(const train_run *r)
+{
+    const size_t machine = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    const int here = gd_dist_ranks_here(r->dist);
+
+    if (r->o.threads || (gd_dist_ranks(r->dist) > 1 && !getenv("OMP_NUM_THREADS")))
+        gd_set_threads(r->o.threads ? r->o.threads : gd_dist_threads(r->dist));
+    if (r->o.memory || here > 1)
+        gd_set_memory_limit(r->o.memory ? (size_t)r->o.memory << 20 : machine / (size_t)here);
+    gd_dist_set_deadline(r->dist, r->o.deadline);
 }
 
 /* ---- the configuration ---- */
@@ -175,13 +186,15 @@ static gd_status open_set(train_run *r, gd_dataset **out, const char *path)
 static gd_status open_stream(train_run *r, gd_stream **out, const gd_dataset *set, bool validation)
 {
     const gd_train_options *t = &r->o.train;
+    const int share = t->batch_size / gd_dist_ranks(r->dist);
     const gd_stream_options o = { .size = r->config.net.image_size,
                                   .channels = r->config.net.in_channels,
                                   .seed = t->seed ^ (validation ? 1 : 0),
                                   .random_crop = t->random_crop && !validation,
                                   .random_flip = t->random_flip,
                                   .pad = t->pad,
-                                  .batch = t->batch_size,
+                                  .batch = share,
+                                  .stride = t->batch_size,
                                   .workers = r->o.workers,
                                   .max_bad = r->o.max_bad };
 
@@ -223,26 +236,37 @@ static gd_status make_trainer(train_run *r)
     gd_weights weights = { fetch_mixed, r };
 
     GD_TRY(gd_model_create(&r->fresh, &r->config, r->o.train.seed, false));
-    if (r->o.init_from)
+    if (r->o.init_from && r->first)
         GD_TRY(gd_model_open(&r->begin, r->o.init_from, NULL, 0));
     else
         weights = gd_model_weights(r->fresh);
-    GD_TRY(gd_trainer_make(&r->trainer, &r->config, &weights, &r->o.train, &source));
+    GD_TRY(gd_trainer_make(&r->trainer, &r->config, &weights, &r->o.train, &source, r->dist));
     if (r->validation)
         r->trainer->validation = gd_stream_source(r->validation);
     return r->checkpoint ? gd_checkpoint_load(r->trainer, r->checkpoint) : GD_OK;
 }
 
+static gd_status open_checkpoint(train_run *r)
+{
+    char path[GD_MAX_PATH];
+
+    if (!r->first)
+        return GD_OK;
+    GD_TRY(gd_run_lock(&r->lock, r->o.resume)); /* before anything is read that may change */
+    GD_TRY(gd_run_newest(path, r->o.resume));
+    return gd_checkpoint_open(&r->checkpoint, path, &r->o.train, &r->config);
+}
+
 /* The options of the run, then the command line's over them */
 static gd_status read_checkpoint(train_run *r, const cli_command *command, int argc, char **argv)
 {
-    char path[GD_MAX_PATH];
     train_options again = r->o;
     cli_words words = { .n_words = 0 };
 
-    GD_TRY(gd_run_lock(&r->lock, r->o.resume)); /* before anything is read that may change */
-    GD_TRY(gd_run_newest(path, r->o.resume));
-    GD_TRY(gd_checkpoint_open(&r->checkpoint, path, &again.train, &r->config));
+    GD_TRY(gd_dist_agree(r->dist, open_checkpoint(r), NULL));
+    again.train = r->o.train;
+    GD_TRY(gd_dist_broadcast(r->dist, &again.train, sizeof again.train));
+    GD_TRY(gd_dist_broadcast(r->dist, &r->config, sizeof r->config));
     if (r->config.net.kind != r->kind &&
         (r->kind == GD_NET_CLASSIFIER || r->config.net.kind == GD_NET_CLASSIFIER))
         return gd_fail(GD_EMISMATCH, "%s: a run of %s\nhint: guided %s --resume", r->o.resume,
@@ -260,7 +284,7 @@ static gd_status read_checkpoint(train_run *r, const cli_command *command, int a
             : again.preset    ? "preset"
             : again.super_res ? "super-res"
                               : "init-from");
-    if (again.train.seed != r->o.train.seed && again.seed_given)
+    if (again.seed_given && again.seed != again.train.seed)
         return gd_fail(GD_EUSAGE, "--resume: the seed is the run's");
     r->o = again;
     r->o.out = r->o.resume;
@@ -287,12 +311,27 @@ static gd_status make_folder(const char *path)
                    path, path);
 }
 
+static void say_ranks(const train_run *r)
+{
+    const int ranks = gd_dist_ranks(r->dist), hosts = gd_dist_hosts(r->dist);
+
+    if (ranks == 1)
+        return;
+    fprintf(stderr, "guided: %d ranks on %d host%s, %d images of each batch and %d thread%s each\n",
+            ranks, hosts, hosts == 1 ? "" : "s", r->trainer->images, gd_threads(),
+            gd_threads() == 1 ? "" : "s");
+    if (gd_threads() == 1 && sysconf(_SC_NPROCESSORS_ONLN) > gd_dist_ranks_here(r->dist))
+        fprintf(stderr,
+                "hint: the launcher binds each rank to one core; mpiexec --bind-to none, or "
+                "--map-by slot:PE=K for K threads each, lets them use more\n");
+}
+
 static void say_beginning(const train_run *r)
 {
     const gd_trainer *t = r->trainer;
     const gd_train_options *o = &t->options;
 
-    if (r->o.quiet)
+    if (r->o.quiet || !r->first)
         return;
     fprintf(stderr,
             "guided: %s: %lld images, %d classes; %lld parameters, %.1f MiB in memory, "
@@ -303,41 +342,101 @@ static void say_beginning(const train_run *r)
     fprintf(stderr, "guided: %s: from step %lld, seed %llu, %d threads, %s\n", r->o.out,
             (long long)t->step, (unsigned long long)o->seed, gd_threads(),
             gd_isa_name(gd_isa_used()));
+    say_ranks(r);
+    if (t->written_by > 0 && t->written_by != gd_dist_ranks(r->dist))
+        fprintf(stderr,
+                "guided: %s: written by %d rank%s: from here on equal within rounding, not to the "
+                "bit\n",
+                r->o.out, t->written_by, t->written_by == 1 ? "" : "s");
+}
+
+static gd_status open_sets(train_run *r)
+{
+    GD_TRY(open_set(r, &r->set, r->o.train.data));
+    return *r->o.train.val_data ? open_set(r, &r->val_set, r->o.train.val_data) : GD_OK;
+}
+
+/* Every host has the same images under the same numbers: by count, names and labels */
+static gd_status compare_sets(const train_run *r)
+{
+    const int64_t n = gd_dataset_count(r->set);
+    char name[512] = "", hash[33];
+    gd_hasher *h;
+
+    if (gd_dist_ranks(r->dist) == 1)
+        return GD_OK;
+    GD_TRY(gd_hasher_make(&h));
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t label = gd_dataset_label(r->set, i);
+        gd_dataset_name(r->set, i, name, sizeof name);
+        gd_hasher_add(h, name, strlen(name) + 1);
+        gd_hasher_add(h, &label, sizeof label);
+    }
+    gd_hasher_text(h, hash);
+    gd_hasher_free(h);
+    snprintf(name, sizeof name, "the images in %.480s", r->o.train.data);
+    return gd_dist_compare(r->dist, hash, sizeof hash, name,
+                           "every host needs the same files with the same names");
+}
+
+static gd_status open_streams(train_run *r)
+{
+    GD_TRY(gd_train_check(&r->o.train, gd_dist_ranks(r->dist)));
+    GD_TRY(open_stream(r, &r->stream, r->set, false));
+    return r->val_set ? open_stream(r, &r->validation, r->val_set, true) : GD_OK;
 }
 
 static gd_status prepare(train_run *r)
 {
-    GD_TRY(open_set(r, &r->set, r->o.train.data));
-    if (r->checkpoint)
+    if (r->o.resume)
         GD_TRY(set_classes(r));
     else
         GD_TRY(make_config(r));
     GD_TRY(list_classes(r));
-    GD_TRY(open_stream(r, &r->stream, r->set, false));
-    if (*r->o.train.val_data) {
-        GD_TRY(open_set(r, &r->val_set, r->o.train.val_data));
-        GD_TRY(open_stream(r, &r->validation, r->val_set, true));
-    }
-    if (!r->checkpoint) {
+    GD_TRY(open_streams(r));
+    if (!r->o.resume && r->first) {
         GD_TRY(make_folder(r->o.out));
         GD_TRY(gd_run_lock(&r->lock, r->o.out));
     }
     return make_trainer(r);
 }
 
+static gd_status read_options(train_run *r, const cli_command *command, int argc, char **argv)
+{
+    if (r->o.resume)
+        GD_TRY(read_checkpoint(r, command, argc, argv));
+    return settle(&r->o);
+}
+
 static gd_status work(train_run *r, const cli_command *command, int argc, char **argv)
 {
     gd_run_hooks hooks;
 
-    if (r->o.resume)
-        GD_TRY(read_checkpoint(r, command, argc, argv));
-    GD_TRY(settle(&r->o));
-    GD_TRY(prepare(r));
+    GD_TRY(gd_dist_agree(r->dist, read_options(r, command, argc, argv), NULL));
+    GD_TRY(gd_dist_broadcast(r->dist, &r->o.train, sizeof r->o.train)); /* a random seed too */
+    settle_machine(r);
+    GD_TRY(gd_dist_agree(r->dist, open_sets(r), NULL));
+    GD_TRY(compare_sets(r));
+    GD_TRY(gd_dist_agree(r->dist, prepare(r), NULL));
+    GD_TRY(gd_trainer_share(r->trainer));
     say_beginning(r);
     train_watch_start(&r->watch, r, &hooks);
     const gd_status s = gd_run_train(r->trainer, r->o.out, &r->classes, &hooks);
     train_watch_end(&r->watch);
     return s;
+}
+
+/* What all ranks know is told by the first; a failure of this rank alone ends the others. */
+static gd_status leave(const train_run *r, gd_status s)
+{
+    if (s != GD_OK && !gd_dist_agreed(r->dist)) {
+        const int rank = gd_dist_rank(r->dist);
+        gd_context("rank %d on %s", rank, gd_dist_host(r->dist, rank));
+        fprintf(stderr, "guided: %s\n", gd_error());
+        gd_dist_abort(r->dist, gd_exit_status(s));
+    }
+    gd_dist_close(r->dist);
+    return s != GD_OK && !r->first ? gd_fail(s, "%s", "") : s;
 }
 
 static void release(train_run *r)
@@ -354,6 +453,16 @@ static void release(train_run *r)
     free(r->names);
 }
 
+static gd_status read_words(train_run *r, const cli_command *command, int argc, char **argv)
+{
+    GD_TRY(cli_parse(command, argc, argv, &r->o, &r->words));
+    if (r->words.n_words > 0)
+        return gd_fail(GD_EUSAGE, "%s: unexpected word %s", command->name, r->words.word[0]);
+    if (r->o.super_res)
+        r->kind = GD_NET_SUPERRES;
+    return GD_OK;
+}
+
 static gd_status run(const cli_command *command, gd_net_kind kind, int argc, char **argv)
 {
     train_run r = { .kind = kind, .lock = -1 };
@@ -363,14 +472,13 @@ static gd_status run(const cli_command *command, gd_net_kind kind, int argc, cha
     r.o.out = "run";
     r.o.max_bad = 0.01;
     r.o.workers = 2;
-    GD_TRY(cli_parse(command, argc, argv, &r.o, &r.words));
-    if (r.words.n_words > 0)
-        return gd_fail(GD_EUSAGE, "%s: unexpected word %s", command->name, r.words.word[0]);
-    if (r.o.super_res)
-        r.kind = GD_NET_SUPERRES;
-    s = work(&r, command, argc, argv);
+    GD_TRY(gd_dist_open(&r.dist));
+    r.first = gd_dist_rank(r.dist) == 0;
+    s = gd_dist_agree(r.dist, read_words(&r, command, argc, argv), NULL);
+    if (s == GD_OK)
+        s = work(&r, command, argc, argv);
     release(&r);
-    return s;
+    return leave(&r, s);
 }
 
 static gd_status run_train(int argc, char **argv)

@@ -95,6 +95,8 @@ int main(int argc, char **argv)
     if (status >= 0)
         return status;
     const cli_command *command = cli_command_find(argv[1]);
+    if (command)
+        cli_help_wanted(command, argc - 2, argv + 2);
     gd_status s = command ? command->run(argc - 2, argv + 2) : cli_unknown_verb(argv[1]);
     if (s == GD_OK)
         s = cli_flush();

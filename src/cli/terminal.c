@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -56,13 +57,13 @@ int cli_report(gd_status status)
 {
     const bool colour = cli_colour();
 
-    if (status != GD_OK && !reader_left) {
+    if (status != GD_OK && !reader_left && *gd_error()) { /* of several ranks one speaks */
         cli_progress_hide();
         fprintf(stderr, "%sguided:%s %s\n", colour ? "\033[1;31m" : "", colour ? "\033[0m" : "",
                 gd_error());
     }
     if (status == GD_EINTERRUPTED)
-        return 128 + cli_stopped_by();
+        return 128 + (cli_stopped_by() ? cli_stopped_by() : SIGTERM); /* another rank was told */
     return gd_exit_status(status);
 }
 

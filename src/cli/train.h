@@ -11,7 +11,7 @@ typedef struct train_options {
         *schedule_sampler, *precision;
     int channels, super_res, workers, threads, memory;
     int64_t lr_anneal_steps;
-    double max_bad;
+    double max_bad, deadline;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
     bool quiet;
@@ -27,6 +27,8 @@ typedef struct train_watch {
 
 typedef struct train_run {
     train_options o;
+    gd_dist *dist;
+    bool first; /* of the ranks: it reads checkpoints and writes the folder */
     cli_words words;
     gd_net_kind kind;
     gd_model_config config;

@@ -208,7 +208,8 @@ static gd_status sample(void *ctx, const gd_trainer *t)
 void train_watch_start(train_watch *w, const train_run *run, gd_run_hooks *hooks)
 {
     *w = (train_watch){ .run = run,
-                        .quiet = run->o.quiet || strcmp(cli_common.progress, "none") == 0,
+                        .quiet =
+                            run->o.quiet || !run->first || strcmp(cli_common.progress, "none") == 0,
                         .start = gd_seconds(),
                         .last = gd_seconds(),
                         .first = run->trainer->step,

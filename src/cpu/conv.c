@@ -17,15 +17,20 @@ struct gd_conv_call {
     onednn_call *onednn;
 };
 
-int gd_conv_out(int size, const gd_conv_desc *d)
+int gd_conv_out(int height, const gd_conv_desc *d)
 {
-    return (size + 2 * d->pad - d->kernel) / d->stride + 1;
+    return (height + 2 * d->pad - d->kernel) / d->stride + 1;
+}
+
+int gd_conv_out_w(int width, const gd_conv_desc *d)
+{
+    return (width + 2 * gd_conv_pad_w(d) - gd_conv_kernel_w(d)) / d->stride + 1;
 }
 
 double gd_conv_macs(const gd_conv_desc *d)
 {
-    return (double)d->n * gd_conv_out(d->h, d) * gd_conv_out(d->w, d) * d->co * d->ci * d->kernel *
-           d->kernel;
+    return (double)d->n * gd_conv_out(d->h, d) * gd_conv_out_w(d->w, d) * d->co * d->ci *
+           d->kernel * gd_conv_kernel_w(d);
 }
 
 gd_status gd_conv_mode(const char **out)
@@ -110,7 +115,7 @@ const char *gd_conv_kernel_name(const gd_conv *c)
 
 static size_t plain_weights_bytes(const gd_conv_desc *d)
 {
-    return (size_t)d->co * d->ci * d->kernel * d->kernel * sizeof(float);
+    return (size_t)d->co * d->ci * d->kernel * gd_conv_kernel_w(d) * sizeof(float);
 }
 
 size_t gd_conv_weights_bytes(const gd_conv *c)
@@ -137,7 +142,7 @@ gd_status gd_conv_pack(const gd_conv *c, void *packed, const float *weights)
         gd_kernels_get()->winograd_pack(packed, weights, c->desc.co, c->desc.ci,
                                         c->desc.pass == GD_CONV_GRAD_DATA);
     else
-        memcpy(packed, weights, plain_weights_bytes(&c->desc));
+        plain_conv_pack(&c->desc, packed, weights);
     return GD_OK;
 }
 

@@ -18,21 +18,35 @@ typedef enum gd_conv_algo {
     GD_CONV_PLAIN
 } gd_conv_algo;
 
-/* y[n,o,:] = sum_i w[o,i,:,:] * x[n,i,:] + bias[o] (+ residual, when accumulate), square kernel,
- * zero padding. dtype: of the operands that are multiplied (GD_F32 or GD_BF16); results are
- * float32. */
+/* y[n,o,:] = sum_i w[o,i,:,:] * x[n,i,:] + bias[o] (+ residual, when accumulate), then max(0, y)
+ * with relu; zero padding, the same stride both ways. dtype: of the operands that are multiplied
+ * (GD_F32 or GD_BF16); results are float32. */
 typedef struct gd_conv_desc {
     gd_conv_pass pass;
     int n, ci, h, w; /* x: [n,ci,h,w] */
     int co, kernel, stride, pad;
+    int kernel_w, pad_w; /* of a kernel that is not square: its columns and the padding left and
+                            right, kernel and pad being its rows'; kernel_w 0: as kernel and pad */
     gd_dtype dtype;
     bool blocked;    /* activations are nChw16c, else nhwc */
     bool bias;       /* FORWARD only */
     bool accumulate; /* FORWARD only: add the residual */
+    bool relu;       /* FORWARD only: last of all; a NaN may come out as 0 */
 } gd_conv_desc;
 
-int gd_conv_out(int size,
-                const gd_conv_desc *desc); /* output height (width) for an input height (width) */
+/* Columns of the kernel, and padding left and right */
+static inline int gd_conv_kernel_w(const gd_conv_desc *desc)
+{
+    return desc->kernel_w ? desc->kernel_w : desc->kernel;
+}
+
+static inline int gd_conv_pad_w(const gd_conv_desc *desc)
+{
+    return desc->kernel_w ? desc->pad_w : desc->pad;
+}
+
+int gd_conv_out(int height, const gd_conv_desc *desc); /* output height for an input height */
+int gd_conv_out_w(int width, const gd_conv_desc *desc);
 double gd_conv_macs(const gd_conv_desc *desc); /* multiply-adds of the direct algorithm, any pass */
 
 /* Which algorithm a shape gets: a pure function of shape, ISA and GUIDED_CONV (auto,
@@ -55,13 +69,13 @@ const char *
 gd_conv_kernel_name(const gd_conv *conv);          /* oneDNN's implementation string, or "plain" */
 size_t gd_conv_weights_bytes(const gd_conv *conv); /* packed; for GRAD_WEIGHTS 0 */
 size_t gd_conv_scratch_bytes(const gd_conv *conv);
-/* packed <- weights [co][ci][k][k] float32 */
+/* packed <- weights [co][ci][kernel][kernel_w] float32 */
 GD_CHECKED gd_status gd_conv_pack(const gd_conv *conv, void *packed, const float *weights);
 
 /* Buffers of one use.  FORWARD: x, weights (packed), bias, y, residual (float32 laid out as y; may
- * be y).  GRAD_DATA: y (= dy), weights, x (=
- * dx). GRAD_WEIGHTS: x, y (= dy), dweights [co][ci][k][k] float32.  scratch: gd_conv_scratch_bytes,
- * 64-byte aligned, shared by all. */
+ * be y).  GRAD_DATA: y (= dy), weights, x (= dx). GRAD_WEIGHTS: x, y (= dy), dweights
+ * [co][ci][kernel][kernel_w] float32.  scratch: gd_conv_scratch_bytes, 64-byte aligned, shared by
+ * all. */
 typedef struct gd_conv_buffers {
     void *x, *y, *weights, *scratch;
     const float *bias, *residual;

@@ -28,7 +28,8 @@ void winograd_conv_run(const gd_conv_desc *d, int threads, const gd_conv_buffers
 gd_status onednn_ready(void);
 void onednn_dot_products(float *c, const float *a, const float *b, int m, int n, int k);
 
-/* weights packed as [co][ci][k][k] unchanged; x and y float32 nhwc */
+/* x and y float32 nhwc; packed: as large as the weights */
+void plain_conv_pack(const gd_conv_desc *d, float *packed, const float *weights);
 void plain_conv_run(const gd_conv_desc *d, const gd_conv_buffers *b);
 
 #endif

@@ -7,7 +7,7 @@ enum { TILE = 4, POINTS = 36 };
 bool winograd_can(const gd_conv_desc *d)
 {
     return d->pass != GD_CONV_GRAD_WEIGHTS && d->dtype == GD_F32 && d->kernel == 3 &&
-           d->stride == 1 && d->pad == 1 && d->ci % 16 == 0 && d->co % 16 == 0;
+           !d->kernel_w && d->stride == 1 && d->pad <= 1 && d->ci % 16 == 0 && d->co % 16 == 0;
 }
 
 static int in_channels(const gd_conv_desc *d)
@@ -27,12 +27,43 @@ size_t winograd_weights_bytes(const gd_conv_desc *d)
     return panels * GD_WINOGRAD_PANEL * 9 * (size_t)in_channels(d) * sizeof(float);
 }
 
+static gd_view view_of(const gd_conv_desc *d, void *data, int channels, int h, int w)
+{
+    const int64_t pixels = (int64_t)h * w;
+
+    return (gd_view){ .data = data,
+                      .dtype = GD_F32,
+                      .n = d->n,
+                      .c = channels,
+                      .h = h,
+                      .w = w,
+                      .pixel = d->blocked ? 16 : channels,
+                      .block = d->blocked ? 16 * pixels : 16,
+                      .image = pixels * channels };
+}
+
+/* What is read and what is written: the gradient of the data goes from y to x. */
+static gd_view input(const gd_conv_desc *d, const gd_conv_buffers *b)
+{
+    return d->pass == GD_CONV_FORWARD
+               ? view_of(d, b->x, d->ci, d->h, d->w)
+               : view_of(d, b->y, d->co, gd_conv_out(d->h, d), gd_conv_out_w(d->w, d));
+}
+
+static gd_view output(const gd_conv_desc *d, const gd_conv_buffers *b)
+{
+    return d->pass == GD_CONV_FORWARD
+               ? view_of(d, b ? b->y : NULL, d->co, gd_conv_out(d->h, d), gd_conv_out_w(d->w, d))
+               : view_of(d, b ? b->x : NULL, d->ci, d->h, d->w);
+}
+
 /* Patches of one thread's round: enough to pay for transforming the filters again, few enough for
  * their transforms to stay in a cache */
 static int round_of(const gd_conv_desc *d)
 {
     enum { ROUND_BYTES = 4 << 20, LEAST = 28, MOST = 64 };
-    const int patches = d->n * ((d->h + TILE - 1) / TILE) * ((d->w + TILE - 1) / TILE);
+    const gd_view y = output(d, NULL);
+    const int patches = d->n * ((y.h + TILE - 1) / TILE) * ((y.w + TILE - 1) / TILE);
     const int fitting = ROUND_BYTES / (POINTS * in_channels(d) * (int)sizeof(float));
 
     return GD_MIN(patches, GD_MIN(GD_MAX(fitting, LEAST), MOST));
@@ -44,32 +75,18 @@ size_t winograd_scratch_bytes(const gd_conv_desc *d)
            sizeof(float);
 }
 
-static gd_view view_of(const gd_conv_desc *d, void *data, int channels)
-{
-    const int64_t pixels = (int64_t)d->h * d->w;
-
-    return (gd_view){ .data = data,
-                      .dtype = GD_F32,
-                      .n = d->n,
-                      .c = channels,
-                      .h = d->h,
-                      .w = d->w,
-                      .pixel = d->blocked ? 16 : channels,
-                      .block = d->blocked ? 16 * pixels : 16,
-                      .image = pixels * channels };
-}
-
 void winograd_conv_run(const gd_conv_desc *d, int threads, const gd_conv_buffers *b)
 {
-    const bool forward = d->pass == GD_CONV_FORWARD;
-    gd_winograd job = { .x = view_of(d, forward ? b->x : b->y, in_channels(d)),
-                        .y = view_of(d, forward ? b->y : b->x, out_channels(d)),
-                        .weights = b->weights,
-                        .bias = d->bias ? b->bias : NULL,
-                        .residual = d->accumulate ? b->residual : NULL,
-                        .round = round_of(d),
-                        .threads = threads,
-                        .scratch = b->scratch };
+    const gd_winograd job = { .x = input(d, b),
+                              .y = output(d, b),
+                              .pad = d->pass == GD_CONV_FORWARD ? d->pad : 2 - d->pad,
+                              .weights = b->weights,
+                              .bias = d->bias ? b->bias : NULL,
+                              .residual = d->accumulate ? b->residual : NULL,
+                              .relu = d->relu,
+                              .round = round_of(d),
+                              .threads = threads,
+                              .scratch = b->scratch };
 
     gd_kernels_get()->winograd(&job);
 }

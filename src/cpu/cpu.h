@@ -53,6 +53,11 @@ typedef enum gd_resample_kind { GD_UP_NEAREST, GD_DOWN_AVERAGE } gd_resample_kin
  * c */
 typedef enum gd_head_order { GD_HEADS_LEGACY, GD_HEADS_NEW } gd_head_order;
 
+/* A square window that moves over rows and columns; pad < kernel */
+typedef struct gd_window {
+    int kernel, stride, pad;
+} gd_window;
+
 /* AdamW with betas, eps and decoupled weight decay, then the averages of the new parameters
  * (training.md 2).  rest = 1 - beta, rounded from double.  decay = 1 - lr * weight_decay, step = lr
  * / (1 - beta1^k), root = sqrt(1 - beta2^k) at update k = 1, 2, .. */
@@ -67,10 +72,13 @@ typedef struct gd_adamw_state {
     const float *gradient;
 } gd_adamw_state;
 
-/* 3x3 convolution, stride 1, padding 1, by minimal filtering (winograd.inc): y = conv(x) + bias +
- * residual.  Channels of x and y are multiples of 16, both float32 of the same layout. */
+/* 3x3 convolution, stride 1, by minimal filtering (winograd.inc): y = conv(x) + bias + residual,
+ * then max(0, y) with relu.  Channels of x and y are multiples of 16, both float32 of the same
+ * layout. */
 typedef struct gd_winograd {
     gd_view x, y;
+    int pad; /* 0 to 2 */
+    bool relu;
     const float *weights;  /* of winograd_pack */
     const float *bias;     /* or NULL */
     const float *residual; /* laid out as y, may be y; or NULL */
@@ -140,6 +148,18 @@ typedef struct gd_kernels {
      * weights * dy) */
     void (*bilinear)(const gd_view *y, const gd_view *x);
     void (*bilinear_grad)(const gd_view *dx, const gd_view *dy);
+
+    /* y = (v - 128) / 128 with v of x, [y->n][h][w][y->c] bytes, at most 16 channels, resized to
+     * y's size by TensorFlow 1's bilinear: output i stands at i * in / out, without half pixels and
+     * without antialiasing (evaluation.md 2) */
+    void (*resize_bytes)(const gd_view *y, const uint8_t *x, int h, int w);
+
+    /* ---- pooling: under each position of the window, taps outside x not counted ---- */
+    void (*max_pool)(const gd_view *y, const gd_view *x, gd_window window); /* NaN where one is */
+    /* dy to the first of the largest; x: what was pooled */
+    void (*max_pool_grad)(const gd_view *dx, const gd_view *dy, const gd_view *x, gd_window window);
+    void (*mean_pool)(const gd_view *y, const gd_view *x, gd_window window);
+    void (*mean_pool_grad)(const gd_view *dx, const gd_view *dy, gd_window window);
 
     /* ---- attention (models.md 3.2) ---- */
     /* out[n, h*ch + c, t] = sum_s softmax_s(q.k / sqrt(ch)) v[c, s]; qkv has 3C channels, C =

@@ -7,6 +7,7 @@
 #include "cpu/pointwise.inc"
 #include "cpu/reduce.inc"
 #include "cpu/resample.inc"
+#include "cpu/pool.inc"
 #include "cpu/attention.inc"
 #include "cpu/winograd.inc"
 #include "cpu/train.inc"

@@ -53,12 +53,12 @@ static dnnl_status_t pd_make(dnnl_primitive_desc_t *pd, const gd_conv_desc *d, c
                              dnnl_engine_t engine)
 {
     const dnnl_dims_t stride = { d->stride, d->stride }, dilate = { 0, 0 },
-                      pad = { d->pad, d->pad };
+                      pad = { d->pad, gd_conv_pad_w(d) };
     dnnl_dims_t pad_end; /* the right and bottom padding that makes (out - 1) * stride + kernel fit
                             exactly */
 
     pad_end[0] = (gd_conv_out(d->h, d) - 1) * d->stride + d->kernel - d->h - d->pad;
-    pad_end[1] = (gd_conv_out(d->w, d) - 1) * d->stride + d->kernel - d->w - d->pad;
+    pad_end[1] = (gd_conv_out_w(d->w, d) - 1) * d->stride + gd_conv_kernel_w(d) - d->w - pad[1];
 #if DNNL_VERSION_MAJOR >= 3
     switch (d->pass) {
     case GD_CONV_FORWARD:
@@ -179,27 +179,43 @@ static gd_status check(dnnl_status_t status, const gd_conv_desc *d)
                        d->co);
     return gd_fail(
         GD_EUSAGE,
-        "convolution %dx%d %d->%d kernel %d stride %d: oneDNN %s has no kernel (status %d)", d->h,
-        d->w, d->ci, d->co, d->kernel, d->stride, gd_onednn_version(), (int)status);
+        "convolution %dx%d %d->%d kernel %dx%d stride %d: oneDNN %s has no kernel (status %d)",
+        d->h, d->w, d->ci, d->co, d->kernel, gd_conv_kernel_w(d), d->stride, gd_onednn_version(),
+        (int)status);
 }
 
-static dnnl_status_t attributes(dnnl_primitive_attr_t *attr, bool accumulate)
+static dnnl_status_t append_sum(dnnl_post_ops_t ops)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_data_type_undef);
+#else
+    return dnnl_post_ops_append_sum(ops, 1.0f);
+#endif
+}
+
+static dnnl_status_t append_relu(dnnl_post_ops_t ops)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, 0.0f, 0.0f);
+#else
+    return dnnl_post_ops_append_eltwise(ops, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
+#endif
+}
+
+static dnnl_status_t attributes(dnnl_primitive_attr_t *attr, bool accumulate, bool relu)
 {
     dnnl_post_ops_t ops = NULL;
     dnnl_status_t s = dnnl_primitive_attr_create(attr);
 
     if (s == dnnl_success)
         s = dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
-    if (s != dnnl_success || !accumulate)
+    if (s != dnnl_success || (!accumulate && !relu))
         return s;
     s = dnnl_post_ops_create(&ops);
-    if (s == dnnl_success) {
-#if DNNL_VERSION_MAJOR >= 3
-        s = dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_data_type_undef);
-#else
-        s = dnnl_post_ops_append_sum(ops, 1.0f);
-#endif
-    }
+    if (s == dnnl_success && accumulate)
+        s = append_sum(ops);
+    if (s == dnnl_success && relu)
+        s = append_relu(ops);
     if (s == dnnl_success)
         s = dnnl_primitive_attr_set_post_ops(*attr, ops);
     dnnl_post_ops_destroy(ops);
@@ -210,8 +226,8 @@ static dnnl_status_t make_mds(onednn_conv *o, md_t *any_w, const gd_conv_desc *d
 {
     const int ci = padded_ci(d);
     const int64_t x_dim[4] = { d->n, ci, d->h, d->w };
-    const int64_t y_dim[4] = { d->n, d->co, gd_conv_out(d->h, d), gd_conv_out(d->w, d) };
-    const int64_t w_dim[4] = { d->co, ci, d->kernel, d->kernel };
+    const int64_t y_dim[4] = { d->n, d->co, gd_conv_out(d->h, d), gd_conv_out_w(d->w, d) };
+    const int64_t w_dim[4] = { d->co, ci, d->kernel, gd_conv_kernel_w(d) };
     const int64_t bias_dim[1] = { d->co };
     const dnnl_data_type_t operand = d->dtype == GD_BF16 ? dnnl_bf16 : dnnl_f32;
     const dnnl_format_tag_t tag = d->blocked ? dnnl_nChw16c : dnnl_nhwc;
@@ -236,7 +252,7 @@ static dnnl_status_t make_reorder(onednn_conv *o, bool unpack)
 {
     dnnl_primitive_attr_t attr = NULL;
     md_view from = unpack ? o->w : o->plain_w, to = unpack ? o->plain_w : o->w;
-    dnnl_status_t s = attributes(&attr, false);
+    dnnl_status_t s = attributes(&attr, false, false);
 
     if (s == dnnl_success)
         s = dnnl_reorder_primitive_desc_create(&o->reorder_pd, from, one.engine, to, one.engine,
@@ -264,7 +280,7 @@ static gd_status make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo alg
     o->desc = *d;
     s = make_mds(o, &any_w, d);
     if (s == dnnl_success)
-        s = attributes(&attr, d->accumulate);
+        s = attributes(&attr, d->accumulate, d->relu);
     if (s == dnnl_success)
         s = pd_make(&o->pd, d, &(conv_mds){ o->x, any_w, o->bias, o->y }, alg, attr, one.engine);
     if (s == dnnl_success)
@@ -375,8 +391,8 @@ static gd_status run_pack(const onednn_conv *o, void *plain, void *packed)
 gd_status onednn_conv_pack(const onednn_conv *o, void *packed, const float *weights)
 {
     const gd_conv_desc *d = &o->desc;
-    const size_t row = (size_t)d->ci * d->kernel * d->kernel,
-                 wide_row = (size_t)padded_ci(d) * d->kernel * d->kernel;
+    const size_t taps = (size_t)d->kernel * gd_conv_kernel_w(d), row = d->ci * taps,
+                 wide_row = padded_ci(d) * taps;
     float *wide;
     gd_status s;
 
@@ -487,8 +503,8 @@ void onednn_call_free(onednn_call *c)
 static void drop_padding(const onednn_call *c)
 {
     const gd_conv_desc *d = &c->conv->desc;
-    const size_t row = (size_t)d->ci * d->kernel * d->kernel,
-                 wide_row = (size_t)padded_ci(d) * d->kernel * d->kernel;
+    const size_t taps = (size_t)d->kernel * gd_conv_kernel_w(d), row = d->ci * taps,
+                 wide_row = padded_ci(d) * taps;
 
     for (int i = 0; i < d->co; i++)
         memcpy(c->dweights + i * row, c->wide + i * wide_row, row * sizeof *c->wide);

@@ -27,6 +27,10 @@ GD_CHECKED gd_status gd_crop_pad(gd_image *image, int size);
 /* [height][width][C] bytes -> [C][height][width] of byte / 127.5 - 1, mirrored or not */
 void gd_image_floats(float *out, const gd_image *image, bool flip);
 
+/* dataset.c: n pixels of `channels` (1 or 3) bytes as `want`, grey to RGB and back as Pillow does
+ */
+void gd_convert_channels(uint8_t *out, int want, const uint8_t *in, int channels, size_t n);
+
 /* ---- a set of images ---- */
 
 typedef enum gd_labels {
@@ -60,6 +64,9 @@ const char *gd_dataset_class_name(const gd_dataset *set, int c); /* NULL: number
 int64_t gd_dataset_label(const gd_dataset *set, int64_t index);  /* -1: none */
 /* Where image `index` lies, for messages: "photos/cat_3.png", "x.npz: image 17". */
 void gd_dataset_name(const gd_dataset *set, int64_t index, char *out, size_t size);
+/* Adds what tells this set from another without decoding it: names with sizes and times of files,
+ * CRC-32 of zip members, the bytes of other files */
+GD_CHECKED gd_status gd_dataset_fingerprint(const gd_dataset *set, gd_hasher *hasher);
 /* Decodes an image at its own size; thread-safe. GD_EFORMAT names the image. */
 GD_CHECKED gd_status gd_dataset_read(const gd_dataset *set, int64_t index, gd_image *out);
 

@@ -9,6 +9,7 @@ typedef struct data_kind {
     gd_status (*read)(const gd_dataset *set, int64_t index, gd_image *out);
     void (*name)(const gd_dataset *set, int64_t index, char *out, size_t size);
     void (*close)(gd_dataset *set);
+    void (*fingerprint)(const gd_dataset *set, gd_hasher *hasher); /* NULL: the file's bytes */
 } data_kind;
 
 struct gd_dataset {

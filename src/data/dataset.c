@@ -85,6 +85,21 @@ gd_status data_label_by_number(gd_dataset *set, const int64_t *labels)
 
 /* ---- pixels ---- */
 
+void gd_convert_channels(uint8_t *out, int want, const uint8_t *in, int channels, size_t n)
+{
+    if (want == channels) {
+        memcpy(out, in, n * (size_t)channels);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t *p = in + i * (size_t)channels;
+        if (want == 3)
+            memset(out + 3 * i, p[0], 3);
+        else
+            out[i] = (uint8_t)((p[0] * 19595u + p[1] * 38470u + p[2] * 7471u + 0x8000) >> 16);
+    }
+}
+
 gd_status data_copy_image(gd_image *out, const gd_dataset *set, const uint8_t *pixels, int width,
                           int height, int channels)
 {
@@ -93,16 +108,7 @@ gd_status data_copy_image(gd_image *out, const gd_dataset *set, const uint8_t *p
 
     *out = (gd_image){ width, height, want, NULL };
     GD_TRY(gd_block_make((void **)&out->pixels, n * (size_t)want, "image"));
-    for (size_t i = 0; i < n; i++) {
-        const uint8_t *p = pixels + i * (size_t)channels;
-        if (want == channels)
-            memcpy(out->pixels + i * (size_t)want, p, (size_t)want);
-        else if (want == 3)
-            memset(out->pixels + 3 * i, p[0], 3);
-        else
-            out->pixels[i] =
-                (uint8_t)((p[0] * 19595u + p[1] * 38470u + p[2] * 7471u + 0x8000) >> 16);
-    }
+    gd_convert_channels(out->pixels, want, pixels, channels, n);
     return GD_OK;
 }
 
@@ -221,4 +227,23 @@ void gd_dataset_name(const gd_dataset *set, int64_t index, char *out, size_t siz
 gd_status gd_dataset_read(const gd_dataset *set, int64_t index, gd_image *out)
 {
     return set->kind->read(set, index, out);
+}
+
+gd_status gd_dataset_fingerprint(const gd_dataset *set, gd_hasher *hasher)
+{
+    enum { PIECE = 16 << 20 };
+    gd_mapped map;
+
+    gd_hasher_add(hasher, &set->count, sizeof set->count);
+    if (set->kind->fingerprint) {
+        set->kind->fingerprint(set, hasher);
+        return GD_OK;
+    }
+    GD_TRY(gd_map_file(&map, set->path));
+    for (size_t at = 0; at < map.bytes; at += PIECE) {
+        gd_hasher_add(hasher, map.data + at, GD_MIN((size_t)PIECE, map.bytes - at));
+        gd_unmap_pages(&map, at, PIECE);
+    }
+    gd_unmap(&map);
+    return GD_OK;
 }

@@ -147,10 +147,26 @@ static void close_folder(gd_dataset *set)
     free(t->file);
 }
 
+static void fingerprint(const gd_dataset *set, gd_hasher *hasher)
+{
+    const tree *t = set->state;
+    char path[8192];
+    struct stat info;
+
+    for (int64_t i = 0; i < t->n; i++) {
+        path_of(set, i, path, sizeof path);
+        gd_hasher_add(hasher, t->file[i], strlen(t->file[i]) + 1);
+        if (stat(path, &info) != 0)
+            continue; /* reading it will tell */
+        const int64_t facts[] = { info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec };
+        gd_hasher_add(hasher, facts, sizeof facts);
+    }
+}
+
 /* The set's path is one picture's: its folder becomes the path. */
 gd_status data_open_picture(gd_dataset *set)
 {
-    static const data_kind kind = { read_file, path_of, close_folder };
+    static const data_kind kind = { read_file, path_of, close_folder, fingerprint };
     const char *name = base_name(set->path);
     tree *t = gd_alloc(set->mem, sizeof *t);
 
@@ -168,7 +184,7 @@ gd_status data_open_picture(gd_dataset *set)
 
 gd_status data_open_folder(gd_dataset *set)
 {
-    static const data_kind kind = { read_file, path_of, close_folder };
+    static const data_kind kind = { read_file, path_of, close_folder, fingerprint };
     tree *t = gd_alloc(set->mem, sizeof *t);
 
     if (!t)

@@ -41,6 +41,14 @@ static void close_zip(gd_dataset *set)
     gd_archive_close(((zipped *)set->state)->archive);
 }
 
+static void fingerprint(const gd_dataset *set, gd_hasher *hasher)
+{
+    const zipped *z = set->state;
+
+    for (int64_t i = 0; i < set->count; i++)
+        gd_archive_fingerprint(z->archive, z->member[i], hasher);
+}
+
 /* ---- members ---- */
 
 static int by_name(const void *a, const void *b, void *archive)
@@ -150,7 +158,7 @@ static gd_status read_json(gd_dataset *set, const zipped *z, int member)
 
 gd_status data_open_zip(gd_dataset *set)
 {
-    static const data_kind kind = { read_image, name_of, close_zip };
+    static const data_kind kind = { read_image, name_of, close_zip, fingerprint };
     zipped *z = gd_alloc(set->mem, sizeof *z);
     int json;
 

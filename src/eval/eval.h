@@ -6,7 +6,7 @@
 #ifndef GD_EVAL_H
 #define GD_EVAL_H
 
-#include "base/base.h"
+#include "io/io.h"
 
 /* ---- moments.c: mean and covariance, in one pass and in double ---- */
 
@@ -30,14 +30,17 @@ void gd_moments_free(gd_moments *m); /* NULL is fine */
 
 /* |mu1 - mu2|^2 + Tr S1 + Tr S2 - 2 Tr (S1 S2)^(1/2), by symmetric eigenproblems on this thread */
 GD_CHECKED gd_status gd_frechet(double *out, const gd_statistics *a, const gd_statistics *b);
+/* n of them side by side, each on one thread: the same bits */
+GD_CHECKED gd_status gd_frechet_all(double *out, const gd_statistics *const *a,
+                                    const gd_statistics *const *b, int n);
 
 /* ---- inception_score.c ---- */
 
 enum { GD_IS_SPLIT = 5000 }; /* the authors' split_size */
 typedef struct gd_inception_score gd_inception_score;
 GD_CHECKED gd_status gd_inception_score_make(gd_inception_score **out, int classes, int64_t split);
-/* logits (or logarithms of probabilities): [n][classes], the next n samples in order */
-void gd_inception_score_add(gd_inception_score *s, const float *logits, int64_t n);
+/* p: [n][classes], probabilities of the next n samples in order */
+void gd_inception_score_add(gd_inception_score *s, const float *p, int64_t n);
 /* The mean over the splits of exp of the mean KL(p || split's mean p); 0 ln 0 counts as 0 */
 double gd_inception_score_value(const gd_inception_score *s);
 void gd_inception_score_free(gd_inception_score *s); /* NULL is fine */
@@ -80,17 +83,138 @@ typedef struct gd_kid {
 GD_CHECKED gd_status gd_kid_measure(gd_kid *out, const gd_features *ref,
                                     const gd_features *samples);
 
-/* ---- extract.c: features by a classifier ---- */
+/* ---- images.c: the images of a set, one after another ---- */
+
+typedef struct gd_images_options {
+    int channels;  /* of the network: pictures are converted as Pillow does */
+    bool grey;     /* an .npz too, from grey to RGB and back; else it is refused */
+    int crop, pad; /* > 0: the authors' centre crop to this size; a black border up to it */
+} gd_images_options;
+typedef struct gd_images gd_images;
+/* paths: a set as gd_dataset_open takes it, an .npz (arr_0: uint8 [N,H,W,3]), a folder of .npz, or
+ * several with commas between them, whose images follow one another.  Pixels are read later, in
+ * memory that does not grow with the set.  An .npz of statistics alone has no images.  GD_EFORMAT
+ * tells what is wrong with a file, and what was probably meant. */
+GD_CHECKED gd_status gd_images_open(gd_images **out, const char *paths, const gd_images_options *o);
+void gd_images_close(gd_images *images); /* NULL is fine */
+int64_t gd_images_count(const gd_images *images);
+int gd_images_height(const gd_images *images); /* 0: there are none */
+int gd_images_width(const gd_images *images);
+/* "photos/cat_3.png", "x.npz: image 17" */
+void gd_images_name(const gd_images *images, int64_t index, char *out, size_t size);
+/* The one .npz that this set is, for its statistics; else NULL */
+const gd_bundle *gd_images_npz(const gd_images *images);
+/* Adds what tells these images from others (gd_dataset_fingerprint) */
+GD_CHECKED gd_status gd_images_fingerprint(const gd_images *images, gd_hasher *hasher);
+void gd_images_rewind(gd_images *images);
+/* The next n images into pixels [n][height][width][channels]; all have one size, else GD_EFORMAT */
+GD_CHECKED gd_status gd_images_read(gd_images *images, int64_t n, uint8_t *pixels);
+GD_CHECKED gd_status gd_images_skip(gd_images *images, int64_t n);
+
+/* ---- extract.c, extract_inception.c, extract_classifier.c: features of images ---- */
+
+typedef struct gd_extractor_shape {
+    int width;   /* features for FID, precision, recall, KID */
+    int spatial; /* features for sFID; 0: the network has none */
+    int classes;
+    int channels, size; /* of the images; size 0: any */
+} gd_extractor_shape;
+typedef enum gd_dialect {
+    GD_DIALECT_ADM,        /* TensorFlow 1's bilinear resize, (v - 128) / 128 */
+    GD_DIALECT_PYTORCH_FID /* half-pixel bilinear without antialiasing, 2 v / 255 - 1 */
+} gd_dialect;
+/* "adm", "pytorch-fid"; GD_EUSAGE otherwise */
+GD_CHECKED gd_status gd_dialect_read(gd_dialect *out, const char *word);
 
 struct gd_model;
 typedef struct gd_extractor gd_extractor;
-/* The activations before the classifier's last projection, at t = 0.  GD_EMISMATCH for a model of
- * another kind. */
-GD_CHECKED gd_status gd_extractor_make(gd_extractor **out, const struct gd_model *classifier);
+/* The 2015 network with the weights of `path`, for RGB images of one size */
+GD_CHECKED gd_status gd_extractor_inception(gd_extractor **out, const char *path,
+                                            gd_dialect dialect, int batch, int height, int width);
+extern const gd_extractor_shape gd_inception_shape;
+/* The activations before the classifier's last projection, at t = 0.  The model outlives it.
+ * GD_EMISMATCH for a model of another kind. */
+GD_CHECKED gd_status gd_extractor_classifier(gd_extractor **out, const struct gd_model *classifier);
 void gd_extractor_free(gd_extractor *e); /* NULL is fine */
-int gd_extractor_width(const gd_extractor *e);
-int gd_extractor_classes(const gd_extractor *e);
-/* x: [C][S][S] in [-1,1] of one image; features: [width]; logits: [classes] */
-void gd_extractor_run(gd_extractor *e, const float *x, float *features, float *logits);
+gd_extractor_shape gd_extractor_get_shape(const gd_extractor *e);
+/* Floats of an image's row: features, spatial features, probabilities */
+int gd_extractor_row(const gd_extractor_shape *shape);
+/* "GraphDef", "pytorch-fid", .. of the weights' file; "classifier" */
+const char *gd_extractor_format(const gd_extractor *e);
+/* Of the weights: the same for every format */
+GD_CHECKED gd_status gd_extractor_hash(const gd_extractor *e, char text[33]);
+/* pixels: [n][H][W][channels]; rows: [n][gd_extractor_row] */
+GD_CHECKED gd_status gd_extractor_run(gd_extractor *e, int n, const uint8_t *pixels, float *rows);
+/* pytorch-fid's input of one image, [height][width][3] -> [3][299][299] */
+void gd_resize_half_pixel(float *out, const uint8_t *pixels, int height, int width);
+
+/* ---- cache.c: rows on disk ---- */
+
+typedef struct gd_cache gd_cache;
+/* `count` rows of `width` floats under the name `key` in `folder`, which is made if need be.  Rows
+ * of an earlier run, killed or not, are there already.  GD_EFAILED: another process writes them. */
+GD_CHECKED gd_status gd_cache_open(gd_cache **out, const char *folder, const char key[33],
+                                   int64_t count, int width);
+void gd_cache_close(gd_cache *cache);         /* NULL is fine */
+int64_t gd_cache_done(const gd_cache *cache); /* rows 0 to done - 1 are there */
+GD_CHECKED gd_status gd_cache_read(gd_cache *cache, int64_t first, int64_t n, float *rows);
+GD_CHECKED gd_status gd_cache_add(gd_cache *cache, int64_t n, const float *rows);
+/* When all are there: KEY.safetensors, durable.  Otherwise nothing. */
+GD_CHECKED gd_status gd_cache_finish(gd_cache *cache);
+
+/* ---- survey.c: what a network says of a set, in one pass ---- */
+
+typedef struct gd_survey_options {
+    const char *cache; /* folder; NULL: none */
+    const char *tag;   /* of the dialect, part of the cache's key */
+    int batch;
+    bool pool, spatial, score; /* wanted: mean and covariance of features, and the score */
+    int64_t keep;              /* features that stay in memory, evenly over the set; 0: none */
+    bool keep_all;             /* every row stays whole, for the bootstrap */
+    /* After each batch, images done of all; a status other than GD_OK ends the survey.  Rows that
+     * came from the cache are not told apart. */
+    gd_status (*tick)(void *ctx, int64_t n);
+    void *ctx;
+} gd_survey_options;
+typedef struct gd_survey {
+    int64_t count;
+    gd_statistics pool, spatial; /* width 0: not wanted */
+    double inception_score;
+    float *features; /* block: [kept][width] */
+    int64_t kept;
+    float *rows; /* block: [count][row], or NULL */
+} gd_survey;
+/* GD_EFAILED names an image whose features are not finite.  Free it whatever happened. */
+GD_CHECKED gd_status gd_survey_run(gd_survey *out, gd_extractor *e, gd_images *images,
+                                   const gd_survey_options *o);
+void gd_survey_free(gd_survey *s); /* zeroed is fine */
+/* The place in a set of `count` (below 2^31) of the k-th of `kept` spread evenly over it */
+int64_t gd_survey_place(int64_t k, int64_t kept, int64_t count);
+
+/* ---- bootstrap.c: error bars ---- */
+
+typedef struct gd_deviations { /* standard deviations; 0: not asked for */
+    double fid, sfid, inception_score;
+} gd_deviations;
+typedef struct gd_bootstrap {
+    const gd_survey *samples; /* with all rows kept */
+    const gd_extractor_shape *shape;
+    const gd_statistics *pool, *spatial; /* of the reference; NULL: no FID, no sFID */
+    bool score;
+    int draws;
+    uint64_t seed;
+    gd_status (*tick)(void *ctx); /* after each draw; a status other than GD_OK ends it */
+    void *ctx;
+} gd_bootstrap;
+/* Over `draws` sets of as many samples drawn with replacement, beside the same reference; for the
+ * score each split is drawn from itself.  GD_EUSAGE: fewer than 2 draws. */
+GD_CHECKED gd_status gd_bootstrap_run(gd_deviations *out, const gd_bootstrap *b);
+
+/* ---- reference.c: statistics in the authors' files ---- */
+
+/* mean and covariance under these names, F32 or F64, into double; *found false: there are none.
+ * GD_EFORMAT: they do not fit each other, or are not finite. */
+GD_CHECKED gd_status gd_statistics_read(gd_statistics *out, const gd_bundle *npz, const char *mean,
+                                        const char *covariance, bool *found);
 
 #endif

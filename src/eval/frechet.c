@@ -84,17 +84,21 @@ static bool all_finite(const gd_statistics *s)
     return true;
 }
 
-gd_status gd_frechet(double *out, const gd_statistics *a, const gd_statistics *b)
+static gd_status check(const gd_statistics *a, const gd_statistics *b)
 {
-    double roots, sum = 0;
-    gd_status s;
-    work w;
-
     if (a->width != b->width)
         return gd_fail(GD_EMISMATCH, "statistics of %d and of %d features", a->width, b->width);
     if (!all_finite(a) || !all_finite(b))
         return gd_fail(GD_EFAILED, "a mean or covariance is not finite");
-    s = make(&w, a->width);
+    return GD_OK;
+}
+
+static gd_status distance(double *out, const gd_statistics *a, const gd_statistics *b)
+{
+    double roots, sum = 0;
+    work w;
+    gd_status s = make(&w, a->width);
+
     /* the set of fewer samples has the lower rank, which makes the second problem smaller */
     if (s == GD_OK && b->count > 0 && (a->count == 0 || b->count < a->count))
         s = root_trace(&roots, &w, b, a);
@@ -108,5 +112,43 @@ gd_status gd_frechet(double *out, const gd_statistics *a, const gd_statistics *b
         sum += d * d + a->covariance[diagonal] + b->covariance[diagonal];
     }
     *out = sum - 2 * roots;
+    return GD_OK;
+}
+
+gd_status gd_frechet(double *out, const gd_statistics *a, const gd_statistics *b)
+{
+    GD_TRY(check(a, b));
+    return distance(out, a, b);
+}
+
+/* ---- several at once ---- */
+
+enum { MOST = 8 };
+typedef struct jobs {
+    double *out;
+    const gd_statistics *const *a, *const *b;
+    gd_status status[MOST];
+} jobs;
+
+static void run_job(void *ctx, int64_t i)
+{
+    jobs *j = ctx;
+    j->status[i] = distance(&j->out[i], j->a[i], j->b[i]);
+}
+
+gd_status gd_frechet_all(double *out, const gd_statistics *const *a, const gd_statistics *const *b,
+                         int n)
+{
+    jobs j = { .out = out, .a = a, .b = b };
+
+    if (n > MOST)
+        return gd_fail(GD_EUSAGE, "more than %d distances at once", MOST);
+    GD_TRY(gd_linear_ready());
+    for (int i = 0; i < n; i++)
+        GD_TRY(check(a[i], b[i]));
+    gd_par(n, run_job, &j);
+    for (int i = 0; i < n; i++)
+        if (j.status[i] != GD_OK) /* the message was another thread's */
+            return gd_fail(j.status[i], "Frechet distance: %s", gd_status_text(j.status[i]));
     return GD_OK;
 }

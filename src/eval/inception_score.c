@@ -13,7 +13,6 @@ struct gd_inception_score {
     int64_t split, in_split; /* images of a split; of the one under way */
     double negative_entropy; /* sum over its images of sum_c p ln p */
     double *sum;             /* [classes] of p over its images */
-    double *p;               /* [classes] of one image */
     double scores;           /* sum of finished splits */
     int64_t n_splits;
 };
@@ -26,9 +25,8 @@ gd_status gd_inception_score_make(gd_inception_score **out, int classes, int64_t
         s->classes = classes;
         s->split = split;
         s->sum = calloc((size_t)classes, sizeof *s->sum);
-        s->p = calloc((size_t)classes, sizeof *s->p);
     }
-    if (!s || !s->sum || !s->p) {
+    if (!s || !s->sum) {
         gd_inception_score_free(s);
         return gd_fail(GD_ENOMEM, "Inception Score: out of memory");
     }
@@ -41,7 +39,6 @@ void gd_inception_score_free(gd_inception_score *s)
     if (!s)
         return;
     free(s->sum);
-    free(s->p);
     free(s);
 }
 
@@ -60,25 +57,19 @@ static double split_score(const gd_inception_score *s)
     return exp(divergence);
 }
 
-static void add_one(gd_inception_score *s, const float *logits)
+static void add_one(gd_inception_score *s, const float *p)
 {
-    double most = logits[0], total = 0;
-
-    for (int c = 1; c < s->classes; c++)
-        most = fmax(most, logits[c]);
-    for (int c = 0; c < s->classes; c++)
-        total += s->p[c] = exp(logits[c] - most);
     for (int c = 0; c < s->classes; c++) {
-        s->sum[c] += s->p[c] / total;
-        s->negative_entropy += p_log_p(s->p[c] / total);
+        s->sum[c] += p[c];
+        s->negative_entropy += p_log_p(p[c]);
     }
     s->in_split++;
 }
 
-void gd_inception_score_add(gd_inception_score *s, const float *logits, int64_t n)
+void gd_inception_score_add(gd_inception_score *s, const float *p, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
-        add_one(s, logits + i * s->classes);
+        add_one(s, p + i * s->classes);
         if (s->in_split < s->split)
             continue;
         s->scores += split_score(s);

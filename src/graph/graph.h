@@ -41,7 +41,9 @@ typedef struct gd_value {
 
 /* Everything an operation can be told; each op's file says which fields it reads. */
 typedef struct gd_attr {
-    int kernel, stride, pad;      /* convolution */
+    int kernel, stride, pad;      /* convolution and pooling */
+    int kernel_w, pad_w;          /* of a kernel that is not square (gd_conv_desc) */
+    bool relu;                    /* convolution: max(0, .) last of all */
     int groups, heads, c0, count; /* norms; attention; channel ranges */
     int h, w, n;                  /* sizes that inputs do not tell */
     float factor, eps;
@@ -146,6 +148,9 @@ void gd_graph_print(const gd_graph *g, FILE *out);
 
 /* w: [co,ci,k,k], bias [co] or none, residual like the output or none.  Padding k/2. */
 gd_val gd_conv2d(gd_graph *g, gd_val x, gd_val w, gd_val bias, int stride);
+/* max(0, conv): w: [co,ci,kh,kw].  padded: by kh/2 and kw/2 (TensorFlow's SAME for odd kernels with
+ * stride 1), else not at all (VALID).  A NaN may come out as 0. */
+gd_val gd_conv2d_relu(gd_graph *g, gd_val x, gd_val w, gd_val bias, int stride, bool padded);
 /* Statistics [N,2,C] and normalised, modulated, activated x. scale_shift: [N,1,1,2C] or none. */
 gd_val gd_group_norm(gd_graph *g, gd_val x, gd_val gamma, gd_val beta, gd_val scale_shift,
                      int groups, float eps);
@@ -162,7 +167,15 @@ gd_val gd_mean_pixels(gd_graph *g, gd_val x);            /* [N,1,1,C] */
 gd_val gd_upsample(gd_graph *g, gd_val x);               /* nearest, x2 */
 gd_val gd_downsample(gd_graph *g, gd_val x);             /* 2x2 average */
 gd_val gd_bilinear(gd_graph *g, gd_val x, int h, int w);
-gd_val gd_concat(gd_graph *g, gd_val a, gd_val b); /* channels */
+/* Bytes [N,H,W,3], plain U8, as an activation of h x w pixels in [-1, 1) (gd_kernels.resize_bytes);
+ * no gradient */
+gd_val gd_resize_bytes(gd_graph *g, gd_val pixels, int h, int w);
+/* Square windows; padding as in gd_conv2d_relu, never counted in a mean */
+gd_val gd_max_pool(gd_graph *g, gd_val x, int kernel, int stride, bool padded);
+gd_val gd_mean_pool(gd_graph *g, gd_val x, int kernel, int stride, bool padded);
+gd_val gd_concat(gd_graph *g, gd_val a, gd_val b);         /* channels */
+gd_val gd_concat_all(gd_graph *g, const gd_val *x, int n); /* at most GD_MAX_IN */
+gd_val gd_channel_range(gd_graph *g, gd_val x, int c0, int count);
 gd_val gd_attention(gd_graph *g, gd_val qkv, int heads,
                     gd_head_order order); /* [N,H,W,3C] -> [N,H,W,C] */
 gd_val gd_timestep_embedding(gd_graph *g, gd_val t, int dim,

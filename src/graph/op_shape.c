@@ -104,11 +104,16 @@ const gd_op gd_op_bilinear_grad = { "bilinear_grad", resample_infer, bilinear_gr
 
 static gd_status concat_infer(gd_infer *c)
 {
-    const gd_type *a = c->in[0], *b = c->in[1];
+    const gd_type *a = c->in[0];
+    int64_t channels = a->dim[3];
 
-    if (memcmp(a->dim, b->dim, 3 * sizeof a->dim[0]) != 0)
-        return gd_fail(GD_EUSAGE, "concatenation: %s and %s", shape_text(a), shape_text(b));
-    c->out = gd_act_type(a->dim[0], a->dim[1], a->dim[2], a->dim[3] + b->dim[3]);
+    for (int k = 1; k < c->n_in; k++) {
+        if (memcmp(a->dim, c->in[k]->dim, 3 * sizeof a->dim[0]) != 0)
+            return gd_fail(GD_EUSAGE, "concatenation: %s and %s", shape_text(a),
+                           shape_text(c->in[k]));
+        channels += c->in[k]->dim[3];
+    }
+    c->out = gd_act_type(a->dim[0], a->dim[1], a->dim[2], channels);
     return GD_OK;
 }
 
@@ -122,35 +127,48 @@ static void zero_pad_lanes(const gd_view *v)
 static void concat_run(const gd_call *c)
 {
     zero_pad_lanes(&c->out);
-    c->k->copy_channels(&c->out, 0, &c->in[0], 0, c->in[0].c);
-    c->k->copy_channels(&c->out, c->in[0].c, &c->in[1], 0, c->in[1].c);
+    for (int k = 0, c0 = 0; k < GD_MAX_IN && c->in[k].data; c0 += c->in[k++].c)
+        c->k->copy_channels(&c->out, c0, &c->in[k], 0, c->in[k].c);
 }
 
 static void concat_vjp(const gd_adjoint *a, gd_val dx[])
 {
-    const int first = gd_channels(a->g, a->node->in[0]), second = gd_channels(a->g, a->node->in[1]);
+    gd_attr attr = { .c0 = 0 };
 
-    if (a->wanted[0])
-        dx[0] = gd_node_add(a->g, &gd_op_slice, &(gd_attr){ .c0 = 0, .count = first }, &a->dout, 1);
-    if (a->wanted[1])
-        dx[1] = gd_node_add(a->g, &gd_op_slice, &(gd_attr){ .c0 = first, .count = second },
-                            &a->dout, 1);
+    for (int k = 0; k < a->node->n_in; k++, attr.c0 += attr.count) {
+        attr.count = gd_channels(a->g, a->node->in[k]);
+        if (a->wanted[k])
+            dx[k] = gd_node_add(a->g, &gd_op_slice, &attr, &a->dout, 1);
+    }
+}
+
+gd_val gd_concat_all(gd_graph *g, const gd_val *x, int n)
+{
+    return gd_node_add(g, &gd_op_concat, &(gd_attr){ 0 }, x, n);
 }
 
 gd_val gd_concat(gd_graph *g, gd_val a, gd_val b)
 {
-    return gd_node_add(g, &gd_op_concat, &(gd_attr){ 0 }, (gd_val[]){ a, b }, 2);
+    return gd_concat_all(g, (gd_val[]){ a, b }, 2);
 }
 
 static gd_val concat_example(gd_graph *g, int k)
 {
     static const int s[][2] = { { 32, 48 }, { 3, 3 }, { 17, 16 } };
-    gd_val a = example_input(g, 0, 2, 3, 4, s[k][0]), b = example_input(g, 1, 2, 3, 4, s[k][1]);
-    return gd_concat(g, a, b);
+    gd_val x[4];
+
+    if (k == COUNT(s)) {
+        for (int i = 0; i < COUNT(x); i++)
+            x[i] = example_input(g, i, 2, 3, 4, 16 * (i + 1));
+        return gd_concat_all(g, x, COUNT(x));
+    }
+    x[0] = example_input(g, 0, 2, 3, 4, s[k][0]);
+    x[1] = example_input(g, 1, 2, 3, 4, s[k][1]);
+    return gd_concat(g, x[0], x[1]);
 }
 
 const gd_op gd_op_concat = {
-    "concat", concat_infer, concat_run, concat_vjp, .example = concat_example, .n_examples = 3
+    "concat", concat_infer, concat_run, concat_vjp, .example = concat_example, .n_examples = 4
 };
 
 static gd_status slice_infer(gd_infer *c)
@@ -176,10 +194,15 @@ static void slice_vjp(const gd_adjoint *a, gd_val dx[])
     dx[0] = gd_node_add(a->g, &gd_op_pad_channels, &attr, &a->dout, 1);
 }
 
+gd_val gd_channel_range(gd_graph *g, gd_val x, int c0, int count)
+{
+    return gd_node_add(g, &gd_op_slice, &(gd_attr){ .c0 = c0, .count = count }, &x, 1);
+}
+
 static gd_val slice_example(gd_graph *g, int k)
 {
     gd_val x = example_input(g, 0, 2, 3, 3, k ? 10 : 64);
-    return gd_node_add(g, &gd_op_slice, &(gd_attr){ .c0 = k ? 3 : 16, .count = k ? 5 : 32 }, &x, 1);
+    return gd_channel_range(g, x, k ? 3 : 16, k ? 5 : 32);
 }
 
 const gd_op gd_op_slice = {

@@ -74,7 +74,8 @@ static void fuse_residual(pass *p)
         for (int k = 1; k >= 0; k--) {
             int conv = only_reader_of(p, g->node[i].in[k], &gd_op_conv);
             gd_val other = g->node[i].in[1 - k], sum = g->node[i].out;
-            if (conv < 0 || g->node[conv].in[3].id || other.id == g->node[i].in[k].id)
+            if (conv < 0 || g->node[conv].in[3].id || g->node[conv].attr.relu ||
+                other.id == g->node[i].in[k].id)
                 continue;
             g->node[i] = g->node[conv];
             g->node[i].in[3] = other;

@@ -199,7 +199,7 @@ static bool same_desc(const gd_conv_desc *a, const gd_conv_desc *b)
 {
     return a->pass == b->pass && a->n == b->n && a->ci == b->ci && a->h == b->h && a->w == b->w &&
            a->co == b->co && a->kernel == b->kernel && a->stride == b->stride && a->pad == b->pad &&
-           a->dtype == b->dtype;
+           a->kernel_w == b->kernel_w && a->pad_w == b->pad_w && a->dtype == b->dtype;
 }
 
 int gd_plan_convs(const gd_plan *plan, gd_conv_desc *desc, int *count, int max)
@@ -212,7 +212,7 @@ int gd_plan_convs(const gd_plan *plan, gd_conv_desc *desc, int *count, int max)
         if (!plan->step[i].conv)
             continue;
         d = plan->step[i].desc;
-        d.bias = d.accumulate = false;
+        d.bias = d.accumulate = d.relu = false;
         while (k < n && !same_desc(&desc[k], &d))
             k++;
         if (k == n && n < max) {

@@ -72,10 +72,21 @@ gd_status gd_archive_read(gd_archive *a, int i, void **out, size_t *bytes, uint6
     pthread_mutex_lock(&a->lock);
     s = io_zip_read(a->zip, i, *out, e->bytes);
     pthread_mutex_unlock(&a->lock);
+    if (e->packed) /* else the whole archive would be resident in the end */
+        gd_unmap_pages(&a->map, (size_t)(e->packed - a->map.data), e->packed_bytes);
     if (s != GD_OK) {
         gd_context("%s: %s", a->path, e->name);
         gd_block_free(*out);
         *out = NULL;
     }
     return s;
+}
+
+void gd_archive_fingerprint(const gd_archive *a, int i, gd_hasher *hasher)
+{
+    const io_entry *e = io_zip_entry(a->zip, i);
+
+    gd_hasher_add(hasher, e->name, strlen(e->name) + 1);
+    gd_hasher_add(hasher, &e->bytes, sizeof e->bytes);
+    gd_hasher_add(hasher, &e->crc, sizeof e->crc);
 }

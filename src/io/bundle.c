@@ -168,7 +168,10 @@ static gd_status read_container(gd_bundle *b)
         return io_read_safetensors(b);
     if (p[0] == 0x80)
         return io_read_torch_legacy(b);
-    return gd_fail(GD_EFORMAT, "%s: neither safetensors, a torch.save file (zip or legacy) nor npz",
+    if (p[0] == 0x0a) /* the field "node" */
+        return io_read_graphdef(b);
+    return gd_fail(GD_EFORMAT,
+                   "%s: neither safetensors, a torch.save file (zip or legacy), npz nor GraphDef",
                    b->path);
 }
 

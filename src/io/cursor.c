@@ -64,3 +64,18 @@ gd_status gd_take_u64(gd_cursor *c, uint64_t *out)
 {
     return take_integer(c, out, 8);
 }
+
+gd_status gd_take_varint(gd_cursor *c, uint64_t *out)
+{
+    uint8_t byte = 0x80;
+
+    *out = 0;
+    for (int shift = 0; byte & 0x80; shift += 7) {
+        GD_TRY(gd_take_u8(c, &byte));
+        if (shift == 63 && byte > 1)
+            return gd_fail(GD_EFORMAT, "%s: offset %llu: a number of more than 64 bits", c->file,
+                           (unsigned long long)gd_cursor_offset(c));
+        *out |= (uint64_t)(byte & 0x7f) << shift;
+    }
+    return GD_OK;
+}

@@ -35,6 +35,8 @@ GD_CHECKED gd_status gd_take_u8(gd_cursor *c, uint8_t *out);
 GD_CHECKED gd_status gd_take_u16(gd_cursor *c, uint16_t *out);
 GD_CHECKED gd_status gd_take_u32(gd_cursor *c, uint32_t *out);
 GD_CHECKED gd_status gd_take_u64(gd_cursor *c, uint64_t *out);
+/* Seven bits a byte, low ones first, the top bit for "more" (protocol buffers) */
+GD_CHECKED gd_status gd_take_varint(gd_cursor *c, uint64_t *out);
 GD_CHECKED gd_status gd_take_bytes(gd_cursor *c, const unsigned char **out, uint64_t n);
 uint64_t gd_cursor_offset(const gd_cursor *c);
 uint64_t gd_cursor_left(const gd_cursor *c);
@@ -50,16 +52,17 @@ typedef struct gd_array {
 
 typedef struct gd_bundle gd_bundle;
 
-/* Open .safetensors, .pt (zip or legacy container, a state dict: flat mapping name -> tensor) or
- * .npz; told by content, not by name. GD_EFORMAT for anything else.  A .pt whose top level is not
+/* Open .safetensors, .pt (zip or legacy container, a state dict: flat mapping name -> tensor),
+ * .npz or .pb (TensorFlow's GraphDef: the float32 constants, by node name); told by content, not by
+ * name. GD_EFORMAT for anything else.  A .pt whose top level is not
  * such a mapping is refused here (gd_pickle_open reads other trees).  Everything is validated
  * before this returns; array data is read later, when asked for: archives then compare the CRC-32,
  * once for each entry.  One thread at a time may use a bundle. */
 GD_CHECKED gd_status gd_bundle_open(gd_bundle **out, const char *path);
 void gd_bundle_close(gd_bundle *bundle);
 const char *gd_bundle_path(const gd_bundle *bundle);
-const char *
-gd_bundle_format(const gd_bundle *bundle); /* "safetensors", "torch zip", "torch legacy", "npz" */
+const char *gd_bundle_format(
+    const gd_bundle *bundle); /* "safetensors", "torch zip", "torch legacy", "npz", "GraphDef" */
 int gd_bundle_count(const gd_bundle *bundle);
 const gd_array *gd_bundle_array(const gd_bundle *bundle, int i); /* in file (state_dict) order */
 const gd_array *gd_bundle_find(const gd_bundle *bundle, const char *name); /* NULL if absent */
@@ -86,6 +89,19 @@ GD_CHECKED gd_status gd_bundle_verify(const gd_bundle *bundle, bool *checked);
 /* The XXH3-128 of all arrays as float32 in their order, where opening the file has found it right;
  * NULL: nobody knows it yet */
 const char *gd_bundle_f32_hash(const gd_bundle *bundle);
+
+/* ---- elements.c: an array of an archive, one element after another ---- */
+
+typedef struct gd_elements gd_elements;
+/* From the first element on, row-major, as the file's dtype, in memory that does not grow with the
+ * array.  The bundle stays open meanwhile.  GD_EFORMAT: Fortran order; GD_EUSAGE: no archive. */
+GD_CHECKED gd_status gd_elements_open(gd_elements **out, gd_bundle *bundle, const gd_array *array);
+/* The next bytes; with the last ones the CRC-32 is compared. */
+GD_CHECKED gd_status gd_elements_read(gd_elements *elements, void *out, size_t bytes);
+void gd_elements_close(gd_elements *elements); /* NULL is fine */
+/* Adds what tells the content of an array in an archive, without reading it: type, shape, CRC-32 */
+GD_CHECKED gd_status gd_bundle_fingerprint(const gd_bundle *bundle, const gd_array *array,
+                                           gd_hasher *hasher);
 
 /* ---- pickle.c, torch.c: any torch.save file as a tree of typed records (optimiser files, nested
  * dicts) ---- */
@@ -146,6 +162,17 @@ void gd_narrow(void *out, gd_dtype dtype, const float *in, int64_t n);
 GD_CHECKED gd_status gd_npz_write(const char *path, bool overwrite, const gd_array *arrays,
                                   const void *const *data, int n);
 
+/* ---- npz_writer.c: the same file in pieces, of any size ---- */
+
+typedef struct gd_npz_writer gd_npz_writer;
+GD_CHECKED gd_status gd_npz_begin(gd_npz_writer **out, const char *path, bool overwrite,
+                                  uint64_t expected_bytes);
+/* The next array; its elements follow by gd_npz_add, in pieces as the caller pleases. */
+GD_CHECKED gd_status gd_npz_array(gd_npz_writer *writer, const gd_array *array);
+GD_CHECKED gd_status gd_npz_add(gd_npz_writer *writer, const void *data, size_t bytes);
+GD_CHECKED gd_status gd_npz_commit(gd_npz_writer *writer); /* frees */
+void gd_npz_abort(gd_npz_writer *writer);                  /* frees; NULL is fine */
+
 /* ---- png.c ---- */
 
 typedef struct gd_text {
@@ -188,6 +215,8 @@ const char *gd_archive_name(const gd_archive *archive, int i);
  * larger one */
 GD_CHECKED gd_status gd_archive_read(gd_archive *archive, int i, void **out, size_t *bytes,
                                      uint64_t most);
+/* Adds what tells a member's content without reading it: name, size, CRC-32 */
+void gd_archive_fingerprint(const gd_archive *archive, int i, gd_hasher *hasher);
 
 /* ---- json.c: a checked view of jansson for untrusted text ---- */
 

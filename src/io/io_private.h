@@ -12,6 +12,7 @@ typedef struct io_entry {
     const char *name;
     const unsigned char *packed; /* inside the archive */
     uint64_t packed_bytes, bytes;
+    uint32_t crc;  /* as the directory says */
     bool deflated; /* else stored: packed is the content */
     bool checked;  /* its CRC-32 was found right */
 } io_entry;
@@ -28,6 +29,13 @@ GD_CHECKED gd_status io_zip_read(io_zip *zip, int i, void *out, uint64_t bytes);
 /* Compare a stored entry's CRC-32, the first time it is asked for.  `map` not NULL: let go of the
  * pages behind. */
 GD_CHECKED gd_status io_zip_check(io_zip *zip, int i, const gd_mapped *map);
+/* A member's content in pieces, one after another.  Of `map`, which may be NULL, pages behind are
+ * let go.  io_member_end, when all is read: CRC-32 and length are what the directory says. */
+typedef struct io_member io_member;
+GD_CHECKED gd_status io_member_open(io_member **out, io_zip *zip, int i, const gd_mapped *map);
+GD_CHECKED gd_status io_member_read(io_member *member, void *out, uint64_t bytes);
+GD_CHECKED gd_status io_member_end(io_member *member);
+void io_member_close(io_member *member); /* NULL is fine */
 
 /* ---- bundle.c ---- */
 
@@ -69,11 +77,18 @@ GD_CHECKED gd_status io_read_safetensors(gd_bundle *b);
 GD_CHECKED gd_status io_read_torch_zip(gd_bundle *b);
 GD_CHECKED gd_status io_read_torch_legacy(gd_bundle *b);
 GD_CHECKED gd_status io_read_npz(gd_bundle *b);
+GD_CHECKED gd_status io_read_graphdef(gd_bundle *b);
 /* A .npy file up to its data: dtype, shape and strides of what follows */
 GD_CHECKED gd_status io_read_npy_header(gd_array *array, io_source *source, gd_cursor *c);
 /* From memory that the caller keeps; any tree of torch.save when flat is false */
 GD_CHECKED gd_status io_bundle_open_memory(gd_bundle **out, const void *data, size_t bytes,
                                            const char *name, bool flat);
+
+/* ---- npz.c ---- */
+
+enum { IO_NPY_HEADER = 512 };
+/* The header of a .npy v1.0 member for this array in C order; returns its bytes */
+size_t io_npy_header(unsigned char out[IO_NPY_HEADER], const gd_array *a);
 
 /* ---- convert.c: n elements that lie `step` elements apart ---- */
 

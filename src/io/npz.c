@@ -1,6 +1,6 @@
 /* npz.c - writing .npz as numpy does: a zip of stored .npy members, with a fixed date, so that
  * equal content gives equal bytes. libzip makes the archive in memory; gd_file makes it durable. */
-#include "io/io.h"
+#include "io/io_private.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,13 +22,10 @@ static const char *npy_type(gd_dtype dtype)
     }
 }
 
-/* Header and data of one member, malloc'ed: libzip frees it */
-static unsigned char *npy_member(const gd_array *a, const void *data, size_t *bytes)
+size_t io_npy_header(unsigned char out[IO_NPY_HEADER], const gd_array *a)
 {
-    const size_t payload = (size_t)gd_array_count(a) * gd_dtype_bytes(a->dtype);
-    char shape[256] = "", header[512];
+    char shape[256] = "", header[IO_NPY_HEADER];
     size_t used = 0, total;
-    unsigned char *out;
 
     for (int i = 0; i < a->rank; i++)
         used += (size_t)snprintf(shape + used, sizeof shape - used, "%lld%s", (long long)a->dim[i],
@@ -39,17 +36,28 @@ static unsigned char *npy_member(const gd_array *a, const void *data, size_t *by
                             "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }",
                             npy_type(a->dtype), shape);
     total = (NPY_MAGIC + used + 1 + NPY_ALIGN - 1) / NPY_ALIGN * NPY_ALIGN;
-    out = malloc(total + payload);
-    if (!out)
-        return NULL;
     memset(out, ' ', total);
     memcpy(out, "\x93NUMPY\x01\x00", 8);
     out[8] = (unsigned char)(total - NPY_MAGIC);
     out[9] = (unsigned char)((total - NPY_MAGIC) >> 8);
     memcpy(out + NPY_MAGIC, header, used);
     out[total - 1] = '\n';
-    memcpy(out + total, data, payload);
-    *bytes = total + payload;
+    return total;
+}
+
+/* Header and data of one member, malloc'ed: libzip frees it */
+static unsigned char *npy_member(const gd_array *a, const void *data, size_t *bytes)
+{
+    const size_t payload = (size_t)gd_array_count(a) * gd_dtype_bytes(a->dtype);
+    unsigned char header[IO_NPY_HEADER], *out;
+    const size_t n = io_npy_header(header, a);
+
+    out = malloc(n + payload);
+    if (!out)
+        return NULL;
+    memcpy(out, header, n);
+    memcpy(out + n, data, payload);
+    *bytes = n + payload;
     return out;
 }
 

@@ -114,7 +114,7 @@ static gd_status find_place(io_zip *z, io_entry *e, int i)
 
 static gd_status read_entry(io_zip *z, int i)
 {
-    const zip_uint64_t need = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE |
+    const zip_uint64_t need = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_CRC |
                               ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
     io_entry *e = &z->entry[i];
     zip_stat_t info;
@@ -126,6 +126,7 @@ static gd_status read_entry(io_zip *z, int i)
     *e = (io_entry){ .name = info.name,
                      .packed_bytes = info.comp_size,
                      .bytes = info.size,
+                     .crc = info.crc,
                      .deflated = info.comp_method == ZIP_CM_DEFLATE };
     if (!io_is_text(e->name, strlen(e->name)))
         return damaged(z, "a name that is no text");
@@ -342,4 +343,68 @@ gd_status io_zip_check(io_zip *z, int i, const gd_mapped *map)
     gd_block_free(piece);
     e->checked = ok;
     return ok ? GD_OK : mismatch(z, i);
+}
+
+/* ---- a member in pieces ---- */
+
+struct io_member {
+    io_zip *zip;
+    const io_entry *entry;
+    const gd_mapped *map;
+    zip_file_t *file;
+    uint64_t kept; /* bytes of the archive whose pages may be resident: from here on */
+};
+
+static int number_of(const io_member *m)
+{
+    return (int)(m->entry - m->zip->entry);
+}
+
+gd_status io_member_open(io_member **out, io_zip *z, int i, const gd_mapped *map)
+{
+    io_member *m = calloc(1, sizeof *m);
+
+    if (!m)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", z->file);
+    *m = (io_member){ .zip = z, .entry = &z->entry[i], .map = map };
+    m->kept = m->entry->packed ? (uint64_t)(m->entry->packed - z->map->data) : 0;
+    m->file = zip_fopen_index(z->zip, (zip_uint64_t)i, 0);
+    if (!m->file) {
+        free(m);
+        return mismatch(z, i);
+    }
+    *out = m;
+    return GD_OK;
+}
+
+/* The source's place is where libzip last read for this member. */
+static void let_go(io_member *m)
+{
+    const uint64_t at = m->zip->at;
+
+    if (!m->map || at < m->kept + DROP_BYTES)
+        return;
+    gd_unmap_pages(m->map, m->kept, at - m->kept);
+    m->kept = at;
+}
+
+gd_status io_member_read(io_member *m, void *out, uint64_t bytes)
+{
+    if (!read_content(m->file, out, bytes, false))
+        return mismatch(m->zip, number_of(m));
+    let_go(m);
+    return GD_OK;
+}
+
+gd_status io_member_end(io_member *m)
+{
+    return read_content(m->file, NULL, 0, true) ? GD_OK : mismatch(m->zip, number_of(m));
+}
+
+void io_member_close(io_member *m)
+{
+    if (!m)
+        return;
+    zip_fclose(m->file);
+    free(m);
 }

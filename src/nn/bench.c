@@ -46,11 +46,12 @@ static size_t tensor_bytes(int n, int c, int h, int w)
 
 static gd_status make_buffers(const gd_conv *conv, const gd_conv_desc *d, gd_conv_buffers *b)
 {
-    const size_t weights = (size_t)d->co * d->ci * d->kernel * d->kernel * sizeof(float);
+    const size_t taps = (size_t)d->kernel * gd_conv_kernel_w(d);
+    const size_t weights = (size_t)d->co * d->ci * taps * sizeof(float);
+    const int oh = gd_conv_out(d->h, d), ow = gd_conv_out_w(d->w, d);
 
     GD_TRY(gd_block_make(&b->x, tensor_bytes(d->n, d->ci, d->h, d->w), "benchmark"));
-    GD_TRY(gd_block_make(
-        &b->y, tensor_bytes(d->n, d->co, gd_conv_out(d->h, d), gd_conv_out(d->w, d)), "benchmark"));
+    GD_TRY(gd_block_make(&b->y, tensor_bytes(d->n, d->co, oh, ow), "benchmark"));
     GD_TRY(gd_block_make(&b->weights, GD_MAX(gd_conv_weights_bytes(conv), 64), "benchmark"));
     GD_TRY(gd_block_make((void **)&b->dweights, d->pass == GD_CONV_GRAD_WEIGHTS ? weights : 64,
                          "benchmark"));
@@ -108,8 +109,8 @@ static gd_status try_algo(shape *s, gd_conv_algo algo, gd_dtype dtype)
 
 static gd_status measure_shape(shape *s, bool bf16)
 {
-    const bool winograd =
-        s->desc.kernel == 3 && s->desc.stride == 1 && s->desc.ci % 16 == 0 && s->desc.co % 16 == 0;
+    const bool winograd = s->desc.kernel == 3 && !s->desc.kernel_w && s->desc.stride == 1 &&
+                          s->desc.ci % 16 == 0 && s->desc.co % 16 == 0;
 
     if (gd_isa_used() == GD_ISA_C)
         return try_algo(s, GD_CONV_PLAIN, GD_F32);
@@ -147,7 +148,7 @@ void gd_floor_print(const gd_floor *f, FILE *out)
         const gd_conv_desc *d = &s->desc;
         double macs = gd_conv_macs(d);
         fprintf(out, "%3d x  %4d -> %4d  %3dx%-3d  %dx%d/%d  %-8s %-4s  %8.3f ms  %6.0f GFLOP/s\n",
-                s->count, d->ci, d->co, d->h, d->w, d->kernel, d->kernel, d->stride,
+                s->count, d->ci, d->co, d->h, d->w, d->kernel, gd_conv_kernel_w(d), d->stride,
                 gd_conv_algo_name(s->algo), s->dtype == GD_BF16 ? "bf16" : "fp32", s->best * 1e3,
                 2e-9 * macs / s->best);
     }

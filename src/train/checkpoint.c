@@ -58,9 +58,9 @@ static gd_status describe(const gd_trainer *t, gd_arena *mem, char **out)
     json_t *options, *json;
 
     GD_TRY(gd_train_options_json(&t->options, &options));
-    json = json_pack("{s:I, s:I, s:I, s:s, s:o}", "step", (json_int_t)t->step, "updates",
-                     (json_int_t)t->learner->updates, "skipped", (json_int_t)t->skipped, "guided",
-                     gd_version(), "options", options);
+    json = json_pack("{s:I, s:I, s:I, s:i, s:s, s:o}", "step", (json_int_t)t->step, "updates",
+                     (json_int_t)t->learner->updates, "skipped", (json_int_t)t->skipped, "ranks",
+                     gd_dist_ranks(t->dist), "guided", gd_version(), "options", options);
     *out = copy_of(mem, json);
     return *out ? GD_OK : gd_fail(GD_ENOMEM, "checkpoint: out of memory");
 }
@@ -254,6 +254,8 @@ static gd_status read_counters(gd_trainer *t, const gd_bundle *b)
     t->step = json_integer_value(json_object_get(json, "step"));
     t->learner->updates = json_integer_value(json_object_get(json, "updates"));
     t->skipped = json_integer_value(json_object_get(json, "skipped"));
+    t->written_by = (int)json_integer_value(json_object_get(json, "ranks"));
+    t->written_by = GD_MAX(t->written_by, 1); /* the first files do not say: one */
     json_decref(json);
     if (t->step < 0 || t->learner->updates < 0 || t->learner->updates > t->step)
         return gd_fail(GD_EFORMAT, "%s: guided.training: step %lld, %lld updates",

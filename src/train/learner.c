@@ -360,6 +360,11 @@ const float *gd_learner_gradient(const gd_learner *l, int i)
     return w->sum && w->gradient[i].id ? w->sum + l->offset[i] : last_gradient(l, i);
 }
 
+float *gd_learner_gradients(gd_learner *l)
+{
+    return l->network->sum;
+}
+
 /* ---- norms: sums of one parameter each, then in order ---- */
 
 typedef struct norms {

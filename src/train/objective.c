@@ -7,20 +7,41 @@
 
 /* ---- means ---- */
 
-void gd_means_add(gd_means *m, const char *name, double value)
+/* Of a new name too; -1: no room */
+static int place_of(gd_means *m, const char *name)
 {
     int i = 0;
 
     while (i < m->n && strcmp(m->of[i].name, name) != 0)
         i++;
     if (i == GD_MAX_MEANS)
-        return;
+        return -1;
     if (i == m->n) {
         snprintf(m->of[i].name, sizeof m->of[i].name, "%s", name);
         m->n++;
     }
+    return i;
+}
+
+void gd_means_add(gd_means *m, const char *name, double value)
+{
+    const int i = place_of(m, name);
+
+    if (i < 0)
+        return;
     m->of[i].sum += value;
     m->of[i].count++;
+}
+
+void gd_means_merge(gd_means *m, const gd_means *more)
+{
+    for (int k = 0; k < more->n; k++) {
+        const int i = place_of(m, more->of[k].name);
+        if (i < 0)
+            return;
+        m->of[i].sum += more->of[k].sum;
+        m->of[i].count += more->of[k].count;
+    }
 }
 
 double gd_means_get(const gd_means *m, const char *name)

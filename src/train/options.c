@@ -83,8 +83,9 @@ gd_status gd_train_check(const gd_train_options *o, int ranks)
                            fields[i].min, fields[i].max);
     }
     if (o->batch_size % ranks != 0)
-        return gd_fail(GD_EUSAGE, "batch_size %d cannot be shared by %d ranks", o->batch_size,
-                       ranks);
+        return gd_fail(GD_EUSAGE,
+                       "batch_size %d cannot be shared equally by %d ranks\nhint: --batch-size %d",
+                       o->batch_size, ranks, GD_MAX(o->batch_size / ranks, 1) * ranks);
     if (o->anneal_lr && o->iterations == 0)
         return gd_fail(GD_EUSAGE,
                        "anneal_lr needs iterations: the rate falls to 0 at the last one");

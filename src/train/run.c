@@ -126,8 +126,17 @@ gd_status gd_run_check_space(const gd_trainer *t, const char *folder)
 
 /* ---- the run ---- */
 
+/* Bits that memory or a processor lost are found within so many steps. */
+enum { COMPARE_INTERVAL = 100 };
+
+/* Time that the others give rank 0: a slow disk's, and a grid's (400 passes of one image, each of
+ * which is shorter than a step) */
+static const double slow_disk = 10e6; /* bytes/s */
+enum { GRID_STEPS = 400 };
+
 typedef struct run {
     gd_trainer *t;
+    bool first; /* of the ranks: it alone writes */
     const char *folder;
     const gd_class_names *classes;
     const gd_run_hooks *hooks;
@@ -141,12 +150,35 @@ static bool due(int64_t step, int64_t interval)
     return interval > 0 && step % interval == 0;
 }
 
+/* All ranks' sums and counts in rank 0 */
+static gd_status merge_means(gd_trainer *t)
+{
+    const int ranks = gd_dist_ranks(t->dist);
+    gd_means *all;
+    gd_status s;
+
+    if (ranks == 1)
+        return GD_OK;
+    GD_TRY(gd_block_make((void **)&all, (size_t)ranks * sizeof *all, "means"));
+    s = gd_dist_gather(t->dist, &t->means, sizeof t->means, all);
+    t->means = (gd_means){ 0 };
+    for (int q = 0; q < ranks && s == GD_OK; q++)
+        gd_means_merge(&t->means, &all[q]);
+    gd_block_free(all);
+    return s;
+}
+
 /* The authors number a row by the step just made, from 0. */
 static gd_status record(run *r)
 {
     gd_trainer *t = r->t;
     const int64_t step = t->step - 1;
 
+    GD_TRY(merge_means(t));
+    if (!r->first) {
+        t->means = (gd_means){ 0 };
+        return GD_OK;
+    }
     gd_means_add(&t->means, "step", (double)step);
     gd_means_add(&t->means, "samples", (double)(t->step * t->options.batch_size));
     GD_TRY(train_csv_add(r->csv, &t->means));
@@ -161,7 +193,10 @@ static gd_status save_now(run *r)
 {
     if (r->saved == r->t->step)
         return GD_OK;
-    GD_TRY(save(r->t, r->folder, r->classes));
+    GD_TRY(gd_trainer_compare(r->t));
+    gd_dist_allow(r->t->dist, (double)gd_checkpoint_bytes(r->t) / slow_disk);
+    if (r->first)
+        GD_TRY(save(r->t, r->folder, r->classes));
     r->saved = r->t->step;
     return GD_OK;
 }
@@ -179,9 +214,22 @@ static gd_status one_step(run *r)
         GD_TRY(record(r));
     if (due(r->t->step, o->save_interval))
         GD_TRY(save_now(r));
-    if (due(r->t->step, o->sample_interval) && r->hooks->sample)
-        return r->hooks->sample(r->hooks->ctx, r->t);
-    return GD_OK;
+    else if (due(r->t->step, COMPARE_INTERVAL))
+        GD_TRY(gd_trainer_compare(r->t));
+    if (!due(r->t->step, o->sample_interval) || !r->hooks->sample)
+        return GD_OK;
+    gd_dist_allow(r->t->dist, GRID_STEPS * gd_dist_median_step(r->t->dist));
+    return r->first ? r->hooks->sample(r->hooks->ctx, r->t) : GD_OK;
+}
+
+/* Alone: what is wished now.  Of several ranks: what any wished before the last step, in which all
+ * were told; this rank's wish goes with the next. */
+static gd_run_wish next_wish(run *r)
+{
+    const gd_run_wish told = (gd_run_wish)r->t->wish;
+
+    r->t->wish = r->hooks->wish ? (int)r->hooks->wish(r->hooks->ctx) : GD_RUN_ON;
+    return gd_dist_ranks(r->t->dist) == 1 ? (gd_run_wish)r->t->wish : told;
 }
 
 static gd_status iterate(run *r)
@@ -189,7 +237,7 @@ static gd_status iterate(run *r)
     const int64_t end = r->t->options.iterations;
 
     while (end == 0 || r->t->step < end) {
-        const gd_run_wish wish = r->hooks->wish ? r->hooks->wish(r->hooks->ctx) : GD_RUN_ON;
+        const gd_run_wish wish = next_wish(r);
         if (wish != GD_RUN_ON)
             GD_TRY(save_now(r));
         if (wish == GD_RUN_STOP)
@@ -200,26 +248,42 @@ static gd_status iterate(run *r)
     return save_now(r);
 }
 
+static gd_status begin(run *r)
+{
+    if (!r->first)
+        return GD_OK;
+    remove_parts(r->folder);
+    GD_TRY(gd_run_check_space(r->t, r->folder));
+    GD_TRY(train_csv_open(&r->csv, r->folder, r->t->step));
+    return train_events_open(r->events, r->folder);
+}
+
+/* After the last step, or one that was wished to be the last */
+static gd_status end(run *r, gd_status s)
+{
+    const char *message = gd_strdup(r->t->mem, gd_error());
+    const char *loss = r->t->objective.classifier ? "train_loss" : "loss";
+
+    if (r->first)
+        GD_TRY(train_curve_write(r->csv, r->folder, loss));
+    return s == GD_OK ? s : gd_fail(s, "%s", message ? message : "stopped");
+}
+
 gd_status gd_run_train(gd_trainer *t, const char *folder, const gd_class_names *classes,
                        const gd_run_hooks *hooks)
 {
-    run r = { .t = t, .folder = folder, .classes = classes, .hooks = hooks, .saved = -1 };
-    gd_status s, curve;
+    run r = { .t = t,
+              .first = gd_dist_rank(t->dist) == 0,
+              .folder = folder,
+              .classes = classes,
+              .hooks = hooks,
+              .saved = -1 };
+    gd_status s = gd_dist_agree(t->dist, begin(&r), NULL);
 
-    remove_parts(folder);
-    GD_TRY(gd_run_check_space(t, folder));
-    GD_TRY(train_csv_open(&r.csv, folder, t->step));
-    s = train_events_open(r.events, folder);
     if (s == GD_OK)
         s = iterate(&r);
-    if (s == GD_OK || s == GD_EINTERRUPTED) {
-        const char *message = gd_strdup(t->mem, gd_error());
-        curve = train_curve_write(r.csv, folder, t->objective.classifier ? "train_loss" : "loss");
-        if (s == GD_EINTERRUPTED && curve == GD_OK)
-            s = gd_fail(s, "%s", message ? message : "stopped");
-        else if (curve != GD_OK)
-            s = curve;
-    }
+    if (s == GD_OK || s == GD_EINTERRUPTED)
+        s = gd_dist_agree(t->dist, end(&r, s), NULL);
     train_csv_close(r.csv);
     return s;
 }

@@ -17,7 +17,6 @@ enum { MAX_WORKERS = 64, FEISTEL_ROUNDS = 6 };
 enum { DRAW_CROP_SIDE = 16, DRAW_CROP_X, DRAW_CROP_Y, DRAW_FLIP, DRAW_EPOCH };
 
 typedef struct slot {
-    int64_t position; /* that it holds or will hold; -1: none */
     bool ready;
     gd_status status;
     char error[600];
@@ -36,8 +35,9 @@ struct gd_stream {
     bool quit, said_small;
     slot *slot; /* [n_slot] */
     int n_slot;
-    int64_t next, first; /* position to decode next; position that the reader wants next */
-    uint8_t *bad;        /* block: bit for each image */
+    int64_t next, first;      /* turn to decode next; turn that the reader takes next */
+    int64_t turn0, position0; /* what follows the last jump: a turn and its position */
+    uint8_t *bad;             /* block: bit for each image */
     int64_t n_bad;
     float *pixels; /* block: all slots' images */
 };
@@ -193,18 +193,24 @@ static gd_status fill(gd_stream *s, int64_t position, float *image, int64_t *lab
 
 /* ---- threads ---- */
 
-static slot *slot_of(gd_stream *s, int64_t position)
+static slot *slot_of(gd_stream *s, int64_t turn)
 {
-    return &s->slot[position % s->n_slot];
+    return &s->slot[turn % s->n_slot];
+}
+
+/* Turns go on by one; positions leave out what other ranks read. */
+static int64_t position_of(const gd_stream *s, int64_t turn)
+{
+    const int64_t n = turn - s->turn0;
+    return s->position0 + n / s->o.batch * s->o.stride + n % s->o.batch;
 }
 
 static void work_once(gd_stream *s)
 {
-    const int64_t position = s->next++;
-    slot *to = slot_of(s, position);
+    const int64_t turn = s->next++, position = position_of(s, turn);
+    slot *to = slot_of(s, turn);
     gd_status status;
 
-    to->position = position;
     to->ready = false;
     pthread_mutex_unlock(&s->lock);
     status = fill(s, position, to->image, &to->label);
@@ -233,26 +239,27 @@ static void *work(void *stream)
 /* Another place than the next: what is being decoded is waited for, the rest forgotten. */
 static void go_to(gd_stream *s, int64_t position)
 {
-    for (int64_t p = s->first; p < s->next; p++)
-        while (!slot_of(s, p)->ready)
+    for (int64_t turn = s->first; turn < s->next; turn++)
+        while (!slot_of(s, turn)->ready)
             pthread_cond_wait(&s->filled, &s->lock);
-    s->first = s->next = position;
+    s->first = s->turn0 = s->next;
+    s->position0 = position;
     pthread_cond_broadcast(&s->room);
 }
 
-static gd_status take(gd_stream *s, int64_t position, float *image, int64_t *label)
+static gd_status take(gd_stream *s, float *image, int64_t *label)
 {
-    slot *from = slot_of(s, position);
+    slot *from = slot_of(s, s->first);
     gd_status status;
 
-    while (s->next <= position || !from->ready)
+    while (s->next <= s->first || !from->ready)
         pthread_cond_wait(&s->filled, &s->lock);
     status = from->status;
     memcpy(image, from->image, (size_t)s->image * sizeof *image);
     *label = from->label;
     if (status != GD_OK)
         status = gd_fail(status, "%s", from->error);
-    s->first = position + 1;
+    s->first++;
     pthread_cond_broadcast(&s->room);
     return status;
 }
@@ -263,10 +270,11 @@ static gd_status read_images(void *ctx, int64_t position, int n, float *images, 
     gd_status status = GD_OK;
 
     pthread_mutex_lock(&s->lock);
-    if (position != s->first)
-        go_to(s, position);
-    for (int i = 0; i < n && status == GD_OK; i++)
-        status = take(s, position + i, images + i * s->image, &labels[i]);
+    for (int i = 0; i < n && status == GD_OK; i++) {
+        if (position + i != position_of(s, s->first))
+            go_to(s, position + i);
+        status = take(s, images + i * s->image, &labels[i]);
+    }
     pthread_mutex_unlock(&s->lock);
     return status;
 }
@@ -316,6 +324,7 @@ gd_status gd_stream_open(gd_stream **out, const gd_dataset *set, const gd_stream
         return gd_fail(GD_ENOMEM, "images: out of memory");
     s->set = set;
     s->o = *options;
+    s->o.stride = GD_MAX(s->o.stride, s->o.batch);
     s->o.workers = GD_MIN(GD_MAX(s->o.workers, 1), MAX_WORKERS);
     s->count = gd_dataset_count(set);
     s->image = (int64_t)s->o.channels * s->o.size * s->o.size;

@@ -8,6 +8,7 @@
 
 #include "data/data.h"
 #include "diffusion/diffusion.h"
+#include "dist/dist.h"
 #include "nn/nn.h"
 
 /* ---- learner.c: parameters with their moments and averages, and the network of a microbatch ----
@@ -15,7 +16,7 @@
 
 typedef struct gd_learner_options {
     int microbatch;              /* images of one pass, >= 1 */
-    bool accumulate;             /* gradients of several passes are summed */
+    bool accumulate;             /* gradients of several passes or ranks are summed */
     bool bf16;                   /* products in bfloat16; parameters stay float32 */
     double beta1, beta2, eps;    /* of AdamW; 0: 0.9, 0.999, 1e-8 */
     double ema_rate[GD_MAX_EMA]; /* of the averages; n_ema may be 0 */
@@ -59,6 +60,9 @@ void gd_learner_backward(gd_learner *l, int n, const float *dout);
 int64_t gd_learner_out_count(const gd_learner *l); /* elements of one image's output */
 /* NULL where the output does not depend on the parameter: it stays as it is */
 const float *gd_learner_gradient(const gd_learner *l, int param);
+/* All of them, [total] in the order of the parameters, to be changed before the update; only when
+ * accumulating */
+float *gd_learner_gradients(gd_learner *l);
 /* sqrt of the sum of squares over all parameters; summed in an order fixed by shape */
 double gd_learner_gradient_norm(const gd_learner *l);
 double gd_learner_parameter_norm(const gd_learner *l);
@@ -85,6 +89,8 @@ typedef struct gd_means {
     int n;
 } gd_means;
 void gd_means_add(gd_means *means, const char *name, double value);
+void gd_means_merge(gd_means *means,
+                    const gd_means *more); /* as if `more` had been added one by one */
 double gd_means_get(const gd_means *means, const char *name); /* NaN: none */
 
 typedef struct gd_objective {
@@ -97,9 +103,9 @@ typedef struct gd_objective {
 /* At most a microbatch of images */
 typedef struct gd_train_batch {
     int n;
-    double share;            /* what an image's loss counts in the gradient, before its weight: 1/n
-                                for a diffusion model (so that microbatches are summed), 1 over the
-                                whole batch for a classifier */
+    double share;            /* what an image's loss counts in the gradient, before its weight: 1
+                                over the microbatch for a diffusion model (so that microbatches are
+                                summed), 1 over the whole batch for a classifier */
     const float *x0, *noise; /* [n][C][H][W]; noise NULL: clean images (a classifier's), t = 0 */
     const int *t;            /* [n] respaced steps */
     const float *weight;     /* [n] importance weights; NULL: 1 */
@@ -176,6 +182,11 @@ typedef struct gd_trainer {
     gd_objective objective;
     gd_timestep_sampler sampler;
     gd_source source, validation; /* validation.read NULL: none */
+    gd_dist *dist;                /* of the caller; NULL: alone */
+    int images, micro;            /* of an update that this rank has; of a whole microbatch */
+    int wish;                     /* a gd_run_wish: this rank's before a step, the largest of all
+                                     ranks' after it */
+    int written_by;               /* ranks that made the checkpoint loaded; 0: none was */
     int64_t step;                 /* iterations begun and ended, skipped ones too */
     int64_t skipped;              /* updates that were not made: not finite */
     int skipped_in_row;
@@ -183,11 +194,13 @@ typedef struct gd_trainer {
     struct gd_train_buffers *buffers;
 } gd_trainer;
 
-/* weights: what training begins with.  GD_ENOMEM says how much is needed, before anything is
- * allocated, and which --microbatch would fit. */
+/* weights: what training begins with.  Of the ranks of `dist` each takes an equal share of every
+ * batch, a row of positions, and makes the same updates; all make the trainer and its steps
+ * together.  GD_ENOMEM says how much is needed, before anything is allocated, and which
+ * --microbatch would fit. */
 GD_CHECKED gd_status gd_trainer_make(gd_trainer **out, const gd_model_config *config,
                                      const gd_weights *weights, const gd_train_options *options,
-                                     const gd_source *source);
+                                     const gd_source *source, gd_dist *dist);
 void gd_trainer_free(gd_trainer *t); /* NULL is fine */
 /* One iteration.  A loss or gradient that is not finite makes no update: counted, said, and after
  * ten in a row GD_EFAILED. */
@@ -195,6 +208,10 @@ GD_CHECKED gd_status gd_trainer_step(gd_trainer *t);
 /* The validation batch of this step: adds val_ means */
 GD_CHECKED gd_status gd_trainer_validate(gd_trainer *t);
 double gd_trainer_lr(const gd_trainer *t); /* of the next iteration */
+/* Rank 0's parameters, moments, averages and counters for all ranks: after it loaded them */
+GD_CHECKED gd_status gd_trainer_share(gd_trainer *t);
+/* All ranks have the same parameters: GD_EFAILED names step and ranks. */
+GD_CHECKED gd_status gd_trainer_compare(const gd_trainer *t);
 /* [C][size][size] -> [C][small][small], averages of square blocks: what the authors make the
  * low-resolution images with (training.md 1).  size is a multiple of small. */
 void gd_area_average(float *out, const float *x, int channels, int size, int small);
@@ -223,7 +240,9 @@ typedef struct gd_stream_options {
     uint64_t seed;
     bool random_crop, random_flip;
     bool pad;       /* images smaller than size get a black border instead of being enlarged */
-    int batch;      /* decoded ahead: two of these */
+    int batch;      /* images that are read at once; two of these are decoded ahead */
+    int stride;     /* positions from one batch to the next: more than `batch` where other ranks
+                       read those between; 0: batch */
     int workers;    /* threads that decode, >= 1 */
     double max_bad; /* share of the set that may be damaged before GD_EFORMAT */
 } gd_stream_options;
@@ -253,7 +272,9 @@ void gd_run_unlock(int fd);
 /* GD_ENOSPACE when the checkpoints that are kept would not fit */
 GD_CHECKED gd_status gd_run_check_space(const gd_trainer *t, const char *folder);
 /* Iterations until options.iterations or a wish to stop (GD_EINTERRUPTED, after saving).  Writes
- * progress.csv, TensorBoard events, loss.svg and checkpoints; the folder is there and locked. */
+ * progress.csv, TensorBoard events, loss.svg and checkpoints; the folder is there and locked.  Of
+ * several ranks the first does that, a wish of any counts for all after the step, and parameters
+ * are compared every 100 steps and before each checkpoint. */
 GD_CHECKED gd_status gd_run_train(gd_trainer *t, const char *folder, const gd_class_names *classes,
                                   const gd_run_hooks *hooks);
 

@@ -14,12 +14,18 @@ static const uint64_t training_key = 0x7472616e67756964u;
 enum { DRAW_NOISE, DRAW_TIMESTEP, DRAW_DROPOUT, DRAW_DROPOUT_2 };
 enum { MAX_SKIPPED_IN_ROW = 10 };
 
+typedef struct seen {
+    int64_t t;
+    double loss;
+} seen;
+
 typedef struct gd_train_buffers {
-    float *x0, *noise, *low_res, *weight; /* blocks: [batch] */
+    float *x0, *noise, *low_res, *weight; /* blocks: [images] of this rank */
     int64_t *y;
     int *t;
-    uint32_t *keys; /* [batch][2] */
+    uint32_t *keys; /* [images][2] */
     double *loss;
+    struct seen *seen;  /* [batch], of all ranks; only where losses decide the timesteps */
     int64_t image, low; /* elements of one image */
 } buffers;
 
@@ -28,7 +34,7 @@ typedef struct gd_train_buffers {
 static gd_status make_buffers(gd_trainer *t)
 {
     const gd_net_config *c = &t->config.net;
-    const size_t n = (size_t)t->options.batch_size;
+    const size_t n = (size_t)t->images;
     buffers *b = gd_alloc(t->mem, sizeof *b);
 
     t->buffers = b;
@@ -45,6 +51,9 @@ static gd_status make_buffers(gd_trainer *t)
     GD_TRY(gd_block_make((void **)&b->y, n * sizeof *b->y, "labels"));
     GD_TRY(gd_block_make((void **)&b->t, n * sizeof *b->t, "timesteps"));
     GD_TRY(gd_block_make((void **)&b->keys, n * 2 * sizeof *b->keys, "dropout"));
+    if (t->sampler.by_loss)
+        GD_TRY(gd_block_make((void **)&b->seen, (size_t)t->options.batch_size * sizeof *b->seen,
+                             "losses"));
     return gd_block_make((void **)&b->loss, n * sizeof *b->loss, "losses");
 }
 
@@ -64,11 +73,14 @@ static gd_status make(gd_trainer *t, const gd_weights *weights)
 {
     gd_learner_options o = { .bf16 = t->options.bf16 };
 
-    GD_TRY(gd_train_check(&t->options, 1));
+    const int ranks = gd_dist_ranks(t->dist), whole = t->options.batch_size;
+
+    GD_TRY(gd_train_check(&t->options, ranks));
     GD_TRY(gd_averages_read(&t->averages, t->options.ema_rate));
-    o.microbatch = t->options.microbatch > 0 ? GD_MIN(t->options.microbatch, t->options.batch_size)
-                                             : t->options.batch_size;
-    o.accumulate = o.microbatch < t->options.batch_size;
+    t->images = whole / ranks;
+    t->micro = t->options.microbatch > 0 ? GD_MIN(t->options.microbatch, whole) : whole;
+    o.microbatch = GD_MIN(t->micro, t->images);
+    o.accumulate = o.microbatch < t->images || ranks > 1;
     o.n_ema = t->averages.n;
     memcpy(o.ema_rate, t->averages.rate, sizeof o.ema_rate);
     GD_TRY(make_process(t));
@@ -79,7 +91,7 @@ static gd_status make(gd_trainer *t, const gd_weights *weights)
 
 gd_status gd_trainer_make(gd_trainer **out, const gd_model_config *config,
                           const gd_weights *weights, const gd_train_options *options,
-                          const gd_source *source)
+                          const gd_source *source, gd_dist *dist)
 {
     gd_arena *mem;
     gd_trainer *t;
@@ -95,6 +107,7 @@ gd_status gd_trainer_make(gd_trainer **out, const gd_model_config *config,
     t->config = *config;
     t->options = *options;
     t->source = *source;
+    t->dist = dist;
     s = make(t, weights);
     if (s != GD_OK) {
         gd_trainer_free(t);
@@ -117,6 +130,7 @@ void gd_trainer_free(gd_trainer *t)
         gd_block_free(t->buffers->t);
         gd_block_free(t->buffers->keys);
         gd_block_free(t->buffers->loss);
+        gd_block_free(t->buffers->seen);
     }
     gd_worker_free(t->worker);
     gd_learner_free(t->learner);
@@ -163,13 +177,15 @@ static void draw_image(void *ctx, int64_t i)
                         c->image_size, c->small_size);
 }
 
-static void draw_timesteps(gd_trainer *t, int64_t position, int first, int n)
+/* By the history as it stands before the update, so that they do not depend on microbatches and
+ * ranks */
+static void draw_timesteps(gd_trainer *t, int64_t position)
 {
     const double range = 4294967295.0;
     buffers *b = t->buffers;
 
     gd_timestep_sampler_refresh(&t->sampler);
-    for (int i = first; i < first + n; i++) {
+    for (int i = 0; i < t->images; i++) {
         const double u = gd_noise_below(UINT32_MAX, t->options.seed ^ training_key,
                                         (uint64_t)(position + i), DRAW_TIMESTEP) /
                          range;
@@ -179,16 +195,30 @@ static void draw_timesteps(gd_trainer *t, int64_t position, int first, int n)
     }
 }
 
-static gd_status run_micro(gd_trainer *t, int64_t position, int first, bool validation)
+/* The whole batch is cut into microbatches, then among the ranks: what an image counts does not
+ * depend on their number. */
+static int images_of_pass(const gd_trainer *t, int first)
+{
+    const int at = gd_dist_rank(t->dist) * t->images + first;
+    return GD_MIN(t->micro - at % t->micro, t->images - first);
+}
+
+static double share_of_image(const gd_trainer *t, int first)
+{
+    const int at = gd_dist_rank(t->dist) * t->images + first, whole = t->options.batch_size;
+    return 1.0 /
+           (t->objective.classifier ? whole : GD_MIN(t->micro, whole - at / t->micro * t->micro));
+}
+
+static gd_status run_pass(gd_trainer *t, int first, int n, bool validation)
 {
     const gd_net_config *c = &t->config.net;
     const bool clean = t->objective.classifier && !t->options.noised;
     const bool labelled = t->objective.classifier || c->num_classes > 0;
     buffers *b = t->buffers;
-    const int n = GD_MIN(t->learner->options.microbatch, t->options.batch_size - first);
     gd_objective objective = t->objective;
     gd_train_batch batch = { .n = n,
-                             .share = 1.0 / (objective.classifier ? t->options.batch_size : n),
+                             .share = share_of_image(t, first),
                              .x0 = b->x0 + first * b->image,
                              .noise = clean ? NULL : b->noise + first * b->image,
                              .t = b->t + first,
@@ -199,24 +229,90 @@ static gd_status run_micro(gd_trainer *t, int64_t position, int first, bool vali
                              .loss = b->loss + first };
 
     objective.validation = validation;
-    draw_timesteps(t, position, first, n);
-    GD_TRY(gd_worker_run(t->worker, &objective, &batch, &t->means));
-    for (int i = first; i < first + n && !validation; i++)
-        gd_timestep_sampler_update(&t->sampler, b->t[i], b->loss[i]);
-    return GD_OK;
+    return gd_worker_run(t->worker, &objective, &batch, &t->means);
 }
 
 static gd_status run_batch(gd_trainer *t, const gd_source *source, bool validation)
 {
-    const int n = t->options.batch_size;
-    const int64_t position = t->step * n;
+    const int64_t position =
+        t->step * t->options.batch_size + (int64_t)gd_dist_rank(t->dist) * t->images;
     drawing d = { t, position };
 
-    GD_TRY(source->read(source->ctx, position, n, t->buffers->x0, t->buffers->y));
-    gd_par(n, draw_image, &d);
-    for (int first = 0; first < n; first += t->learner->options.microbatch)
-        GD_TRY(run_micro(t, position, first, validation));
+    GD_TRY(source->read(source->ctx, position, t->images, t->buffers->x0, t->buffers->y));
+    gd_par(t->images, draw_image, &d);
+    draw_timesteps(t, position);
+    for (int first = 0, n; first < t->images; first += n) {
+        n = images_of_pass(t, first);
+        GD_TRY(run_pass(t, first, n, validation));
+    }
     return GD_OK;
+}
+
+/* ---- the ranks ---- */
+
+/* All losses of the update, in the order of the images (the authors' update_with_local_losses) */
+static gd_status update_sampler(gd_trainer *t)
+{
+    const int first = gd_dist_rank(t->dist) * t->images;
+    seen *all = t->buffers->seen;
+
+    if (!t->sampler.by_loss)
+        return GD_OK;
+    for (int i = 0; i < t->images; i++)
+        all[first + i] = (seen){ t->buffers->t[i], t->buffers->loss[i] };
+    GD_TRY(gd_dist_gather(t->dist, all + first, (size_t)t->images * sizeof *all, all));
+    for (int i = 0; i < t->options.batch_size; i++)
+        gd_timestep_sampler_update(&t->sampler, (int)all[i].t, all[i].loss);
+    return GD_OK;
+}
+
+static gd_status sum_gradients(gd_trainer *t)
+{
+    if (gd_dist_ranks(t->dist) == 1)
+        return GD_OK;
+    return gd_dist_sum(t->dist, gd_learner_gradients(t->learner), t->learner->total);
+}
+
+gd_status gd_trainer_share(gd_trainer *t)
+{
+    gd_learner *l = t->learner;
+    const size_t bytes = (size_t)l->total * sizeof(float), steps = (size_t)t->sampler.n;
+    int64_t counters[] = { t->step, l->updates, t->skipped, t->written_by };
+
+    if (gd_dist_ranks(t->dist) == 1)
+        return GD_OK;
+    GD_TRY(gd_dist_broadcast(t->dist, counters, sizeof counters));
+    t->step = counters[0];
+    l->updates = counters[1];
+    t->skipped = counters[2];
+    t->written_by = (int)counters[3];
+    GD_TRY(gd_dist_broadcast(t->dist, l->p, bytes));
+    GD_TRY(gd_dist_broadcast(t->dist, l->m, bytes));
+    GD_TRY(gd_dist_broadcast(t->dist, l->v, bytes));
+    for (int k = 0; k < t->averages.n; k++)
+        GD_TRY(gd_dist_broadcast(t->dist, l->ema[k], bytes));
+    if (t->sampler.by_loss) {
+        GD_TRY(gd_dist_broadcast(t->dist, t->sampler.history,
+                                 steps * GD_LOSS_HISTORY * sizeof(double)));
+        GD_TRY(gd_dist_broadcast(t->dist, t->sampler.count, steps * sizeof(int64_t)));
+    }
+    return gd_learner_refresh(l);
+}
+
+gd_status gd_trainer_compare(const gd_trainer *t)
+{
+    gd_hasher *h;
+    char hash[33];
+
+    if (gd_dist_ranks(t->dist) == 1)
+        return GD_OK;
+    GD_TRY(gd_hasher_make(&h));
+    gd_hasher_add(h, t->learner->p, (size_t)t->learner->total * sizeof(float));
+    gd_hasher_text(h, hash);
+    gd_hasher_free(h);
+    return gd_dist_compare(t->dist, hash, sizeof hash, "the parameters",
+                           "look at that host's memory and processor; --resume continues from the "
+                           "last checkpoint, before which they were equal");
 }
 
 /* ---- the update ---- */
@@ -235,27 +331,43 @@ static gd_status skip(gd_trainer *t, const char *why)
     t->skipped++;
     t->step++;
     gd_learner_forget(t->learner);
-    gd_log(GD_LOG_NOTE, "step %lld: no update: %s", (long long)t->step - 1, why);
+    if (gd_dist_rank(t->dist) == 0)
+        gd_log(GD_LOG_NOTE, "step %lld: no update: %s", (long long)t->step - 1, why);
     if (++t->skipped_in_row < MAX_SKIPPED_IN_ROW)
         return GD_OK;
-    return gd_fail(
-        GD_EFAILED,
-        "step %lld: %d updates in a row were not finite; the last: %s\nhint: resume from "
-        "an earlier checkpoint with a lower --lr",
-        (long long)t->step - 1, t->skipped_in_row, why);
+    const gd_status s =
+        gd_fail(GD_EFAILED,
+                "step %lld: %d updates in a row were not finite; the last: %s\nhint: resume from "
+                "an earlier checkpoint with a lower --lr",
+                (long long)t->step - 1, t->skipped_in_row, why);
+    return gd_dist_agree(t->dist, s, NULL);
+}
+
+static gd_status update(gd_trainer *t, double norm)
+{
+    gd_means_add(&t->means, "grad_norm", norm);
+    gd_means_add(&t->means, "param_norm", gd_learner_parameter_norm(t->learner));
+    GD_TRY(update_sampler(t));
+    GD_TRY(gd_learner_update(t->learner, gd_trainer_lr(t), t->options.weight_decay));
+    t->step++;
+    t->skipped_in_row = 0;
+    return GD_OK;
 }
 
 gd_status gd_trainer_step(gd_trainer *t)
 {
     gd_means before = t->means;
-    gd_status s = run_batch(t, &t->source, false);
+    gd_status s;
     double norm;
 
-    if (s == GD_EFAILED) {
+    gd_dist_step(t->dist, t->step);
+    s = gd_dist_agree(t->dist, run_batch(t, &t->source, false), &t->wish);
+    if (s == GD_EFAILED && gd_dist_agreed(t->dist)) {
         t->means = before;
         return skip(t, gd_error());
     }
     GD_TRY(s);
+    GD_TRY(sum_gradients(t));
     norm = gd_learner_gradient_norm(t->learner);
     if (!isfinite(norm)) {
         const char *layer = gd_learner_probe(t->learner);
@@ -265,12 +377,7 @@ gd_status gd_trainer_step(gd_trainer *t)
                  *layer ? "; first bad layer: " : "", layer);
         return skip(t, why);
     }
-    gd_means_add(&t->means, "grad_norm", norm);
-    gd_means_add(&t->means, "param_norm", gd_learner_parameter_norm(t->learner));
-    GD_TRY(gd_learner_update(t->learner, gd_trainer_lr(t), t->options.weight_decay));
-    t->step++;
-    t->skipped_in_row = 0;
-    return GD_OK;
+    return update(t, norm);
 }
 
 gd_status gd_trainer_validate(gd_trainer *t)

@@ -33,11 +33,84 @@ grep -q FID out.txt && fail "a metric that was not asked for"
 expect 1 "above 0" "$g" eval --ref a.npz --samples b.npz --features "$f" --fail-above fid=0
 expect 0 "" "$g" eval --ref a.npz --samples small.npz --features "$f" --pad
 expect 3 "hint: --pad" "$g" eval --ref a.npz --samples small.npz --features "$f"
-expect 3 "at least 4" "$g" eval --ref a.npz --samples few.npz --features "$f"
+expect 3 "needs 4 or more" "$g" eval --ref a.npz --samples few.npz --features "$f"
 expect 3 "no classifier" "$g" eval --ref a.npz --samples b.npz --features "$GUIDED_MODELS/fashion32/base8.safetensors"
 expect 2 "--features" "$g" eval --ref a.npz --samples b.npz
 expect 2 "two sets" "$g" eval --ref a.npz
 expect 2 "--metrics best" "$g" eval --ref a.npz --samples b.npz --features "$f" --metrics best
 expect 2 "--fail-above" "$g" eval --ref a.npz --samples b.npz --features "$f" --fail-above is=3
 expect 3 "No such file" "$g" eval --ref none --samples b.npz --features "$f"
+
+# One report whatever the shards, the containers, the batch: only the names of the files differ.
+values() { sed 's/"reference":"[^"]*"//; s/"samples":"[^"]*"//; s/"reference_statistics":"[^"]*"//; s/"reference_features":[0-9]*//'; }
+all="--metrics is,fid,pr,kid,dc"
+"$g" sample -n 12 --class 0-9 --steps ddim2 --seed 3 -q -o s0.npz || exit 1
+mkdir shards && cp s0.npz shards/0.npz && "$g" sample -n 18 --first 12 --class 0-9 --steps ddim2 --seed 3 -q -o shards/1.npz || exit 1
+"$g" sample -n 30 --class 0-9 --steps ddim2 --seed 3 -q -o pictures || exit 1
+# shellcheck disable=SC2086
+"$g" eval --ref b.npz --samples a.npz --features "$f" $all --json -q >one.txt || fail "eval of one file"
+for samples in s0.npz,shards/1.npz shards pictures; do
+    for run in "-t 1 --batch 1" "-t 2 --batch 7" "-t 3 --batch 64"; do
+        # shellcheck disable=SC2086
+        "$g" eval --ref b.npz --samples $samples --features "$f" $all $run --json -q >many.txt || fail "eval of $samples"
+        [ "$(values <one.txt)" = "$(values <many.txt)" ] || fail "$samples, $run: $(cat one.txt many.txt)"
+    done
+done
+"$g" eval b.npz a.npz --features "$f" --metrics is,fid,pr,kid,dc --json words.json -q >/dev/null || fail "the authors' words"
+cmp -s words.json one.txt || fail "words: $(cat words.json)"
+expect 2 "words.json exists already" "$g" eval b.npz a.npz --features "$f" --json words.json
+expect 0 "FID" "$g" eval b.npz a.npz --features "$f" --json words.json --overwrite
+
+# The cache: no image is seen twice, and a killed run goes on from where it was.
+cached() { "$g" eval --ref b.npz --samples a.npz --features "$f" --metrics is,fid,pr,kid,dc --cache cache --json -q "$@"; }
+cached >cached.txt || fail "eval with a cache"
+cmp -s cached.txt one.txt || fail "a cache changes the report: $(cat cached.txt)"
+[ "$(find cache -type f | wc -l)" = 2 ] && [ "$(find cache -name '*.rows' | wc -l)" = 0 ] || fail "cache: $(ls cache)"
+cached >cached.txt && cmp -s cached.txt one.txt || fail "read from the cache"
+for file in cache/*.safetensors; do # killed in one set, then in the other
+    rows=cache2/${file##*/}
+    rows=${rows%.safetensors}.rows
+    rm -rf cache2
+    "$g" eval --ref b.npz --samples a.npz --features "$f" --cache cache2 --batch 1 -q >/dev/null 2>&1 &
+    pid=$!
+    while [ ! -s "$rows" ] && kill -0 $pid 2>/dev/null; do :; done
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    "$g" eval --ref b.npz --samples a.npz --features "$f" --metrics is,fid,pr,kid,dc --cache cache2 --json -q >again.txt || fail "eval after a kill"
+    cmp -s again.txt one.txt || fail "a killed run goes on to another report: $(cat again.txt)"
+    cmp -s "$file" "cache2/${file##*/}" || fail "$file: other rows after a kill"
+done
+
+# Statistics: the same FID as of the images themselves, nothing overwritten, no network where none is needed.
+expect 0 "30 images, 10 of them kept" "$g" eval stats a.npz --features "$f" -o stats.npz --images 10
+expect 2 "exists already" "$g" eval stats a.npz --features "$f" -o stats.npz
+"$g" eval --ref a.npz --samples b.npz --features "$f" --metrics fid --json -q | values >one.txt
+"$g" eval --ref stats.npz --samples b.npz --features "$f" --metrics fid --json -q | values | sed 's/"reference_images":10/"reference_images":30/' >many.txt
+cmp -s one.txt many.txt || fail "stored statistics: $(cat one.txt many.txt)"
+"$g" eval stats b.npz --features "$f" -o only.npz --images 0 -q || fail "statistics alone"
+expect 3 "statistics and no images" "$g" eval --ref stats.npz --samples only.npz --features "$f"
+expect 0 "FID" "$g" eval --ref stats.npz --samples only.npz --features "$f" --metrics fid
+expect 3 "statistics of another network" env -u GUIDED_INCEPTION XDG_DATA_HOME="$dir" "$g" eval --ref stats.npz --samples only.npz --metrics fid
+expect 3 "holds statistics already" "$g" eval stats stats.npz --features "$f" -o new.npz
+expect 2 "no output" "$g" eval stats a.npz --features "$f"
+
+# Which network, which limits, error bars
+expect 2 "classify_image_graph_def.pb" env -u GUIDED_INCEPTION XDG_DATA_HOME="$dir" "$g" eval --ref a.npz --samples b.npz
+expect 2 "no spatial features" "$g" eval --ref a.npz --samples b.npz --features "$f" --metrics sfid
+expect 2 "is not among --metrics" "$g" eval --ref a.npz --samples b.npz --features "$f" --fail-above kid=1
+expect 1 "kid is" "$g" eval --ref a.npz --samples b.npz --features "$f" --metrics fid,kid --fail-above fid=1e9,kid=-5
+expect 0 "fid_deviation" "$g" eval --ref a.npz --samples b.npz --features "$f" --bootstrap 5 --json -t 1
+cp out.txt one.txt
+expect 0 "" "$g" eval --ref a.npz --samples b.npz --features "$f" --bootstrap 5 --json -t 2
+cmp -s out.txt one.txt || fail "error bars depend on threads: $(cat one.txt out.txt)"
+
+# Bad input is named, and nothing is written.
+echo "no archive" >text.npz
+head -c 20000 a.npz >cut.npz
+expect 3 "text.npz" "$g" eval --ref a.npz --samples text.npz --features "$f" --json bad.json
+expect 3 "cut.npz" "$g" eval --ref a.npz --samples cut.npz --features "$f" --json bad.json
+expect 3 "few.npz: 3 images" "$g" eval --ref few.npz --samples b.npz --features "$f" --json bad.json
+expect 3 "density (k = 5) needs 6 or more" "$g" eval --ref few.npz --samples b.npz --features "$f" --metrics dc --json bad.json
+expect 3 "cut.npz" "$g" eval stats cut.npz --features "$f" -o bad.npz
+[ ! -e bad.json ] && [ ! -e bad.npz ] && [ "$(find . -name '*.part-*' | wc -l)" = 0 ] || fail "something was written: $(ls)"
 exit $((failures > 0))

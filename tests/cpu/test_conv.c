@@ -12,7 +12,7 @@
 typedef struct problem {
     gd_conv_desc d;
     int oh, ow;
-    float *x, *w, *bias, *y; /* x, dx: [n][ci][h][w]; y, dy: [n][co][oh][ow]; w: [co][ci][k][k] */
+    float *x, *w, *bias, *y; /* x, dx: [n][ci][h][w]; y, dy: [n][co][oh][ow]; w: [co][ci][kh][kw] */
 } problem;
 
 static uint32_t state_of_rng = 1;
@@ -44,14 +44,14 @@ static int64_t y_count(const problem *p)
 
 static int64_t w_count(const problem *p)
 {
-    return (int64_t)p->d.co * p->d.ci * p->d.kernel * p->d.kernel;
+    return (int64_t)p->d.co * p->d.ci * p->d.kernel * gd_conv_kernel_w(&p->d);
 }
 
 static void make_problem(problem *p, const gd_conv_desc *d)
 {
     p->d = *d;
     p->oh = gd_conv_out(d->h, d);
-    p->ow = gd_conv_out(d->w, d);
+    p->ow = gd_conv_out_w(d->w, d);
     p->x = random_array(x_count(p));
     p->w = random_array(w_count(p));
     p->y = random_array(y_count(p));
@@ -71,21 +71,21 @@ static void free_problem(problem *p)
 static void reference(const problem *p, double *expected, double *magnitude)
 {
     const gd_conv_desc *d = &p->d;
-    const int k = d->kernel;
+    const int kw = gd_conv_kernel_w(d), taps = d->kernel * kw;
 
     for (int n = 0; n < d->n; n++)
         for (int o = 0; o < d->co; o++)
             for (int oy = 0; oy < p->oh; oy++)
                 for (int ox = 0; ox < p->ow; ox++)
                     for (int i = 0; i < d->ci; i++)
-                        for (int t = 0; t < k * k; t++) {
-                            int iy = oy * d->stride + t / k - d->pad,
-                                ix = ox * d->stride + t % k - d->pad;
+                        for (int t = 0; t < taps; t++) {
+                            int iy = oy * d->stride + t / kw - d->pad,
+                                ix = ox * d->stride + t % kw - gd_conv_pad_w(d);
                             if (iy < 0 || ix < 0 || iy >= d->h || ix >= d->w)
                                 continue;
                             int64_t xi = (((int64_t)n * d->ci + i) * d->h + iy) * d->w + ix;
                             int64_t yi = (((int64_t)n * d->co + o) * p->oh + oy) * p->ow + ox;
-                            int64_t wi = ((int64_t)o * d->ci + i) * k * k + t;
+                            int64_t wi = ((int64_t)o * d->ci + i) * taps + t;
                             double product =
                                 d->pass == GD_CONV_FORWARD     ? (double)p->x[xi] * p->w[wi]
                                 : d->pass == GD_CONV_GRAD_DATA ? (double)p->y[yi] * p->w[wi]
@@ -178,11 +178,29 @@ static void run(const problem *p, gd_conv_algo algo, float *result)
 
 static const struct {
     int n, ci, h, w, co, kernel, stride;
+    int pad, kernel_w, pad_w;
 } shapes[] = {
-    { 1, 32, 8, 8, 48, 3, 1 },  { 2, 3, 6, 5, 32, 3, 1 },    { 1, 64, 7, 9, 6, 3, 1 },
-    { 2, 16, 8, 8, 32, 3, 2 },  { 2, 17, 5, 5, 10, 3, 1 },   { 1, 96, 4, 4, 64, 1, 1 },
-    { 3, 48, 1, 1, 100, 1, 1 }, { 1, 16, 12, 10, 16, 3, 1 }, { 2, 8, 7, 7, 12, 1, 1 },
-    { 1, 5, 3, 3, 7, 3, 2 },    { 3, 48, 9, 23, 80, 3, 1 },  { 1, 16, 1, 2, 16, 3, 1 },
+    { 1, 32, 8, 8, 48, 3, 1, 1 },
+    { 2, 3, 6, 5, 32, 3, 1, 1 },
+    { 1, 64, 7, 9, 6, 3, 1, 1 },
+    { 2, 16, 8, 8, 32, 3, 2, 1 },
+    { 2, 17, 5, 5, 10, 3, 1, 1 },
+    { 1, 96, 4, 4, 64, 1, 1, 0 },
+    { 3, 48, 1, 1, 100, 1, 1, 0 },
+    { 1, 16, 12, 10, 16, 3, 1, 1 },
+    { 2, 8, 7, 7, 12, 1, 1, 0 },
+    { 1, 5, 3, 3, 7, 3, 2, 1 },
+    /* of Inception: no padding, 5x5, and kernels that are not square */
+    { 1, 3, 9, 9, 32, 3, 2, 0 },
+    { 2, 32, 7, 6, 16, 3, 1, 0 },
+    { 1, 48, 6, 7, 64, 5, 1, 2 },
+    { 1, 32, 9, 8, 48, 1, 1, 0, 7, 3 },
+    { 2, 32, 8, 9, 48, 7, 1, 3, 1, 0 },
+    { 1, 32, 4, 5, 16, 1, 1, 0, 3, 1 },
+    { 1, 17, 5, 4, 10, 3, 1, 1, 1, 0 },
+    /* of our Winograd: several rounds, panels that are not full, fewer pixels than a patch */
+    { 3, 48, 9, 23, 80, 3, 1, 1 },
+    { 1, 16, 1, 2, 16, 3, 1, 1 },
 };
 
 /* `epsilon`: rounding of one product relative to the sum of the absolute products */
@@ -202,10 +220,13 @@ static void check(const gd_conv_desc *d, gd_conv_algo algo, double epsilon)
     for (int64_t i = 0; i < count; i++) {
         const int channel = (int)(i / ((int64_t)p.oh * p.ow) % d->co);
         double e = expected[i] + (d->bias ? p.bias[channel] : 0) + (d->accumulate ? p.y[i] : 0);
+        e = d->relu ? fmax(e, 0) : e;
         if (!(fabs(found[i] - e) <= epsilon * (magnitude[i] + 1)))
-            fail_msg("pass %d %s %s %dx%d %d->%d k%d/%d n%d: element %lld is %.8g, expected %.8g",
-                     d->pass, gd_conv_algo_name(algo), d->blocked ? "nChw16c" : "nhwc", d->h, d->w,
-                     d->ci, d->co, d->kernel, d->stride, d->n, (long long)i, found[i], e);
+            fail_msg(
+                "pass %d %s %s %dx%d %d->%d k%dx%d/%d n%d: element %lld is %.8g, expected %.8g",
+                d->pass, gd_conv_algo_name(algo), d->blocked ? "nChw16c" : "nhwc", d->h, d->w,
+                d->ci, d->co, d->kernel, gd_conv_kernel_w(d), d->stride, d->n, (long long)i,
+                found[i], e);
     }
     free(expected);
     free(magnitude);
@@ -223,7 +244,9 @@ static gd_conv_desc desc_of(int shape, gd_conv_pass pass, bool blocked)
                            .co = shapes[shape].co,
                            .kernel = shapes[shape].kernel,
                            .stride = shapes[shape].stride,
-                           .pad = shapes[shape].kernel / 2,
+                           .pad = shapes[shape].pad,
+                           .kernel_w = shapes[shape].kernel_w,
+                           .pad_w = shapes[shape].pad_w,
                            .dtype = GD_F32,
                            .blocked = blocked };
 }
@@ -245,6 +268,10 @@ static void direct_equals_the_sum(void **state)
                 check(&d, algo, 1e-6);
                 d.accumulate = true;
                 check(&d, algo, 1e-6);
+                d.relu = true;
+                check(&d, algo, 1e-6);
+                d.accumulate = false;
+                check(&d, algo, 1e-6);
             }
 }
 
@@ -255,11 +282,15 @@ static void plain_c_equals_the_sum(void **state)
         for (int pass = 0; pass < 3; pass++) {
             gd_conv_desc d = desc_of(s, pass, false);
             check(&d, GD_CONV_PLAIN, 1e-7);
+            d.relu = pass == GD_CONV_FORWARD;
+            check(&d, GD_CONV_PLAIN, 1e-7);
         }
 }
 
+/* Rounding is relative to a whole patch: more than the few products at a padded corner */
 static void winograd_equals_the_sum(void **state)
 {
+    const double epsilon = 4e-6;
     const bool has_blocked = gd_isa_used() >= GD_ISA_AVX512;
 
     (void)state;
@@ -267,15 +298,17 @@ static void winograd_equals_the_sum(void **state)
         for (int pass = 0; pass < 2; pass++)
             for (int blocked = 0; blocked <= has_blocked; blocked++) {
                 gd_conv_desc d = desc_of(s, pass, blocked);
-                if (d.kernel != 3 || d.stride != 1 || d.ci % 16 || d.co % 16)
+                if (d.kernel != 3 || d.kernel_w || d.stride != 1 || d.ci % 16 || d.co % 16)
                     continue;
-                check(&d, GD_CONV_WINOGRAD, 2e-6);
+                check(&d, GD_CONV_WINOGRAD, epsilon);
                 if (pass != GD_CONV_FORWARD)
                     continue;
                 d.bias = true;
-                check(&d, GD_CONV_WINOGRAD, 2e-6);
+                check(&d, GD_CONV_WINOGRAD, epsilon);
                 d.accumulate = true;
-                check(&d, GD_CONV_WINOGRAD, 2e-6);
+                check(&d, GD_CONV_WINOGRAD, epsilon);
+                d.relu = true;
+                check(&d, GD_CONV_WINOGRAD, epsilon);
             }
 }
 

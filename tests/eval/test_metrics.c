@@ -41,13 +41,9 @@ static int fill(void **state)
 static json_t *fixture(void)
 {
     char path[4096];
-    const char *root = getenv("GUIDED_SHARED");
 
-    snprintf(path, sizeof path, "%s/spec/golden/eval_metrics.json", root ? root : "");
-    if (!root || !gd_path_exists(path)) {
-        print_message("GUIDED_SHARED has no spec/golden/eval_metrics.json\n");
-        skip();
-    }
+    snprintf(path, sizeof path, "%s/tests/golden/eval_metrics.json", getenv("GUIDED_SOURCE_DIR"));
+    assert_true(gd_path_exists(path));
     return json_load_file(path, 0, NULL);
 }
 
@@ -83,6 +79,30 @@ static double frechet(int64_t n_samples)
     return out;
 }
 
+static double at(json_t *list, int i)
+{
+    return json_number_value(json_array_get(list, (size_t)i));
+}
+
+static void moments_equal_the_specification(void **state)
+{
+    json_t *file = fixture(), *mean = json_object_get(file, "mu_A"),
+           *covariance = json_object_get(file, "sigma_A");
+    gd_statistics s = { 0 };
+
+    (void)state;
+    statistics(&s, &ref, N_A, 7);
+    assert_int_equal(json_array_size(mean), WIDTH);
+    for (int i = 0; i < WIDTH; i++) {
+        assert_float_equal(s.mean[i], at(mean, i), 1e-7);
+        for (int j = 0; j < WIDTH; j++)
+            assert_float_equal(s.covariance[i * WIDTH + j],
+                               at(json_array_get(covariance, (size_t)i), j), 1e-12);
+    }
+    gd_statistics_free(&s);
+    json_decref(file);
+}
+
 static void values_equal_the_specification(void **state)
 {
     json_t *file = fixture();
@@ -107,19 +127,23 @@ static void values_equal_the_specification(void **state)
 static void score_equals_the_specification(void **state)
 {
     json_t *file = fixture();
-    float logits[N_B * CLASSES];
+    float p[N_B * CLASSES];
     gd_inception_score *score;
 
     (void)state;
-    for (int i = 0; i < N_B; i++)
+    for (int i = 0; i < N_B; i++) {
+        double e[CLASSES], total = 0;
         for (int c = 0; c < CLASSES; c++) {
             double sum = 0;
             for (int k = 0; k < WIDTH; k++)
                 sum += b[i * WIDTH + k] * (float)(4 * u(300003, (uint32_t)(k * CLASSES + c)));
-            logits[i * CLASSES + c] = (float)sum;
+            total += e[c] = exp((float)sum);
         }
+        for (int c = 0; c < CLASSES; c++)
+            p[i * CLASSES + c] = (float)(e[c] / total);
+    }
     assert_int_equal(gd_inception_score_make(&score, CLASSES, 25), GD_OK);
-    gd_inception_score_add(score, logits, N_B);
+    gd_inception_score_add(score, p, N_B);
     assert_float_equal(gd_inception_score_value(score), number(file, "inception_score"), 2e-6);
     gd_inception_score_free(score);
     json_decref(file);
@@ -186,6 +210,66 @@ static void threads_and_pieces_do_not_change_a_bit(void **state)
     free(y);
 }
 
+/* ---- error bars ---- */
+
+enum { N_DRAWN = 300, N_SETS = 60, NARROW = 3 };
+
+/* A set of its own for every seed: features, then two classes' probabilities */
+static void draw_set(float *rows, uint64_t seed)
+{
+    gd_noise_normal(rows, N_DRAWN * (NARROW + 2), seed, 0, 0);
+    for (int i = 0; i < N_DRAWN; i++) {
+        float *p = rows + i * (NARROW + 2) + NARROW;
+        p[0] = 1 / (1 + expf(-3 * p[0]));
+        p[1] = 1 - p[0];
+    }
+}
+
+/* The bootstrap's deviation of one set is near the true one, over sets that are drawn again. */
+static void deviations_are_those_of_new_sets(void **state)
+{
+    static float rows[N_DRAWN * (NARROW + 2)];
+    double ones[NARROW * NARROW] = { 1, 0, 0, 0, 1, 0, 0, 0, 1 }, means[NARROW] = { 0.5, 0, 0 };
+    const gd_statistics normal = { NARROW, 0, means, ones };
+    const gd_extractor_shape shape = { .width = NARROW, .classes = 2 };
+    gd_survey survey = { .count = N_DRAWN, .rows = rows };
+    const gd_bootstrap work = { &survey, &shape, &normal, NULL, true, 100, 7, NULL, NULL };
+    double sum[2] = { 0 }, squares[2] = { 0 };
+    gd_deviations found, again;
+
+    (void)state;
+    for (int k = 0; k < N_SETS; k++) {
+        gd_inception_score *score;
+        gd_statistics s = { 0 };
+        gd_moments *m;
+        double value[2];
+        draw_set(rows, 100 + (uint64_t)k);
+        assert_int_equal(gd_moments_make(&m, NARROW), GD_OK);
+        assert_int_equal(gd_inception_score_make(&score, 2, GD_IS_SPLIT), GD_OK);
+        for (int i = 0; i < N_DRAWN; i++) {
+            gd_moments_add(m, rows + i * (NARROW + 2), 1);
+            gd_inception_score_add(score, rows + i * (NARROW + 2) + NARROW, 1);
+        }
+        assert_int_equal(gd_moments_finish(m, &s), GD_OK);
+        assert_int_equal(gd_frechet(&value[0], &s, &normal), GD_OK);
+        value[1] = gd_inception_score_value(score);
+        for (int v = 0; v < 2; v++) {
+            sum[v] += value[v] / N_SETS;
+            squares[v] += value[v] * value[v] / N_SETS;
+        }
+        gd_inception_score_free(score);
+        gd_statistics_free(&s);
+        gd_moments_free(m);
+    }
+    assert_int_equal(gd_bootstrap_run(&found, &work), GD_OK);
+    const double ratio[2] = { found.fid / sqrt(squares[0] - sum[0] * sum[0]),
+                              found.inception_score / sqrt(squares[1] - sum[1] * sum[1]) };
+    assert_true(ratio[0] > 0.6 && ratio[0] < 1.6);
+    assert_true(ratio[1] > 0.6 && ratio[1] < 1.6);
+    assert_int_equal(gd_bootstrap_run(&again, &work), GD_OK);
+    assert_memory_equal(&found, &again, sizeof found);
+}
+
 /* ---- float16 ---- */
 
 static void halves_are_rounded_to_even(void **state)
@@ -247,9 +331,11 @@ static void small_and_bad_sets_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(moments_equal_the_specification, fill),
         cmocka_unit_test_setup(values_equal_the_specification, fill),
         cmocka_unit_test_setup(score_equals_the_specification, fill),
         cmocka_unit_test(threads_and_pieces_do_not_change_a_bit),
+        cmocka_unit_test(deviations_are_those_of_new_sets),
         cmocka_unit_test(halves_are_rounded_to_even),
         cmocka_unit_test(half_blocks_that_overflow_are_float32),
         cmocka_unit_test_setup(small_and_bad_sets_are_refused, fill),

@@ -38,7 +38,7 @@ static const struct {
     { "schedule_samplers", golden_schedule_samplers },
     { "likelihood_functions", golden_likelihood_functions },
     { "calc_bpd_loop", golden_calc_bpd_loop },
-    { "inception", NULL },
+    { "inception", golden_inception },
     { "metrics", golden_metrics },
     { "image_crops", golden_image_crops },
     { "pil_resize", golden_pil_resize },

@@ -91,6 +91,9 @@ void fixture_put_inputs(fixture *f)
         if (v->type.dtype == GD_I32)
             for (int64_t k = 0; k < n; k++)
                 ((int32_t *)data)[k] = (int32_t)((3 * k + 1) % 7);
+        if (v->type.dtype == GD_U8) /* 256 neighbours are all different */
+            for (int64_t k = 0; k < n; k++)
+                ((uint8_t *)data)[k] = (uint8_t)(101 * k + 7);
         gd_exec_put(f->exec, (gd_val){ i }, data);
         free(data);
     }

@@ -9,19 +9,20 @@ say() { echo "$1"; bad=1; }
 allowed() {
     case $1 in
     base) echo "base" ;;
+    dist) echo "dist base" ;;
     io) echo "io base" ;;
     cpu) echo "cpu base" ;;
     graph) echo "graph cpu base" ;;
     nn) echo "nn graph cpu base io" ;;
     diffusion) echo "diffusion nn graph cpu base" ;;
     data) echo "data base io" ;;
-    train) echo "train data diffusion nn graph cpu base io" ;;
+    train) echo "train dist data diffusion nn graph cpu base io" ;;
     eval) echo "eval data diffusion nn graph cpu base io" ;;
     api) echo "api data diffusion nn graph cpu base io" ;;
-    cli) echo "cli api train eval data diffusion nn graph cpu base io" ;;
+    cli) echo "cli api train dist eval data diffusion nn graph cpu base io" ;;
     esac
 }
-for layer in base io cpu graph nn diffusion data train eval api cli; do
+for layer in base dist io cpu graph nn diffusion data train eval api cli; do
     [ -d "src/$layer" ] || continue
     for line in $(grep -rnoE '#include "[a-z]+/[a-z0-9_]+\.(h|inc)"' "src/$layer" | tr ' ' '~'); do
         target=$(echo "$line" | sed 's/.*"\([a-z]*\)\/.*/\1/')
@@ -33,6 +34,9 @@ for layer in base io cpu graph nn diffusion data train eval api cli; do
 done
 for f in $(grep -rlE '#include <(dnnl|oneapi)' src); do
     [ "$f" = src/cpu/onednn.c ] || say "$f:1: only src/cpu/onednn.c includes oneDNN's header"
+done
+for f in $(grep -rl '#include <mpi' src); do
+    [ "$f" = src/dist/mpi.c ] || say "$f:1: only src/dist/mpi.c includes MPI's header"
 done
 for f in $(find src include -name '*.[ch]' -o -name '*.inc'); do
     awk -v f="$f" '

@@ -12,6 +12,7 @@ expect_breach() {
 }
 echo '#include "graph/graph.h"' >"$tree/src/cpu/a.c"; expect_breach "include to the left"
 echo '#include <dnnl.h>' >"$tree/src/base/a.c"; expect_breach "oneDNN outside its file"
+echo '#include <mpi.h>' >"$tree/src/base/a.c"; expect_breach "MPI outside its file"
 { echo "void f(void)"; echo "{"; yes '    g();' | head -80; echo "}"; } >"$tree/src/base/a.c"; expect_breach "long function"
 yes 'int x;' | head -601 >"$tree/src/base/a.c"; expect_breach "long file"
 grep -q 'scripts/demo' "$here/../../README.md" && grep -q 'scripts/check' "$here/../../README.md" || { echo "README does not name its two commands"; exit 1; }

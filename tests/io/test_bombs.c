@@ -1,5 +1,5 @@
 /* test_bombs.c - small or plain files that ask for much: decided within a second and 64 MiB. */
-#include "fixture.h"
+#include "graphdef_file.h"
 
 #include <stdio.h>
 #include <sys/wait.h>
@@ -203,12 +203,44 @@ static void directories(void **state)
     free(zeros.data);
 }
 
+/* ---- GraphDef ---- */
+
+static bytes repeated_field(const char *field, size_t n, long times)
+{
+    bytes file = { NULL, 0 };
+
+    put_other_node(&file, "x", "Add");
+    put_many(&file, field, n, times);
+    return file;
+}
+
+static void graphdefs(void **state)
+{
+    static const int64_t much[] = { 1 << 20, 1 << 20 }, one[] = { 1 };
+    bytes splat = { NULL, 0 }, many = { NULL, 0 }, loose = { NULL, 0 };
+    char name[16];
+
+    (void)state;
+    decide(repeated_field("\x0a\0", 2, 20000000), GD_EFORMAT); /* empty nodes */
+    decide(repeated_field("\x18\1", 2, 20000000), GD_EFORMAT); /* numbers nobody knows */
+    decide(repeated_field("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\1", 11, 1), GD_EFORMAT);
+    put_constant(&splat, "x", make_tensor(2, much, AS_LOOSE, 1)); /* 4 bytes for 4 TiB */
+    decide(splat, GD_EFORMAT);
+    for (int i = 0; i <= GD_MAX_ARRAYS; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        put_constant(&many, name, make_tensor(1, one, AS_CONTENT, 1));
+    }
+    decide(many, GD_EFORMAT);
+    put_constant(&loose, "x", make_tensor(1, (int64_t[]){ 4000000 }, AS_LOOSE, 4000000));
+    decide(loose, GD_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(safetensors_headers), cmocka_unit_test(pickles),
         cmocka_unit_test(many_storages),       cmocka_unit_test(overlapping_entries),
-        cmocka_unit_test(directories),
+        cmocka_unit_test(directories),         cmocka_unit_test(graphdefs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,6 +44,27 @@ static void the_end_is_the_end(void **state)
     assert_int_equal(gd_take_bytes(&c, &part, 0), GD_OK);
 }
 
+static void varints_have_seven_bits_a_byte(void **state)
+{
+    static const unsigned char data[] = { 0x07, 0xac, 0x02, 0xff, 0xff, 0xff, 0xff,
+                                          0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0x80 };
+    static const unsigned char wide[] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2 };
+    gd_cursor c = { data, data, data + sizeof data, "FILE" };
+    uint64_t v;
+
+    (void)state;
+    assert_int_equal(gd_take_varint(&c, &v), GD_OK);
+    assert_true(v == 7);
+    assert_int_equal(gd_take_varint(&c, &v), GD_OK);
+    assert_true(v == 300);
+    assert_int_equal(gd_take_varint(&c, &v), GD_OK);
+    assert_true(v == UINT64_MAX);
+    assert_int_equal(gd_take_varint(&c, &v), GD_EFORMAT); /* goes on beyond the end */
+    c = (gd_cursor){ wide, wide, wide + sizeof wide, "FILE" };
+    assert_int_equal(gd_take_varint(&c, &v), GD_EFORMAT);
+    assert_non_null(strstr(gd_error(), "64 bits"));
+}
+
 static void text_is_utf8_without_controls(void **state)
 {
     static const char *const good[] = { "", "a.b_0", "\xc3\xbc", "\xe4\xb8\xad",
@@ -77,6 +98,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(integers_are_little_endian),
         cmocka_unit_test(the_end_is_the_end),
+        cmocka_unit_test(varints_have_seven_bits_a_byte),
         cmocka_unit_test(text_is_utf8_without_controls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

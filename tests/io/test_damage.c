@@ -2,18 +2,18 @@
  * every length, every bit flipped, every byte set to 00 and to FF.
  *
  * Our own files have hashes and are refused.  Zip archives have checksums for their contents, but
- * not for an entry's name, which is an array's name in .npz only.  Other safetensors files and
- * legacy .pt have none: the former keep their shapes, the latter stay in bounds, which the
- * sanitisers watch. */
-#include "fixture.h"
+ * not for an entry's name, which is an array's name in .npz only.  Other safetensors files, legacy
+ * .pt and GraphDefs have none: the first keep their shapes, the others stay in bounds, which the
+ * sanitisers watch.  A GraphDef may also end after any of its nodes. */
+#include "graphdef_file.h"
 
 /* What must be as before when a file opens and reads in spite of the damage */
-enum { NAMES = 1, SHAPES = 2, VALUES = 4, REFUSED = 8 };
+enum { NAMES = 1, SHAPES = 2, VALUES = 4, REFUSED = 8, MAY_END = 16 };
 
 typedef struct format {
     bytes file;
     digest before;
-    unsigned kept; /* REFUSED: it may not open */
+    unsigned kept; /* REFUSED: it may not open; MAY_END: but when cut */
     int refused, loaded;
 } format;
 
@@ -59,7 +59,7 @@ static void damage_everywhere(bytes file, unsigned kept)
         set_byte(&f, copy, at, 0x00, "set to 00");
         set_byte(&f, copy, at, 0xff, "set to FF");
     }
-    f.kept = REFUSED;
+    f.kept = kept & MAY_END ? 0 : REFUSED;
     for (size_t n = 0; n < file.n; n++) {
         bytes cut = { malloc(n + 1), n }; /* of its own, so that reading beyond is seen */
         memcpy(cut.data, file.data, n);
@@ -122,12 +122,26 @@ static void npz(void **state)
     damage_everywhere(deflated_archive("arr_0.npy", npy, sizeof npy), SHAPES | VALUES);
 }
 
+static void graphdef(void **state)
+{
+    static const int64_t dim[] = { 2, 3 };
+    bytes file = { NULL, 0 };
+
+    (void)state;
+    put_constant(&file, "conv/conv2d_params", make_tensor(2, dim, AS_CONTENT, 6));
+    put_other_node(&file, "conv/Conv2D", "Conv2D");
+    put_constant(&file, "Mul/y", make_tensor(0, dim, AS_LOOSE, 1));
+    put_constant(&file, "gamma", make_tensor(2, dim, AS_PACKED, 1));
+    damage_everywhere(file, MAY_END);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(own_files),    cmocka_unit_test(foreign_safetensors),
         cmocka_unit_test(torch_zip),    cmocka_unit_test(torch_zip_deflated),
         cmocka_unit_test(torch_legacy), cmocka_unit_test(npz),
+        cmocka_unit_test(graphdef),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
