@@ -18,7 +18,8 @@ static const cli_option help_table[] = {
 
 static gd_status print_option(const cli_command *c, const cli_option *o)
 {
-    static const char *const types[] = { "switch", "count", "int", "int", "seed", "real", "text" };
+    static const char *const types[] = { "switch", "count", "int",  "int",
+                                         "seed",   "real",  "text", "maybe" };
     const bool number = o->type == CLI_INT || o->type == CLI_WIDE || o->type == CLI_REAL;
     json_t *j =
         json_pack("{s:s, s:s, s:s, s:s, s:s}", "verb", c->name, "name", o->name, "type",
