@@ -81,12 +81,10 @@ char *gd_strdup(gd_arena *arena, const char *text);
 char *gd_sprintf(gd_arena *arena, const char *format, ...) GD_PRINTF(2, 3);
 
 /* One big zeroed block, 64-byte aligned, owned by the caller: activations, weights, images.
- * GD_ENOMEM names `what` and the size; checked against the limit of gd_set_memory_limit() first. */
+ * GD_ENOMEM names `what` and the size; checked against gd_set_memory_limit() first. */
 GD_CHECKED gd_status gd_block_make(void **out, size_t bytes, const char *what);
 void gd_block_free(void *block); /* NULL is fine; returns the memory to the system */
 
-/* --memory: refuse to hold more than this many bytes in blocks and arenas; 0 = no limit. */
-void gd_set_memory_limit(size_t bytes);
 size_t gd_memory_limit(void);
 /* Allocations made since the process started: tests hold "none after the second step" with it. */
 uint64_t gd_allocation_count(void);
@@ -156,8 +154,6 @@ GD_CHECKED gd_status gd_file_put(const char *path, bool overwrite, const void *d
 
 /* ---- par.c: threads ---- */
 
-int gd_threads(void);
-void gd_set_threads(int n); /* >= 1 */
 /* fn(ctx, i) for i in [0, n), spread over the threads in contiguous ranges.  One parallel region,
  * no nesting.  Results must not depend on which thread runs which i. */
 void gd_par(int64_t n, void (*fn)(void *ctx, int64_t i), void *ctx);
@@ -170,6 +166,10 @@ void gd_par(int64_t n, void (*fn)(void *ctx, int64_t i), void *ctx);
 void gd_noise_normal(float *out, int64_t n, uint64_t seed, uint64_t image, uint32_t step);
 /* Uniform integer in [0, range) of the same family, for random labels. */
 uint32_t gd_noise_below(uint32_t range, uint64_t seed, uint64_t image, uint32_t step);
+
+/* n uniform floats in [0, 1) of 24 bits, four to a block of the same family: those of blocks
+ * `block`, block + 1, ... of (seed, step), for weights */
+void gd_noise_uniform(float *out, int64_t n, uint64_t seed, uint64_t block, uint32_t step);
 
 /* PyTorch's CPU generator: mt19937 with its randint and randn (spec diffusion.md section 12). */
 typedef struct gd_torch_rng {
@@ -191,12 +191,15 @@ void gd_hasher_text(const gd_hasher *hasher,
                     char text[33]); /* 32 hex digits of what was added so far, high half first */
 void gd_hasher_free(gd_hasher *hasher);
 
-/* ---- log.c: notices to whoever set the callback; none = silence ---- */
+/* ---- log.c: notices to whoever called gd_set_log; none = silence ---- */
 
-typedef enum gd_log_level { GD_LOG_ERROR, GD_LOG_NOTE, GD_LOG_INFO, GD_LOG_DEBUG } gd_log_level;
-typedef void (*gd_log_fn)(void *ctx, gd_log_level level, const char *line);
-void gd_set_log(gd_log_fn fn, void *ctx, gd_log_level most);
+bool gd_log_wanted(gd_log_level level);
 void gd_log(gd_log_level level, const char *format, ...) GD_PRINTF(2, 3);
+
+/* ---- stop.c: reading and writing weights ends when `wanted` says so (Ctrl-C); NULL: never ---- */
+
+void gd_set_stop(bool (*wanted)(void));
+GD_CHECKED gd_status gd_check_stop(void); /* GD_EINTERRUPTED when it does */
 
 /* ---- nearest.c ---- */
 

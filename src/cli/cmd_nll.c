@@ -10,7 +10,7 @@ typedef struct options {
     int n, threads, memory;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
-    bool clip, flip, overwrite, resume, quiet, json;
+    bool clip, flip, overwrite, resume, quiet, json, dry_run;
 } options;
 
 #define AT(field) offsetof(options, field)
@@ -30,8 +30,11 @@ static const cli_option table[] = {
     { "output", 'o', CLI_TEXT, "FILE", "CSV of every image's terms", AT(output) },
     { "resume", 0, CLI_SWITCH, "", "go on behind the images that the CSV holds", AT(resume) },
     { "overwrite", 0, CLI_SWITCH, "", "replace what exists", AT(overwrite) },
+    { "dry-run", 0, CLI_SWITCH, "", "tell parameters, memory and about how long, and stop",
+      AT(dry_run) },
     { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
-    { "precision", 0, CLI_TEXT, "P", "fp32 or bf16", AT(precision) },
+    { "precision", 0, CLI_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
+      AT(precision) },
     { "memory", 0, CLI_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },
     { "quiet", 'q', CLI_SWITCH, "", "errors only", AT(quiet) },
     { "json", 0, CLI_SWITCH, "", "the result as one JSON line", AT(json) },
@@ -202,8 +205,6 @@ static gd_status settle(options *o)
         o->model = model;
     if (!o->data)
         return gd_fail(GD_EUSAGE, "no images\nhint: --data FOLDER, or a file of images");
-    if (strcmp(o->precision, "fp32") != 0 && strcmp(o->precision, "bf16") != 0)
-        return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", o->precision);
     if (o->threads)
         gd_set_threads(o->threads);
     gd_set_memory_limit((size_t)o->memory << 20);
@@ -288,6 +289,9 @@ static gd_status work(run *r)
     GD_TRY(gd_model_open(&r->model, r->o.model, r->words.flag, r->words.n_flags));
     GD_TRY(make_chain(r));
     GD_TRY(open_set(r));
+    if (r->o.dry_run)
+        return cli_dry_run(&(cli_load){ r->model, r->schedule->n }, 1, r->count,
+                           strcmp(r->o.precision, "bf16") == 0);
     GD_TRY(open_csv(r));
     if (r->done < r->count)
         cli_progress_start(&r->progress, r->count - r->done, r->o.quiet);
@@ -309,10 +313,6 @@ static gd_status run_nll(int argc, char **argv)
     gd_status s;
 
     GD_TRY(cli_parse(&cli_nll, argc, argv, &r.o, &r.words));
-    if (r.words.help) {
-        cli_print_help(&cli_nll, stdout);
-        return GD_OK;
-    }
     if (r.words.n_words > 0)
         return gd_fail(GD_EUSAGE, "nll: unexpected word %s", r.words.word[0]);
     s = work(&r);
@@ -328,10 +328,16 @@ static gd_status run_nll(int argc, char **argv)
     return s;
 }
 
+static const char notes[] =
+    "Prints the mean of the variational bound in bits per dimension, and writes every image's "
+    "terms to the CSV of --output as they are known; --resume goes on behind them. All steps of a "
+    "model take long: -n and --steps bound the time.";
+
 const cli_command cli_nll = { "nll",
                               "bits per dimension of images",
                               "nll --data PATH [--model FILE] [options]",
                               "guided nll --model model.pt --data images/ -o nll.csv",
                               table,
                               COUNT(table),
-                              run_nll };
+                              run_nll,
+                              notes };

@@ -13,7 +13,7 @@ typedef struct options {
     int n, first, batch, threads, columns, memory;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
-    bool clip, overwrite, quiet, json, verbose, ddim, unguided;
+    bool clip, overwrite, quiet, json, ddim, unguided, preview, dry_run;
 } options;
 
 #define AT(field) offsetof(options, field)
@@ -32,28 +32,32 @@ static const cli_option table[] = {
       AT(upsampler) },
     { "stage2-steps", 0, CLI_TEXT, "SPEC", "of the upsamplers (default: as --steps)",
       AT(stage_steps) },
-    { "stage2-sampler", 0, CLI_TEXT, "NAME", "of the upsamplers: ddpm or ddim", AT(stage_sampler) },
+    { "stage2-sampler", 0, CLI_TEXT, "ddpm|ddim", "of the upsamplers", AT(stage_sampler) },
     { "low-res-noise", 0, CLI_REAL, "S", "noise added to the upsamplers' input", AT(low_res_noise),
       0, 10 },
     { "steps", 's', CLI_TEXT, "SPEC", "250, ddim25, or 10,10,20 (default 250)", AT(steps) },
-    { "sampler", 0, CLI_TEXT, "NAME", "ddpm or ddim", AT(sampler) },
+    { "sampler", 0, CLI_TEXT, "ddpm|ddim", "default: ddim where --steps begins with ddim",
+      AT(sampler) },
     { "eta", 0, CLI_REAL, "E", "DDIM noise: 0 deterministic, 1 ancestral", AT(eta), 0, 1 },
     { "clip-denoised", 0, CLI_SWITCH, "",
       "clip the predicted image to [-1,1] (on; --no-clip-denoised)", AT(clip) },
     { "seed", 0, CLI_SEED, "N", "default: random, printed", AT(seed) },
-    { "rng", 0, CLI_TEXT, "NAME", "guided, or torch: PyTorch's CPU numbers", AT(rng) },
+    { "rng", 0, CLI_TEXT, "guided|torch", "torch: PyTorch's CPU numbers", AT(rng) },
     { "batch-size", 0, CLI_INT, "N", "matters to --rng torch only (default 1)", AT(batch), 1,
       4096 },
     { "output", 'o', CLI_TEXT, "PATH", "X.png grid, X.npz, X folder, - (default samples.png)",
       AT(output) },
-    { "format", 0, CLI_TEXT, "NAME", "grid, folder or npz, whatever the suffix", AT(format) },
+    { "format", 0, CLI_TEXT, "grid|folder|npz", "whatever the suffix", AT(format) },
     { "columns", 0, CLI_INT, "N", "of the grid", AT(columns), 1, 10000 },
     { "overwrite", 0, CLI_SWITCH, "", "replace what exists", AT(overwrite) },
+    { "preview", 0, CLI_SWITCH, "", "show the images in the terminal", AT(preview) },
+    { "dry-run", 0, CLI_SWITCH, "", "tell parameters, memory and about how long, and stop",
+      AT(dry_run) },
     { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
-    { "precision", 0, CLI_TEXT, "P", "fp32 or bf16", AT(precision) },
+    { "precision", 0, CLI_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
+      AT(precision) },
     { "memory", 0, CLI_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },
     { "quiet", 'q', CLI_SWITCH, "", "errors only", AT(quiet) },
-    { "verbose", 'v', CLI_SWITCH, "", "what was assumed, threads, ISA", AT(verbose) },
     { "json", 0, CLI_SWITCH, "", "the result as one JSON line", AT(json) },
     /* the authors' names for the same things */
     { "model_path", 0, CLI_TEXT, "FILE", "= --model", AT(model) },
@@ -110,10 +114,8 @@ static gd_status settle(run *r)
     }
     if (!o->sampler)
         o->sampler = o->ddim || strncmp(o->steps, "ddim", 4) == 0 ? "ddim" : "ddpm";
-    if (strcmp(o->rng, "guided") != 0 && strcmp(o->rng, "torch") != 0)
-        return gd_fail(GD_EUSAGE, "--rng %s: expected guided or torch", o->rng);
-    if (strcmp(o->precision, "fp32") != 0 && strcmp(o->precision, "bf16") != 0)
-        return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", o->precision);
+    if (o->json && strcmp(o->output, "-") == 0)
+        return gd_fail(GD_EUSAGE, "--json and -o - both need standard output");
     if (!o->seed_given && getrandom(&o->seed, 4, 0) != 4) /* 32 bits: easy to write down */
         return gd_fail(GD_EIO, "no random seed from the system: give --seed");
     if (o->threads)
@@ -249,6 +251,7 @@ static gd_status make_recipe(run *r)
 {
     char model_hash[33] = "", classifier_hash[33] = "", seed[24];
     const options *o = &r->o;
+    gd_status s;
     json_t *j;
 
     GD_TRY(gd_model_hash(r->model, model_hash));
@@ -265,8 +268,11 @@ static gd_status make_recipe(run *r)
                   "precision", o->precision, "isa", gd_isa_name(gd_isa_used()), "onednn",
                   gd_onednn_version(), "upsampler", o->upsampler ? o->upsampler : "",
                   "stage2_steps", o->stage_steps ? o->stage_steps : o->steps);
+    s = j ? cli_recipe_add_command(j, &cli_sample, &r->words) : GD_OK;
     r->recipe = j ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
+    if (s != GD_OK)
+        return s;
     if (!r->recipe)
         return gd_fail(GD_ENOMEM, "recipe: out of memory");
     r->texts[0] = (gd_text){ "Software", "guided " GUIDED_VERSION };
@@ -278,7 +284,21 @@ static gd_status make_recipe(run *r)
 
 /* ---- running ---- */
 
-static gd_status prepare(run *r)
+static gd_status dry_run(const run *r)
+{
+    const bool bf16 = strcmp(r->o.precision, "bf16") == 0;
+    cli_load load[2 + MAX_STAGES] = { { r->model, r->schedule->n } };
+    int n = 1;
+
+    if (r->classifier)
+        load[n++] = (cli_load){ r->classifier, r->schedule->n };
+    for (int k = 0; k < r->n_stages; k++)
+        load[n++] = (cli_load){ r->stage[k].model, r->stage[k].schedule->n };
+    return cli_dry_run(load, n, r->o.n, bf16);
+}
+
+/* What is to be made; no weights are read yet but an upsampler's. */
+static gd_status choose(run *r)
 {
     const gd_model_config *c = gd_model_get_config(r->model);
     const int known = gd_model_class_count(r->model),
@@ -301,6 +321,7 @@ static gd_status prepare(run *r)
     r->trajectory.scale = o->scale >= 0 ? o->scale : c->guidance_scale;
     r->output = (cli_output){ .path = o->output,
                               .overwrite = o->overwrite,
+                              .preview = o->preview,
                               .width = c->net.image_size,
                               .height = c->net.image_size,
                               .channels = c->net.in_channels,
@@ -309,7 +330,14 @@ static gd_status prepare(run *r)
     r->output.columns = o->columns                                ? o->columns
                         : o->n > r->classes.n && r->classes.n > 1 ? GD_MIN(r->classes.n, 32)
                                                                   : 0;
-    GD_TRY(open_stages(r));
+    return open_stages(r);
+}
+
+static gd_status prepare(run *r)
+{
+    const gd_net_config *net = &gd_model_get_config(r->model)->net;
+    const options *o = &r->o;
+
     GD_TRY(cli_output_open(&r->output, o->format));
     GD_TRY(make_recipe(r));
     GD_TRY(gd_engine_make(&r->engine, r->model, r->classifier, strcmp(o->precision, "bf16") == 0));
@@ -318,7 +346,7 @@ static gd_status prepare(run *r)
     r->trajectory.noise_ctx = r->trajectory.step_ctx = r;
     r->trajectory.before_step = before_step;
     gd_torch_seed(&r->torch, o->seed);
-    const int64_t image = (int64_t)c->net.in_channels * c->net.image_size * c->net.image_size;
+    const int64_t image = (int64_t)net->in_channels * net->image_size * net->image_size;
     GD_TRY(gd_block_make(&r->work, gd_trajectory_bytes(&r->trajectory, o->batch), "sampler"));
     GD_TRY(gd_block_make((void **)&r->images, (size_t)(image * o->batch) * sizeof *r->images,
                          "images"));
@@ -364,10 +392,6 @@ static void say_result(const run *r, double seconds)
         fprintf(stderr, "guided: %s: %lld image%s, seed %llu, %.1f s\n", o->output,
                 (long long)r->output.done, r->output.done == 1 ? "" : "s",
                 (unsigned long long)o->seed, seconds);
-    if (o->verbose)
-        fprintf(stderr, "guided: %d threads, %s, oneDNN %s, %.1f MiB\n", gd_threads(),
-                gd_isa_name(gd_isa_used()), gd_onednn_version(),
-                (double)gd_engine_bytes(r->engine) / 1048576.0);
 }
 
 static gd_status work(run *r)
@@ -379,6 +403,9 @@ static gd_status work(run *r)
     GD_TRY(open_models(r));
     say_assumed(r, r->model);
     say_assumed(r, r->classifier);
+    GD_TRY(choose(r));
+    if (r->o.dry_run)
+        return dry_run(r);
     GD_TRY(prepare(r));
     s = sample_all(r);
     if (s != GD_OK && s != GD_EINTERRUPTED)
@@ -421,16 +448,21 @@ static gd_status run_sample(int argc, char **argv)
     gd_status s;
 
     GD_TRY(cli_parse(&cli_sample, argc, argv, &r.o, &r.words));
-    if (r.words.help) {
-        cli_print_help(&cli_sample, stdout);
-        return GD_OK;
-    }
     if (r.words.n_words > 0)
         return gd_fail(GD_EUSAGE, "sample: unexpected word %s", r.words.word[0]);
     s = work(&r);
     release(&r);
     return s;
 }
+
+static const char notes[] =
+    "Draws images from a diffusion model, guided by a noisy classifier where one is given. Image "
+    "k of a run is a function of the model, the options and (seed, k) alone: the same for any "
+    "number of threads, and --first k -n 1 makes it again by itself. The name of the output "
+    "chooses its form: X.png is a grid (one image where n is 1), X.npz the authors' arrays, - a "
+    "PNG on standard output, anything else a folder of pictures with run.json. Every PNG carries "
+    "its recipe; guided info X.png prints the command that makes it again. Ctrl-C keeps what is "
+    "finished.";
 
 const cli_command cli_sample = {
     "sample",
@@ -440,4 +472,5 @@ const cli_command cli_sample = {
     table,
     COUNT(table),
     run_sample,
+    notes
 };

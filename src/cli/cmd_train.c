@@ -16,7 +16,7 @@ static const cli_option train_table[] = {
 #include "cli/train_options.inc"
     { "super-res", 0, CLI_INT, "N", "train an upsampler from N x N pixels", AT(super_res), 1,
       GD_MAX_IMAGE_SIDE },
-    { "schedule-sampler", 0, CLI_TEXT, "NAME", "uniform or loss-second-moment",
+    { "schedule-sampler", 0, CLI_TEXT, "uniform|loss-second-moment", "of timesteps",
       AT(schedule_sampler) },
     { "schedule_sampler", 0, CLI_TEXT, "NAME", "= --schedule-sampler", AT(schedule_sampler) },
     { "sample-interval", 0, CLI_WIDE, "N", "updates between sample grids; 0: none",
@@ -55,8 +55,6 @@ static gd_status settle(train_options *o)
     GD_TRY(keep_text(t->labels, sizeof t->labels, o->labels, "labels"));
     GD_TRY(keep_text(t->data, sizeof t->data, o->data, "data"));
     GD_TRY(keep_text(t->val_data, sizeof t->val_data, o->val_data, "val-data"));
-    if (o->precision && strcmp(o->precision, "fp32") != 0 && strcmp(o->precision, "bf16") != 0)
-        return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", o->precision);
     if (o->precision)
         t->bf16 = strcmp(o->precision, "bf16") == 0;
     if (o->lr_anneal_steps > 0) {
@@ -459,7 +457,7 @@ static void release(train_run *r)
 static gd_status read_words(train_run *r, const cli_command *command, int argc, char **argv)
 {
     GD_TRY(cli_parse(command, argc, argv, &r->o, &r->words));
-    if (r->words.n_words > 0 && !r->words.help)
+    if (r->words.n_words > 0)
         return gd_fail(GD_EUSAGE, "%s: unexpected word %s", command->name, r->words.word[0]);
     if (r->o.super_res)
         r->kind = GD_NET_SUPERRES;
@@ -478,9 +476,7 @@ static gd_status run(const cli_command *command, gd_net_kind kind, int argc, cha
     GD_TRY(gd_dist_open(&r.dist));
     r.first = gd_dist_rank(r.dist) == 0;
     s = gd_dist_agree(r.dist, read_words(&r, command, argc, argv), NULL);
-    if (s == GD_OK && r.words.help && r.first)
-        cli_print_help(command, stdout);
-    else if (s == GD_OK && !r.words.help)
+    if (s == GD_OK)
         s = work(&r, command, argc, argv);
     release(&r);
     return leave(&r, s);
@@ -496,13 +492,24 @@ static gd_status run_classifier(int argc, char **argv)
     return run(&cli_train_classifier, GD_NET_CLASSIFIER, argc, argv);
 }
 
+static const char train_notes[] =
+    "Trains on a folder of images (a folder for each class, or names CLASS_rest.png), an .npz, a "
+    "zip or an IDX file. The run's folder holds progress.csv, a loss curve, grids of samples and "
+    "whole checkpoints; --resume FOLDER continues to the bit after Ctrl-C, SIGTERM or a crash, "
+    "SIGUSR1 saves and goes on. guided sample --model FOLDER draws from it.";
+
 const cli_command cli_train = { "train",
                                 "a diffusion model or an upsampler of your own images",
                                 "train --data PATH [--preset NAME] [--out FOLDER] [options]",
                                 "guided train --data images/ --preset small32 --iterations 20000",
                                 train_table,
                                 COUNT(train_table),
-                                run_train };
+                                run_train,
+                                train_notes };
+
+static const char classifier_notes[] =
+    "Trains a classifier of noised images, whose gradient guides guided sample --classifier "
+    "FOLDER. Folders, checkpoints and --resume as in guided train.";
 
 const cli_command cli_train_classifier = {
     "train-classifier",
@@ -511,5 +518,6 @@ const cli_command cli_train_classifier = {
     "guided train-classifier --data images/ --preset small32 --out crun",
     classifier_table,
     COUNT(classifier_table),
-    run_classifier
+    run_classifier,
+    classifier_notes
 };

@@ -4,12 +4,6 @@
 
 #include <string.h>
 
-/* A stage draws with a key of its own size: its noise is not that of the stage before. */
-static uint64_t stage_seed(uint64_t seed, int size)
-{
-    return seed ^ (uint64_t)size * 0x9e3779b97f4a7c15u;
-}
-
 static void draw(void *ctx, int64_t first, int n, int step, float *out)
 {
     const cli_stage *s = ctx;
@@ -39,7 +33,7 @@ static gd_status make(cli_stage *s, const cli_stage_options *o)
     s->channels = c->net.in_channels;
     s->classes = c->net.num_classes;
     s->image = (int64_t)s->channels * s->size * s->size;
-    s->seed = stage_seed(o->seed, s->size);
+    s->seed = gd_stage_seed(o->seed, s->size);
     GD_TRY(gd_sampler_find(&s->trajectory.sampler, o->sampler ? o->sampler
                                                    : ddim     ? "ddim"
                                                               : "ddpm"));
@@ -72,25 +66,13 @@ gd_status cli_stage_open(cli_stage *s, const char *path, const gd_flag *flags, i
     return make(s, o);
 }
 
-/* Conditioning augmentation: noise of its own key over the low-resolution image */
-static void disturb(cli_stage *s, int64_t image)
-{
-    const int64_t n = (int64_t)s->channels * s->small * s->small;
-    enum { DISTURBANCE = 0x7fffffff }; /* a step that no trajectory has */
-
-    if (s->low_res_noise <= 0)
-        return;
-    gd_noise_normal(s->noise, n, s->seed, (uint64_t)image, DISTURBANCE);
-    for (int64_t i = 0; i < n; i++)
-        s->low_res[i] += (float)s->low_res_noise * s->noise[i];
-}
-
 gd_status cli_stage_run(cli_stage *s, int64_t image, const uint8_t *low, int64_t label, float *out)
 {
     const gd_image from = { s->small, s->small, s->channels, (uint8_t *)low };
 
     gd_image_floats(s->low_res, &from, false);
-    disturb(s, image);
+    gd_stage_disturb(s->low_res, s->noise, (int64_t)s->channels * s->small * s->small,
+                     s->low_res_noise, s->seed, image);
     gd_engine_set_low_res(s->engine, s->low_res);
     return gd_trajectory_run(&s->trajectory, image, 1, s->classes > 0 ? &label : NULL, out,
                              s->work);

@@ -214,8 +214,8 @@ size_t gd_plan_scratch_bytes(const gd_plan *plan); /* the largest scratch of any
 size_t gd_plan_weights_bytes(const gd_plan *plan); /* packed weights and resident parameters */
 double gd_plan_macs(const gd_plan *plan);
 int gd_plan_steps(const gd_plan *plan);
-void gd_plan_print(const gd_plan *plan,
-                   FILE *out); /* one line per step with kernel, offsets, bytes */
+/* One notice (GD_LOG_DEBUG) for each step: shape, place and bytes of its result, kernel, layer */
+void gd_plan_log(const gd_plan *plan);
 /* A line for each kind and shape of step, longest first: kernel, calls, milliseconds of one, share,
  * GFLOP/s.  seconds: of every step (gd_exec_profile). */
 GD_CHECKED gd_status gd_plan_print_times(const gd_plan *plan, const double *seconds, FILE *out);

@@ -225,19 +225,17 @@ int gd_plan_convs(const gd_plan *plan, gd_conv_desc *desc, int *count, int max)
     return n;
 }
 
-void gd_plan_print(const gd_plan *plan, FILE *out)
+void gd_plan_log(const gd_plan *plan)
 {
-    for (int i = 0; i < plan->n_step; i++) {
+    for (int i = 0; i < plan->n_step && gd_log_wanted(GD_LOG_DEBUG); i++) {
         const gd_step *s = &plan->step[i];
         const int64_t *d = gd_type_of(plan->graph, s->node->out)->dim;
         const gd_slot *slot = &plan->slot[s->node->out.id];
-        fprintf(out, "%4d %-18s %lldx%lldx%lldx%lld at %zu, %zu bytes", i, s->node->op->name,
-                (long long)d[0], (long long)d[1], (long long)d[2], (long long)d[3], slot->offset,
-                slot->bytes);
-        if (s->conv)
-            fprintf(out, "  %s %s", gd_conv_algo_name(gd_conv_algo_of(s->conv)),
-                    gd_conv_kernel_name(s->conv));
-        fprintf(out, "  %s\n", s->node->scope);
+        gd_log(GD_LOG_DEBUG, "%4d %-18s %lldx%lldx%lldx%lld at %zu, %zu bytes%s%s%s%s  %s", i,
+               s->node->op->name, (long long)d[0], (long long)d[1], (long long)d[2],
+               (long long)d[3], slot->offset, slot->bytes, s->conv ? "  " : "",
+               s->conv ? gd_conv_algo_name(gd_conv_algo_of(s->conv)) : "", s->conv ? " " : "",
+               s->conv ? gd_conv_kernel_name(s->conv) : "", s->node->scope);
     }
 }
 

@@ -86,6 +86,9 @@ void gd_bundle_release(const gd_bundle *bundle, const gd_array *array);
  * compares guided.header_xxh3 with the header's text in which both hashes are 32 zeros: our own
  * files are refused whichever bit is damaged. */
 GD_CHECKED gd_status gd_bundle_verify(const gd_bundle *bundle, bool *checked);
+/* The XXH3-128 of all arrays as float32 in their order, where opening the file has found it right;
+ * NULL: nobody knows it yet */
+const char *gd_bundle_f32_hash(const gd_bundle *bundle);
 
 /* ---- elements.c: an array of an archive, one element after another ---- */
 

@@ -60,10 +60,10 @@ tail -c +$((1 + 39 + 128 + 3 * image)) run.npz | head -c $image >third
 tail -c +$((1 + 39 + 128)) alone.npz | head -c $image >single
 cmp -s third single || fail "image 3 alone differs from image 3 of a run"
 expect 0 "" "$g" sample $s -n 4 -o all --format folder
-expect 0 "" "$g" info all/00003.png
+expect 0 "" "$g" info --json all/00003.png
 grep -q '"seed":"5"' out.txt || fail "a picture carries no recipe"
 expect 0 "" "$g" sample -n 1 --steps ddim2 --seed 18446744073709551615 -o largest.png
-"$g" info largest.png | grep -q '"seed":"18446744073709551615"' || fail "the largest seed is not in the recipe"
+"$g" info --json largest.png | grep -q '"seed":"18446744073709551615"' || fail "the largest seed is not in the recipe"
 
 # outputs are not overwritten unasked; standard output is a PNG
 cp one.npz keep.npz

@@ -31,7 +31,8 @@ rm images/run.json
 
 net="--image_size 8 --num_channels 32 --channel_mult 1 --num_res_blocks 1 --attention_resolutions 8 --class_cond True
      --learn_sigma True --diffusion_steps 50 --dropout 0.1"
-run="train --data images $net --batch-size 4 --iterations 12 --save-interval 2 --log-interval 2 --seed 9"
+begin="train --data images $net --log-interval 2 --seed 9"
+run="$begin --batch-size 4 --iterations 12 --save-interval 2"
 
 # shellcheck disable=SC2086
 expect 0 "12 images, 3 classes" "$g" $run --out whole
@@ -67,7 +68,7 @@ ls killed/*.part-* >/dev/null 2>&1 && fail "a part is left"
 
 # SIGTERM saves, whatever the interval, and the run goes on from there
 # shellcheck disable=SC2086
-"$g" $run --save-interval 1000 --iterations 100000 --out stopped >/dev/null 2>err.txt &
+"$g" $begin --batch-size 4 --save-interval 1000 --iterations 100000 --out stopped >/dev/null 2>err.txt &
 pid=$!
 while [ ! -s stopped/progress.csv ]; do sleep 0.05; done
 expect 1 "in use by pid $pid" "$g" train --resume stopped
@@ -103,7 +104,7 @@ cp -r images/boot one/
     expect 2 "cannot change it" "$g" train --resume whole --num_channels 64
     expect 3 "guided train --resume" "$g" train-classifier --resume whole
     expect 4 "training needs" "$g" $run --memory 1 --out x6
-    expect 4 "--microbatch" "$g" $run --batch-size 512 --memory 100 --out x10
+    expect 4 "--microbatch" "$g" $begin --batch-size 512 --iterations 12 --memory 100 --out x10
     expect 2 "--labels maybe" "$g" $run --labels maybe --out x7
 }
 printf 'damaged' >images/boot/bad.png
