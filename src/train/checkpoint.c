@@ -192,19 +192,22 @@ gd_status gd_checkpoint_open(gd_bundle **out, const char *path, gd_train_options
 {
     const char *config_text;
     json_t *json = NULL;
+    gd_bundle *b;
     gd_status s;
 
-    GD_TRY(gd_bundle_open(out, path));
-    s = training_json(*out, &json);
+    GD_TRY(gd_bundle_open(&b, path));
+    s = training_json(b, &json);
     if (s == GD_OK)
         s = gd_train_options_read(options, json_object_get(json, "options"), path);
     json_decref(json);
-    config_text = gd_bundle_meta(*out, "guided.config");
+    config_text = gd_bundle_meta(b, "guided.config");
     if (s == GD_OK)
         s = config_text ? gd_config_from_json(config, config_text, path)
                         : gd_fail(GD_EFORMAT, "%s: has no guided.config", path);
-    if (s != GD_OK)
-        gd_bundle_close(*out);
+    if (s == GD_OK)
+        *out = b;
+    else
+        gd_bundle_close(b);
     return s;
 }
 

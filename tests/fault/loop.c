@@ -140,6 +140,8 @@ static bool check(state *s)
         return breach(s, "%zu bytes are kept, %zu before", gd_memory_held(), s->held);
     if (s->status != GD_OK && (s->hit == 0 || s->fault->harmless))
         return breach(s, "failed: %s", gd_error());
+    if (s->status == GD_OK && s->hit > 0 && s->fault->only && strcmp(s->fault->only, "fsync") == 0)
+        return breach(s, "what is not durable was said to be done");
     if (s->status != GD_OK && !is_right_status(s))
         return breach(s, "status \"%s\": %s", gd_status_text(s->status), gd_error());
     if (s->status != GD_OK && !*gd_error())
