@@ -35,8 +35,9 @@ grep -q "nonexistent.pt" "$root/example.txt" || fail "the message does not name 
 # the same pixels as the command makes
 "$root/bin/guided" sample -q --steps ddim5 --seed 7 -n 4 --model "$models/diffusion.safetensors" --classifier "$models/classifier.safetensors" \
     -o "$root/four.npz" || fail "the installed command does not sample"
-tail -c 12288 "$root/example.ppm" >"$root/by_library"
-tail -c +$((1 + 39 + 128)) "$root/four.npz" | head -c 12288 >"$root/by_command"
+tail -c 12288 "$root/example.ppm" | od -An -v -tu1 -w1 >"$root/by_library"
+tail -c +$((1 + 39 + 128)) "$root/four.npz" | head -c 4096 | od -An -v -tu1 -w1 |
+    awk '{ print; print; print }' >"$root/by_command" # grey
 cmp -s "$root/by_library" "$root/by_command" || fail "the library makes other pixels than the command"
 
 if command -v c++ >/dev/null; then

@@ -90,7 +90,7 @@ done
 head -c $((size - 7)) m.safetensors >t.safetensors
 expect 3 "t.safetensors" "$g" info t.safetensors
 expect 3 "not a classifier" "$g" sample --model m.safetensors --classifier m.safetensors --steps 4 -o x.png
-expect 0 "" "$g" init --kind classifier --image_size 16 --classifier_width 32 --classifier_depth 1 --classifier_channel_mult 1 \
+expect 0 "" "$g" init --kind classifier --image_size 16 --classifier_width 64 --classifier_depth 1 --classifier_channel_mult 1 \
     --classifier_attention_resolutions 8 c.safetensors
 expect 3 "the classifier is for 16x16 images" "$g" sample --model m.safetensors --classifier c.safetensors --steps 4 -o x.png
 [ -e x.png ] && fail "a picture after an error"

@@ -196,7 +196,8 @@ static void make_images(void)
 static void fill_folder(void)
 {
     must("init" NET "m.safetensors");
-    must("init" NET "--image_size 4 --attention_resolutions 4 s.safetensors");
+    must("init --image_size 4 --num_channels 32 --channel_mult 1 --num_res_blocks 1 "
+         "--attention_resolutions 4 --diffusion_steps 50 s.safetensors");
     must("init --kind classifier --image_size 8 --classifier_width 32 --classifier_depth 1 "
          "--classifier_channel_mult 1 --classifier_attention_resolutions 8 "
          "--classifier_num_head_channels 16 c.safetensors");

@@ -35,29 +35,32 @@ static void check(const char *path, bool brings_it)
     gd_model_close(m);
 }
 
+/* A model written as `dtype` */
+static void check_written(gd_dtype dtype, bool brings_it)
+{
+    char from[4096], path[] = "/tmp/guided-hash-XXXXXX";
+    gd_model *m;
+
+    close(mkstemp(path));
+    snprintf(from, sizeof from, "%s/fashion32/base8.safetensors", getenv("GUIDED_MODELS"));
+    assert_int_equal(gd_model_open(&m, from, NULL, 0), GD_OK);
+    assert_int_equal(gd_model_save(m, path, true, dtype, NULL, 0), GD_OK);
+    gd_model_close(m);
+    check(path, brings_it);
+    unlink(path);
+}
+
 static void a_file_of_floats_brings_its_hash(void **state)
 {
-    char path[4096];
-
     (void)state;
-    snprintf(path, sizeof path, "%s/fashion32/base8.safetensors", getenv("GUIDED_MODELS"));
-    check(path, true);
+    check_written(GD_F32, true);
 }
 
 /* In bfloat16 the data's hash is of other bytes. */
 static void a_narrow_file_does_not(void **state)
 {
-    char from[4096], path[] = "/tmp/guided-hash-XXXXXX";
-    gd_model *m;
-
     (void)state;
-    close(mkstemp(path));
-    snprintf(from, sizeof from, "%s/fashion32/base8.safetensors", getenv("GUIDED_MODELS"));
-    assert_int_equal(gd_model_open(&m, from, NULL, 0), GD_OK);
-    assert_int_equal(gd_model_save(m, path, true, GD_BF16, NULL, 0), GD_OK);
-    gd_model_close(m);
-    check(path, false);
-    unlink(path);
+    check_written(GD_BF16, false);
 }
 
 int main(void)
