@@ -265,8 +265,8 @@ static const char convert_notes[] =
     "safetensors with configuration, class names and hashes: such a file needs no flags.";
 
 const cli_command cli_convert = { "convert",
-                                  "a checkpoint as a self-describing safetensors file",
-                                  "convert IN OUT.safetensors [options] [the authors' flags]",
+                                  "a checkpoint as a self-describing safetensors file, or a .pt",
+                                  "convert IN OUT.safetensors|OUT.pt [options] [authors' flags]",
                                   "guided convert 64x64_diffusion.pt 64x64_diffusion.safetensors",
                                   convert_table,
                                   COUNT(convert_table),

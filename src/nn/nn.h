@@ -83,7 +83,8 @@ typedef struct gd_model_cost {
 } gd_model_cost;
 GD_CHECKED gd_status gd_model_get_cost(gd_model_cost *out, const gd_model *m, bool bf16);
 GD_CHECKED gd_status gd_model_dump_graph(const gd_model *m, FILE *out);
-/* Write safetensors with configuration, classes and hash (io.h). dtype GD_F32, GD_BF16 or GD_F16.
+/* Write safetensors with configuration, classes and hash (io.h), or, where the path ends in ".pt",
+ * a state dict as torch.save does, which has no place for them.  dtype GD_F32, GD_BF16 or GD_F16.
  * classes may be NULL: those of m. */
 GD_CHECKED gd_status gd_model_save(const gd_model *m, const char *path, bool overwrite,
                                    gd_dtype dtype, const char *const *classes, int n_classes);
