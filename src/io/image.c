@@ -1,4 +1,4 @@
-/* image.c - PNG and JPEG to pixels, with Pillow's conversions. */
+/* image.c - PNG, JPEG and WebP to pixels, with Pillow's conversions. */
 #include "io/io_private.h"
 
 #include <spng.h>
@@ -90,7 +90,7 @@ static gd_status decode_png(gd_image *out, const void *data, size_t bytes, const
     return s;
 }
 
-/* ---- both ---- */
+/* ---- all ---- */
 
 /* A bomb's pixels are refused before memory is taken: deflate packs 1032 to 1, JPEG less. */
 gd_status io_image_check(const gd_image *image, size_t bytes, const char *name)
@@ -142,8 +142,10 @@ gd_status gd_image_decode(gd_image *out, const void *data, size_t bytes, int cha
         s = decode_png(out, data, bytes, name);
     else if (bytes > 3 && p[0] == 0xff && p[1] == 0xd8)
         s = io_decode_jpeg(out, data, bytes, name);
+    else if (io_is_webp(data, bytes))
+        s = io_decode_webp(out, data, bytes, name);
     else
-        s = gd_fail(GD_EFORMAT, "%s: neither PNG nor JPEG", name);
+        s = gd_fail(GD_EFORMAT, "%s: neither PNG, JPEG nor WebP", name);
     if (s == GD_OK && channels == 3 && out->channels == 1)
         s = to_rgb(out);
     else if (s == GD_OK && channels == 1 && out->channels == 3)

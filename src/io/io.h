@@ -219,9 +219,9 @@ typedef struct gd_image {
     uint8_t *pixels; /* block: [height][width][channels] */
 } gd_image;
 void gd_image_free(gd_image *image);
-/* A PNG, JPEG or WebP, told by content.  channels: 3 (Pillow's convert("RGB"): alpha is dropped, palettes
- * are expanded), 1 (convert("L")), or 0: 1 for grey images, 3 for others.  GD_EFORMAT "NAME: ..."
- * for anything damaged, warnings of the decoder included.  Thread-safe. */
+/* A PNG, JPEG or WebP, told by content.  channels: 3 (Pillow's convert("RGB"): alpha is dropped,
+ * palettes are expanded), 1 (convert("L")), or 0: 1 for grey images, 3 for others.  GD_EFORMAT
+ * "NAME: ..." for anything damaged, warnings of the decoder included.  Thread-safe. */
 GD_CHECKED gd_status gd_image_decode(gd_image *out, const void *data, size_t bytes, int channels,
                                      const char *name);
 GD_CHECKED gd_status gd_image_open(gd_image *out, const char *path, int channels);
