@@ -95,7 +95,8 @@ static gd_status pack_param(gd_exec *e, int value, const float *staged)
 
     for (int i = 0; i < plan->n_step; i++) {
         const gd_step *s = &plan->step[i];
-        if (s->conv && s->desc.pass != GD_CONV_GRAD_WEIGHTS && s->node->in[1].id == value)
+        if (s->conv && s->desc.pass != GD_CONV_GRAD_WEIGHTS && !s->weights_shared &&
+            s->node->in[1].id == value)
             GD_TRY(gd_conv_pack(s->conv, e->weights + s->weights_offset, staged));
     }
     if (plan->slot[value].placed)
@@ -109,7 +110,7 @@ gd_status gd_exec_set_params(gd_exec *e, const float *const *data)
 
     for (int i = 0; i < plan->n_step; i++) {
         const gd_step *s = &plan->step[i];
-        if (s->conv && s->desc.pass != GD_CONV_GRAD_WEIGHTS)
+        if (s->conv && s->desc.pass != GD_CONV_GRAD_WEIGHTS && !s->weights_shared)
             GD_TRY(gd_conv_pack(s->conv, e->weights + s->weights_offset, data[s->node->in[1].id]));
     }
     for (int i = 1; i < plan->graph->n_value; i++)

@@ -201,6 +201,14 @@ void gd_gradient(gd_graph *g, gd_val y, gd_val dy, const gd_val *wrt, gd_val *ou
  * op before them where it is their only reader. */
 void gd_graph_optimise(gd_graph *g, const gd_val *outputs, int n_outputs, bool bf16);
 
+/* ---- recompute.c ---- */
+
+/* After gd_graph_optimise, for training: within each block of the network (scopes input_blocks.N,
+ * middle_block, output_blocks.N) forget what the nodes up to `boundary` made and no other block
+ * reads, and compute it again where a later node reads it.  Same bits, less memory, about one more
+ * forward pass. */
+void gd_graph_recompute(gd_graph *g, gd_val boundary, const gd_val *outputs, int n_outputs);
+
 /* ---- plan.c ---- */
 
 typedef struct gd_plan gd_plan;

@@ -20,6 +20,27 @@ static size_t take_weights(gd_plan *plan, size_t bytes)
     return offset;
 }
 
+static bool same_desc(const gd_conv_desc *a, const gd_conv_desc *b)
+{
+    return a->pass == b->pass && a->n == b->n && a->ci == b->ci && a->h == b->h && a->w == b->w &&
+           a->co == b->co && a->kernel == b->kernel && a->stride == b->stride && a->pad == b->pad &&
+           a->kernel_w == b->kernel_w && a->pad_w == b->pad_w && a->dtype == b->dtype;
+}
+
+/* What is computed twice (recompute.c) has its weights once. */
+static void place_weights(gd_plan *plan, gd_step *s)
+{
+    for (const gd_step *o = plan->step; o < s; o++)
+        if (o->conv && o->desc.pass != GD_CONV_GRAD_WEIGHTS &&
+            o->node->in[1].id == s->node->in[1].id && same_desc(&o->desc, &s->desc) &&
+            o->desc.bias == s->desc.bias && o->desc.accumulate == s->desc.accumulate) {
+            s->weights_offset = o->weights_offset;
+            s->weights_shared = true;
+            return;
+        }
+    s->weights_offset = take_weights(plan, gd_conv_weights_bytes(s->conv));
+}
+
 static gd_status prepare_conv(gd_plan *plan, gd_step *s)
 {
     const gd_value *w = &plan->graph->value[s->node->in[1].id];
@@ -40,7 +61,7 @@ static gd_status prepare_conv(gd_plan *plan, gd_step *s)
     if (w->role != GD_ROLE_PARAM)
         return gd_fail(GD_EUSAGE, "%s: a convolution's weights must be a parameter",
                        s->node->scope);
-    s->weights_offset = take_weights(plan, gd_conv_weights_bytes(s->conv));
+    place_weights(plan, s);
     return GD_OK;
 }
 
@@ -193,13 +214,6 @@ double gd_plan_attention_macs(const gd_plan *plan)
         if (!plan->step[i].conv)
             sum += step_macs(plan, &plan->step[i]);
     return sum;
-}
-
-static bool same_desc(const gd_conv_desc *a, const gd_conv_desc *b)
-{
-    return a->pass == b->pass && a->n == b->n && a->ci == b->ci && a->h == b->h && a->w == b->w &&
-           a->co == b->co && a->kernel == b->kernel && a->stride == b->stride && a->pad == b->pad &&
-           a->kernel_w == b->kernel_w && a->pad_w == b->pad_w && a->dtype == b->dtype;
 }
 
 int gd_plan_convs(const gd_plan *plan, gd_conv_desc *desc, int *count, int max)
