@@ -122,6 +122,16 @@ static bool flag_given(const train_run *r, const char *name)
     return false;
 }
 
+static gd_status check_classes(const train_run *r)
+{
+    const int have = gd_net_classes(&r->config.net), classes = gd_dataset_classes(r->set);
+
+    if (classes > have && have > 0)
+        return gd_fail(GD_EMISMATCH, "%s: %d classes, the model has %d", r->o.train.data, classes,
+                       have);
+    return GD_OK;
+}
+
 /* The set's classes, unless flags say otherwise */
 static gd_status set_classes(train_run *r)
 {
@@ -144,13 +154,10 @@ static gd_status set_classes(train_run *r)
                            r->o.train.data);
         n->num_classes = classes;
     }
-    if (classes > gd_net_classes(n) && gd_net_classes(n) > 0)
-        return gd_fail(GD_EMISMATCH, "%s: %d classes, the model has %d", r->o.train.data, classes,
-                       gd_net_classes(n));
-    return GD_OK;
+    return check_classes(r);
 }
 
-static gd_status make_config(train_run *r)
+gd_status train_describe_network(train_run *r)
 {
     gd_flag flags[CLI_MAX_FLAGS + 1];
     char small[16];
@@ -171,7 +178,7 @@ static gd_status make_config(train_run *r)
         r->config.net.image_size % r->config.net.small_size != 0)
         return gd_fail(GD_EUSAGE, "%d pixels are no multiple of %d", r->config.net.image_size,
                        r->config.net.small_size);
-    return set_classes(r);
+    return GD_OK;
 }
 
 /* ---- data ---- */
@@ -240,11 +247,25 @@ static gd_status make_trainer(train_run *r)
     if (r->o.init_from && r->first)
         GD_TRY(gd_model_open(&r->begin, r->o.init_from, NULL, 0));
     else
-        weights = gd_model_weights(r->fresh);
+        weights = gd_model_weights(*r->pt_model && r->first ? r->begin : r->fresh);
     GD_TRY(gd_trainer_make(&r->trainer, &r->config, &weights, &r->o.train, &source, r->dist));
     if (r->validation)
         r->trainer->validation = gd_stream_source(r->validation);
+    if (*r->pt_model && r->first)
+        return gd_pt_set_load(r->trainer, r->pt_model);
     return r->checkpoint ? gd_checkpoint_load(r->trainer, r->checkpoint) : GD_OK;
+}
+
+gd_status train_take_kind(train_run *r)
+{
+    const gd_net_kind kind = r->config.net.kind;
+
+    if (kind != r->kind && (r->kind == GD_NET_CLASSIFIER || kind == GD_NET_CLASSIFIER))
+        return gd_fail(GD_EMISMATCH, "%s: a run of %s\nhint: guided %s --resume", r->o.resume,
+                       gd_net_kind_names[kind],
+                       r->kind == GD_NET_CLASSIFIER ? "train" : "train-classifier");
+    r->kind = kind;
+    return GD_OK;
 }
 
 static gd_status open_checkpoint(train_run *r)
@@ -268,12 +289,7 @@ static gd_status read_checkpoint(train_run *r, const cli_command *command, int a
     again.train = r->o.train;
     GD_TRY(gd_dist_broadcast(r->dist, &again.train, sizeof again.train));
     GD_TRY(gd_dist_broadcast(r->dist, &r->config, sizeof r->config));
-    if (r->config.net.kind != r->kind &&
-        (r->kind == GD_NET_CLASSIFIER || r->config.net.kind == GD_NET_CLASSIFIER))
-        return gd_fail(GD_EMISMATCH, "%s: a run of %s\nhint: guided %s --resume", r->o.resume,
-                       gd_net_kind_names[r->config.net.kind],
-                       r->kind == GD_NET_CLASSIFIER ? "train" : "train-classifier");
-    r->kind = r->config.net.kind;
+    GD_TRY(train_take_kind(r));
     GD_TRY(cli_parse(command, argc, argv, &again, &words));
     if (words.n_flags > 0 || again.preset || again.super_res || again.init_from)
         return gd_fail(
@@ -389,10 +405,9 @@ static gd_status open_streams(train_run *r)
 
 static gd_status prepare(train_run *r)
 {
-    if (r->o.resume)
-        GD_TRY(set_classes(r));
-    else
-        GD_TRY(make_config(r));
+    if (!r->o.resume && !*r->pt_model)
+        GD_TRY(train_describe_network(r));
+    GD_TRY(*r->pt_model ? check_classes(r) : set_classes(r));
     GD_TRY(list_classes(r));
     GD_TRY(open_streams(r));
     if (!r->o.resume && r->first) {
@@ -404,6 +419,8 @@ static gd_status prepare(train_run *r)
 
 static gd_status read_options(train_run *r, const cli_command *command, int argc, char **argv)
 {
+    if (r->o.resume)
+        GD_TRY(train_find_pt(r));
     if (r->o.resume)
         GD_TRY(read_checkpoint(r, command, argc, argv));
     return settle(&r->o);

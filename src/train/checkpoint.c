@@ -263,7 +263,8 @@ static gd_status read_counters(gd_trainer *t, const gd_bundle *b)
     t->written_by = (int)json_integer_value(json_object_get(json, "ranks"));
     t->written_by = GD_MAX(t->written_by, 1); /* the first files do not say: one */
     json_decref(json);
-    if (t->step < 0 || t->learner->updates < 0 || t->learner->updates > t->step)
+    /* more updates than steps: after the authors' files, whose number 0 has had one */
+    if (t->step < 0 || t->learner->updates < 0)
         return gd_fail(GD_EFORMAT, "%s: guided.training: step %lld, %lld updates",
                        gd_bundle_path(b), (long long)t->step, (long long)t->learner->updates);
     return GD_OK;

@@ -88,6 +88,8 @@ static gd_status remove_old(const gd_trainer *t, const char *folder)
             continue;
         gd_run_path(path, folder, steps[i]);
         gd_os.unlink(path);
+        if (t->options.save_pt)
+            gd_pt_set_remove(t, folder, steps[i]);
     }
     gd_block_free(steps);
     return GD_OK;
@@ -99,12 +101,15 @@ static gd_status save(const gd_trainer *t, const char *folder, const gd_class_na
 
     gd_run_path(path, folder, t->step);
     GD_TRY(gd_checkpoint_save(t, path, classes));
+    if (t->options.save_pt)
+        GD_TRY(gd_pt_set_save(t, folder));
     return remove_old(t, folder);
 }
 
 gd_status gd_run_check_space(const gd_trainer *t, const char *folder)
 {
-    const uint64_t one = gd_checkpoint_bytes(t), need = one * (uint64_t)(t->options.keep + 1);
+    const uint64_t one = gd_checkpoint_bytes(t) * (t->options.save_pt ? 2 : 1), /* as large */
+        need = one * (uint64_t)(t->options.keep + 1);
     struct statvfs info;
     uint64_t left;
     int64_t *steps;

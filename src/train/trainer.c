@@ -72,7 +72,7 @@ static gd_status make_process(gd_trainer *t)
 
 static gd_status make(gd_trainer *t, const gd_weights *weights)
 {
-    gd_learner_options o = { .bf16 = t->options.bf16 };
+    gd_learner_options o = { .bf16 = t->options.bf16, .recompute = t->options.recompute };
 
     const int ranks = gd_dist_ranks(t->dist), whole = t->options.batch_size;
 
