@@ -14,7 +14,7 @@ typedef struct options {
     const char *preset, *classifier, *precision;
     int threads;
     int batch;
-    bool eval, metrics, json, profile;
+    bool train, eval, metrics, json, profile;
 } options;
 
 #define AT(field) offsetof(options, field)
@@ -27,7 +27,9 @@ static const cli_option table[] = {
       AT(precision) },
     { "eval", 0, CLI_SWITCH, "", "the Inception network of guided eval, with synthetic weights",
       AT(eval) },
-    { "batch", 0, CLI_INT, "N", "images at a time, with --eval (default 8)", AT(batch), 1, 1024 },
+    { "train", 0, CLI_SWITCH, "", "a training step, not a forward pass", AT(train) },
+    { "batch", 0, CLI_INT, "N", "images at a time: with --eval (default 8), --train (1)", AT(batch),
+      1, 1024 },
     { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
     { "profile", 0, CLI_SWITCH, "", "time by operation, and the floor's shapes", AT(profile) },
     { "metrics", 0, CLI_SWITCH, "", "instead: the metrics of guided eval, from 2048 features",
@@ -207,14 +209,22 @@ static gd_status run_bench(int argc, char **argv)
     if (o.eval && (o.preset || o.classifier || strcmp(o.precision, "fp32") != 0))
         return gd_fail(GD_EUSAGE, "--eval measures the Inception network in fp32: no --preset, "
                                   "--classifier or --precision");
-    if (!o.eval && o.batch)
-        return gd_fail(GD_EUSAGE, "--batch goes with --eval: other networks run image by image");
+    if (o.train && (o.eval || o.classifier || o.metrics || o.profile))
+        return gd_fail(GD_EUSAGE,
+                       "--train measures a training step alone: no --eval, --classifier, "
+                       "--metrics or --profile");
+    if (!o.eval && !o.train && o.batch)
+        return gd_fail(GD_EUSAGE,
+                       "--batch goes with --eval or --train: other networks run image by "
+                       "image");
     if (!o.preset)
         o.preset = o.eval ? "inception" : "64x64_diffusion";
     if (!o.batch)
-        o.batch = 8;
+        o.batch = o.train ? 1 : 8;
     if (o.threads)
         gd_set_threads(o.threads);
+    if (o.train)
+        return cli_bench_train(o.preset, strcmp(o.precision, "bf16") == 0, o.batch, o.json);
     if (o.metrics)
         return cli_bench_metrics(o.json);
     gd_status s = measure(&net, &guide, &o, &peak);

@@ -1,4 +1,5 @@
-/* train_pt.c - guided train --resume of the authors' files: a new run that begins where they end. */
+/* train_pt.c - guided train --resume of the authors' files: a new run that begins where they end.
+ */
 #include "cli/train.h"
 
 #include <dirent.h>
