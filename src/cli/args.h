@@ -16,7 +16,7 @@ cli_given *cli_given_find(cli_words *words, const cli_option *o);
 GD_CHECKED gd_status cli_given_add(cli_words *words, const cli_option *o, const char *text,
                                    cli_source source);
 GD_CHECKED gd_status cli_unknown_option(const cli_command *c, const char *name);
-/* A copy for as long as the program runs; NULL: out of memory */
+/* A copy until cli_forget; NULL: out of memory */
 char *cli_keep(const char *text, size_t n);
 /* The --config file and the environment, set and entered below what the line gave */
 GD_CHECKED gd_status cli_settings_read(const cli_command *c, void *values, cli_words *words);

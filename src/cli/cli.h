@@ -95,6 +95,8 @@ bool cli_takes_value(const cli_option *o);
 /* ---- manual.c, completion.c, version.c ---- */
 
 void cli_print_brief(const cli_command *command, FILE *out); /* at most 24 lines of 80 */
+/* Lets go of the texts that options of a finished command point to */
+void cli_forget(void);
 void cli_print_help(const cli_command *command, FILE *out);
 /* The manual page; command NULL: guided(1).  roff, or plain text */
 void cli_print_manual(const cli_command *command, bool roff, FILE *out);

@@ -73,5 +73,6 @@ int main(int argc, char **argv)
         s = cli_flush();
     status = cli_report(s);
     cli_say_machine(gd_seconds() - start);
+    cli_forget();
     return status;
 }

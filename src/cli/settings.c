@@ -20,9 +20,10 @@ const cli_option cli_common_options[] = {
 #undef AT
 const int cli_n_common_options = COUNT(cli_common_options);
 
+static gd_arena *texts;
+
 char *cli_keep(const char *text, size_t n)
 {
-    static gd_arena *texts;
     char *copy = NULL;
 
     if (texts || gd_arena_make(&texts) == GD_OK)
@@ -31,6 +32,12 @@ char *cli_keep(const char *text, size_t n)
     if (copy)
         memcpy(copy, text, n);
     return copy;
+}
+
+void cli_forget(void)
+{
+    gd_arena_free(texts);
+    texts = NULL;
 }
 
 /* ---- one entry ---- */

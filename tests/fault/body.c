@@ -160,7 +160,9 @@ gd_status fault_run(const char *line)
     static char text[1024];
 
     snprintf(text, sizeof text, "%s", line);
-    return dispatch(text);
+    const gd_status s = dispatch(text);
+    cli_forget();
+    return s;
 }
 
 void fault_prepare(const fault_body *b)
