@@ -24,8 +24,8 @@ step_of() { "$g" info "$1" --json | sed 's/.*"step":\([0-9]*\).*/\1/'; }
 # Pids of the ranks that work in folder $1, the lowest rank first
 pids_of() {
     for p in /proc/[0-9]*; do
-        tr '\0' ' ' <"$p/cmdline" 2>/dev/null | grep -q "^$g train.* $1 *$" || continue
-        echo "$(tr '\0' '\n' <"$p/environ" | sed -n 's/^OMPI_COMM_WORLD_RANK=//p') ${p#/proc/}"
+        cat "$p/cmdline" 2>/dev/null | tr '\0' ' ' | grep -q "^$g train.* $1 *$" || continue
+        echo "$(cat "$p/environ" 2>/dev/null | tr '\0' '\n' | sed -n 's/^OMPI_COMM_WORLD_RANK=//p') ${p#/proc/}"
     done | sort -n | cut -d' ' -f2
 }
 
