@@ -227,6 +227,8 @@ void cli_print_help(const cli_command *c, FILE *out)
     for (int i = 0; i < c->n_options; i++) {
         const cli_option *o = &c->options[i];
         char left[64];
+        if (!o->about)
+            continue;
         snprintf(left, sizeof left, "%s%c%s --%s%s%s%s", o->letter ? "-" : " ",
                  o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
                  o->type == CLI_SWITCH  ? ""

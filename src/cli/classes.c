@@ -139,7 +139,7 @@ gd_status cli_classes_read(cli_classes *out, const char *spec, const gd_model *m
     out->random = spec && strcmp(spec, "random") == 0;
     if (out->random)
         return GD_OK;
-    if (!spec || strcmp(spec, "all") == 0) {
+    if (!spec || strcmp(spec, "all") == 0 || strcmp(spec, "balanced") == 0) {
         for (; out->n < count; out->n++)
             out->label[out->n] = out->n;
         return GD_OK;

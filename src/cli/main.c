@@ -5,8 +5,9 @@
 #include <string.h>
 
 static const cli_command *const commands[] = {
-    &cli_sample,  &cli_upsample, &cli_train, &cli_train_classifier, &cli_nll, &cli_eval, &cli_info,
-    &cli_convert, &cli_init,     &cli_bench
+    &cli_sample, &cli_upsample, &cli_train, &cli_train_classifier,
+    &cli_nll,    &cli_eval,     &cli_info,  &cli_convert,
+    &cli_init,   &cli_bench,    &cli_verify
 };
 
 static void print_usage(FILE *out)

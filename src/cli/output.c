@@ -37,6 +37,15 @@ static gd_status choose_format(cli_output *o, const char *format)
     return GD_OK;
 }
 
+/* Records of a run that is not packed yet */
+static bool is_run(const char *path)
+{
+    char inside[4200];
+
+    snprintf(inside, sizeof inside, "%.4096s/samples.records", path);
+    return gd_path_exists(inside);
+}
+
 /* Found before any work: an existing output, a folder that does not exist or may not be written */
 static gd_status check_place(const cli_output *o)
 {
@@ -47,7 +56,8 @@ static gd_status check_place(const cli_output *o)
         return GD_OK;
     if (gd_path_exists(o->path) && !o->overwrite) {
         gd_status s = gd_fail(GD_EEXISTS, "%s exists already", o->path);
-        gd_detail("hint: --overwrite replaces it");
+        gd_detail(is_run(o->path) ? "hint: --resume goes on with the run"
+                                  : "hint: --overwrite replaces it");
         return s;
     }
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)GD_MAX(slash - o->path, 1) : 1,
@@ -170,13 +180,13 @@ void cli_output_free(cli_output *o)
 }
 
 /* The path by jansson: it may hold quotes.  The seed by hand: jansson's integers end at 2^63. */
-void cli_print_result(const cli_output *o, uint64_t seed, double seconds)
+void cli_print_result(const char *output, int64_t images, uint64_t seed, double seconds)
 {
-    json_t *path = json_string(o->path);
+    json_t *path = json_string(output);
     char *quoted = path ? json_dumps(path, JSON_ENCODE_ANY) : NULL;
 
     printf("{\"output\":%s,\"images\":%lld,\"seed\":%llu,\"seconds\":%.3f}\n",
-           quoted ? quoted : "null", (long long)o->done, (unsigned long long)seed, seconds);
+           quoted ? quoted : "null", (long long)images, (unsigned long long)seed, seconds);
     free(quoted);
     json_decref(path);
 }
