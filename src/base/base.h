@@ -102,6 +102,10 @@ typedef struct gd_os_table {
     ssize_t (*read)(int fd, void *buffer, size_t bytes);
     ssize_t (*pread)(int fd, void *buffer, size_t bytes, off_t offset);
     ssize_t (*write)(int fd, const void *buffer, size_t bytes);
+    ssize_t (*pwrite)(int fd, const void *buffer, size_t bytes, off_t offset);
+    /* F_WRLCK, F_RDLCK or F_UNLCK of [at, at + bytes) for this open file, without waiting: EAGAIN
+     * when another has it.  The system frees it when the file is closed or its owner dies. */
+    int (*lock)(int fd, int type, off_t at, off_t bytes);
     int (*fallocate)(int fd, off_t offset, off_t bytes);
     int (*fsync)(int fd);
     int (*rename)(const char *from, const char *to);

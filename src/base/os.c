@@ -21,12 +21,27 @@ static int call_fallocate(int fd, off_t offset, off_t bytes)
     return fallocate(fd, 0, offset, bytes);
 }
 
+/* A lock of the open file, not of the process: closing another descriptor does not drop it. */
+static int call_lock(int fd, int type, off_t at, off_t bytes)
+{
+    struct flock range = {
+        .l_type = (short)type, .l_whence = SEEK_SET, .l_start = at, .l_len = bytes
+    };
+    const int status = fcntl(fd, F_OFD_SETLK, &range);
+
+    if (status != 0 && errno == EACCES) /* the other name of the same thing */
+        errno = EAGAIN;
+    return status;
+}
+
 gd_os_table gd_os = {
     .open = call_open,
     .close = close,
     .read = read,
     .pread = pread,
     .write = write,
+    .pwrite = pwrite,
+    .lock = call_lock,
     .fallocate = call_fallocate,
     .fsync = fsync,
     .rename = rename,

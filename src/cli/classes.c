@@ -133,7 +133,7 @@ static gd_status fill(cli_classes *out, cli_names *s, const char *spec, const gd
     out->random = spec && strcmp(spec, "random") == 0;
     if (out->random)
         return GD_OK;
-    if (!spec || strcmp(spec, "all") == 0) {
+    if (!spec || strcmp(spec, "all") == 0 || strcmp(spec, "balanced") == 0) {
         for (; out->n < count; out->n++)
             out->label[out->n] = out->n;
         return GD_OK;

@@ -59,7 +59,8 @@ typedef struct cli_command {
 } cli_command;
 
 extern const cli_command cli_sample, cli_upsample, cli_nll, cli_eval, cli_train,
-    cli_train_classifier, cli_info, cli_convert, cli_init, cli_bench, cli_completion, cli_help;
+    cli_train_classifier, cli_info, cli_convert, cli_init, cli_bench, cli_completion, cli_help,
+    cli_verify;
 extern const cli_command *const cli_commands[]; /* commands.c */
 extern const int cli_n_commands;
 const cli_command *cli_command_find(const char *name); /* NULL: no such verb */
@@ -144,8 +145,8 @@ typedef struct cli_classes {
     bool random; /* labels are drawn, keyed by (seed, image) */
     int count;   /* of classes */
 } cli_classes;
-/* spec: NULL or "all" (in turn), "random", numbers, ranges and names separated by commas.
- * labels_file: a name a line, or NULL. */
+/* spec: NULL, "all" or "balanced" (in turn), "random", numbers, ranges and names separated by
+ * commas. labels_file: a name a line, or NULL. */
 GD_CHECKED gd_status cli_classes_read(cli_classes *out, const char *spec, const gd_model *model,
                                       int count, const char *labels_file);
 int64_t cli_class_of(const cli_classes *c, uint64_t seed, int64_t image);
@@ -173,33 +174,37 @@ GD_CHECKED gd_status cli_output_add(cli_output *o, const float *image, int64_t l
 GD_CHECKED gd_status cli_output_finish(cli_output *o); /* with what is done; then cli_output_free */
 void cli_output_free(cli_output *o);
 /* The result as one JSON line on standard output */
-void cli_print_result(const cli_output *o, uint64_t seed, double seconds);
+void cli_print_result(const char *output, int64_t images, uint64_t seed, double seconds);
 
 /* ---- stage.c: an upsampler behind other images ---- */
 
 typedef struct cli_stage_options {
     const char *steps, *sampler; /* sampler NULL: by the steps */
     double eta, low_res_noise;
+    double scale; /* of the classifier's gradient; below 0: the preset's */
     bool clip, bf16;
     uint64_t seed; /* of the run; the stage draws with a key of its own */
     gd_status (*before_step)(void *ctx, int64_t first, int n, int step, int n_steps);
     void *step_ctx;
 } cli_stage_options;
 typedef struct cli_stage {
-    gd_model *model;
+    gd_model *model, *classifier;
     gd_engine *engine;
     gd_schedule *schedule;
     gd_trajectory trajectory;
     uint64_t seed;
-    int size, small, channels, classes;
-    int64_t image; /* elements */
+    int size, small, channels, classes; /* classes: of the upsampler, or of what guides it */
+    int64_t image;                      /* elements */
     double low_res_noise;
     float *low_res, *noise; /* blocks */
     void *work;             /* block */
 } cli_stage;
-/* GD_EMISMATCH for a model that is no upsampler.  Close it whatever happened. */
-GD_CHECKED gd_status cli_stage_open(cli_stage *s, const char *path, const gd_flag *flags,
-                                    int n_flags, const cli_stage_options *options);
+/* Opens the models; classifier NULL: unguided.  GD_EMISMATCH for a model that is no upsampler.
+ * Close it whatever happened. */
+GD_CHECKED gd_status cli_stage_open(cli_stage *s, const char *path, const char *classifier,
+                                    const gd_flag *flags, int n_flags);
+/* Everything that cli_stage_run needs; nothing is allocated afterwards. */
+GD_CHECKED gd_status cli_stage_make(cli_stage *s, const cli_stage_options *options);
 /* low: [small][small][C] bytes; label: ignored by an unconditional stage; out: [C][size][size] */
 GD_CHECKED gd_status cli_stage_run(cli_stage *s, int64_t image, const uint8_t *low, int64_t label,
                                    float *out);

@@ -7,8 +7,9 @@
 #include <sys/random.h>
 
 typedef struct options {
-    const char *model, *input, *classes, *labels, *steps, *sampler, *output, *format, *precision;
-    double eta, low_res_noise;
+    const char *model, *input, *classifier, *classes, *labels, *steps, *sampler, *output, *format,
+        *precision;
+    double scale, eta, low_res_noise;
     int n, threads, columns, memory;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
@@ -20,6 +21,9 @@ static const cli_option table[] = {
     { "model", 'm', CLI_TEXT, "FILE", "upsampler (default: the built-in one)", AT(model) },
     { "input", 'i', CLI_TEXT, "PATH", ".npz with labels, a picture, a folder or zip of pictures",
       AT(input) },
+    { "classifier", 'c', CLI_TEXT, "FILE", "noisy classifier that guides", AT(classifier) },
+    { "scale", 'g', CLI_REAL, "S", "classifier gradient scale (default: the preset's)", AT(scale),
+      0, 1000 },
     { "class", 0, CLI_TEXT, "LIST", "numbers, ranges, names; default: the input's labels",
       AT(classes) },
     { "labels", 0, CLI_TEXT, "FILE", "class names, one a line", AT(labels) },
@@ -112,13 +116,15 @@ static gd_status open_stage(run *r)
                                   .sampler = o->sampler,
                                   .eta = o->eta,
                                   .low_res_noise = o->low_res_noise,
+                                  .scale = o->scale,
                                   .clip = o->clip,
                                   .bf16 = strcmp(o->precision, "bf16") == 0,
                                   .seed = o->seed,
                                   .before_step = before_step,
                                   .step_ctx = r };
 
-    return cli_stage_open(&r->stage, o->model, r->words.flag, r->words.n_flags, &s);
+    GD_TRY(cli_stage_open(&r->stage, o->model, o->classifier, r->words.flag, r->words.n_flags));
+    return cli_stage_make(&r->stage, &s);
 }
 
 /* Labels: --class, else the input's; a class-conditional stage needs either */
@@ -132,9 +138,9 @@ static gd_status find_classes(run *r)
         return cli_classes_read(&r->classes, r->o.classes, r->stage.model, r->stage.classes,
                                 r->o.labels);
     if (known == 0)
-        return gd_fail(GD_EMISMATCH,
-                       "%s: has no labels, and %s is class-conditional\nhint: --class NUMBER",
-                       r->o.input, r->o.model);
+        return gd_fail(GD_EMISMATCH, "%s: has no labels, and %s %s\nhint: --class NUMBER",
+                       r->o.input, r->o.classifier ? r->o.classifier : r->o.model,
+                       r->o.classifier ? "guides by them" : "is class-conditional");
     if (known > r->stage.classes)
         return gd_fail(GD_EMISMATCH, "%s: labels up to %d, %s has %d classes", r->o.input,
                        known - 1, r->o.model, r->stage.classes);
@@ -144,17 +150,22 @@ static gd_status find_classes(run *r)
 static gd_status make_recipe(run *r)
 {
     const options *o = &r->o;
-    char hash[33], seed[24];
     gd_status s;
+    char hash[33], guide[33] = "", seed[24];
     json_t *j;
 
     GD_TRY(gd_model_hash(r->stage.model, hash));
+    if (r->stage.classifier)
+        GD_TRY(gd_model_hash(r->stage.classifier, guide));
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)o->seed);
-    j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:f, s:b, s:s, s:s, s:s}", "guided",
-                  gd_version(), "verb", "upsample", "model", o->model, "model_hash", hash, "input",
-                  o->input, "num", o->n, "steps", o->steps, "sampler",
-                  r->stage.trajectory.sampler->name, "eta", o->eta, "clip_denoised", o->clip,
-                  "seed", seed, "precision", o->precision, "isa", gd_isa_name(gd_isa_used()));
+    j = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:f, s:b, s:s, s:s, s:s, s:s, s:s, s:f}",
+        "guided", gd_version(), "verb", "upsample", "model", o->model, "model_hash", hash, "input",
+        o->input, "steps", o->steps, "sampler", r->stage.trajectory.sampler->name, "eta", o->eta,
+        "low_res_noise", o->low_res_noise, "clip_denoised", o->clip, "seed", seed, "precision",
+        o->precision, "isa", gd_isa_name(gd_isa_used()), "classifier",
+        o->classifier ? o->classifier : "", "classifier_hash", guide, "scale",
+        r->stage.trajectory.scale);
     s = j ? cli_recipe_add_command(j, &cli_upsample, &r->words) : GD_OK;
     r->recipe = j ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
@@ -228,7 +239,7 @@ static gd_status enlarge(run *r, int64_t i)
 static void say_result(const run *r, double seconds)
 {
     if (r->o.json)
-        cli_print_result(&r->output, r->o.seed, seconds);
+        cli_print_result(r->o.output, r->output.done, r->o.seed, seconds);
     if (!r->o.quiet)
         fprintf(stderr, "guided: %s: %lld image%s, seed %llu, %.1f s\n", r->o.output,
                 (long long)r->output.done, r->output.done == 1 ? "" : "s",
@@ -261,8 +272,11 @@ static gd_status work(run *r)
 
 static gd_status run_upsample(int argc, char **argv)
 {
-    run r = { .o = {
-                  .steps = "250", .precision = "fp32", .output = "upsampled.png", .clip = true } };
+    run r = { .o = { .steps = "250",
+                     .precision = "fp32",
+                     .output = "upsampled.png",
+                     .scale = -1,
+                     .clip = true } };
     gd_status s;
 
     GD_TRY(cli_parse(&cli_upsample, argc, argv, &r.o, &r.words));

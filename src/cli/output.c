@@ -31,12 +31,25 @@ static void choose_format(cli_output *o, const char *format)
                                                                              : CLI_FOLDER;
 }
 
+/* Records of a run that is not packed yet */
+static bool is_run(const char *path)
+{
+    char inside[4200];
+
+    snprintf(inside, sizeof inside, "%.4096s/samples.records", path);
+    return gd_path_exists(inside);
+}
+
 /* Found before any work: an existing output, a folder that does not exist or may not be written */
 static gd_status check_place(const cli_output *o)
 {
     char folder[4096];
-    const char *slash = strrchr(o->path, '/');
+    size_t n = strlen(o->path);
 
+    while (n > 1 && o->path[n - 1] == '/') /* out/ is out */
+        n--;
+    while (n > 0 && o->path[n - 1] != '/')
+        n--;
     if (strcmp(o->path, "-") == 0 && o->format != CLI_GRID)
         return gd_fail(GD_EUSAGE, "-o -: only a PNG goes to standard output");
     if (strcmp(o->path, "-") == 0)
@@ -46,11 +59,11 @@ static gd_status check_place(const cli_output *o)
                    : GD_OK;
     if (gd_path_exists(o->path) && !o->overwrite) {
         gd_status s = gd_fail(GD_EEXISTS, "%s exists already", o->path);
-        gd_detail("hint: --overwrite replaces it");
+        gd_detail(is_run(o->path) ? "hint: --resume goes on with the run"
+                                  : "hint: --overwrite replaces it");
         return s;
     }
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)GD_MAX(slash - o->path, 1) : 1,
-             slash ? o->path : ".");
+    snprintf(folder, sizeof folder, "%.*s", n > 0 ? (int)n : 1, n > 0 ? o->path : ".");
     if (access(folder, W_OK) != 0)
         return gd_fail(GD_EIO, "%s: %s cannot be written: %s", o->path, folder, strerror(errno));
     if (o->format == CLI_FOLDER && gd_os.mkdir(o->path, 0777) != 0 && errno != EEXIST)
@@ -185,13 +198,13 @@ void cli_output_free(cli_output *o)
 }
 
 /* The path by jansson: it may hold quotes.  The seed by hand: jansson's integers end at 2^63. */
-void cli_print_result(const cli_output *o, uint64_t seed, double seconds)
+void cli_print_result(const char *output, int64_t images, uint64_t seed, double seconds)
 {
-    json_t *path = json_string(o->path);
+    json_t *path = json_string(output);
     char *quoted = path ? json_dumps(path, JSON_ENCODE_ANY) : NULL;
 
     printf("{\"output\":%s,\"images\":%lld,\"seed\":%llu,\"seconds\":%.3f}\n",
-           quoted ? quoted : "null", (long long)o->done, (unsigned long long)seed, seconds);
+           quoted ? quoted : "null", (long long)images, (unsigned long long)seed, seconds);
     free(quoted);
     json_decref(path);
 }

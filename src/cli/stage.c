@@ -23,27 +23,44 @@ static gd_status check_model(const cli_stage *s, const char *path)
                    c->net.kind == GD_NET_CLASSIFIER ? "classifier" : "diffusion model");
 }
 
-static gd_status make(cli_stage *s, const cli_stage_options *o)
+gd_status cli_stage_open(cli_stage *s, const char *path, const char *classifier,
+                         const gd_flag *flags, int n_flags)
 {
-    const gd_model_config *c = gd_model_get_config(s->model);
-    const bool ddim = strncmp(o->steps, "ddim", 4) == 0;
+    const gd_model_config *c;
 
+    GD_TRY(gd_model_open(&s->model, path, flags, n_flags));
+    GD_TRY(check_model(s, path));
+    c = gd_model_get_config(s->model);
     s->size = c->net.image_size;
     s->small = c->net.small_size;
     s->channels = c->net.in_channels;
     s->classes = c->net.num_classes;
     s->image = (int64_t)s->channels * s->size * s->size;
+    if (!classifier)
+        return GD_OK;
+    GD_TRY(gd_model_open(&s->classifier, classifier, NULL, 0));
+    s->classes = s->classes > 0 ? s->classes : gd_model_class_count(s->classifier);
+    return GD_OK;
+}
+
+gd_status cli_stage_make(cli_stage *s, const cli_stage_options *o)
+{
+    const gd_model_config *c = gd_model_get_config(s->model);
+    const bool ddim = strncmp(o->steps, "ddim", 4) == 0;
+
+    s->low_res_noise = o->low_res_noise;
     s->seed = gd_stage_seed(o->seed, s->size);
     GD_TRY(gd_sampler_find(&s->trajectory.sampler, o->sampler ? o->sampler
                                                    : ddim     ? "ddim"
                                                               : "ddpm"));
     GD_TRY(gd_schedule_make(&s->schedule, c->diffusion.noise_schedule, c->diffusion.steps, o->steps,
                             c->diffusion.rescale_timesteps));
-    GD_TRY(gd_engine_make(&s->engine, s->model, NULL, o->bf16));
+    GD_TRY(gd_engine_make(&s->engine, s->model, s->classifier, o->bf16));
     s->trajectory.process = (gd_process){ s->schedule, gd_config_mean_type(&c->diffusion),
                                           gd_config_var_type(&c->diffusion), o->clip };
     s->trajectory.denoiser = gd_engine_denoiser(s->engine);
     s->trajectory.eta = o->eta;
+    s->trajectory.scale = o->scale >= 0 ? o->scale : c->guidance_scale;
     s->trajectory.noise = draw;
     s->trajectory.noise_ctx = s;
     s->trajectory.before_step = o->before_step;
@@ -55,15 +72,6 @@ static gd_status make(cli_stage *s, const cli_stage_options *o)
     return gd_block_make((void **)&s->noise,
                          (size_t)(s->channels * s->small * s->small) * sizeof *s->noise,
                          "low-resolution image");
-}
-
-gd_status cli_stage_open(cli_stage *s, const char *path, const gd_flag *flags, int n_flags,
-                         const cli_stage_options *o)
-{
-    s->low_res_noise = o->low_res_noise;
-    GD_TRY(gd_model_open(&s->model, path, flags, n_flags));
-    GD_TRY(check_model(s, path));
-    return make(s, o);
 }
 
 gd_status cli_stage_run(cli_stage *s, int64_t image, const uint8_t *low, int64_t label, float *out)
@@ -86,4 +94,5 @@ void cli_stage_close(cli_stage *s)
     gd_engine_free(s->engine);
     gd_schedule_free(s->schedule);
     gd_model_close(s->model);
+    gd_model_close(s->classifier);
 }

@@ -2,7 +2,7 @@
  */
 #include "cli/train.h"
 
-#include <dirent.h>
+#include <sys/stat.h>
 #include <string.h>
 
 /* A folder with checkpoints of ours is a run of ours, whatever else is in it. */
@@ -11,10 +11,10 @@ static gd_status find(train_run *r)
     const char *path = r->o.resume;
     int64_t *steps;
     int n = 0;
-    DIR *folder = opendir(path);
+    struct stat is;
+    const bool folder = stat(path, &is) == 0 && S_ISDIR(is.st_mode);
 
     if (folder) {
-        closedir(folder);
         GD_TRY(gd_run_steps(&steps, &n, path));
         gd_block_free(steps);
     }
