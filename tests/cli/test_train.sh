@@ -90,11 +90,11 @@ rm both/checkpoint-*
 expect 0 "from step 10" "$g" $run --resume both/model000010.pt --out again
 [ "$(hash_of again)" = "$(hash_of whole)" ] || fail "from the authors' files: other parameters"
 # shellcheck disable=SC2086
-expect 0 "from step 12" "$g" $begin --batch-size 4 --save-interval 2 --resume both --iterations 13 --out further
+expect 0 "from step 12" "$g" $begin --batch-size 4 --iterations 13 --resume both --out further
 rm both/opt000012.pt
 # shellcheck disable=SC2086
 {
-    expect 3 "opt000012.pt is missing" "$g" $begin --batch-size 4 --save-interval 2 --resume both --iterations 13 --out more
+    expect 3 "opt000012.pt is missing" "$g" $begin --batch-size 4 --iterations 13 --resume both --out more
     grep -q -- "hint: --init-from both/model000012.pt" err.txt || fail "no remedy: $(cat err.txt)"
     mv both/ema_0.9999_000012.pt both/ema.pt
     expect 2 "--init-from" "$g" $run --resume both/ema.pt --out more
