@@ -1,8 +1,6 @@
 /* nll_rows.c - the table of guided nll. */
 #include "cli/nll.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,20 +103,6 @@ gd_status nll_rows_open(nll_rows *r, const char *path, bool overwrite, bool resu
     return gd_file_put(path, overwrite, csv_header, r->json ? 0 : sizeof csv_header - 1);
 }
 
-static gd_status append(const char *path, const char *row, size_t bytes)
-{
-    const int fd = gd_os.open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-    ssize_t n;
-
-    if (fd < 0)
-        return gd_fail_errno(errno, path);
-    n = gd_os.write(fd, row, bytes);
-    gd_os.close(fd);
-    if (n < 0)
-        return gd_fail_errno(errno, path);
-    return n == (ssize_t)bytes ? GD_OK : gd_fail(GD_EIO, "%s: a row was not written", path);
-}
-
 /* Names hold quotes and line ends only by malice: they are the table's own marks. */
 static int print_row(char *out, size_t size, const nll_row *row, bool json)
 {
@@ -143,5 +127,5 @@ gd_status nll_rows_add(nll_rows *r, const nll_row *row)
     if (!take(r, text))
         return gd_fail(GD_EFAILED, "image %lld: the row cannot be read back",
                        (long long)row->image);
-    return r->path ? append(r->path, text, (size_t)bytes) : GD_OK;
+    return r->path ? gd_file_append(r->path, text, (size_t)bytes) : GD_OK;
 }
