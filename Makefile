@@ -1,13 +1,15 @@
 # A thin front for CMake and the scripts.
 GOLDEN ?= ../shared/golden
 
-.PHONY: all demo check golden bench fuzz format lint install clean
+.PHONY: all demo check check-nightly golden bench fuzz format lint install clean
 all:
 	@scripts/build
 demo:
 	@scripts/demo
 check:
 	@scripts/check
+check-nightly:
+	@scripts/check-nightly
 golden: all
 	@build/tests/golden-runner $(GOLDEN)
 bench: all

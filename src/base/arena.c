@@ -11,7 +11,7 @@ enum { CHUNK_BYTES = 64 * 1024, ALIGN = 16, BLOCK_HEADER = 64 };
 
 static _Atomic size_t held, limit;
 static _Atomic uint64_t allocations;
-static uint64_t fail_at; /* tests: countdown to a failure, 0 = off */
+static _Atomic uint64_t fail_at, failed; /* tests: the allocation to fail, 0 = off; how many did */
 static bool fail_persist;
 
 void gd_set_memory_limit(size_t bytes)
@@ -24,27 +24,33 @@ size_t gd_memory_limit(void)
     return limit;
 }
 
+size_t gd_memory_held(void)
+{
+    return held;
+}
+
 uint64_t gd_allocation_count(void)
 {
     return allocations;
 }
 
-void gd_fail_allocation(uint64_t k, bool persist)
+uint64_t gd_fail_allocation(uint64_t k, bool persist)
 {
-    fail_at = k;
     fail_persist = persist;
+    fail_at = k;
+    return atomic_exchange(&failed, 0);
 }
 
+/* Any thread may come here: the k-th request of all of them fails, and with `persist` the rest. */
 static bool made_to_fail(void)
 {
-    if (fail_at == 0)
+    uint64_t left = fail_at;
+
+    while (left > 1 && !atomic_compare_exchange_weak(&fail_at, &left, left - 1))
+        ;
+    if (left != 1 || (!fail_persist && !atomic_compare_exchange_strong(&fail_at, &left, 0)))
         return false;
-    if (fail_at > 1) {
-        fail_at--;
-        return false;
-    }
-    if (!fail_persist)
-        fail_at = 0;
+    failed++;
     return true;
 }
 

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+static _Atomic unsigned writers; /* of this process, so far: each has its own part file */
+
 struct gd_file {
     int fd;
     bool overwrite;
@@ -38,7 +40,7 @@ static gd_status exists(const char *path)
 
 static gd_status open_part(gd_file *f, uint64_t expected_bytes)
 {
-    f->fd = gd_os.open(f->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    f->fd = gd_open(f->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (f->fd < 0)
         return failed(f);
     /* not every file system can reserve: then a full disk shows while writing */
@@ -50,7 +52,7 @@ static gd_status open_part(gd_file *f, uint64_t expected_bytes)
 
 gd_status gd_file_create(gd_file **out, const char *path, bool overwrite, uint64_t expected_bytes)
 {
-    const size_t bytes = strlen(path) + 32;
+    const size_t bytes = strlen(path) + 48;
     gd_file *f;
     gd_status s;
 
@@ -67,7 +69,7 @@ gd_status gd_file_create(gd_file **out, const char *path, bool overwrite, uint64
         release(f);
         return gd_fail(GD_ENOMEM, "%s: out of memory", path);
     }
-    snprintf(f->part, bytes, "%s.part-%ld", path, (long)getpid());
+    snprintf(f->part, bytes, "%s.part-%ld.%u", path, (long)getpid(), ++writers);
     s = open_part(f, expected_bytes);
     if (s != GD_OK) {
         gd_file_abort(f);
@@ -79,20 +81,9 @@ gd_status gd_file_create(gd_file **out, const char *path, bool overwrite, uint64
 
 gd_status gd_file_write(gd_file *f, const void *data, size_t bytes)
 {
-    const unsigned char *from = data;
-
-    while (bytes > 0) {
-        const ssize_t n = gd_os.write(f->fd, from, bytes);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            errno = n == 0 ? ENOSPC : errno;
-            return failed(f);
-        }
-        from += n;
-        bytes -= (size_t)n;
-        f->at += (uint64_t)n;
-    }
+    if (!gd_write(f->fd, data, bytes))
+        return failed(f);
+    f->at += bytes;
     return GD_OK;
 }
 
@@ -120,26 +111,38 @@ static gd_status sync_folder(const gd_file *f)
 
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)GD_MAX(slash - f->path, 1) : 1,
              slash ? f->path : ".");
-    fd = gd_os.open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    fd = gd_open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0)
         return failed(f);
-    if (gd_os.fsync(fd) != 0 && errno != EINVAL)
+    if (!gd_fsync(fd) && errno != EINVAL)
         s = failed(f);
     gd_os.close(fd);
     return s;
 }
 
+/* FAT and some network file systems have no links: there, two writers at once may replace each
+ * other. */
+static bool has_no_links(int error)
+{
+    return error == EPERM || error == EOPNOTSUPP || error == ENOSYS;
+}
+
 static gd_status publish(gd_file *f)
 {
-    if (gd_os.fsync(f->fd) != 0)
+    if (!gd_fsync(f->fd))
         return failed(f);
-    if (f->overwrite)
-        return gd_os.rename(f->part, f->path) == 0 ? GD_OK : failed(f);
-    if (gd_os.link(f->part, f->path) !=
-        0) /* unlike rename, never replaces what appeared meanwhile */
-        return errno == EEXIST ? exists(f->path) : failed(f);
-    gd_os.unlink(f->part);
-    return GD_OK;
+    if (!f->overwrite) {
+        /* unlike rename, never replaces what appeared meanwhile */
+        if (gd_os.link(f->part, f->path) == 0) {
+            gd_os.unlink(f->part);
+            return GD_OK;
+        }
+        if (!has_no_links(errno))
+            return errno == EEXIST ? exists(f->path) : failed(f);
+        if (gd_path_exists(f->path))
+            return exists(f->path);
+    }
+    return gd_os.rename(f->part, f->path) == 0 ? GD_OK : failed(f);
 }
 
 gd_status gd_file_commit(gd_file *f)
@@ -162,6 +165,19 @@ void gd_file_abort(gd_file *f)
     if (f->fd >= 0)
         gd_os.unlink(f->part);
     release(f);
+}
+
+gd_status gd_file_append(const char *path, const void *data, size_t bytes)
+{
+    const int fd = gd_open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    gd_status s = GD_OK;
+
+    if (fd < 0)
+        return gd_fail_errno(errno, path);
+    if (!gd_write(fd, data, bytes))
+        s = gd_fail_errno(errno, path);
+    gd_os.close(fd);
+    return s;
 }
 
 gd_status gd_file_put(const char *path, bool overwrite, const void *data, size_t bytes)

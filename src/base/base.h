@@ -81,17 +81,18 @@ char *gd_strdup(gd_arena *arena, const char *text);
 char *gd_sprintf(gd_arena *arena, const char *format, ...) GD_PRINTF(2, 3);
 
 /* One big zeroed block, 64-byte aligned, owned by the caller: activations, weights, images.
- * GD_ENOMEM names `what` and the size; checked against the limit of gd_set_memory_limit() first. */
+ * GD_ENOMEM names `what` and the size; checked against gd_set_memory_limit() first. */
 GD_CHECKED gd_status gd_block_make(void **out, size_t bytes, const char *what);
 void gd_block_free(void *block); /* NULL is fine; returns the memory to the system */
 
-/* --memory: refuse to hold more than this many bytes in blocks and arenas; 0 = no limit. */
-void gd_set_memory_limit(size_t bytes);
 size_t gd_memory_limit(void);
 /* Allocations made since the process started: tests hold "none after the second step" with it. */
 uint64_t gd_allocation_count(void);
-/* Tests only: make allocation number k from now fail (0 = off), once or for ever. */
-void gd_fail_allocation(uint64_t k, bool persist);
+/* Bytes that blocks and arenas hold now: tests hold "nothing is kept" with it. */
+size_t gd_memory_held(void);
+/* Tests only: make allocation number k from now fail (0 = off), once or for ever.  How many failed
+ * since the call before. */
+uint64_t gd_fail_allocation(uint64_t k, bool persist);
 
 /* ---- os.c: every system call, replaceable ---- */
 
@@ -101,6 +102,10 @@ typedef struct gd_os_table {
     ssize_t (*read)(int fd, void *buffer, size_t bytes);
     ssize_t (*pread)(int fd, void *buffer, size_t bytes, off_t offset);
     ssize_t (*write)(int fd, const void *buffer, size_t bytes);
+    ssize_t (*pwrite)(int fd, const void *buffer, size_t bytes, off_t offset);
+    /* F_WRLCK, F_RDLCK or F_UNLCK of [at, at + bytes) for this open file, without waiting: EAGAIN
+     * when another has it.  The system frees it when the file is closed or its owner dies. */
+    int (*lock)(int fd, int type, off_t at, off_t bytes);
     int (*fallocate)(int fd, off_t offset, off_t bytes);
     int (*fsync)(int fd);
     int (*rename)(const char *from, const char *to);
@@ -109,8 +114,14 @@ typedef struct gd_os_table {
     int (*mkdir)(const char *path, mode_t mode);
 } gd_os_table;
 extern gd_os_table gd_os;
+/* open, write, fsync of the table that a signal does not end; writing is whole.  false: errno says
+ * why. */
+int gd_open(const char *path, int flags, mode_t mode);
+bool gd_write(int fd, const void *data, size_t bytes);
+bool gd_fsync(int fd);
 
-/* A whole file mapped for reading.  Regular files only (a FIFO or a folder is GD_EFORMAT).  The
+/* A whole file mapped for reading.  Regular files only (a FIFO or a folder is GD_EFORMAT, as is a
+ * path that leads nowhere; what the system refuses or cannot do is GD_EIO).  The
  * mapping is private: a file that another process truncates meanwhile can still fault, so readers
  * validate sizes first and copy soon. */
 typedef struct gd_mapped {
@@ -127,7 +138,7 @@ bool gd_path_exists(const char *path);
 
 /* ---- atomic.c: durable whole-file write ---- */
 
-/* Write PATH.part-PID beside `path`, then fsync, rename, fsync of the folder.  Nothing appears
+/* Write PATH.part-PID.N beside `path`, then fsync, rename, fsync of the folder.  Nothing appears
  * under `path` before gd_file_commit returns GD_OK; without `overwrite` an existing path is
  * GD_EEXISTS (checked at the start and, by link(), at the end).  `expected_bytes` > 0 reserves the
  * space first, so that a full disk is found before work is spent. */
@@ -139,13 +150,14 @@ GD_CHECKED gd_status gd_file_write_at(gd_file *file, uint64_t offset, const void
                                       size_t bytes);
 GD_CHECKED gd_status gd_file_commit(gd_file *file); /* frees `file` whatever happens */
 void gd_file_abort(gd_file *file);                  /* removes the part file, frees; NULL is fine */
+/* Behind what the file holds, which is made where there is none; not durable before the system
+ * likes. */
+GD_CHECKED gd_status gd_file_append(const char *path, const void *data, size_t bytes);
 /* One call for what is already in memory. */
 GD_CHECKED gd_status gd_file_put(const char *path, bool overwrite, const void *data, size_t bytes);
 
 /* ---- par.c: threads ---- */
 
-int gd_threads(void);
-void gd_set_threads(int n); /* >= 1 */
 /* fn(ctx, i) for i in [0, n), spread over the threads in contiguous ranges.  One parallel region,
  * no nesting.  Results must not depend on which thread runs which i. */
 void gd_par(int64_t n, void (*fn)(void *ctx, int64_t i), void *ctx);
@@ -158,6 +170,10 @@ void gd_par(int64_t n, void (*fn)(void *ctx, int64_t i), void *ctx);
 void gd_noise_normal(float *out, int64_t n, uint64_t seed, uint64_t image, uint32_t step);
 /* Uniform integer in [0, range) of the same family, for random labels. */
 uint32_t gd_noise_below(uint32_t range, uint64_t seed, uint64_t image, uint32_t step);
+
+/* n uniform floats in [0, 1) of 24 bits, four to a block of the same family: those of blocks
+ * `block`, block + 1, ... of (seed, step), for weights */
+void gd_noise_uniform(float *out, int64_t n, uint64_t seed, uint64_t block, uint32_t step);
 
 /* PyTorch's CPU generator: mt19937 with its randint and randn (spec diffusion.md section 12). */
 typedef struct gd_torch_rng {
@@ -179,12 +195,15 @@ void gd_hasher_text(const gd_hasher *hasher,
                     char text[33]); /* 32 hex digits of what was added so far, high half first */
 void gd_hasher_free(gd_hasher *hasher);
 
-/* ---- log.c: notices to whoever set the callback; none = silence ---- */
+/* ---- log.c: notices to whoever called gd_set_log; none = silence ---- */
 
-typedef enum gd_log_level { GD_LOG_ERROR, GD_LOG_NOTE, GD_LOG_INFO, GD_LOG_DEBUG } gd_log_level;
-typedef void (*gd_log_fn)(void *ctx, gd_log_level level, const char *line);
-void gd_set_log(gd_log_fn fn, void *ctx, gd_log_level most);
+bool gd_log_wanted(gd_log_level level);
 void gd_log(gd_log_level level, const char *format, ...) GD_PRINTF(2, 3);
+
+/* ---- stop.c: reading and writing weights ends when `wanted` says so (Ctrl-C); NULL: never ---- */
+
+void gd_set_stop(bool (*wanted)(void));
+GD_CHECKED gd_status gd_check_stop(void); /* GD_EINTERRUPTED when it does */
 
 /* ---- nearest.c ---- */
 

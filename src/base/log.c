@@ -14,12 +14,17 @@ void gd_set_log(gd_log_fn fn, void *ctx, gd_log_level most)
     sink.most = most;
 }
 
+bool gd_log_wanted(gd_log_level level)
+{
+    return sink.fn && level <= sink.most;
+}
+
 void gd_log(gd_log_level level, const char *format, ...)
 {
     char line[1024];
     va_list ap;
 
-    if (!sink.fn || level > sink.most)
+    if (!gd_log_wanted(level))
         return;
     va_start(ap, format);
     vsnprintf(line, sizeof line, format, ap);

@@ -120,6 +120,18 @@ uint32_t gd_noise_below(uint32_t range, uint64_t seed, uint64_t image, uint32_t 
     return (uint32_t)(product >> 32);
 }
 
+void gd_noise_uniform(float *out, int64_t n, uint64_t seed, uint64_t block, uint32_t step)
+{
+    for (int64_t i = 0; i < n; i += 4) {
+        const uint64_t at = block + (uint64_t)i / 4;
+        const uint32_t counter[4] = { UINT32_MAX - 1, step, (uint32_t)at, (uint32_t)(at >> 32) };
+        uint32_t word[4];
+        philox(word, counter, (uint32_t)seed, (uint32_t)(seed >> 32));
+        for (int k = 0; k < 4 && i + k < n; k++)
+            out[i + k] = (float)(word[k] >> 8) * 0x1p-24f;
+    }
+}
+
 /* ---- PyTorch's CPU generator (spec diffusion.md 12): mt19937, Matsumoto & Nishimura 1998 ---- */
 
 enum { MT_N = 624, MT_M = 397 };

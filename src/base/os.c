@@ -21,12 +21,27 @@ static int call_fallocate(int fd, off_t offset, off_t bytes)
     return fallocate(fd, 0, offset, bytes);
 }
 
+/* A lock of the open file, not of the process: closing another descriptor does not drop it. */
+static int call_lock(int fd, int type, off_t at, off_t bytes)
+{
+    struct flock range = {
+        .l_type = (short)type, .l_whence = SEEK_SET, .l_start = at, .l_len = bytes
+    };
+    const int status = fcntl(fd, F_OFD_SETLK, &range);
+
+    if (status != 0 && errno == EACCES) /* the other name of the same thing */
+        errno = EAGAIN;
+    return status;
+}
+
 gd_os_table gd_os = {
     .open = call_open,
     .close = close,
     .read = read,
     .pread = pread,
     .write = write,
+    .pwrite = pwrite,
+    .lock = call_lock,
     .fallocate = call_fallocate,
     .fsync = fsync,
     .rename = rename,
@@ -35,12 +50,67 @@ gd_os_table gd_os = {
     .mkdir = mkdir,
 };
 
+int gd_open(const char *path, int flags, mode_t mode)
+{
+    int fd;
+
+    do
+        fd = gd_os.open(path, flags, mode);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+bool gd_write(int fd, const void *data, size_t bytes)
+{
+    const unsigned char *from = data;
+
+    while (bytes > 0) {
+        const ssize_t n = gd_os.write(fd, from, bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            errno = n == 0 ? ENOSPC : errno;
+            return false;
+        }
+        from += n;
+        bytes -= (size_t)n;
+    }
+    return true;
+}
+
+bool gd_fsync(int fd)
+{
+    int done;
+
+    do
+        done = gd_os.fsync(fd);
+    while (done != 0 && errno == EINTR);
+    return done == 0;
+}
+
+/* What the caller named wrongly, apart from what the system cannot do now: only the first says
+ * something about the file. */
+static gd_status open_failed(const char *path)
+{
+    switch (errno) {
+    case ENOENT:
+    case ENOTDIR:
+    case EISDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+    case ENXIO: /* a socket, or a device that is not there */
+        return gd_fail(GD_EFORMAT, "%s: %s", path, strerror(errno));
+    default:
+        return gd_fail_errno(errno, path);
+    }
+}
+
 static gd_status map_open_file(gd_mapped *out, int fd, const char *path)
 {
     struct stat info;
 
     if (fstat(fd, &info) != 0)
-        return gd_fail(GD_EFORMAT, "%s: %s", path, strerror(errno));
+        return gd_fail_errno(errno, path);
     if (!S_ISREG(info.st_mode))
         return gd_fail(GD_EFORMAT, "%s: %s, not a file", path,
                        S_ISDIR(info.st_mode) ? "a folder" : "a device or pipe");
@@ -58,12 +128,12 @@ static gd_status map_open_file(gd_mapped *out, int fd, const char *path)
 /* O_NONBLOCK: opening a pipe that nobody writes must not hang */
 gd_status gd_map_file(gd_mapped *out, const char *path)
 {
-    int fd = gd_os.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+    int fd = gd_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
     gd_status s;
 
     *out = (gd_mapped){ 0 };
     if (fd < 0)
-        return gd_fail(GD_EFORMAT, "%s: %s", path, strerror(errno));
+        return open_failed(path);
     s = map_open_file(out, fd, path);
     gd_os.close(fd);
     return s;

@@ -123,31 +123,41 @@ static gd_status read_words(cli_classes *c, const cli_names *s, const char *spec
     return c->n > 0 ? GD_OK : gd_fail(GD_EUSAGE, "--class: no class given");
 }
 
-gd_status cli_classes_read(cli_classes *out, const char *spec, const gd_model *model, int count,
-                           const char *labels_file)
+static gd_status fill(cli_classes *out, cli_names *s, const char *spec, const gd_model *model,
+                      int count)
 {
     enum { MORE = 1024 };
-    cli_names s = { 0 };
-    gd_status status;
 
-    *out = (cli_classes){ .count = count };
-    if (count == 0)
-        return spec ? gd_fail(GD_EUSAGE, "--class: the model and the classifier know no classes")
-                    : GD_OK;
     GD_TRY(gd_block_make((void **)&out->label, (size_t)(count + MORE) * sizeof *out->label,
                          "classes"));
     out->random = spec && strcmp(spec, "random") == 0;
     if (out->random)
         return GD_OK;
-    if (!spec || strcmp(spec, "all") == 0) {
+    if (!spec || strcmp(spec, "all") == 0 || strcmp(spec, "balanced") == 0) {
         for (; out->n < count; out->n++)
             out->label[out->n] = out->n;
         return GD_OK;
     }
-    status =
-        labels_file ? cli_names_read(&s, labels_file, count) : names_of_model(&s, model, count);
-    if (status == GD_OK)
-        status = read_words(out, &s, spec, count + MORE);
+    if (s->n == 0)
+        GD_TRY(names_of_model(s, model, count));
+    return read_words(out, s, spec, count + MORE);
+}
+
+gd_status cli_classes_read(cli_classes *out, const char *spec, const gd_model *model, int count,
+                           const char *labels_file)
+{
+    cli_names s = { 0 };
+    gd_status status;
+
+    *out = (cli_classes){ .count = count };
+    if (count == 0 && labels_file)
+        return gd_fail(GD_EUSAGE, "--labels: the model and the classifier know no classes");
+    if (count == 0)
+        return spec ? gd_fail(GD_EUSAGE, "--class: the model and the classifier know no classes")
+                    : GD_OK;
+    if (labels_file) /* also where no name is looked up: a file that is not there is an error */
+        GD_TRY(cli_names_read(&s, labels_file, count));
+    status = fill(out, &s, spec, model, count);
     cli_names_free(&s);
     return status;
 }

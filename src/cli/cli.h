@@ -1,4 +1,4 @@
-/* cli.h - the command's parts: options, outputs, progress, signals, names of classes. */
+/* cli.h - the command's parts: options, help, outputs, progress, signals, names of classes. */
 #ifndef GD_CLI_H
 #define GD_CLI_H
 
@@ -8,34 +8,46 @@
 
 #include <stddef.h>
 
-/* ---- args.c: one table of options makes parsing and help ---- */
+/* ---- args.c, values.c, settings.c: one table of options makes parsing, help, manual, completion,
+ * configuration files and the recipe of a picture ---- */
 
 typedef enum cli_type {
     CLI_SWITCH,
+    CLI_COUNT, /* -v, -vv */
     CLI_INT,
     CLI_WIDE,
     CLI_SEED,
     CLI_REAL,
-    CLI_TEXT,
+    CLI_TEXT, /* an argument "fp32|bf16" lists all values there are */
     CLI_MAYBE /* a text that may be left out: "" then */
 } cli_type;
 typedef struct cli_option {
     const char *name;
     char letter; /* 0: none */
     cli_type type;
-    const char *argument, *about;
-    size_t offset; /* in the command's structure: bool, int, int64_t (WIDE), uint64_t (and a bool
-                    *_given after it), double, const char * */
-    double min, max;
+    const char *argument,
+        *about; /* about "= --NAME": the authors' name of another option; NULL: not in the help */
+    size_t offset;   /* in the command's structure: bool, int (COUNT, INT), int64_t (WIDE), uint64_t
+                      * (and a bool *_given after it), double, const char * */
+    double min, max; /* a number outside is not set yet */
 } cli_option;
 
-enum { CLI_MAX_FLAGS = 64, CLI_MAX_WORDS = 8 };
+/* An option that the command line, the environment or the configuration file gave */
+typedef enum cli_source { CLI_FROM_FILE, CLI_FROM_ENVIRONMENT, CLI_FROM_LINE } cli_source;
+typedef struct cli_given {
+    const cli_option *option;
+    const char *text; /* of a switch "true" or "false" */
+    cli_source source;
+} cli_given;
+
+enum { CLI_MAX_FLAGS = 64, CLI_MAX_WORDS = 8, CLI_MAX_GIVEN = 128 };
 typedef struct cli_words {
     gd_flag flag[CLI_MAX_FLAGS]; /* the authors' flags, in order */
     int n_flags;
     const char *word[CLI_MAX_WORDS];
     int n_words;
-    bool help;
+    cli_given given[CLI_MAX_GIVEN]; /* each option once */
+    int n_given;
 } cli_words;
 
 typedef struct cli_command {
@@ -43,16 +55,78 @@ typedef struct cli_command {
     const cli_option *options;
     int n_options;
     gd_status (*run)(int argc, char **argv);
+    const char *notes; /* a paragraph of the manual; may be NULL */
 } cli_command;
 
 extern const cli_command cli_sample, cli_upsample, cli_nll, cli_eval, cli_train,
-    cli_train_classifier, cli_info, cli_convert, cli_init, cli_bench;
+    cli_train_classifier, cli_info, cli_convert, cli_init, cli_bench, cli_completion, cli_help,
+    cli_verify;
+extern const cli_command *const cli_commands[]; /* commands.c */
+extern const int cli_n_commands;
+const cli_command *cli_command_find(const char *name); /* NULL: no such verb */
+/* GD_EUSAGE with the nearest verb */
+GD_CHECKED gd_status cli_unknown_verb(const char *name);
 
-/* GD_EUSAGE with the nearest name for what is unknown. Options of `command` go into *values; other
- * known names into words. */
+/* What every command takes.  A verb may keep an option of the same name: both are set then. */
+typedef struct cli_settings {
+    const char *config, *progress;
+    int verbose;
+    bool quiet, print_config;
+} cli_settings;
+extern cli_settings cli_common;
+extern const cli_option cli_common_options[];
+extern const int cli_n_common_options;
+
+/* Options go into *values: those of the command line over those of GUIDED_NAME variables over those
+ * of the --config file over what *values holds.  Other known names go into words->flag.  GD_EUSAGE
+ * names the option, and the nearest name for what is unknown; GD_EFORMAT a line of the file.
+ * --print-config prints and ends the program. */
 GD_CHECKED gd_status cli_parse(const cli_command *command, int argc, char **argv, void *values,
                                cli_words *words);
+/* -h or --help anywhere: prints and ends the program */
+void cli_help_wanted(const cli_command *command, int argc, char **argv);
+GD_CHECKED gd_status cli_value_set(const cli_option *o, const char *text, void *values);
+/* "name = value", a comment where it is not set */
+void cli_value_print(const cli_option *o, const void *values, FILE *out);
+/* The k-th word of "fp32|bf16", NULL behind the last; NULL for an argument that is no list */
+const char *cli_choice(const cli_option *o, int k, char word[64]);
+bool cli_is_alias(const cli_option *o);
+bool cli_takes_value(const cli_option *o);
+
+/* ---- manual.c, completion.c, version.c ---- */
+
+void cli_print_brief(const cli_command *command, FILE *out); /* at most 24 lines of 80 */
+/* Lets go of the texts that options of a finished command point to */
+void cli_forget(void);
 void cli_print_help(const cli_command *command, FILE *out);
+/* The manual page; command NULL: guided(1).  roff, or plain text */
+void cli_print_manual(const cli_command *command, bool roff, FILE *out);
+/* bash, zsh or fish */
+void cli_print_completion(const char *shell, FILE *out);
+GD_CHECKED gd_status cli_print_version(bool json);
+
+/* ---- recipe.c: the command that makes a picture again ---- */
+
+struct json_t;
+/* Adds "command" to a recipe: the verb, options and flags that decide what the pictures are, but
+ * for those that only choose which and where. */
+GD_CHECKED gd_status cli_recipe_add_command(struct json_t *recipe, const cli_command *command,
+                                            const cli_words *words);
+/* Prints the command, quoted for a shell, that makes the picture at `path` from its recipe. image:
+ * its number in a folder, or NULL */
+GD_CHECKED gd_status cli_recipe_print(const char *recipe, const char *image, const char *path);
+
+/* ---- terminal.c: what is said on standard error ---- */
+
+bool cli_colour(void); /* standard error is a terminal that has colours, and NO_COLOR is unset */
+bool cli_live(void);   /* progress rewrites one line */
+void cli_set_notices(void);       /* the library's notices, as -q, -v and -vv want them */
+int cli_report(gd_status status); /* prints gd_error(); the exit status */
+/* What printf left behind: GD_EIO, GD_ENOSPACE when standard output could not take all */
+GD_CHECKED gd_status cli_flush(void);
+void cli_say_machine(double seconds); /* -v */
+/* An image [h][w][c] of bytes in half blocks on standard error */
+void cli_preview(const uint8_t *pixels, int width, int height, int channels);
 
 /* ---- classes.c ---- */
 
@@ -71,8 +145,8 @@ typedef struct cli_classes {
     bool random; /* labels are drawn, keyed by (seed, image) */
     int count;   /* of classes */
 } cli_classes;
-/* spec: NULL or "all" (in turn), "random", numbers, ranges and names separated by commas.
- * labels_file: a name a line, or NULL. */
+/* spec: NULL, "all" or "balanced" (in turn), "random", numbers, ranges and names separated by
+ * commas. labels_file: a name a line, or NULL. */
 GD_CHECKED gd_status cli_classes_read(cli_classes *out, const char *spec, const gd_model *model,
                                       int count, const char *labels_file);
 int64_t cli_class_of(const cli_classes *c, uint64_t seed, int64_t image);
@@ -84,7 +158,7 @@ typedef enum cli_format { CLI_GRID, CLI_FOLDER, CLI_NPZ } cli_format;
 typedef struct cli_output {
     const char *path; /* "-": standard output */
     cli_format format;
-    bool overwrite;
+    bool overwrite, preview;
     int columns; /* 0: as square as possible */
     int width, height, channels;
     uint8_t *pixels; /* block: [n][h][w][c] of what is finished */
@@ -100,33 +174,37 @@ GD_CHECKED gd_status cli_output_add(cli_output *o, const float *image, int64_t l
 GD_CHECKED gd_status cli_output_finish(cli_output *o); /* with what is done; then cli_output_free */
 void cli_output_free(cli_output *o);
 /* The result as one JSON line on standard output */
-void cli_print_result(const cli_output *o, uint64_t seed, double seconds);
+void cli_print_result(const char *output, int64_t images, uint64_t seed, double seconds);
 
 /* ---- stage.c: an upsampler behind other images ---- */
 
 typedef struct cli_stage_options {
     const char *steps, *sampler; /* sampler NULL: by the steps */
     double eta, low_res_noise;
+    double scale; /* of the classifier's gradient; below 0: the preset's */
     bool clip, bf16;
     uint64_t seed; /* of the run; the stage draws with a key of its own */
     gd_status (*before_step)(void *ctx, int64_t first, int n, int step, int n_steps);
     void *step_ctx;
 } cli_stage_options;
 typedef struct cli_stage {
-    gd_model *model;
+    gd_model *model, *classifier;
     gd_engine *engine;
     gd_schedule *schedule;
     gd_trajectory trajectory;
     uint64_t seed;
-    int size, small, channels, classes;
-    int64_t image; /* elements */
+    int size, small, channels, classes; /* classes: of the upsampler, or of what guides it */
+    int64_t image;                      /* elements */
     double low_res_noise;
     float *low_res, *noise; /* blocks */
     void *work;             /* block */
 } cli_stage;
-/* GD_EMISMATCH for a model that is no upsampler.  Close it whatever happened. */
-GD_CHECKED gd_status cli_stage_open(cli_stage *s, const char *path, const gd_flag *flags,
-                                    int n_flags, const cli_stage_options *options);
+/* Opens the models; classifier NULL: unguided.  GD_EMISMATCH for a model that is no upsampler.
+ * Close it whatever happened. */
+GD_CHECKED gd_status cli_stage_open(cli_stage *s, const char *path, const char *classifier,
+                                    const gd_flag *flags, int n_flags);
+/* Everything that cli_stage_run needs; nothing is allocated afterwards. */
+GD_CHECKED gd_status cli_stage_make(cli_stage *s, const cli_stage_options *options);
 /* low: [small][small][C] bytes; label: ignored by an unconditional stage; out: [C][size][size] */
 GD_CHECKED gd_status cli_stage_run(cli_stage *s, int64_t image, const uint8_t *low, int64_t label,
                                    float *out);
@@ -135,21 +213,32 @@ void cli_stage_close(cli_stage *s);
 /* ---- progress.c, signals ---- */
 
 typedef struct cli_progress {
-    bool tty, quiet;
+    bool tty, json, quiet;
+    const char *unit; /* NULL: steps */
     double start, last;
     int64_t total, done;
     int quarter;
-    const char *unit; /* NULL: steps */
 } cli_progress;
 void cli_progress_start(cli_progress *p, int64_t total, bool quiet);
 void cli_progress_step(cli_progress *p);
 void cli_progress_end(cli_progress *p);
 void cli_catch_signals(void);
+void cli_progress_hide(void);  /* before other text on standard error */
 int cli_stopped_by(void);      /* the signal that asked to stop, 0: none */
 bool cli_take_save_wish(void); /* SIGUSR1 came since the last call */
 
 /* ---- bench_metrics.c ---- */
 GD_CHECKED gd_status cli_bench_metrics(bool json); /* guided bench --metrics */
+
+/* ---- dry_run.c: --dry-run ---- */
+
+/* A network and how often it runs for an image */
+typedef struct cli_load {
+    const gd_model *model;
+    int calls;
+} cli_load;
+/* Prints parameters, memory and an estimate of the time on standard output. */
+GD_CHECKED gd_status cli_dry_run(const cli_load *load, int n, int64_t images, bool bf16);
 
 /* ---- locate.c: the built-in model and data files ---- */
 /* models/ or data/ file under GUIDED_MODELS, the install folder, the source tree; NULL if nowhere.
@@ -162,5 +251,8 @@ const char *cli_locate(char *out, const char *name);
 bool cli_is_inception(const char *path, gd_status status);
 GD_CHECKED gd_status cli_inception_info(const char *path, bool json);
 GD_CHECKED gd_status cli_inception_convert(const char *from, const char *to, bool overwrite);
+
+/* ---- bench_train.c ---- */
+GD_CHECKED gd_status cli_bench_train(const char *preset, bool bf16, int batch_size, bool json);
 
 #endif

@@ -14,7 +14,7 @@ typedef struct options {
     const char *preset, *classifier, *precision;
     int threads;
     int batch;
-    bool eval, metrics, json, profile;
+    bool train, eval, metrics, json, profile;
 } options;
 
 #define AT(field) offsetof(options, field)
@@ -23,10 +23,13 @@ static const cli_option table[] = {
       AT(preset) },
     { "classifier", 0, CLI_TEXT, "NAME", "also the guided step with this classifier preset",
       AT(classifier) },
-    { "precision", 0, CLI_TEXT, "P", "fp32 or bf16", AT(precision) },
+    { "precision", 0, CLI_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
+      AT(precision) },
     { "eval", 0, CLI_SWITCH, "", "the Inception network of guided eval, with synthetic weights",
       AT(eval) },
-    { "batch", 0, CLI_INT, "N", "images at a time, with --eval (default 8)", AT(batch), 1, 1024 },
+    { "train", 0, CLI_SWITCH, "", "a training step, not a forward pass", AT(train) },
+    { "batch", 0, CLI_INT, "N", "images at a time: with --eval (default 8), --train (1)", AT(batch),
+      1, 1024 },
     { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
     { "profile", 0, CLI_SWITCH, "", "time by operation, and the floor's shapes", AT(profile) },
     { "metrics", 0, CLI_SWITCH, "", "instead: the metrics of guided eval, from 2048 features",
@@ -144,6 +147,7 @@ static gd_status measure(timed *net, timed *guide, const options *o, size_t *pea
     gd_exec_run(exec_of(net)); /* warm */
     *peak = peak_bytes();
     for (int r = 0; r < ROUNDS; r++) {
+        GD_TRY(gd_check_stop());
         run_some(net);
         GD_TRY(gd_floor_measure(net->floor, &net->floor_s));
         if (!o->classifier)
@@ -202,23 +206,25 @@ static gd_status run_bench(int argc, char **argv)
     size_t peak = 0;
 
     GD_TRY(cli_parse(&cli_bench, argc, argv, &o, &w));
-    if (w.help) {
-        cli_print_help(&cli_bench, stdout);
-        return GD_OK;
-    }
-    if (strcmp(o.precision, "fp32") != 0 && strcmp(o.precision, "bf16") != 0)
-        return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", o.precision);
     if (o.eval && (o.preset || o.classifier || strcmp(o.precision, "fp32") != 0))
         return gd_fail(GD_EUSAGE, "--eval measures the Inception network in fp32: no --preset, "
                                   "--classifier or --precision");
-    if (!o.eval && o.batch)
-        return gd_fail(GD_EUSAGE, "--batch goes with --eval: other networks run image by image");
+    if (o.train && (o.eval || o.classifier || o.metrics || o.profile))
+        return gd_fail(GD_EUSAGE,
+                       "--train measures a training step alone: no --eval, --classifier, "
+                       "--metrics or --profile");
+    if (!o.eval && !o.train && o.batch)
+        return gd_fail(GD_EUSAGE,
+                       "--batch goes with --eval or --train: other networks run image by "
+                       "image");
     if (!o.preset)
         o.preset = o.eval ? "inception" : "64x64_diffusion";
     if (!o.batch)
-        o.batch = 8;
+        o.batch = o.train ? 1 : 8;
     if (o.threads)
         gd_set_threads(o.threads);
+    if (o.train)
+        return cli_bench_train(o.preset, strcmp(o.precision, "bf16") == 0, o.batch, o.json);
     if (o.metrics)
         return cli_bench_metrics(o.json);
     gd_status s = measure(&net, &guide, &o, &peak);
@@ -231,10 +237,16 @@ static gd_status run_bench(int argc, char **argv)
     return s;
 }
 
+static const char notes[] =
+    "Times a network of a preset with synthetic weights against the floor of its kernels: every "
+    "distinct convolution and linear shape alone, with its fastest algorithm, times how often it "
+    "runs.";
+
 const cli_command cli_bench = { "bench",
                                 "time against the floor of the kernels",
                                 "bench [--preset NAME | --eval] [options]",
                                 "guided bench --preset 64x64_diffusion",
                                 table,
                                 COUNT(table),
-                                run_bench };
+                                run_bench,
+                                notes };

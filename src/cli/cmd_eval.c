@@ -285,16 +285,16 @@ static gd_status run_eval(int argc, char **argv)
     gd_status s;
 
     GD_TRY(cli_parse(&cli_eval, argc, argv, &r.o, &r.words));
-    if (r.words.help) {
-        cli_print_help(&cli_eval, stdout);
-        return GD_OK;
-    }
     s = work(&r);
     eval_close(&r.ref);
     eval_close(&r.samples);
     eval_network_close(&r.network);
     return s;
 }
+
+static const char notes[] =
+    "Compares two sets of images in the features of a classifier, and prints one table or, with "
+    "--json, one line. The same report for any number of threads.";
 
 const cli_command cli_eval = {
     "eval",
@@ -303,5 +303,6 @@ const cli_command cli_eval = {
     "guided eval --ref VIRTUAL_imagenet256_labeled.npz --samples samples.npz",
     table,
     COUNT(table),
-    run_eval
+    run_eval,
+    notes
 };

@@ -132,7 +132,8 @@ static bool is_png(const char *path)
     return n > 4 && strcmp(path + n - 4, ".png") == 0;
 }
 
-static gd_status print_recipe(const char *path)
+/* The command that makes the picture again; --json: all that is known of it */
+static gd_status print_recipe(const char *path, bool json)
 {
     gd_png *png;
     const char *recipe;
@@ -140,8 +141,10 @@ static gd_status print_recipe(const char *path)
 
     GD_TRY(gd_png_open(&png, path));
     recipe = gd_png_text(png, "guided.recipe");
-    if (recipe)
+    if (recipe && json)
         printf("%s\n", recipe);
+    else if (recipe)
+        s = cli_recipe_print(recipe, gd_png_text(png, "guided.image"), path);
     else
         s = gd_fail(GD_EFORMAT, "%s: carries no recipe of guided", path);
     gd_png_close(png);
@@ -168,13 +171,9 @@ static gd_status run_info(int argc, char **argv)
     gd_model *m;
 
     GD_TRY(cli_parse(&cli_info, argc, argv, &o, &w));
-    if (w.help) {
-        cli_print_help(&cli_info, stdout);
-        return GD_OK;
-    }
     GD_TRY(one_word(&cli_info, &w, 1));
     if (is_png(w.word[0]))
-        return print_recipe(w.word[0]);
+        return print_recipe(w.word[0], o.json);
     gd_status s = gd_model_open(&m, w.word[0], w.flag, w.n_flags);
     if (cli_is_inception(w.word[0], s))
         return cli_inception_info(w.word[0], o.json);
@@ -184,13 +183,19 @@ static gd_status run_info(int argc, char **argv)
     return s;
 }
 
+static const char info_notes[] =
+    "Recognises a checkpoint by its keys and shapes and prints its configuration, parameters, "
+    "cost and memory, and what had to be assumed. Of a PNG that guided made it prints the command "
+    "that makes it again; with --json its whole recipe.";
+
 const cli_command cli_info = { "info",
                                "what a model file or a picture is",
                                "info FILE [options]",
                                "guided info 64x64_diffusion.pt",
                                info_table,
                                COUNT(info_table),
-                               run_info };
+                               run_info,
+                               info_notes };
 
 /* ---- convert ---- */
 
@@ -200,25 +205,16 @@ typedef struct convert_options {
 } convert_options;
 
 static const cli_option convert_table[] = {
-    { "dtype", 0, CLI_TEXT, "T", "fp32 (default), bf16 or fp16", offsetof(convert_options, dtype) },
+    { "dtype", 0, CLI_TEXT, "fp32|bf16|fp16", "of the weights (default fp32)",
+      offsetof(convert_options, dtype) },
     { "class-names", 0, CLI_TEXT, "FILE", "names of the classes, one a line, kept in the file",
       offsetof(convert_options, classes) },
     { "overwrite", 0, CLI_SWITCH, "", "replace what exists", offsetof(convert_options, overwrite) },
 };
 
-static gd_status parse_dtype(gd_dtype *out, const char *name)
+static gd_dtype dtype_named(const char *name)
 {
-    static const struct {
-        const char *name;
-        gd_dtype dtype;
-    } types[] = { { "fp32", GD_F32 }, { "bf16", GD_BF16 }, { "fp16", GD_F16 } };
-
-    for (int i = 0; i < COUNT(types); i++)
-        if (strcmp(name, types[i].name) == 0) {
-            *out = types[i].dtype;
-            return GD_OK;
-        }
-    return gd_fail(GD_EUSAGE, "--dtype %s: expected fp32, bf16 or fp16", name);
+    return strcmp(name, "bf16") == 0 ? GD_BF16 : strcmp(name, "fp16") == 0 ? GD_F16 : GD_F32;
 }
 
 /* Features are float32; classes have no use here. */
@@ -236,19 +232,17 @@ static gd_status convert(const convert_options *o, const cli_words *w)
 {
     cli_names names = { 0 };
     gd_model *m;
-    gd_dtype dtype;
-    gd_status s;
+    gd_status s = gd_model_open(&m, w->word[0], w->flag, w->n_flags);
 
-    GD_TRY(parse_dtype(&dtype, o->dtype));
-    s = gd_model_open(&m, w->word[0], w->flag, w->n_flags);
     if (cli_is_inception(w->word[0], s))
-        return convert_inception(o, dtype, w);
+        return convert_inception(o, dtype_named(o->dtype), w);
     GD_TRY(s);
     if (o->classes)
         s = cli_names_read(&names, o->classes, gd_model_class_count(m));
     if (s == GD_OK)
-        s = gd_model_save(m, w->word[1], o->overwrite, dtype, names.n ? names.name : NULL, names.n);
-    if (s == GD_OK && *gd_model_assumed(m))
+        s = gd_model_save(m, w->word[1], o->overwrite, dtype_named(o->dtype),
+                          names.n ? names.name : NULL, names.n);
+    if (s == GD_OK && *gd_model_assumed(m) && !cli_common.quiet)
         fprintf(stderr, "guided: %s: assumed, and now said in %s\n%s\n", w->word[0], w->word[1],
                 gd_model_assumed(m));
     cli_names_free(&names);
@@ -262,21 +256,22 @@ static gd_status run_convert(int argc, char **argv)
     cli_words w = { .n_words = 0 };
 
     GD_TRY(cli_parse(&cli_convert, argc, argv, &o, &w));
-    if (w.help) {
-        cli_print_help(&cli_convert, stdout);
-        return GD_OK;
-    }
     GD_TRY(one_word(&cli_convert, &w, 2));
     return convert(&o, &w);
 }
 
+static const char convert_notes[] =
+    "Reads .pt (zip or legacy) without evaluating anything, or safetensors, and writes "
+    "safetensors with configuration, class names and hashes: such a file needs no flags.";
+
 const cli_command cli_convert = { "convert",
-                                  "a checkpoint as a self-describing safetensors file",
-                                  "convert IN OUT.safetensors [options] [the authors' flags]",
+                                  "a checkpoint as a self-describing safetensors file, or a .pt",
+                                  "convert IN OUT.safetensors|OUT.pt [options] [authors' flags]",
                                   "guided convert 64x64_diffusion.pt 64x64_diffusion.safetensors",
                                   convert_table,
                                   COUNT(convert_table),
-                                  run_convert };
+                                  run_convert,
+                                  convert_notes };
 
 /* ---- init ---- */
 
@@ -290,9 +285,8 @@ typedef struct init_options {
 static const cli_option init_table[] = {
     { "preset", 0, CLI_TEXT, "NAME", "64x64_diffusion, ... as the published files are called",
       offsetof(init_options, preset) },
-    { "kind", 0, CLI_TEXT, "K",
-      "diffusion, upsampler or classifier, built from flags; inception with --synthetic",
-      offsetof(init_options, kind) },
+    { "kind", 0, CLI_TEXT, "diffusion|upsampler|classifier|inception",
+      "built from the authors' flags; inception with --synthetic", offsetof(init_options, kind) },
     { "seed", 0, CLI_SEED, "N", "of the weights (default 0)", offsetof(init_options, seed) },
     { "synthetic", 0, CLI_SWITCH, "", "weights that are a function of their names: for tests",
       offsetof(init_options, synthetic) },
@@ -303,16 +297,9 @@ static gd_status init_config(gd_model_config *c, const init_options *o, const cl
 {
     if (o->preset)
         GD_TRY(gd_preset_config(c, o->preset));
-    for (int k = 0; !o->preset && k <= COUNT(gd_net_kind_names); k++) {
-        if (k == COUNT(gd_net_kind_names))
-            return gd_fail(GD_EUSAGE,
-                           "--kind %s: expected diffusion, upsampler, classifier or inception",
-                           o->kind);
-        if (strcmp(o->kind, gd_net_kind_names[k]) == 0) {
+    for (int k = 0; !o->preset && k < COUNT(gd_net_kind_names); k++)
+        if (strcmp(o->kind, gd_net_kind_names[k]) == 0)
             gd_config_defaults(c, (gd_net_kind)k);
-            break;
-        }
-    }
     return gd_flags_apply(c, w->flag, w->n_flags);
 }
 
@@ -334,10 +321,6 @@ static gd_status run_init(int argc, char **argv)
     gd_model *m;
 
     GD_TRY(cli_parse(&cli_init, argc, argv, &o, &w));
-    if (w.help) {
-        cli_print_help(&cli_init, stdout);
-        return GD_OK;
-    }
     GD_TRY(one_word(&cli_init, &w, 1));
     if (!o.preset && strcmp(o.kind, "inception") == 0)
         return init_inception(&o, &w);
@@ -348,10 +331,15 @@ static gd_status run_init(int argc, char **argv)
     return s;
 }
 
+static const char init_notes[] =
+    "Makes a model without a file: weights as PyTorch would initialise them from --seed, or "
+    "--synthetic ones for tests, of a preset or of the authors' flags.";
+
 const cli_command cli_init = { "init",
                                "fresh or synthetic weights",
                                "init [--preset NAME] [options] OUT.safetensors",
                                "guided init --preset 64x64_diffusion --synthetic out.safetensors",
                                init_table,
                                COUNT(init_table),
-                               run_init };
+                               run_init,
+                               init_notes };

@@ -1,18 +1,16 @@
 /* cmd_nll.c - guided nll: bits per dimension of every image of a set, and their mean. */
-#include "cli/cli.h"
+#include "cli/nll.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct options {
-    const char *model, *data, *steps, *labels, *output, *precision;
+    const char *model, *data, *steps, *labels, *output, *terms, *precision;
     int n, threads, memory;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
-    bool clip, flip, overwrite, resume, quiet, json;
+    bool clip, flip, overwrite, resume, quiet, json, dry_run;
 } options;
 
 #define AT(field) offsetof(options, field)
@@ -29,11 +27,17 @@ static const cli_option table[] = {
     { "random-flip", 0, CLI_SWITCH, "", "mirror half of the images, as the authors' program does",
       AT(flip) },
     { "seed", 0, CLI_SEED, "N", "of the noise (default 0)", AT(seed) },
-    { "output", 'o', CLI_TEXT, "FILE", "CSV of every image's terms", AT(output) },
-    { "resume", 0, CLI_SWITCH, "", "go on behind the images that the CSV holds", AT(resume) },
+    { "output", 'o', CLI_TEXT, "FILE", "every image's terms: X.csv, or X.json, a line each",
+      AT(output) },
+    { "terms", 0, CLI_TEXT, "FOLDER",
+      "every step's terms: vb_terms.npz and others, as the authors'", AT(terms) },
+    { "resume", 0, CLI_SWITCH, "", "go on behind the images that --output holds", AT(resume) },
     { "overwrite", 0, CLI_SWITCH, "", "replace what exists", AT(overwrite) },
+    { "dry-run", 0, CLI_SWITCH, "", "tell parameters, memory and about how long, and stop",
+      AT(dry_run) },
     { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
-    { "precision", 0, CLI_TEXT, "P", "fp32 or bf16", AT(precision) },
+    { "precision", 0, CLI_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
+      AT(precision) },
     { "memory", 0, CLI_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },
     { "quiet", 'q', CLI_SWITCH, "", "errors only", AT(quiet) },
     { "json", 0, CLI_SWITCH, "", "the result as one JSON line", AT(json) },
@@ -55,82 +59,12 @@ typedef struct run {
     gd_process process;
     gd_likelihood terms;
     cli_progress progress;
-    int64_t done, count;                      /* images */
-    double total, prior, vb, mse, xstart_mse; /* sums over images */
-    float *x0;                                /* blocks */
+    nll_rows rows;
+    nll_terms means;
+    int64_t count; /* images */
+    float *x0;     /* blocks */
     void *work;
 } run;
-
-/* ---- the CSV: a row for each image, written as it is known ---- */
-
-static const char csv_header[] = "image,name,label,total_bpd,prior_bpd,vb,mse,xstart_mse\n";
-
-static gd_status append(const char *path, const char *row, size_t bytes)
-{
-    const int fd = gd_os.open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-    ssize_t n;
-
-    if (fd < 0)
-        return gd_fail_errno(errno, path);
-    n = gd_os.write(fd, row, bytes);
-    gd_os.close(fd);
-    return n == (ssize_t)bytes ? GD_OK : gd_fail(GD_EIO, "%s: a row was not written", path);
-}
-
-/* One line of numbers behind the name, which is quoted */
-static bool take_row(run *r, const char *line)
-{
-    double v[5];
-    const char *at = strrchr(line, '"');
-
-    if (!at || sscanf(at + 1, ",%*d,%lf,%lf,%lf,%lf,%lf", &v[0], &v[1], &v[2], &v[3], &v[4]) != 5)
-        return false;
-    r->total += v[0];
-    r->prior += v[1];
-    r->vb += v[2];
-    r->mse += v[3];
-    r->xstart_mse += v[4];
-    r->done++;
-    return true;
-}
-
-/* Whole rows of an earlier run count; one that was cut short is cut off. */
-static gd_status read_rows(run *r)
-{
-    const char *path = r->o.output;
-    gd_mapped map;
-    char *text, *line, *end;
-    gd_status s = GD_OK;
-
-    GD_TRY(gd_map_file(&map, path));
-    text = calloc(1, map.bytes + 1);
-    if (text)
-        memcpy(text, map.data, map.bytes);
-    gd_unmap(&map);
-    if (!text)
-        return gd_fail(GD_ENOMEM, "%s: out of memory", path);
-    if (strncmp(text, csv_header, sizeof csv_header - 1) != 0)
-        s = gd_fail(GD_EFORMAT, "%s: no table of guided nll", path);
-    line = text + sizeof csv_header - 1;
-    while (s == GD_OK && (end = strchr(line, '\n')) && take_row(r, line))
-        line = end + 1;
-    if (s == GD_OK)
-        s = gd_file_put(path, true, text, (size_t)(line - text));
-    free(text);
-    return s;
-}
-
-static gd_status open_csv(run *r)
-{
-    const char *path = r->o.output;
-
-    if (!path)
-        return r->o.resume ? gd_fail(GD_EUSAGE, "--resume needs the --output to go on with")
-                           : GD_OK;
-    if (r->o.resume && gd_path_exists(path))
-        return read_rows(r);
-    return gd_file_put(path, r->o.overwrite, csv_header, sizeof csv_header - 1);
-}
 
 /* ---- one image ---- */
 
@@ -168,22 +102,21 @@ static double mean_of(const double *x, int n)
     return sum / n;
 }
 
-static gd_status write_row(run *r, int64_t i, int64_t label)
+/* The row first: sums that lack its image are told by their count. */
+static gd_status keep(run *r, int64_t i, int64_t label)
 {
     const int n = r->schedule->n;
-    char name[512], row[1024];
-    int bytes;
+    nll_row row = { .image = i,
+                    .label = label,
+                    .total = r->terms.total,
+                    .prior = r->terms.prior,
+                    .vb = r->terms.total - r->terms.prior,
+                    .mse = mean_of(r->terms.mse, n),
+                    .xstart_mse = mean_of(r->terms.xstart_mse, n) };
 
-    gd_dataset_name(r->set, i, name, sizeof name);
-    for (char *at = name; *at; at++) /* the table's own marks */
-        *at = *at == '"' || *at == '\n' ? '_' : *at;
-    bytes =
-        snprintf(row, sizeof row, "%lld,\"%s\",%lld,%.9g,%.9g,%.9g,%.9g,%.9g\n", (long long)i, name,
-                 (long long)label, r->terms.total, r->terms.prior, r->terms.total - r->terms.prior,
-                 mean_of(r->terms.mse, n), mean_of(r->terms.xstart_mse, n));
-    if (!take_row(r, row))
-        return gd_fail(GD_EFAILED, "image %lld: the row cannot be read back", (long long)i);
-    return r->o.output ? append(r->o.output, row, (size_t)bytes) : GD_OK;
+    gd_dataset_name(r->set, i, row.name, sizeof row.name);
+    GD_TRY(nll_rows_add(&r->rows, &row));
+    return nll_terms_add(&r->means, &r->terms);
 }
 
 static gd_status one_image(run *r, int64_t i)
@@ -200,7 +133,7 @@ static gd_status one_image(run *r, int64_t i)
         gd_context("image %lld", (long long)i);
         return s;
     }
-    return write_row(r, i, label);
+    return keep(r, i, label);
 }
 
 /* ---- the run ---- */
@@ -216,8 +149,6 @@ static gd_status settle(options *o)
         o->model = model;
     if (!o->data)
         return gd_fail(GD_EUSAGE, "no images\nhint: --data FOLDER, or a file of images");
-    if (strcmp(o->precision, "fp32") != 0 && strcmp(o->precision, "bf16") != 0)
-        return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", o->precision);
     if (o->threads)
         gd_set_threads(o->threads);
     gd_set_memory_limit((size_t)o->memory << 20);
@@ -269,22 +200,41 @@ static gd_status make_chain(run *r)
     return gd_block_make((void **)&r->terms.xstart_mse, steps * sizeof(double), "terms");
 }
 
+/* Both go on where both are: a kill between them leaves one row more than the sums have. */
+static gd_status open_files(run *r)
+{
+    const options *o = &r->o;
+    int64_t most = INT64_MAX;
+
+    if (o->resume && !o->output)
+        return gd_fail(GD_EUSAGE, "--resume needs the --output to go on with");
+    GD_TRY(nll_terms_open(&r->means, o->terms, r->schedule->n, o->overwrite, o->resume));
+    if (o->terms)
+        most = r->means.images;
+    GD_TRY(nll_rows_open(&r->rows, o->output, o->overwrite, o->resume, most));
+    if (o->terms && r->rows.n < most)
+        return gd_fail(GD_EMISMATCH, "%s: %lld images, the sums in %s are of %lld", o->output,
+                       (long long)r->rows.n, o->terms, (long long)most);
+    return GD_OK;
+}
+
 static gd_status print_result(const run *r)
 {
-    const double n = (double)r->done;
+    const double n = (double)r->rows.n;
+    const nll_row *sum = &r->rows.sum;
     json_t *j;
     char *text;
 
     if (!r->o.json) {
         printf("%.6f bits/dim over %lld images (prior %.6f, terms %.6f, eps mse %.6f, x_0 mse "
                "%.6f)\n",
-               r->total / n, (long long)r->done, r->prior / n, r->vb / n, r->mse / n,
-               r->xstart_mse / n);
+               sum->total / n, (long long)r->rows.n, sum->prior / n, sum->vb / n, sum->mse / n,
+               sum->xstart_mse / n);
         return GD_OK;
     }
-    j = json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:i}", "images", (json_int_t)r->done, "total_bpd",
-                  r->total / n, "prior_bpd", r->prior / n, "vb", r->vb / n, "mse", r->mse / n,
-                  "xstart_mse", r->xstart_mse / n, "steps", r->schedule->n);
+    j = json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:i}", "images", (json_int_t)r->rows.n,
+                  "total_bpd", sum->total / n, "prior_bpd", sum->prior / n, "vb", sum->vb / n,
+                  "mse", sum->mse / n, "xstart_mse", sum->xstart_mse / n, "steps", r->schedule->n);
     text = j ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
     if (!text)
@@ -302,19 +252,24 @@ static gd_status work(run *r)
     GD_TRY(gd_model_open(&r->model, r->o.model, r->words.flag, r->words.n_flags));
     GD_TRY(make_chain(r));
     GD_TRY(open_set(r));
-    GD_TRY(open_csv(r));
-    if (r->done < r->count)
-        cli_progress_start(&r->progress, r->count - r->done, r->o.quiet);
-    for (int64_t i = r->done; i < r->count && s == GD_OK; i++) {
+    if (r->o.dry_run)
+        return cli_dry_run(&(cli_load){ r->model, r->schedule->n }, 1, r->count,
+                           strcmp(r->o.precision, "bf16") == 0);
+    GD_TRY(open_files(r));
+    if (r->rows.n < r->count)
+        cli_progress_start(&r->progress, r->count - r->rows.n, r->o.quiet);
+    for (int64_t i = r->rows.n; i < r->count && s == GD_OK; i++) {
         s = cli_stopped_by() ? gd_fail(GD_EINTERRUPTED, "stopped: %lld of %lld images are done",
-                                       (long long)r->done, (long long)r->count)
+                                       (long long)r->rows.n, (long long)r->count)
                              : one_image(r, i);
         if (s == GD_OK)
             cli_progress_step(&r->progress);
     }
     if (r->progress.total > 0)
         cli_progress_end(&r->progress);
-    return s == GD_OK ? print_result(r) : s;
+    GD_TRY(s);
+    GD_TRY(nll_terms_write(&r->means));
+    return print_result(r);
 }
 
 static gd_status run_nll(int argc, char **argv)
@@ -323,13 +278,10 @@ static gd_status run_nll(int argc, char **argv)
     gd_status s;
 
     GD_TRY(cli_parse(&cli_nll, argc, argv, &r.o, &r.words));
-    if (r.words.help) {
-        cli_print_help(&cli_nll, stdout);
-        return GD_OK;
-    }
     if (r.words.n_words > 0)
         return gd_fail(GD_EUSAGE, "nll: unexpected word %s", r.words.word[0]);
     s = work(&r);
+    nll_terms_free(&r.means);
     gd_block_free(r.x0);
     gd_block_free(r.work);
     gd_block_free(r.terms.vb);
@@ -342,10 +294,16 @@ static gd_status run_nll(int argc, char **argv)
     return s;
 }
 
+static const char notes[] =
+    "Prints the mean of the variational bound in bits per dimension, and writes every image's "
+    "terms to the CSV of --output as they are known; --resume goes on behind them. All steps of a "
+    "model take long: -n and --steps bound the time.";
+
 const cli_command cli_nll = { "nll",
                               "bits per dimension of images",
                               "nll --data PATH [--model FILE] [options]",
                               "guided nll --model model.pt --data images/ -o nll.csv",
                               table,
                               COUNT(table),
-                              run_nll };
+                              run_nll,
+                              notes };

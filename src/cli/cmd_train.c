@@ -1,6 +1,7 @@
 /* cmd_train.c - guided train, guided train-classifier: options, and what a run is made of. */
 #include "cli/train.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@ static const cli_option train_table[] = {
 #include "cli/train_options.inc"
     { "super-res", 0, CLI_INT, "N", "train an upsampler from N x N pixels", AT(super_res), 1,
       GD_MAX_IMAGE_SIDE },
-    { "schedule-sampler", 0, CLI_TEXT, "NAME", "uniform or loss-second-moment",
+    { "schedule-sampler", 0, CLI_TEXT, "uniform|loss-second-moment", "of timesteps",
       AT(schedule_sampler) },
     { "schedule_sampler", 0, CLI_TEXT, "NAME", "= --schedule-sampler", AT(schedule_sampler) },
     { "sample-interval", 0, CLI_WIDE, "N", "updates between sample grids; 0: none",
@@ -54,8 +55,6 @@ static gd_status settle(train_options *o)
     GD_TRY(keep_text(t->labels, sizeof t->labels, o->labels, "labels"));
     GD_TRY(keep_text(t->data, sizeof t->data, o->data, "data"));
     GD_TRY(keep_text(t->val_data, sizeof t->val_data, o->val_data, "val-data"));
-    if (o->precision && strcmp(o->precision, "fp32") != 0 && strcmp(o->precision, "bf16") != 0)
-        return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", o->precision);
     if (o->precision)
         t->bf16 = strcmp(o->precision, "bf16") == 0;
     if (o->lr_anneal_steps > 0) {
@@ -123,6 +122,16 @@ static bool flag_given(const train_run *r, const char *name)
     return false;
 }
 
+static gd_status check_classes(const train_run *r)
+{
+    const int have = gd_net_classes(&r->config.net), classes = gd_dataset_classes(r->set);
+
+    if (classes > have && have > 0)
+        return gd_fail(GD_EMISMATCH, "%s: %d classes, the model has %d", r->o.train.data, classes,
+                       have);
+    return GD_OK;
+}
+
 /* The set's classes, unless flags say otherwise */
 static gd_status set_classes(train_run *r)
 {
@@ -145,13 +154,10 @@ static gd_status set_classes(train_run *r)
                            r->o.train.data);
         n->num_classes = classes;
     }
-    if (classes > gd_net_classes(n) && gd_net_classes(n) > 0)
-        return gd_fail(GD_EMISMATCH, "%s: %d classes, the model has %d", r->o.train.data, classes,
-                       gd_net_classes(n));
-    return GD_OK;
+    return check_classes(r);
 }
 
-static gd_status make_config(train_run *r)
+gd_status train_describe_network(train_run *r)
 {
     gd_flag flags[CLI_MAX_FLAGS + 1];
     char small[16];
@@ -172,7 +178,7 @@ static gd_status make_config(train_run *r)
         r->config.net.image_size % r->config.net.small_size != 0)
         return gd_fail(GD_EUSAGE, "%d pixels are no multiple of %d", r->config.net.image_size,
                        r->config.net.small_size);
-    return set_classes(r);
+    return GD_OK;
 }
 
 /* ---- data ---- */
@@ -241,11 +247,25 @@ static gd_status make_trainer(train_run *r)
     if (r->o.init_from && r->first)
         GD_TRY(gd_model_open(&r->begin, r->o.init_from, NULL, 0));
     else
-        weights = gd_model_weights(r->fresh);
+        weights = gd_model_weights(*r->pt_model && r->first ? r->begin : r->fresh);
     GD_TRY(gd_trainer_make(&r->trainer, &r->config, &weights, &r->o.train, &source, r->dist));
     if (r->validation)
         r->trainer->validation = gd_stream_source(r->validation);
+    if (*r->pt_model && r->first)
+        return gd_pt_set_load(r->trainer, r->pt_model);
     return r->checkpoint ? gd_checkpoint_load(r->trainer, r->checkpoint) : GD_OK;
+}
+
+gd_status train_take_kind(train_run *r)
+{
+    const gd_net_kind kind = r->config.net.kind;
+
+    if (kind != r->kind && (r->kind == GD_NET_CLASSIFIER || kind == GD_NET_CLASSIFIER))
+        return gd_fail(GD_EMISMATCH, "%s: a run of %s\nhint: guided %s --resume", r->o.resume,
+                       gd_net_kind_names[kind],
+                       r->kind == GD_NET_CLASSIFIER ? "train" : "train-classifier");
+    r->kind = kind;
+    return GD_OK;
 }
 
 static gd_status open_checkpoint(train_run *r)
@@ -269,12 +289,7 @@ static gd_status read_checkpoint(train_run *r, const cli_command *command, int a
     again.train = r->o.train;
     GD_TRY(gd_dist_broadcast(r->dist, &again.train, sizeof again.train));
     GD_TRY(gd_dist_broadcast(r->dist, &r->config, sizeof r->config));
-    if (r->config.net.kind != r->kind &&
-        (r->kind == GD_NET_CLASSIFIER || r->config.net.kind == GD_NET_CLASSIFIER))
-        return gd_fail(GD_EMISMATCH, "%s: a run of %s\nhint: guided %s --resume", r->o.resume,
-                       gd_net_kind_names[r->config.net.kind],
-                       r->kind == GD_NET_CLASSIFIER ? "train" : "train-classifier");
-    r->kind = r->config.net.kind;
+    GD_TRY(train_take_kind(r));
     GD_TRY(cli_parse(command, argc, argv, &again, &words));
     if (words.n_flags > 0 || again.preset || again.super_res || again.init_from)
         return gd_fail(
@@ -301,8 +316,8 @@ static gd_status make_folder(const char *path)
     int64_t *steps;
     int n;
 
-    if (gd_os.mkdir(path, 0777) != 0 && !gd_path_exists(path))
-        return gd_fail(GD_EIO, "%s: the folder cannot be made", path);
+    if (gd_os.mkdir(path, 0777) != 0 && errno != EEXIST)
+        return gd_fail_errno(errno, path);
     GD_TRY(gd_run_steps(&steps, &n, path));
     gd_block_free(steps);
     if (n == 0)
@@ -390,10 +405,9 @@ static gd_status open_streams(train_run *r)
 
 static gd_status prepare(train_run *r)
 {
-    if (r->o.resume)
-        GD_TRY(set_classes(r));
-    else
-        GD_TRY(make_config(r));
+    if (!r->o.resume && !*r->pt_model)
+        GD_TRY(train_describe_network(r));
+    GD_TRY(*r->pt_model ? check_classes(r) : set_classes(r));
     GD_TRY(list_classes(r));
     GD_TRY(open_streams(r));
     if (!r->o.resume && r->first) {
@@ -405,6 +419,8 @@ static gd_status prepare(train_run *r)
 
 static gd_status read_options(train_run *r, const cli_command *command, int argc, char **argv)
 {
+    if (r->o.resume)
+        GD_TRY(train_find_pt(r));
     if (r->o.resume)
         GD_TRY(read_checkpoint(r, command, argc, argv));
     return settle(&r->o);
@@ -458,7 +474,7 @@ static void release(train_run *r)
 static gd_status read_words(train_run *r, const cli_command *command, int argc, char **argv)
 {
     GD_TRY(cli_parse(command, argc, argv, &r->o, &r->words));
-    if (r->words.n_words > 0 && !r->words.help)
+    if (r->words.n_words > 0)
         return gd_fail(GD_EUSAGE, "%s: unexpected word %s", command->name, r->words.word[0]);
     if (r->o.super_res)
         r->kind = GD_NET_SUPERRES;
@@ -477,9 +493,7 @@ static gd_status run(const cli_command *command, gd_net_kind kind, int argc, cha
     GD_TRY(gd_dist_open(&r.dist));
     r.first = gd_dist_rank(r.dist) == 0;
     s = gd_dist_agree(r.dist, read_words(&r, command, argc, argv), NULL);
-    if (s == GD_OK && r.words.help && r.first)
-        cli_print_help(command, stdout);
-    else if (s == GD_OK && !r.words.help)
+    if (s == GD_OK)
         s = work(&r, command, argc, argv);
     release(&r);
     return leave(&r, s);
@@ -495,13 +509,24 @@ static gd_status run_classifier(int argc, char **argv)
     return run(&cli_train_classifier, GD_NET_CLASSIFIER, argc, argv);
 }
 
+static const char train_notes[] =
+    "Trains on a folder of images (a folder for each class, or names CLASS_rest.png), an .npz, a "
+    "zip or an IDX file. The run's folder holds progress.csv, a loss curve, grids of samples and "
+    "whole checkpoints; --resume FOLDER continues to the bit after Ctrl-C, SIGTERM or a crash, "
+    "SIGUSR1 saves and goes on. guided sample --model FOLDER draws from it.";
+
 const cli_command cli_train = { "train",
                                 "a diffusion model or an upsampler of your own images",
                                 "train --data PATH [--preset NAME] [--out FOLDER] [options]",
                                 "guided train --data images/ --preset small32 --iterations 20000",
                                 train_table,
                                 COUNT(train_table),
-                                run_train };
+                                run_train,
+                                train_notes };
+
+static const char classifier_notes[] =
+    "Trains a classifier of noised images, whose gradient guides guided sample --classifier "
+    "FOLDER. Folders, checkpoints and --resume as in guided train.";
 
 const cli_command cli_train_classifier = {
     "train-classifier",
@@ -510,5 +535,6 @@ const cli_command cli_train_classifier = {
     "guided train-classifier --data images/ --preset small32 --out crun",
     classifier_table,
     COUNT(classifier_table),
-    run_classifier
+    run_classifier,
+    classifier_notes
 };

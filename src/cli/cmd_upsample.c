@@ -7,12 +7,13 @@
 #include <sys/random.h>
 
 typedef struct options {
-    const char *model, *input, *classes, *labels, *steps, *sampler, *output, *format, *precision;
-    double eta, low_res_noise;
+    const char *model, *input, *classifier, *classes, *labels, *steps, *sampler, *output, *format,
+        *precision;
+    double scale, eta, low_res_noise;
     int n, threads, columns, memory;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
-    bool clip, overwrite, quiet, json;
+    bool clip, overwrite, quiet, json, preview, dry_run;
 } options;
 
 #define AT(field) offsetof(options, field)
@@ -20,13 +21,17 @@ static const cli_option table[] = {
     { "model", 'm', CLI_TEXT, "FILE", "upsampler (default: the built-in one)", AT(model) },
     { "input", 'i', CLI_TEXT, "PATH", ".npz with labels, a picture, a folder or zip of pictures",
       AT(input) },
+    { "classifier", 'c', CLI_TEXT, "FILE", "noisy classifier that guides", AT(classifier) },
+    { "scale", 'g', CLI_REAL, "S", "classifier gradient scale (default: the preset's)", AT(scale),
+      0, 1000 },
     { "class", 0, CLI_TEXT, "LIST", "numbers, ranges, names; default: the input's labels",
       AT(classes) },
     { "labels", 0, CLI_TEXT, "FILE", "class names, one a line", AT(labels) },
     { "num", 'n', CLI_INT, "N", "images; the input is repeated (default: each once)", AT(n), 1,
       1e7 },
     { "steps", 's', CLI_TEXT, "SPEC", "250, ddim25, or 10,10,20 (default 250)", AT(steps) },
-    { "sampler", 0, CLI_TEXT, "NAME", "ddpm or ddim", AT(sampler) },
+    { "sampler", 0, CLI_TEXT, "ddpm|ddim", "default: ddim where --steps begins with ddim",
+      AT(sampler) },
     { "eta", 0, CLI_REAL, "E", "DDIM noise: 0 deterministic, 1 ancestral", AT(eta), 0, 1 },
     { "low-res-noise", 0, CLI_REAL, "S", "noise added to the input, for upsamplers trained with it",
       AT(low_res_noise), 0, 10 },
@@ -35,11 +40,15 @@ static const cli_option table[] = {
     { "seed", 0, CLI_SEED, "N", "default: random, printed", AT(seed) },
     { "output", 'o', CLI_TEXT, "PATH", "X.png grid, X.npz, X folder, - (default upsampled.png)",
       AT(output) },
-    { "format", 0, CLI_TEXT, "NAME", "grid, folder or npz, whatever the suffix", AT(format) },
+    { "format", 0, CLI_TEXT, "grid|folder|npz", "whatever the suffix", AT(format) },
     { "columns", 0, CLI_INT, "N", "of the grid", AT(columns), 1, 10000 },
     { "overwrite", 0, CLI_SWITCH, "", "replace what exists", AT(overwrite) },
+    { "preview", 0, CLI_SWITCH, "", "show the images in the terminal", AT(preview) },
+    { "dry-run", 0, CLI_SWITCH, "", "tell parameters, memory and about how long, and stop",
+      AT(dry_run) },
     { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
-    { "precision", 0, CLI_TEXT, "P", "fp32 or bf16", AT(precision) },
+    { "precision", 0, CLI_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
+      AT(precision) },
     { "memory", 0, CLI_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },
     { "quiet", 'q', CLI_SWITCH, "", "errors only", AT(quiet) },
     { "json", 0, CLI_SWITCH, "", "the result as one JSON line", AT(json) },
@@ -76,8 +85,8 @@ static gd_status settle(options *o)
         o->model = model;
     if (!o->input)
         return gd_fail(GD_EUSAGE, "no low-resolution images\nhint: --input FILE.npz, or a folder");
-    if (strcmp(o->precision, "fp32") != 0 && strcmp(o->precision, "bf16") != 0)
-        return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", o->precision);
+    if (o->json && strcmp(o->output, "-") == 0)
+        return gd_fail(GD_EUSAGE, "--json and -o - both need standard output");
     if (!o->seed_given && getrandom(&o->seed, 4, 0) != 4) /* 32 bits: easy to write down */
         return gd_fail(GD_EIO, "no random seed from the system: give --seed");
     if (o->threads)
@@ -107,13 +116,15 @@ static gd_status open_stage(run *r)
                                   .sampler = o->sampler,
                                   .eta = o->eta,
                                   .low_res_noise = o->low_res_noise,
+                                  .scale = o->scale,
                                   .clip = o->clip,
                                   .bf16 = strcmp(o->precision, "bf16") == 0,
                                   .seed = o->seed,
                                   .before_step = before_step,
                                   .step_ctx = r };
 
-    return cli_stage_open(&r->stage, o->model, r->words.flag, r->words.n_flags, &s);
+    GD_TRY(cli_stage_open(&r->stage, o->model, o->classifier, r->words.flag, r->words.n_flags));
+    return cli_stage_make(&r->stage, &s);
 }
 
 /* Labels: --class, else the input's; a class-conditional stage needs either */
@@ -127,9 +138,9 @@ static gd_status find_classes(run *r)
         return cli_classes_read(&r->classes, r->o.classes, r->stage.model, r->stage.classes,
                                 r->o.labels);
     if (known == 0)
-        return gd_fail(GD_EMISMATCH,
-                       "%s: has no labels, and %s is class-conditional\nhint: --class NUMBER",
-                       r->o.input, r->o.model);
+        return gd_fail(GD_EMISMATCH, "%s: has no labels, and %s %s\nhint: --class NUMBER",
+                       r->o.input, r->o.classifier ? r->o.classifier : r->o.model,
+                       r->o.classifier ? "guides by them" : "is class-conditional");
     if (known > r->stage.classes)
         return gd_fail(GD_EMISMATCH, "%s: labels up to %d, %s has %d classes", r->o.input,
                        known - 1, r->o.model, r->stage.classes);
@@ -139,18 +150,27 @@ static gd_status find_classes(run *r)
 static gd_status make_recipe(run *r)
 {
     const options *o = &r->o;
-    char hash[33], seed[24];
+    gd_status s;
+    char hash[33], guide[33] = "", seed[24];
     json_t *j;
 
     GD_TRY(gd_model_hash(r->stage.model, hash));
+    if (r->stage.classifier)
+        GD_TRY(gd_model_hash(r->stage.classifier, guide));
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)o->seed);
-    j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:b, s:s, s:s, s:s}", "guided",
-                  gd_version(), "verb", "upsample", "model", o->model, "model_hash", hash, "input",
-                  o->input, "steps", o->steps, "sampler", r->stage.trajectory.sampler->name, "eta",
-                  o->eta, "clip_denoised", o->clip, "seed", seed, "precision", o->precision, "isa",
-                  gd_isa_name(gd_isa_used()));
+    j = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:f, s:b, s:s, s:s, s:s, s:s, s:s, s:f}",
+        "guided", gd_version(), "verb", "upsample", "model", o->model, "model_hash", hash, "input",
+        o->input, "steps", o->steps, "sampler", r->stage.trajectory.sampler->name, "eta", o->eta,
+        "low_res_noise", o->low_res_noise, "clip_denoised", o->clip, "seed", seed, "precision",
+        o->precision, "isa", gd_isa_name(gd_isa_used()), "classifier",
+        o->classifier ? o->classifier : "", "classifier_hash", guide, "scale",
+        r->stage.trajectory.scale);
+    s = j ? cli_recipe_add_command(j, &cli_upsample, &r->words) : GD_OK;
     r->recipe = j ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
+    if (s != GD_OK)
+        return s;
     if (!r->recipe)
         return gd_fail(GD_ENOMEM, "recipe: out of memory");
     r->texts[0] = (gd_text){ "Software", "guided " GUIDED_VERSION };
@@ -158,7 +178,8 @@ static gd_status make_recipe(run *r)
     return GD_OK;
 }
 
-static gd_status prepare(run *r)
+/* What is to be made */
+static gd_status choose(run *r)
 {
     options *o = &r->o;
     gd_dataset_options data = { .labels = GD_LABELS_AUTO };
@@ -169,9 +190,17 @@ static gd_status prepare(run *r)
     GD_TRY(find_classes(r));
     if (o->n == 0)
         o->n = (int)gd_dataset_count(r->set);
+    return GD_OK;
+}
+
+static gd_status prepare(run *r)
+{
+    const options *o = &r->o;
+
     GD_TRY(make_recipe(r));
     r->output = (cli_output){ .path = o->output,
                               .overwrite = o->overwrite,
+                              .preview = o->preview,
                               .columns = o->columns,
                               .width = r->stage.size,
                               .height = r->stage.size,
@@ -210,7 +239,7 @@ static gd_status enlarge(run *r, int64_t i)
 static void say_result(const run *r, double seconds)
 {
     if (r->o.json)
-        cli_print_result(&r->output, r->o.seed, seconds);
+        cli_print_result(r->o.output, r->output.done, r->o.seed, seconds);
     if (!r->o.quiet)
         fprintf(stderr, "guided: %s: %lld image%s, seed %llu, %.1f s\n", r->o.output,
                 (long long)r->output.done, r->output.done == 1 ? "" : "s",
@@ -223,6 +252,10 @@ static gd_status work(run *r)
     gd_status s = GD_OK;
 
     GD_TRY(settle(&r->o));
+    GD_TRY(choose(r));
+    if (r->o.dry_run)
+        return cli_dry_run(&(cli_load){ r->stage.model, r->stage.schedule->n }, 1, r->o.n,
+                           strcmp(r->o.precision, "bf16") == 0);
     GD_TRY(prepare(r));
     cli_progress_start(&r->progress, (int64_t)r->o.n * r->stage.schedule->n, r->o.quiet);
     for (int64_t i = 0; i < r->o.n && s == GD_OK; i++)
@@ -239,15 +272,14 @@ static gd_status work(run *r)
 
 static gd_status run_upsample(int argc, char **argv)
 {
-    run r = { .o = {
-                  .steps = "250", .precision = "fp32", .output = "upsampled.png", .clip = true } };
+    run r = { .o = { .steps = "250",
+                     .precision = "fp32",
+                     .output = "upsampled.png",
+                     .scale = -1,
+                     .clip = true } };
     gd_status s;
 
     GD_TRY(cli_parse(&cli_upsample, argc, argv, &r.o, &r.words));
-    if (r.words.help) {
-        cli_print_help(&cli_upsample, stdout);
-        return GD_OK;
-    }
     if (r.words.n_words > 0)
         return gd_fail(GD_EUSAGE, "upsample: unexpected word %s", r.words.word[0]);
     s = work(&r);
@@ -260,10 +292,16 @@ static gd_status run_upsample(int argc, char **argv)
     return s;
 }
 
+static const char notes[] =
+    "Enlarges images with a super-resolution model: those of a picture, an .npz of guided sample, "
+    "a folder or a zip. A stack in one command is guided sample --upsampler; the images are the "
+    "same.";
+
 const cli_command cli_upsample = { "upsample",
                                    "enlarge images with an upsampler",
                                    "upsample --input PATH [--model FILE] [options]",
                                    "guided upsample --input 64_samples.npz -o 256.npz",
                                    table,
                                    COUNT(table),
-                                   run_upsample };
+                                   run_upsample,
+                                   notes };

@@ -1,88 +1,78 @@
-/* main.c - the command: which verb, exit status, messages. */
+/* main.c - the command: which verb, exit status. */
 #include "cli/cli.h"
 
-#include <signal.h>
 #include <string.h>
 
-static const cli_command *const commands[] = {
-    &cli_sample,  &cli_upsample, &cli_train, &cli_train_classifier, &cli_nll, &cli_eval, &cli_info,
-    &cli_convert, &cli_init,     &cli_bench
-};
-
+/* For whom gave no verb: what to try, in 15 lines */
 static void print_usage(FILE *out)
 {
-    fprintf(
-        out,
-        "guided %s - diffusion models that beat GANs, on CPUs\n\nusage: guided VERB [options]\n\n",
-        GUIDED_VERSION);
-    for (int i = 0; i < COUNT(commands); i++)
-        fprintf(out, "  %-16s %s\n", commands[i]->name, commands[i]->about);
-    fprintf(
-        out,
-        "\n  guided sample --class 0-9 -n 40 --steps ddim25 -o grid.png\n"
-        "  guided info 64x64_diffusion.pt\n\nguided VERB --help tells more; guided --version\n");
+    int column = 0;
+
+    fprintf(out,
+            "guided %s - diffusion models that beat GANs, on CPUs\n\n"
+            "  guided sample --class 0-9 -n 40 --steps ddim25 -o grid.png\n"
+            "  guided info 64x64_diffusion.pt\n\nusage: guided VERB [options]\nverbs:",
+            GUIDED_VERSION);
+    for (int i = 0; i < cli_n_commands; i++) {
+        if (column + (int)strlen(cli_commands[i]->name) > 60)
+            column = 0 * fprintf(out, "\n      ");
+        column += fprintf(out, " %s", cli_commands[i]->name);
+    }
+    fprintf(out, "\n\nguided --help says what they do; guided VERB -h, guided help VERB\n");
 }
 
-static void print_version(void)
+static void print_help(FILE *out)
 {
-    printf("guided %s, %s, oneDNN %s, ISA %s\n", GUIDED_VERSION, "gcc " __VERSION__,
-           gd_onednn_version(), gd_isa_name(gd_isa_used()));
+    fprintf(out,
+            "guided %s - diffusion models that beat GANs, on CPUs\n\n"
+            "  guided sample --class 0-9 -n 40 --steps ddim25 -o grid.png\n"
+            "  guided info 64x64_diffusion.pt\n\nusage: guided VERB [options]\n",
+            GUIDED_VERSION);
+    for (int i = 0; i < cli_n_commands; i++)
+        fprintf(out, "  %-16s  %s\n", cli_commands[i]->name, cli_commands[i]->about);
+    fprintf(out, "\nguided VERB -h       its main options; --help: all\n"
+                 "guided help VERB     its manual\n"
+                 "guided --version     what is built in; --json\n");
 }
 
-static int report(gd_status status)
+/* Without a verb: a status, or -1 for a verb */
+static int without_verb(int argc, char **argv)
 {
-    if (status != GD_OK && *gd_error()) /* of several ranks one speaks */
-        fprintf(stderr, "guided: %s\n", gd_error());
-    if (status == GD_EINTERRUPTED)
-        return 128 + (cli_stopped_by() ? cli_stopped_by() : SIGTERM); /* another rank was told */
-    return gd_exit_status(status);
-}
+    const char *word = argc > 1 ? argv[1] : "";
 
-static gd_status unknown_verb(const char *verb)
-{
-    const char *names[COUNT(commands)];
-
-    for (int i = 0; i < COUNT(commands); i++)
-        names[i] = commands[i]->name;
-    const char *near = gd_nearest(verb, names, COUNT(names));
-    gd_status s = gd_fail(GD_EUSAGE, "%s is no verb of guided", verb);
-    if (near)
-        gd_detail("hint: did you mean guided %s?", near);
+    if (argc < 2) {
+        print_usage(stderr);
+        return 2;
+    }
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+        print_help(stdout);
+    else if (strcmp(word, "--version") == 0)
+        return cli_report(cli_print_version(argc > 2 && strcmp(argv[2], "--json") == 0));
+    else if (strcmp(word, "help") == 0 && argc == 2)
+        print_help(stdout);
     else
-        gd_detail("hint: guided --help lists the verbs");
-    return s;
-}
-
-/* Notices of the library: what was passed over, what was assumed */
-static void print_notice(void *ctx, gd_log_level level, const char *line)
-{
-    (void)ctx;
-    (void)level;
-    fprintf(stderr, "guided: %s\n", line);
+        return -1;
+    return cli_report(cli_flush());
 }
 
 int main(int argc, char **argv)
 {
-    const bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-                                   strcmp(argv[1], "help") == 0);
-    const char *verb = help && argc > 2 ? argv[2] : argc > 1 ? argv[1] : NULL;
+    const double start = gd_seconds();
+    int status;
 
     cli_catch_signals();
-    gd_set_log(print_notice, NULL, GD_LOG_NOTE);
-    if (argc < 2 || (help && argc == 2)) {
-        print_usage(help ? stdout : stderr);
-        return help ? 0 : 2;
-    }
-    if (strcmp(verb, "--version") == 0) {
-        print_version();
-        return 0;
-    }
-    for (int i = 0; i < COUNT(commands); i++)
-        if (strcmp(verb, commands[i]->name) == 0) {
-            if (!help)
-                return report(commands[i]->run(argc - 2, argv + 2));
-            cli_print_help(commands[i], stdout);
-            return 0;
-        }
-    return report(unknown_verb(verb));
+    cli_set_notices();
+    status = without_verb(argc, argv);
+    if (status >= 0)
+        return status;
+    const cli_command *command = cli_command_find(argv[1]);
+    if (command)
+        cli_help_wanted(command, argc - 2, argv + 2);
+    gd_status s = command ? command->run(argc - 2, argv + 2) : cli_unknown_verb(argv[1]);
+    if (s == GD_OK)
+        s = cli_flush();
+    status = cli_report(s);
+    cli_say_machine(gd_seconds() - start);
+    cli_forget();
+    return status;
 }

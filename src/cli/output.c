@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { GRID_GAP = 2 };
+enum { GRID_GAP = 2, MOST_TEXTS = 4 };
 
 static bool has_suffix(const char *path, const char *suffix)
 {
@@ -17,41 +17,53 @@ static bool has_suffix(const char *path, const char *suffix)
     return n >= m && strcmp(path + n - m, suffix) == 0;
 }
 
-static gd_status choose_format(cli_output *o, const char *format)
+/* format: grid, folder, npz, or NULL: by the name */
+static void choose_format(cli_output *o, const char *format)
 {
     static const char *const names[] = { "grid", "folder", "npz" };
 
-    if (format) {
-        for (int i = 0; i < COUNT(names); i++)
-            if (strcmp(format, names[i]) == 0) {
-                o->format = (cli_format)i;
-                return GD_OK;
-            }
-        const char *near = gd_nearest(format, names, COUNT(names));
-        return gd_fail(GD_EUSAGE, "--format %s: expected grid, folder or npz%s%s", format,
-                       near ? "; did you mean " : "", near ? near : "");
-    }
-    o->format = has_suffix(o->path, ".png") || strcmp(o->path, "-") == 0 ? CLI_GRID
-                : has_suffix(o->path, ".npz")                            ? CLI_NPZ
-                                                                         : CLI_FOLDER;
-    return GD_OK;
+    for (int i = 0; format && i < COUNT(names); i++)
+        if (strcmp(format, names[i]) == 0)
+            o->format = (cli_format)i;
+    if (!format)
+        o->format = has_suffix(o->path, ".png") || strcmp(o->path, "-") == 0 ? CLI_GRID
+                    : has_suffix(o->path, ".npz")                            ? CLI_NPZ
+                                                                             : CLI_FOLDER;
+}
+
+/* Records of a run that is not packed yet */
+static bool is_run(const char *path)
+{
+    char inside[4200];
+
+    snprintf(inside, sizeof inside, "%.4096s/samples.records", path);
+    return gd_path_exists(inside);
 }
 
 /* Found before any work: an existing output, a folder that does not exist or may not be written */
 static gd_status check_place(const cli_output *o)
 {
     char folder[4096];
-    const char *slash = strrchr(o->path, '/');
+    size_t n = strlen(o->path);
 
+    while (n > 1 && o->path[n - 1] == '/') /* out/ is out */
+        n--;
+    while (n > 0 && o->path[n - 1] != '/')
+        n--;
+    if (strcmp(o->path, "-") == 0 && o->format != CLI_GRID)
+        return gd_fail(GD_EUSAGE, "-o -: only a PNG goes to standard output");
     if (strcmp(o->path, "-") == 0)
-        return GD_OK;
+        return isatty(STDOUT_FILENO)
+                   ? gd_fail(GD_EUSAGE, "-o -: a PNG is not for a terminal\nhint: -o FILE.png, or "
+                                        "pipe it into a program")
+                   : GD_OK;
     if (gd_path_exists(o->path) && !o->overwrite) {
         gd_status s = gd_fail(GD_EEXISTS, "%s exists already", o->path);
-        gd_detail("hint: --overwrite replaces it");
+        gd_detail(is_run(o->path) ? "hint: --resume goes on with the run"
+                                  : "hint: --overwrite replaces it");
         return s;
     }
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)GD_MAX(slash - o->path, 1) : 1,
-             slash ? o->path : ".");
+    snprintf(folder, sizeof folder, "%.*s", n > 0 ? (int)n : 1, n > 0 ? o->path : ".");
     if (access(folder, W_OK) != 0)
         return gd_fail(GD_EIO, "%s: %s cannot be written: %s", o->path, folder, strerror(errno));
     if (o->format == CLI_FOLDER && gd_os.mkdir(o->path, 0777) != 0 && errno != EEXIST)
@@ -63,7 +75,7 @@ gd_status cli_output_open(cli_output *o, const char *format)
 {
     const size_t image = (size_t)o->width * (size_t)o->height * (size_t)o->channels;
 
-    GD_TRY(choose_format(o, format));
+    choose_format(o, format);
     GD_TRY(check_place(o));
     GD_TRY(gd_block_make((void **)&o->pixels, image * (size_t)o->n, "finished images"));
     return gd_block_make((void **)&o->labels, sizeof *o->labels * (size_t)o->n, "labels");
@@ -75,7 +87,7 @@ static uint8_t *image_at(const cli_output *o, int64_t i)
 }
 
 static gd_status write_png(const cli_output *o, const char *path, const uint8_t *pixels, int width,
-                           int height)
+                           int height, const gd_text *texts, int n_texts)
 {
     void *png;
     size_t bytes;
@@ -84,7 +96,7 @@ static gd_status write_png(const cli_output *o, const char *path, const uint8_t 
     if (o->channels != 1 && o->channels != 3)
         return gd_fail(GD_EUSAGE, "PNG holds 1 or 3 channels, not %d: use -o NAME.npz",
                        o->channels);
-    GD_TRY(gd_png_encode(&png, &bytes, pixels, width, height, o->channels, o->texts, o->n_texts));
+    GD_TRY(gd_png_encode(&png, &bytes, pixels, width, height, o->channels, texts, n_texts));
     if (strcmp(path, "-") != 0)
         s = gd_file_put(path, o->overwrite, png, bytes);
     else
@@ -95,16 +107,32 @@ static gd_status write_png(const cli_output *o, const char *path, const uint8_t 
     return s;
 }
 
+/* A picture of a folder says which one it is. */
+static gd_status write_image(const cli_output *o, const char *path, int64_t i)
+{
+    gd_text texts[MOST_TEXTS + 1];
+    char number[24];
+    const int n = GD_MIN(o->n_texts, MOST_TEXTS);
+
+    for (int k = 0; k < n; k++)
+        texts[k] = o->texts[k];
+    snprintf(number, sizeof number, "%lld", (long long)(o->first + i));
+    texts[n] = (gd_text){ "guided.image", number };
+    return write_png(o, path, image_at(o, i), o->width, o->height, texts, n + 1);
+}
+
 gd_status cli_output_add(cli_output *o, const float *image, int64_t label)
 {
     char path[4200];
 
     gd_to_uint8(image_at(o, o->done), image, o->channels, (int64_t)o->width * o->height);
     o->labels[o->done++] = label;
+    if (o->preview)
+        cli_preview(image_at(o, o->done - 1), o->width, o->height, o->channels);
     if (o->format != CLI_FOLDER)
         return GD_OK;
     snprintf(path, sizeof path, "%s/%05lld.png", o->path, (long long)(o->first + o->done - 1));
-    return write_png(o, path, image_at(o, o->done - 1), o->width, o->height);
+    return write_image(o, path, o->done - 1);
 }
 
 /* White between images; fewer images than a row has make a shorter row */
@@ -130,7 +158,7 @@ static gd_status write_grid(const cli_output *o)
                    image_at(o, i) + (int64_t)y * o->width * o->channels,
                    (size_t)(o->width * o->channels));
         }
-    gd_status s = write_png(o, o->path, grid, width, height);
+    gd_status s = write_png(o, o->path, grid, width, height, o->texts, o->n_texts);
     gd_block_free(grid);
     return s;
 }
@@ -170,13 +198,13 @@ void cli_output_free(cli_output *o)
 }
 
 /* The path by jansson: it may hold quotes.  The seed by hand: jansson's integers end at 2^63. */
-void cli_print_result(const cli_output *o, uint64_t seed, double seconds)
+void cli_print_result(const char *output, int64_t images, uint64_t seed, double seconds)
 {
-    json_t *path = json_string(o->path);
+    json_t *path = json_string(output);
     char *quoted = path ? json_dumps(path, JSON_ENCODE_ANY) : NULL;
 
     printf("{\"output\":%s,\"images\":%lld,\"seed\":%llu,\"seconds\":%.3f}\n",
-           quoted ? quoted : "null", (long long)o->done, (unsigned long long)seed, seconds);
+           quoted ? quoted : "null", (long long)images, (unsigned long long)seed, seconds);
     free(quoted);
     json_decref(path);
 }

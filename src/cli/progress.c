@@ -2,7 +2,6 @@
 #include "cli/cli.h"
 
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,6 +20,11 @@ static void on_save(int number)
     save_wish = 1;
 }
 
+static bool stop_wanted(void)
+{
+    return stopped_by != 0;
+}
+
 void cli_catch_signals(void)
 {
     struct sigaction action = { .sa_handler = on_signal }, save = { .sa_handler = on_save };
@@ -28,6 +32,7 @@ void cli_catch_signals(void)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGUSR1, &save, NULL);
+    gd_set_stop(stop_wanted);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
 }
@@ -44,28 +49,43 @@ bool cli_take_save_wish(void)
     return wish;
 }
 
+static bool line_open; /* a rewritten line stands on the terminal */
+
+void cli_progress_hide(void)
+{
+    if (line_open)
+        fprintf(stderr, "\r\033[K");
+    line_open = false;
+}
+
 void cli_progress_start(cli_progress *p, int64_t total, bool quiet)
 {
-    const char *term = getenv("TERM");
-
-    *p = (cli_progress){ .total = total, .quiet = quiet, .start = gd_seconds() };
-    p->tty = isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0);
+    *p = (cli_progress){ .total = total, .start = gd_seconds() };
+    p->quiet = quiet || strcmp(cli_common.progress, "none") == 0;
+    p->json = strcmp(cli_common.progress, "json") == 0;
+    p->tty = cli_live();
 }
 
 static void show(cli_progress *p)
 {
     const double spent = gd_seconds() - p->start, rate = p->done / (spent > 0 ? spent : 1e-9);
-    const int bar = 24, filled = (int)(bar * p->done / p->total);
+    const double left = (p->total - p->done) / rate;
     const char *unit = p->unit ? p->unit : "steps";
+    const long long done = p->done, total = p->total;
+    const int bar = 24, filled = (int)(bar * done / total);
 
+    line_open = p->tty;
     if (p->tty)
         fprintf(stderr, "\r%.*s%.*s %lld/%lld %s  %.1f/s  %.0f s left \033[K", filled,
-                "########################", bar - filled, "........................",
-                (long long)p->done, (long long)p->total, unit, rate, (p->total - p->done) / rate);
+                "########################", bar - filled, "........................", done, total,
+                unit, rate, left);
+    else if (p->json)
+        fprintf(stderr,
+                "{\"step\":%lld,\"total\":%lld,\"per_second\":%.3f,\"seconds_left\":%.1f}\n", done,
+                total, rate, left);
     else
-        fprintf(stderr, "%3d %%  %lld of %lld %s, %.1f/s, %.0f s left\n",
-                (int)(100 * p->done / p->total), (long long)p->done, (long long)p->total, unit,
-                rate, (p->total - p->done) / rate);
+        fprintf(stderr, "%3d %%  %lld of %lld %s, %.1f/s, %.0f s left\n", (int)(100 * done / total),
+                done, total, unit, rate, left);
     p->last = gd_seconds();
 }
 
@@ -84,6 +104,6 @@ void cli_progress_step(cli_progress *p)
 
 void cli_progress_end(cli_progress *p)
 {
-    if (!p->quiet && p->tty && p->last > 0)
-        fprintf(stderr, "\r\033[K");
+    if (!p->quiet)
+        cli_progress_hide();
 }

@@ -4,12 +4,6 @@
 
 #include <string.h>
 
-/* A stage draws with a key of its own size: its noise is not that of the stage before. */
-static uint64_t stage_seed(uint64_t seed, int size)
-{
-    return seed ^ (uint64_t)size * 0x9e3779b97f4a7c15u;
-}
-
 static void draw(void *ctx, int64_t first, int n, int step, float *out)
 {
     const cli_stage *s = ctx;
@@ -29,27 +23,44 @@ static gd_status check_model(const cli_stage *s, const char *path)
                    c->net.kind == GD_NET_CLASSIFIER ? "classifier" : "diffusion model");
 }
 
-static gd_status make(cli_stage *s, const cli_stage_options *o)
+gd_status cli_stage_open(cli_stage *s, const char *path, const char *classifier,
+                         const gd_flag *flags, int n_flags)
 {
-    const gd_model_config *c = gd_model_get_config(s->model);
-    const bool ddim = strncmp(o->steps, "ddim", 4) == 0;
+    const gd_model_config *c;
 
+    GD_TRY(gd_model_open(&s->model, path, flags, n_flags));
+    GD_TRY(check_model(s, path));
+    c = gd_model_get_config(s->model);
     s->size = c->net.image_size;
     s->small = c->net.small_size;
     s->channels = c->net.in_channels;
     s->classes = c->net.num_classes;
     s->image = (int64_t)s->channels * s->size * s->size;
-    s->seed = stage_seed(o->seed, s->size);
+    if (!classifier)
+        return GD_OK;
+    GD_TRY(gd_model_open(&s->classifier, classifier, NULL, 0));
+    s->classes = s->classes > 0 ? s->classes : gd_model_class_count(s->classifier);
+    return GD_OK;
+}
+
+gd_status cli_stage_make(cli_stage *s, const cli_stage_options *o)
+{
+    const gd_model_config *c = gd_model_get_config(s->model);
+    const bool ddim = strncmp(o->steps, "ddim", 4) == 0;
+
+    s->low_res_noise = o->low_res_noise;
+    s->seed = gd_stage_seed(o->seed, s->size);
     GD_TRY(gd_sampler_find(&s->trajectory.sampler, o->sampler ? o->sampler
                                                    : ddim     ? "ddim"
                                                               : "ddpm"));
     GD_TRY(gd_schedule_make(&s->schedule, c->diffusion.noise_schedule, c->diffusion.steps, o->steps,
                             c->diffusion.rescale_timesteps));
-    GD_TRY(gd_engine_make(&s->engine, s->model, NULL, o->bf16));
+    GD_TRY(gd_engine_make(&s->engine, s->model, s->classifier, o->bf16));
     s->trajectory.process = (gd_process){ s->schedule, gd_config_mean_type(&c->diffusion),
                                           gd_config_var_type(&c->diffusion), o->clip };
     s->trajectory.denoiser = gd_engine_denoiser(s->engine);
     s->trajectory.eta = o->eta;
+    s->trajectory.scale = o->scale >= 0 ? o->scale : c->guidance_scale;
     s->trajectory.noise = draw;
     s->trajectory.noise_ctx = s;
     s->trajectory.before_step = o->before_step;
@@ -63,34 +74,13 @@ static gd_status make(cli_stage *s, const cli_stage_options *o)
                          "low-resolution image");
 }
 
-gd_status cli_stage_open(cli_stage *s, const char *path, const gd_flag *flags, int n_flags,
-                         const cli_stage_options *o)
-{
-    s->low_res_noise = o->low_res_noise;
-    GD_TRY(gd_model_open(&s->model, path, flags, n_flags));
-    GD_TRY(check_model(s, path));
-    return make(s, o);
-}
-
-/* Conditioning augmentation: noise of its own key over the low-resolution image */
-static void disturb(cli_stage *s, int64_t image)
-{
-    const int64_t n = (int64_t)s->channels * s->small * s->small;
-    enum { DISTURBANCE = 0x7fffffff }; /* a step that no trajectory has */
-
-    if (s->low_res_noise <= 0)
-        return;
-    gd_noise_normal(s->noise, n, s->seed, (uint64_t)image, DISTURBANCE);
-    for (int64_t i = 0; i < n; i++)
-        s->low_res[i] += (float)s->low_res_noise * s->noise[i];
-}
-
 gd_status cli_stage_run(cli_stage *s, int64_t image, const uint8_t *low, int64_t label, float *out)
 {
     const gd_image from = { s->small, s->small, s->channels, (uint8_t *)low };
 
     gd_image_floats(s->low_res, &from, false);
-    disturb(s, image);
+    gd_stage_disturb(s->low_res, s->noise, (int64_t)s->channels * s->small * s->small,
+                     s->low_res_noise, s->seed, image);
     gd_engine_set_low_res(s->engine, s->low_res);
     return gd_trajectory_run(&s->trajectory, image, 1, s->classes > 0 ? &label : NULL, out,
                              s->work);
@@ -104,4 +94,5 @@ void cli_stage_close(cli_stage *s)
     gd_engine_free(s->engine);
     gd_schedule_free(s->schedule);
     gd_model_close(s->model);
+    gd_model_close(s->classifier);
 }

@@ -34,7 +34,8 @@ typedef struct train_run {
     gd_model_config config;
     gd_dataset *set, *val_set;
     gd_stream *stream, *validation;
-    gd_bundle *checkpoint; /* resumed from */
+    gd_bundle *checkpoint;      /* resumed from */
+    char pt_model[GD_MAX_PATH]; /* or from the authors' files of this one; "" */
     gd_model *fresh, *begin;
     gd_trainer *trainer;
     const char **names;
@@ -42,6 +43,14 @@ typedef struct train_run {
     int lock;
     train_watch watch;
 } train_run;
+
+/* cmd_train.c: preset and flags as r->config, before the set of images is looked at; the command
+ * trains what the run to be continued is, GD_EMISMATCH otherwise */
+GD_CHECKED gd_status train_describe_network(train_run *r);
+GD_CHECKED gd_status train_take_kind(train_run *r);
+/* train_pt.c: where --resume names the authors' files: pt_model, begin, config, kind; called by all
+ * ranks */
+GD_CHECKED gd_status train_find_pt(train_run *r);
 
 /* train_watch.c: the live line, signals, sample grids */
 void train_watch_start(train_watch *w, const train_run *run, gd_run_hooks *hooks);

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- the line ---- */
 
@@ -16,12 +15,27 @@ static void say_left(double seconds)
         fprintf(stderr, ", %.0f min left", ceil(seconds / 60));
 }
 
+/* --progress json: a line of its own */
+static void show_json(const train_watch *w, const gd_trainer *t, double rate)
+{
+    fprintf(stderr, "{\"step\":%lld,\"total\":%lld,\"images_per_second\":%.3f", (long long)t->step,
+            (long long)t->options.iterations, rate * t->options.batch_size);
+    if (w->loss == w->loss)
+        fprintf(stderr, ",\"loss\":%.6g", w->loss);
+    fprintf(stderr, ",\"skipped\":%lld}\n", (long long)t->skipped);
+}
+
 static void show(train_watch *w, const gd_trainer *t)
 {
     const gd_train_options *o = &t->options;
     const double spent = gd_seconds() - w->start;
     const double rate = (double)(t->step - w->first) / (spent > 0 ? spent : 1e-9);
 
+    w->last = gd_seconds();
+    if (strcmp(cli_common.progress, "json") == 0) {
+        show_json(w, t, rate);
+        return;
+    }
     fprintf(stderr, "%sstep %lld", w->tty ? "\r" : "", (long long)t->step);
     if (o->iterations > 0)
         fprintf(stderr, "/%lld", (long long)o->iterations);
@@ -33,7 +47,6 @@ static void show(train_watch *w, const gd_trainer *t)
     if (t->skipped > 0)
         fprintf(stderr, ", %lld updates skipped", (long long)t->skipped);
     fprintf(stderr, "%s", w->tty ? " \033[K" : "\n");
-    w->last = gd_seconds();
 }
 
 static void stepped(void *ctx, const gd_trainer *t)
@@ -194,15 +207,14 @@ static gd_status sample(void *ctx, const gd_trainer *t)
 
 void train_watch_start(train_watch *w, const train_run *run, gd_run_hooks *hooks)
 {
-    const char *term = getenv("TERM");
-
     *w = (train_watch){ .run = run,
-                        .quiet = run->o.quiet || !run->first,
+                        .quiet =
+                            run->o.quiet || !run->first || strcmp(cli_common.progress, "none") == 0,
                         .start = gd_seconds(),
                         .last = gd_seconds(),
                         .first = run->trainer->step,
                         .loss = NAN };
-    w->tty = isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0);
+    w->tty = cli_live();
     *hooks = (gd_run_hooks){ w, wish, stepped, recorded, sample };
 }
 

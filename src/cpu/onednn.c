@@ -159,6 +159,11 @@ static bool needs_one_thread(const gd_conv_desc *d)
            (d->dtype == GD_BF16 && d->n >= BF16_IMAGES);
 }
 
+static size_t taps_of(const gd_conv_desc *d)
+{
+    return (size_t)d->kernel * (size_t)gd_conv_kernel_w(d);
+}
+
 struct onednn_conv {
     gd_conv_desc desc;
     dnnl_primitive_desc_t pd;
@@ -168,6 +173,7 @@ struct onednn_conv {
     md_t x, y, bias, plain_w; /* as given */
     md_view w;                /* as the kernel wants them, owned by pd */
     md_view scratchpad;
+    float *wide; /* block: weights with padded channels, on their way to be packed; or NULL */
 };
 
 static gd_status check(dnnl_status_t status, const gd_conv_desc *d)
@@ -273,6 +279,7 @@ static gd_status make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo alg
     md_t any_w = NULL;
     dnnl_status_t s;
 
+    *out = NULL;
     GD_TRY(onednn_ready());
     o = calloc(1, sizeof *o);
     if (!o)
@@ -301,6 +308,18 @@ static gd_status make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo alg
     return GD_OK;
 }
 
+/* Padded once here and not at every packing: training packs at every step. */
+static gd_status make_wide(onednn_conv *o)
+{
+    const gd_conv_desc *d = &o->desc;
+
+    if (padded_ci(d) == d->ci || d->pass == GD_CONV_GRAD_WEIGHTS)
+        return GD_OK;
+    return gd_block_make((void **)&o->wide,
+                         (size_t)d->co * padded_ci(d) * taps_of(d) * sizeof *o->wide,
+                         "padded weights");
+}
+
 gd_status onednn_conv_make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo algo)
 {
     const int threads = gd_threads();
@@ -310,6 +329,12 @@ gd_status onednn_conv_make(onednn_conv **out, const gd_conv_desc *d, gd_conv_alg
         gd_set_threads(1);
     s = make(out, d, algo);
     gd_set_threads(threads);
+    if (s == GD_OK)
+        s = make_wide(*out);
+    if (s != GD_OK) {
+        onednn_conv_free(*out);
+        *out = NULL;
+    }
     return s;
 }
 
@@ -325,6 +350,7 @@ void onednn_conv_free(onednn_conv *o)
     md_free(o->y);
     md_free(o->bias);
     md_free(o->plain_w);
+    gd_block_free(o->wide);
     free(o);
 }
 
@@ -365,7 +391,8 @@ static gd_status run_pack(const onednn_conv *o, void *plain, void *packed)
     void *block = NULL;
     dnnl_status_t s;
 
-    GD_TRY(gd_block_make(&block, GD_MAX(space_bytes, 64), "packing of weights"));
+    if (space_bytes > 0)
+        GD_TRY(gd_block_make(&block, space_bytes, "packing of weights"));
     s = dnnl_memory_create(&from, o->plain_w, one.engine, plain);
     if (s == dnnl_success)
         s = dnnl_memory_create(&to, o->w, one.engine, packed);
@@ -391,20 +418,13 @@ static gd_status run_pack(const onednn_conv *o, void *plain, void *packed)
 gd_status onednn_conv_pack(const onednn_conv *o, void *packed, const float *weights)
 {
     const gd_conv_desc *d = &o->desc;
-    const size_t taps = (size_t)d->kernel * gd_conv_kernel_w(d), row = d->ci * taps,
-                 wide_row = padded_ci(d) * taps;
-    float *wide;
-    gd_status s;
+    const size_t row = d->ci * taps_of(d), wide_row = padded_ci(d) * taps_of(d);
 
-    if (row == wide_row)
+    if (!o->wide)
         return run_pack(o, (void *)weights, packed);
-    GD_TRY(
-        gd_block_make((void **)&wide, (size_t)d->co * wide_row * sizeof *wide, "padded weights"));
     for (int i = 0; i < d->co; i++)
-        memcpy(wide + i * wide_row, weights + i * row, row * sizeof *wide);
-    s = run_pack(o, wide, packed);
-    gd_block_free(wide);
-    return s;
+        memcpy(o->wide + i * wide_row, weights + i * row, row * sizeof *o->wide);
+    return run_pack(o, o->wide, packed);
 }
 
 /* ---- bound to buffers ---- */

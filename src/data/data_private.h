@@ -30,8 +30,11 @@ GD_CHECKED gd_status data_open_picture(gd_dataset *set);
 GD_CHECKED gd_status data_open_npz(gd_dataset *set);
 GD_CHECKED gd_status data_open_idx(gd_dataset *set);
 GD_CHECKED gd_status data_open_zip(gd_dataset *set);
+GD_CHECKED gd_status data_open_lmdb(gd_dataset *set);
+bool data_is_lmdb(const gd_mapped *map);
 
-/* "jpg", "jpeg", "png", "gif" behind the last dot, in any case: what the authors list */
+/* "jpg", "jpeg", "png", "gif" behind the last dot, in any case: what the authors list; and "webp"
+ */
 bool data_is_image_name(const char *name);
 
 /* Classes from a name for each image: sorted unique names become 0, 1, ..  names: [set->count] */

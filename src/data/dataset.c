@@ -24,7 +24,7 @@ gd_status gd_labels_read(gd_labels *out, const char *word)
 
 bool data_is_image_name(const char *name)
 {
-    static const char *const known[] = { "jpg", "jpeg", "png", "gif" };
+    static const char *const known[] = { "jpg", "jpeg", "png", "gif", "webp" };
     const char *dot = strrchr(name, '.');
 
     for (int i = 0; dot && i < COUNT(known); i++) {
@@ -119,47 +119,69 @@ static bool begins_with(const gd_mapped *map, const char *magic, size_t n)
     return map->bytes >= n && memcmp(map->data, magic, n) == 0;
 }
 
-static bool is_npz(const char *path)
+/* A zip that is no set of arrays may still be one of images; another failure says nothing. */
+static gd_status is_npz(bool *yes, const char *path)
 {
     gd_bundle *b;
-    bool yes;
+    const gd_status s = gd_bundle_open(&b, path);
 
-    if (gd_bundle_open(&b, path) != GD_OK)
-        return false;
-    yes = strcmp(gd_bundle_format(b), "npz") == 0;
+    *yes = false;
+    if (s != GD_OK)
+        return s == GD_EFORMAT ? GD_OK : s;
+    *yes = strcmp(gd_bundle_format(b), "npz") == 0;
     gd_bundle_close(b);
-    return yes;
+    return GD_OK;
+}
+
+static gd_status open_zip(gd_dataset *set)
+{
+    bool npz;
+
+    GD_TRY(is_npz(&npz, set->path));
+    return npz ? data_open_npz(set) : data_open_zip(set);
 }
 
 static gd_status open_file(gd_dataset *set)
 {
     gd_mapped map;
-    bool zip, gzip, idx, picture;
+    bool zip, gzip, idx, picture, lmdb;
 
     GD_TRY(gd_map_file(&map, set->path));
     zip = begins_with(&map, "PK\3\4", 4);
     gzip = begins_with(&map, "\x1f\x8b", 2);
     idx = begins_with(&map, "\0\0\x08\x03", 4) || begins_with(&map, "\0\0\x08\x04", 4);
-    picture = begins_with(&map, "\x89PNG", 4) || begins_with(&map, "\xff\xd8", 2);
+    picture = begins_with(&map, "\x89PNG", 4) || begins_with(&map, "\xff\xd8", 2) ||
+              begins_with(&map, "RIFF", 4);
+    lmdb = data_is_lmdb(&map);
     gd_unmap(&map);
     if (picture)
         return data_open_picture(set);
     if (gzip || idx)
         return data_open_idx(set);
+    if (lmdb)
+        return data_open_lmdb(set);
     if (zip)
-        return is_npz(set->path) ? data_open_npz(set) : data_open_zip(set);
+        return open_zip(set);
     gd_status s = gd_fail(GD_EFORMAT, "%s: no set of images", set->path);
-    gd_detail("hint: a folder of PNG and JPEG, .npz, .zip, or an IDX file of the MNIST family");
+    gd_detail("hint: a folder of PNG, JPEG and WebP, .npz, .zip, LMDB, or an IDX file of the "
+              "MNIST family");
     return s;
 }
 
 static gd_status open_any(gd_dataset *set)
 {
     struct stat info;
+    const char *inside;
 
-    if (stat(set->path, &info) == 0 && S_ISDIR(info.st_mode))
+    if (stat(set->path, &info) != 0 || !S_ISDIR(info.st_mode))
+        return open_file(set);
+    inside = gd_sprintf(set->mem, "%s/data.mdb", set->path);
+    if (!inside)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", set->path);
+    if (!gd_path_exists(inside))
         return data_open_folder(set);
-    return open_file(set);
+    set->path = inside;
+    return data_open_lmdb(set);
 }
 
 gd_status gd_dataset_open(gd_dataset **out, const char *path, const gd_dataset_options *options)

@@ -23,8 +23,10 @@ static gd_status inflate_all(unsigned char **out, size_t *n, const gd_mapped *ma
     z_stream z = { .next_in = (unsigned char *)map->data, .avail_in = (unsigned)map->bytes };
     int error;
 
-    if (map->bytes > MOST_BYTES || inflateInit2(&z, 16 + MAX_WBITS) != Z_OK)
-        return gd_fail(GD_EFORMAT, "%s: cannot be inflated", path);
+    if (map->bytes > MOST_BYTES)
+        return gd_fail(GD_EFORMAT, "%s: more than %d MiB", path, MOST_BYTES >> 20);
+    if (inflateInit2(&z, 16 + MAX_WBITS) != Z_OK)
+        return gd_fail(GD_ENOMEM, "%s: no memory to inflate it", path);
     for (size_t room = 1 << 20;; room *= 2) { /* grows, so that a small file takes little */
         unsigned char *wider;
         room = GD_MIN(room, most);

@@ -194,8 +194,8 @@ typedef struct gd_trajectory {
  * given by the caller. */
 size_t gd_trajectory_bytes(const gd_trajectory *trajectory, int n);
 /* Run all steps for images first .. first+n-1 with labels y[n]; x: [n][C][H][W] out.  No
- * allocation. GD_EFAILED "image I, step K of N (t = T): WHAT is not finite" when the network's
- * output, the gradient or the image is not. */
+ * allocation. GD_EFAILED "image I, step K of N (t = T): the image is not finite" when it is not; a
+ * denoiser says itself that its network's result is not. */
 GD_CHECKED gd_status gd_trajectory_run(const gd_trajectory *trajectory, int64_t first, int n,
                                        const int64_t *y, float *x, void *work);
 
@@ -217,6 +217,15 @@ GD_CHECKED gd_status gd_likelihood_run(gd_likelihood *out, const gd_denoiser *de
                                        const gd_process *process, const gd_step_noise *noise,
                                        int64_t image, const float *x0, const int64_t *y,
                                        void *work);
+
+/* ---- upsampling.c ---- */
+
+/* The key of an upsampler's noise in a run of `seed`; size: of the images it makes */
+uint64_t gd_stage_seed(uint64_t seed, int size);
+/* Conditioning augmentation: noise of its own step over low_res [n], keyed by a stage's seed.
+ * noise: [n], working space. */
+void gd_stage_disturb(float *low_res, float *noise, int64_t n, double deviation, uint64_t seed,
+                      int64_t image);
 
 /* uint8 = trunc(clamp((x + 1) * 127.5, 0, 255)), [C][H*W] float -> [H*W][C] bytes (sampling.md 1)
  */

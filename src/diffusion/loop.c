@@ -41,11 +41,12 @@ static space carve(const gd_denoiser *d, int n, float *work)
     return s;
 }
 
-static gd_status check_finite(const float *x, int64_t n, const char *what)
+/* The network's output and the gradient were looked at where they were made, layer by layer. */
+static gd_status check_finite(const float *x, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
         if (!isfinite(x[i]))
-            return gd_fail(GD_EFAILED, "%s is not finite", what);
+            return gd_fail(GD_EFAILED, "the image is not finite");
     return GD_OK;
 }
 
@@ -57,11 +58,9 @@ static gd_status networks(const gd_trajectory *r, int t, int n, const int64_t *y
     for (int i = 0; i < n; i++)
         s->t[i] = gd_schedule_model_t(r->process.schedule, t);
     GD_TRY(d->predict(d->ctx, n, x, s->t, y, s->out));
-    GD_TRY(check_finite(s->out, n * out_count(d), "the network's output"));
     if (!d->guide)
         return GD_OK;
     GD_TRY(d->guide(d->ctx, n, x, s->t, y, s->gradient));
-    GD_TRY(check_finite(s->gradient, n * image_count(d), "the classifier's gradient"));
     for (int64_t i = 0; i < n * image_count(d); i++)
         s->gradient[i] *= (float)r->scale;
     return GD_OK;
@@ -108,7 +107,7 @@ gd_status gd_trajectory_run(const gd_trajectory *r, int64_t first, int n, const 
         status = networks(r, t, n, y, x, &s);
         if (status == GD_OK) {
             move(r, first, k, t, n, x, &s);
-            status = check_finite(x, n * image_count(r->denoiser), "the image");
+            status = check_finite(x, n * image_count(r->denoiser));
         }
         if (status != GD_OK) {
             gd_context("image %lld, step %d of %d (t = %d)", (long long)first, k, steps,

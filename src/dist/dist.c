@@ -106,9 +106,11 @@ static gd_status exchange(gd_dist *d)
     memset(d->marked, 0, (size_t)d->ranks * sizeof *d->marked);
     s = d->carrier->exchange(d->ctx, d->send, d->recv, seconds, d->marked);
     d->extra = 0;
+    if (s == GD_OK)
+        return s;
+    d->broken = true;
     list_ranks(d, names, sizeof names);
-    d->broken = s != GD_OK;
-    if (s == GD_OK || !*names)
+    if (!*names)
         return s;
     let_first_speak(d);
     if (d->step >= 0)

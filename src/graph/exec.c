@@ -95,7 +95,8 @@ static gd_status pack_param(gd_exec *e, int value, const float *staged)
 
     for (int i = 0; i < plan->n_step; i++) {
         const gd_step *s = &plan->step[i];
-        if (s->conv && s->desc.pass != GD_CONV_GRAD_WEIGHTS && s->node->in[1].id == value)
+        if (s->conv && s->desc.pass != GD_CONV_GRAD_WEIGHTS && !s->weights_shared &&
+            s->node->in[1].id == value)
             GD_TRY(gd_conv_pack(s->conv, e->weights + s->weights_offset, staged));
     }
     if (plan->slot[value].placed)
@@ -109,7 +110,7 @@ gd_status gd_exec_set_params(gd_exec *e, const float *const *data)
 
     for (int i = 0; i < plan->n_step; i++) {
         const gd_step *s = &plan->step[i];
-        if (s->conv && s->desc.pass != GD_CONV_GRAD_WEIGHTS)
+        if (s->conv && s->desc.pass != GD_CONV_GRAD_WEIGHTS && !s->weights_shared)
             GD_TRY(gd_conv_pack(s->conv, e->weights + s->weights_offset, data[s->node->in[1].id]));
     }
     for (int i = 1; i < plan->graph->n_value; i++)
@@ -237,12 +238,75 @@ const void *gd_exec_data(const gd_exec *e, gd_val output)
     return view_of(e, output).data;
 }
 
+/* Bytes that hold values: an activation's slot may end in alignment that nobody writes */
+static size_t content_bytes(const gd_exec *e, gd_val v, const gd_view *view)
+{
+    const gd_value *value = &e->plan->graph->value[v.id];
+    const int64_t *d = value->type.dim;
+    const int64_t count =
+        value->place == GD_PLACE_ACTIVATION ? view->n * view->image : d[0] * d[1] * d[2] * d[3];
+
+    return (size_t)count * gd_dtype_bytes(value->type.dtype);
+}
+
+/* ---- a step whose result a test chooses ---- */
+
+static struct {
+    uint64_t left; /* steps until the one that is chosen; 0: none will be */
+    float value;
+    const gd_node *node; /* the chosen one */
+    char name[256];
+} fault;
+
+static void name_node(char *out, size_t bytes, const gd_node *n)
+{
+    snprintf(out, bytes, "%s (%s)", n->scope, n->op->name);
+}
+
+void gd_fail_node(uint64_t k, float value)
+{
+    fault.left = k;
+    fault.value = value;
+    fault.node = NULL;
+    *fault.name = '\0';
+}
+
+const char *gd_failed_node(void)
+{
+    return fault.name;
+}
+
+static void spoil(gd_exec *e, int i)
+{
+    const gd_node *n = e->plan->step[i].node;
+    const gd_view *out = &e->call[i].out;
+    const size_t bytes = content_bytes(e, n->out, out);
+    uint32_t bits;
+
+    memcpy(&bits, &fault.value, sizeof bits);
+    if (fault.left > 0 && --fault.left == 0) {
+        fault.node = n;
+        name_node(fault.name, sizeof fault.name, n);
+    }
+    for (size_t k = 0; n == fault.node && k < bytes / 4 && out->dtype == GD_F32; k++)
+        ((float *)out->data)[k] = fault.value;
+    for (size_t k = 0; n == fault.node && k < bytes / 2 && out->dtype == GD_BF16; k++)
+        ((uint16_t *)out->data)[k] = (uint16_t)(bits >> 16);
+}
+
 /* ---- running ---- */
+
+static void run_step(gd_exec *e, int i)
+{
+    e->plan->step[i].node->op->run(&e->call[i]);
+    if (fault.left > 0 || fault.node)
+        spoil(e, i);
+}
 
 static void run_steps(gd_exec *e, int first, int end)
 {
     for (int i = first; i < end; i++)
-        e->plan->step[i].node->op->run(&e->call[i]);
+        run_step(e, i);
 }
 
 void gd_exec_run(gd_exec *e)
@@ -290,27 +354,16 @@ static bool all_finite(const gd_view *v, size_t bytes)
     return true;
 }
 
-/* Bytes that hold values: an activation's slot may end in alignment that nobody writes */
-static size_t content_bytes(const gd_exec *e, gd_val v, const gd_view *view)
-{
-    const gd_value *value = &e->plan->graph->value[v.id];
-    const int64_t *d = value->type.dim;
-    const int64_t count =
-        value->place == GD_PLACE_ACTIVATION ? view->n * view->image : d[0] * d[1] * d[2] * d[3];
-
-    return (size_t)count * gd_dtype_bytes(value->type.dtype);
-}
-
 const char *gd_exec_probe(gd_exec *e)
 {
     static _Thread_local char text[256];
 
     for (int i = 0; i < e->plan->n_step; i++) {
         const gd_node *n = e->plan->step[i].node;
-        n->op->run(&e->call[i]);
+        run_step(e, i);
         if (all_finite(&e->call[i].out, content_bytes(e, n->out, &e->call[i].out)))
             continue;
-        snprintf(text, sizeof text, "%s (%s)", n->scope, n->op->name);
+        name_node(text, sizeof text, n);
         return text;
     }
     return "";

@@ -201,6 +201,14 @@ void gd_gradient(gd_graph *g, gd_val y, gd_val dy, const gd_val *wrt, gd_val *ou
  * op before them where it is their only reader. */
 void gd_graph_optimise(gd_graph *g, const gd_val *outputs, int n_outputs, bool bf16);
 
+/* ---- recompute.c ---- */
+
+/* After gd_graph_optimise, for training: within each block of the network (scopes input_blocks.N,
+ * middle_block, output_blocks.N) forget what the nodes up to `boundary` made and no other block
+ * reads, and compute it again where a later node reads it.  Same bits, less memory, about one more
+ * forward pass. */
+void gd_graph_recompute(gd_graph *g, gd_val boundary, const gd_val *outputs, int n_outputs);
+
 /* ---- plan.c ---- */
 
 typedef struct gd_plan gd_plan;
@@ -214,8 +222,8 @@ size_t gd_plan_scratch_bytes(const gd_plan *plan); /* the largest scratch of any
 size_t gd_plan_weights_bytes(const gd_plan *plan); /* packed weights and resident parameters */
 double gd_plan_macs(const gd_plan *plan);
 int gd_plan_steps(const gd_plan *plan);
-void gd_plan_print(const gd_plan *plan,
-                   FILE *out); /* one line per step with kernel, offsets, bytes */
+/* One notice (GD_LOG_DEBUG) for each step: shape, place and bytes of its result, kernel, layer */
+void gd_plan_log(const gd_plan *plan);
 /* A line for each kind and shape of step, longest first: kernel, calls, milliseconds of one, share,
  * GFLOP/s.  seconds: of every step (gd_exec_profile). */
 GD_CHECKED gd_status gd_plan_print_times(const gd_plan *plan, const double *seconds, FILE *out);
@@ -260,5 +268,10 @@ const char *gd_exec_probe(gd_exec *exec);
 void gd_exec_profile(gd_exec *exec, double *seconds);
 /* Tests: fill the arena with NaN, so that a step that reads what nobody wrote shows. */
 void gd_exec_poison(gd_exec *exec);
+/* Tests: fill the output of the k-th step that any executor runs from now (0: off) with `value`,
+ * and the output of that step whenever it runs again. */
+void gd_fail_node(uint64_t k, float value);
+/* The step that was chosen, as gd_exec_probe names it; "" before it ran */
+const char *gd_failed_node(void);
 
 #endif

@@ -111,10 +111,14 @@ static void narrow_producers(pass *p)
     gd_graph *g = p->g;
     int *multiplied = gd_alloc(g->mem, (size_t)g->n_value * sizeof *multiplied);
 
-    for (int i = 0; multiplied && i < g->n_node; i++)
+    if (!multiplied) {
+        gd_graph_fail(g, GD_ENOMEM, "out of memory");
+        return;
+    }
+    for (int i = 0; i < g->n_node; i++)
         for (int k = 0; k < 2; k++)
             multiplied[g->node[i].in[k].id] += bf16_operands(g, &g->node[i]) >> k & 1;
-    for (int i = 0; multiplied && i < g->n_node; i++) {
+    for (int i = 0; i < g->n_node; i++) {
         const gd_node *n = &g->node[i];
         if (n->op->bf16_out && multiplied[n->out.id] && multiplied[n->out.id] == p->uses[n->out.id])
             g->value[n->out.id].type.dtype = GD_BF16;
@@ -171,8 +175,10 @@ static void remove_dead(pass *p)
     bool *live = gd_alloc(g->mem, (size_t)g->n_value);
     int n = 0;
 
-    if (!live)
+    if (!live) {
+        gd_graph_fail(g, GD_ENOMEM, "out of memory");
         return;
+    }
     memcpy(live, p->keep, (size_t)g->n_value);
     for (int i = g->n_node - 1; i >= 0; i--) {
         const gd_node *node = &g->node[i];
@@ -219,5 +225,6 @@ void gd_graph_optimise(gd_graph *g, const gd_val *outputs, int n_outputs, bool b
     if (g->first_error != GD_OK)
         return;
     narrow_producers(&p);
-    insert_conversions(&p);
+    if (g->first_error == GD_OK)
+        insert_conversions(&p);
 }

@@ -20,6 +20,27 @@ static size_t take_weights(gd_plan *plan, size_t bytes)
     return offset;
 }
 
+static bool same_desc(const gd_conv_desc *a, const gd_conv_desc *b)
+{
+    return a->pass == b->pass && a->n == b->n && a->ci == b->ci && a->h == b->h && a->w == b->w &&
+           a->co == b->co && a->kernel == b->kernel && a->stride == b->stride && a->pad == b->pad &&
+           a->kernel_w == b->kernel_w && a->pad_w == b->pad_w && a->dtype == b->dtype;
+}
+
+/* What is computed twice (recompute.c) has its weights once. */
+static void place_weights(gd_plan *plan, gd_step *s)
+{
+    for (const gd_step *o = plan->step; o < s; o++)
+        if (o->conv && o->desc.pass != GD_CONV_GRAD_WEIGHTS &&
+            o->node->in[1].id == s->node->in[1].id && same_desc(&o->desc, &s->desc) &&
+            o->desc.bias == s->desc.bias && o->desc.accumulate == s->desc.accumulate) {
+            s->weights_offset = o->weights_offset;
+            s->weights_shared = true;
+            return;
+        }
+    s->weights_offset = take_weights(plan, gd_conv_weights_bytes(s->conv));
+}
+
 static gd_status prepare_conv(gd_plan *plan, gd_step *s)
 {
     const gd_value *w = &plan->graph->value[s->node->in[1].id];
@@ -40,7 +61,7 @@ static gd_status prepare_conv(gd_plan *plan, gd_step *s)
     if (w->role != GD_ROLE_PARAM)
         return gd_fail(GD_EUSAGE, "%s: a convolution's weights must be a parameter",
                        s->node->scope);
-    s->weights_offset = take_weights(plan, gd_conv_weights_bytes(s->conv));
+    place_weights(plan, s);
     return GD_OK;
 }
 
@@ -195,13 +216,6 @@ double gd_plan_attention_macs(const gd_plan *plan)
     return sum;
 }
 
-static bool same_desc(const gd_conv_desc *a, const gd_conv_desc *b)
-{
-    return a->pass == b->pass && a->n == b->n && a->ci == b->ci && a->h == b->h && a->w == b->w &&
-           a->co == b->co && a->kernel == b->kernel && a->stride == b->stride && a->pad == b->pad &&
-           a->kernel_w == b->kernel_w && a->pad_w == b->pad_w && a->dtype == b->dtype;
-}
-
 int gd_plan_convs(const gd_plan *plan, gd_conv_desc *desc, int *count, int max)
 {
     int n = 0;
@@ -225,19 +239,17 @@ int gd_plan_convs(const gd_plan *plan, gd_conv_desc *desc, int *count, int max)
     return n;
 }
 
-void gd_plan_print(const gd_plan *plan, FILE *out)
+void gd_plan_log(const gd_plan *plan)
 {
-    for (int i = 0; i < plan->n_step; i++) {
+    for (int i = 0; i < plan->n_step && gd_log_wanted(GD_LOG_DEBUG); i++) {
         const gd_step *s = &plan->step[i];
         const int64_t *d = gd_type_of(plan->graph, s->node->out)->dim;
         const gd_slot *slot = &plan->slot[s->node->out.id];
-        fprintf(out, "%4d %-18s %lldx%lldx%lldx%lld at %zu, %zu bytes", i, s->node->op->name,
-                (long long)d[0], (long long)d[1], (long long)d[2], (long long)d[3], slot->offset,
-                slot->bytes);
-        if (s->conv)
-            fprintf(out, "  %s %s", gd_conv_algo_name(gd_conv_algo_of(s->conv)),
-                    gd_conv_kernel_name(s->conv));
-        fprintf(out, "  %s\n", s->node->scope);
+        gd_log(GD_LOG_DEBUG, "%4d %-18s %lldx%lldx%lldx%lld at %zu, %zu bytes%s%s%s%s  %s", i,
+               s->node->op->name, (long long)d[0], (long long)d[1], (long long)d[2],
+               (long long)d[3], slot->offset, slot->bytes, s->conv ? "  " : "",
+               s->conv ? gd_conv_algo_name(gd_conv_algo_of(s->conv)) : "", s->conv ? " " : "",
+               s->conv ? gd_conv_kernel_name(s->conv) : "", s->node->scope);
     }
 }
 

@@ -13,6 +13,7 @@ typedef struct gd_step {
     gd_conv_desc desc;     /* of conv */
     size_t weights_offset; /* convolution with weights: its packed weights in the weights block */
     size_t scratch_bytes;
+    bool weights_shared; /* an earlier step has packed them there */
 } gd_step;
 
 typedef struct gd_slot {

@@ -300,6 +300,7 @@ gd_status gd_pickle_open(gd_bundle **out, const gd_pickle_node **root, const cha
     if (*root)
         return GD_OK;
     gd_bundle_close(*out);
+    *out = NULL;
     return gd_fail(GD_EFORMAT, "%s: not a torch.save file", path);
 }
 

@@ -1,4 +1,4 @@
-/* image.c - PNG and JPEG to pixels, with Pillow's conversions. */
+/* image.c - PNG, JPEG and WebP to pixels, with Pillow's conversions. */
 #include "io/io_private.h"
 
 #include <spng.h>
@@ -32,7 +32,7 @@ static gd_status decode_grey16(gd_image *out, spng_ctx *ctx, const char *name)
         out->pixels[i] = (uint8_t)GD_MIN(v, 255u);
     }
     gd_block_free(wide);
-    return error ? gd_fail(GD_EFORMAT, "%s: %s", name, spng_strerror(error)) : GD_OK;
+    return error ? io_png_failed(name, error, GD_EFORMAT) : GD_OK;
 }
 
 static gd_status decode_pixels(gd_image *out, spng_ctx *ctx, const struct spng_ihdr *h,
@@ -51,7 +51,7 @@ static gd_status decode_pixels(gd_image *out, spng_ctx *ctx, const struct spng_i
         return decode_grey16(out, ctx, name);
     error = spng_decode_image(ctx, out->pixels, bytes, format, 0);
     if (error)
-        return gd_fail(GD_EFORMAT, "%s: %s", name, spng_strerror(error));
+        return io_png_failed(name, error, GD_EFORMAT);
     if (is_grey(h) && !grey) { /* grey with alpha came as three equal channels */
         for (size_t i = 0; i < bytes / 3; i++)
             out->pixels[i] = out->pixels[3 * i];
@@ -78,7 +78,7 @@ static gd_status decode_png(gd_image *out, const void *data, size_t bytes, const
     if (!error)
         error = spng_get_ihdr(ctx, &h);
     if (error) {
-        s = gd_fail(GD_EFORMAT, "%s: %s", name, spng_strerror(error));
+        s = io_png_failed(name, error, GD_EFORMAT);
     } else {
         out->width = (int)h.width;
         out->height = (int)h.height;
@@ -90,7 +90,7 @@ static gd_status decode_png(gd_image *out, const void *data, size_t bytes, const
     return s;
 }
 
-/* ---- both ---- */
+/* ---- all ---- */
 
 /* A bomb's pixels are refused before memory is taken: deflate packs 1032 to 1, JPEG less. */
 gd_status io_image_check(const gd_image *image, size_t bytes, const char *name)
@@ -142,8 +142,10 @@ gd_status gd_image_decode(gd_image *out, const void *data, size_t bytes, int cha
         s = decode_png(out, data, bytes, name);
     else if (bytes > 3 && p[0] == 0xff && p[1] == 0xd8)
         s = io_decode_jpeg(out, data, bytes, name);
+    else if (io_is_webp(data, bytes))
+        s = io_decode_webp(out, data, bytes, name);
     else
-        s = gd_fail(GD_EFORMAT, "%s: neither PNG nor JPEG", name);
+        s = gd_fail(GD_EFORMAT, "%s: neither PNG, JPEG nor WebP", name);
     if (s == GD_OK && channels == 3 && out->channels == 1)
         s = to_rgb(out);
     else if (s == GD_OK && channels == 1 && out->channels == 3)

@@ -86,6 +86,9 @@ void gd_bundle_release(const gd_bundle *bundle, const gd_array *array);
  * compares guided.header_xxh3 with the header's text in which both hashes are 32 zeros: our own
  * files are refused whichever bit is damaged. */
 GD_CHECKED gd_status gd_bundle_verify(const gd_bundle *bundle, bool *checked);
+/* The XXH3-128 of all arrays as float32 in their order, where opening the file has found it right;
+ * NULL: nobody knows it yet */
+const char *gd_bundle_f32_hash(const gd_bundle *bundle);
 
 /* ---- elements.c: an array of an archive, one element after another ---- */
 
@@ -129,6 +132,28 @@ struct gd_pickle_node {
  * tensors, named by path
  * ("state.0.exp_avg"). */
 GD_CHECKED gd_status gd_pickle_open(gd_bundle **out, const gd_pickle_node **root, const char *path);
+
+/* ---- pickle_write.c, torch_write.c: writing torch.save files ---- */
+
+/* A list, tuple or mapping of `count` items, to be filled below; NULL: out of memory.  Leaves are
+ * plain values, copied. */
+gd_pickle_node *gd_pickle_new(gd_arena *mem, gd_pickle_kind kind, int count);
+/* Item i (of a mapping: 2 i is a key, 2 i + 1 its value); pair i under a text.  false: out of
+ * memory, of the container's too.  Texts and arrays are borrowed. */
+bool gd_pickle_put(gd_arena *mem, gd_pickle_node *to, int i, const gd_pickle_node *value);
+bool gd_pickle_set(gd_arena *mem, gd_pickle_node *dict, int i, const char *key,
+                   const gd_pickle_node *value);
+
+/* Begin PATH (atomic, see gd_file_create) with this tree, which torch.load takes with
+ * weights_only=True.  The tree's tensors (row-major, each below 4 GiB) must be given by
+ * gd_torch_add in the order in which they stand in it, in pieces as it pleases.  Equal content
+ * gives equal bytes. */
+typedef struct gd_torch_writer gd_torch_writer;
+GD_CHECKED gd_status gd_torch_begin(gd_torch_writer **out, const char *path, bool overwrite,
+                                    const gd_pickle_node *root);
+GD_CHECKED gd_status gd_torch_add(gd_torch_writer *writer, const void *data, size_t bytes);
+GD_CHECKED gd_status gd_torch_commit(gd_torch_writer *writer); /* frees */
+void gd_torch_abort(gd_torch_writer *writer);                  /* frees; NULL is fine */
 
 /* ---- safetensors.c: writing ---- */
 
@@ -187,16 +212,16 @@ const uint8_t *gd_png_pixels(const gd_png *png);             /* [height,width,3]
 const char *gd_png_text(const gd_png *png, const char *key); /* NULL if absent */
 void gd_png_close(gd_png *png);
 
-/* ---- image.c, jpeg.c: decoding, as Pillow does it ---- */
+/* ---- image.c, jpeg.c, webp.c: decoding, as Pillow does it ---- */
 
 typedef struct gd_image {
     int width, height, channels;
     uint8_t *pixels; /* block: [height][width][channels] */
 } gd_image;
 void gd_image_free(gd_image *image);
-/* A PNG or JPEG, told by content.  channels: 3 (Pillow's convert("RGB"): alpha is dropped, palettes
- * are expanded), 1 (convert("L")), or 0: 1 for grey images, 3 for others.  GD_EFORMAT "NAME: ..."
- * for anything damaged, warnings of the decoder included.  Thread-safe. */
+/* A PNG, JPEG or WebP, told by content.  channels: 3 (Pillow's convert("RGB"): alpha is dropped,
+ * palettes are expanded), 1 (convert("L")), or 0: 1 for grey images, 3 for others.  GD_EFORMAT
+ * "NAME: ..." for anything damaged, warnings of the decoder included.  Thread-safe. */
 GD_CHECKED gd_status gd_image_decode(gd_image *out, const void *data, size_t bytes, int channels,
                                      const char *name);
 GD_CHECKED gd_status gd_image_open(gd_image *out, const char *path, int channels);

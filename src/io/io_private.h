@@ -95,13 +95,21 @@ size_t io_npy_header(unsigned char out[IO_NPY_HEADER], const gd_array *a);
 void io_copy_row(void *out, const unsigned char *in, gd_dtype dtype, int64_t n, int64_t step);
 void io_widen_row(void *out, const unsigned char *in, gd_dtype dtype, int64_t n, int64_t step);
 
-/* ---- image.c, jpeg.c ---- */
+/* ---- image.c, jpeg.c, webp.c ---- */
 
 /* GD_EFORMAT for more pixels than `bytes` of a file can mean */
 GD_CHECKED gd_status io_image_check(const gd_image *image, size_t bytes, const char *name);
 /* out->pixels is a block even when it fails */
 GD_CHECKED gd_status io_decode_jpeg(gd_image *out, const void *data, size_t bytes,
                                     const char *name);
+GD_CHECKED gd_status io_decode_webp(gd_image *out, const void *data, size_t bytes,
+                                    const char *name);
+bool io_is_webp(const void *data, size_t bytes);
+
+/* ---- png.c ---- */
+
+/* GD_ENOMEM where libspng's error is that, else `otherwise`: "NAME: its text" */
+GD_CHECKED gd_status io_png_failed(const char *name, int error, gd_status otherwise);
 
 /* ---- pickle.c ---- */
 
@@ -129,5 +137,15 @@ io_storage *io_pickle_find_storage(io_pickle *p, const char *key); /* NULL if ab
 GD_CHECKED gd_status io_pickle_tensors(io_pickle *p, gd_bundle *b);
 /* Is the root the legacy container's magic number, 0x1950a86a20f9469cfc6c? */
 bool io_pickle_is_magic(const io_pickle *p);
+
+/* ---- pickle_write.c ---- */
+
+typedef struct io_pickled {
+    const unsigned char *data;
+    size_t n;
+    const gd_array *const *tensor; /* [n_tensor] in order: storage i is tensor i's */
+    int n_tensor;
+} io_pickled;
+GD_CHECKED gd_status io_pickle_write(io_pickled *out, gd_arena *mem, const gd_pickle_node *root);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <jpeglib.h>
+#include <jerror.h>
 
 enum { MOST_SCANS = 500 }; /* a progressive file repeats its whole image for each */
 
@@ -25,7 +26,8 @@ static void stop(j_common_ptr info)
     char text[JMSG_LENGTH_MAX];
 
     info->err->format_message(info, text);
-    r->status = gd_fail(GD_EFORMAT, "%s: %s", r->name, text);
+    r->status = gd_fail(info->err->msg_code == JERR_OUT_OF_MEMORY ? GD_ENOMEM : GD_EFORMAT,
+                        "%s: %s", r->name, text);
     longjmp(r->failed, 1);
 }
 

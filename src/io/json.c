@@ -2,6 +2,7 @@
 #include "io/io.h"
 
 #include <jansson.h>
+#include <stdlib.h>
 
 /* What jansson holds for a part of a text, by the sizes of its structures and some more; and the
  * most for one text: 38,000 arrays of a safetensors header, which then take 60 MiB in all. */
@@ -31,7 +32,8 @@ static uint64_t cost_of(char c)
 
 /* Depth and memory are counted before parsing: jansson's own depth limit (2048) is far above any
  * format's, and a text of 100 MB can ask for gigabytes. */
-static gd_status check_limits(const char *text, size_t bytes, int max_depth, const char *file)
+static gd_status check_limits(uint64_t *needed, const char *text, size_t bytes, int max_depth,
+                              const char *file)
 {
     bool in_string = false;
     int depth = 0;
@@ -55,6 +57,19 @@ static gd_status check_limits(const char *text, size_t bytes, int max_depth, con
             return gd_fail(GD_EFORMAT, "%s: JSON that needs more than %d MiB, at byte %zu", file,
                            MOST_BYTES >> 20, i);
     }
+    *needed = held;
+    return GD_OK;
+}
+
+/* jansson 2.14 takes a failed allocation for the end of a text, or stops the process: there must be
+ * room before it begins. */
+static gd_status check_room(uint64_t needed, const char *file)
+{
+    void *room = malloc((size_t)needed + 1);
+
+    if (!room)
+        return gd_fail(GD_ENOMEM, "%s: no memory for its JSON", file);
+    free(room);
     return GD_OK;
 }
 
@@ -62,8 +77,10 @@ gd_status gd_json_parse(struct json_t **out, const char *text, size_t bytes, int
                         const char *file)
 {
     json_error_t error;
+    uint64_t needed;
 
-    GD_TRY(check_limits(text, bytes, max_depth, file));
+    GD_TRY(check_limits(&needed, text, bytes, max_depth, file));
+    GD_TRY(check_room(needed, file));
     *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
     if (*out)
         return GD_OK;

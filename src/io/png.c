@@ -1,11 +1,17 @@
 /* png.c - PNG by libspng: encoding with text chunks, decoding to RGB with limits. */
-#include "io/io.h"
+#include "io/io_private.h"
 
 #include <spng.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { CHUNK_LIMIT = 16 << 20, CACHE_LIMIT = 32 << 20 };
+
+gd_status io_png_failed(const char *name, int error, gd_status otherwise)
+{
+    const bool memory = error == SPNG_EMEM || error == SPNG_EZLIB_INIT;
+    return gd_fail(memory ? GD_ENOMEM : otherwise, "%s: %s", name, spng_strerror(error));
+}
 
 static gd_status set_texts(spng_ctx *ctx, const gd_text *texts, int n)
 {
@@ -24,7 +30,7 @@ static gd_status set_texts(spng_ctx *ctx, const gd_text *texts, int n)
     }
     error = n > 0 ? spng_set_text(ctx, list, (uint32_t)n) : 0;
     free(list);
-    return error ? gd_fail(GD_EFAILED, "PNG: %s", spng_strerror(error)) : GD_OK;
+    return error ? io_png_failed("PNG", error, GD_EFAILED) : GD_OK;
 }
 
 static gd_status encode(spng_ctx *ctx, void **out, size_t *bytes, const uint8_t *pixels, int width,
@@ -41,13 +47,13 @@ static gd_status encode(spng_ctx *ctx, void **out, size_t *bytes, const uint8_t 
     if (!error)
         error = spng_set_ihdr(ctx, &header);
     if (error)
-        return gd_fail(GD_EFAILED, "PNG: %s", spng_strerror(error));
+        return io_png_failed("PNG", error, GD_EFAILED);
     GD_TRY(set_texts(ctx, texts, n_texts));
     error = spng_encode_image(ctx, pixels, (size_t)width * (size_t)height * (size_t)channels,
                               SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE);
     buffer = error ? NULL : spng_get_png_buffer(ctx, bytes, &error);
     if (!buffer)
-        return gd_fail(GD_EFAILED, "PNG: %s", spng_strerror(error));
+        return io_png_failed("PNG", error, GD_EFAILED);
     gd_status s = gd_block_make(out, *bytes, "PNG");
     if (s == GD_OK)
         memcpy(*out, buffer, *bytes);
@@ -93,14 +99,16 @@ static gd_status decode(gd_png *png, const char *path)
     if (!error)
         error = spng_decoded_image_size(png->ctx, SPNG_FMT_RGB8, &bytes);
     if (error)
-        return gd_fail(GD_EFORMAT, "%s: %s", path, spng_strerror(error));
+        return io_png_failed(path, error, GD_EFORMAT);
     GD_TRY(gd_block_make((void **)&png->pixels, bytes, path));
     error = spng_decode_image(png->ctx, png->pixels, bytes, SPNG_FMT_RGB8, 0);
     if (error)
-        return gd_fail(GD_EFORMAT, "%s: %s", path, spng_strerror(error));
+        return io_png_failed(path, error, GD_EFORMAT);
     if (spng_get_text(png->ctx, NULL, &png->n_text) == 0 && png->n_text > 0) {
         png->text = calloc(png->n_text, sizeof *png->text);
-        if (!png->text || spng_get_text(png->ctx, png->text, &png->n_text) != 0)
+        if (!png->text)
+            return gd_fail(GD_ENOMEM, "%s: out of memory", path);
+        if (spng_get_text(png->ctx, png->text, &png->n_text) != 0)
             return gd_fail(GD_EFORMAT, "%s: its texts cannot be read", path);
     }
     return GD_OK;

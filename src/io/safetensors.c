@@ -225,6 +225,19 @@ gd_status gd_bundle_verify(const gd_bundle *b, bool *checked)
     return *checked ? check_data(b) : GD_OK;
 }
 
+const char *gd_bundle_f32_hash(const gd_bundle *b)
+{
+    const char *hash = gd_bundle_meta(b, "guided.data_xxh3");
+    const unsigned char *at = b->data;
+
+    for (int i = 0; hash && i < b->n; i++) {
+        if (b->array[i].dtype != GD_F32 || gd_bundle_view(b, &b->array[i]) != at)
+            return NULL;
+        at += (size_t)gd_array_count(&b->array[i]) * sizeof(float);
+    }
+    return hash && at == b->data + b->data_bytes ? hash : NULL;
+}
+
 gd_status io_read_safetensors(gd_bundle *b)
 {
     gd_cursor c = { b->map.data, b->map.data, b->map.data + b->map.bytes, b->path };
@@ -267,7 +280,10 @@ static json_t *entry_of(const gd_array *a, uint64_t from, uint64_t to)
     json_t *shape = json_array();
 
     for (int i = 0; i < a->rank; i++)
-        json_array_append_new(shape, json_integer(a->dim[i]));
+        if (json_array_append_new(shape, json_integer(a->dim[i])) != 0) {
+            json_decref(shape);
+            return NULL;
+        }
     return json_pack("{s:s, s:o, s:[I, I]}", "dtype", gd_dtype_name(a->dtype), "shape", shape,
                      "data_offsets", (json_int_t)from, (json_int_t)to);
 }

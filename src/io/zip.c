@@ -34,6 +34,14 @@ static gd_status damaged(const io_zip *z, const char *what)
     return gd_fail(GD_EFORMAT, "%s: damaged zip: %s", z->file, what);
 }
 
+/* What libzip says: not every failure of it is the file's. */
+static gd_status refused(const io_zip *z, const zip_error_t *error, const char *what)
+{
+    if (zip_error_code_zip(error) == ZIP_ER_MEMORY)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", z->file);
+    return damaged(z, what);
+}
+
 /* ---- the source: the archive's bytes ---- */
 
 static zip_int64_t source_read(io_zip *z, void *out, uint64_t bytes)
@@ -99,7 +107,7 @@ static gd_status find_place(io_zip *z, io_entry *e, int i)
     zip_int64_t n;
 
     if (!f)
-        return damaged(z, "an entry cannot be opened");
+        return refused(z, zip_get_error(z->zip), "an entry cannot be opened");
     z->last = z->map->bytes;
     n = e->packed_bytes > 0 ? zip_fread(f, &first, 1) : 0;
     zip_fclose(f);
@@ -122,7 +130,7 @@ static gd_status read_entry(io_zip *z, int i)
 
     if (zip_stat_index(z->zip, (zip_uint64_t)i, ZIP_FL_ENC_RAW, &info) != 0 ||
         (info.valid & need) != need)
-        return damaged(z, "central directory");
+        return refused(z, zip_get_error(z->zip), "central directory");
     *e = (io_entry){ .name = info.name,
                      .packed_bytes = info.comp_size,
                      .bytes = info.size,
@@ -209,7 +217,7 @@ static gd_status open_archive(io_zip *z)
     z->zip = from ? zip_open_from_source(from, ZIP_RDONLY, &error) : NULL;
     z->opening = false;
     if (!z->zip) {
-        s = damaged(z, zip_error_strerror(&error));
+        s = refused(z, &error, zip_error_strerror(&error));
         zip_source_free(from);
     }
     zip_error_fini(&error);
@@ -298,11 +306,15 @@ static gd_status mismatch(const io_zip *z, int i)
 gd_status io_zip_read(io_zip *z, int i, void *out, uint64_t bytes)
 {
     zip_file_t *f = zip_fopen_index(z->zip, (zip_uint64_t)i, 0);
-    const bool ok =
-        f && bytes <= z->entry[i].bytes && read_content(f, out, bytes, bytes == z->entry[i].bytes);
+    bool ok, memory;
 
-    if (f)
-        zip_fclose(f);
+    if (!f)
+        return refused(z, zip_get_error(z->zip), "an entry cannot be opened");
+    ok = bytes <= z->entry[i].bytes && read_content(f, out, bytes, bytes == z->entry[i].bytes);
+    memory = zip_error_code_zip(zip_file_get_error(f)) == ZIP_ER_MEMORY;
+    zip_fclose(f);
+    if (!ok && memory)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", z->file);
     return ok ? GD_OK : mismatch(z, i);
 }
 
@@ -337,9 +349,12 @@ gd_status io_zip_check(io_zip *z, int i, const gd_mapped *map)
         return GD_OK;
     GD_TRY(gd_block_make(&piece, GD_MIN((uint64_t)PIECE_BYTES, e->bytes), e->name));
     f = zip_fopen_index(z->zip, (zip_uint64_t)i, 0);
-    ok = f && stream(z, e, f, piece, map);
-    if (f)
-        zip_fclose(f);
+    if (!f) {
+        gd_block_free(piece);
+        return refused(z, zip_get_error(z->zip), "an entry cannot be opened");
+    }
+    ok = stream(z, e, f, piece, map);
+    zip_fclose(f);
     gd_block_free(piece);
     e->checked = ok;
     return ok ? GD_OK : mismatch(z, i);

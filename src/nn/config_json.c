@@ -64,12 +64,20 @@ static const struct field {
 
 /* ---- writing ---- */
 
+/* Out of memory: no list rather than a shorter one */
+static json_t *drop(json_t *list)
+{
+    json_decref(list);
+    return NULL;
+}
+
 static json_t *mult_list(const gd_net_config *net)
 {
     json_t *list = json_array();
 
     for (int l = 0; l < net->n_levels; l++)
-        json_array_append_new(list, json_real(net->channel_mult[l]));
+        if (json_array_append_new(list, json_real(net->channel_mult[l])) != 0)
+            return drop(list);
     return list;
 }
 
@@ -79,7 +87,8 @@ static json_t *rate_list(const gd_net_config *net)
 
     for (int k = 0; k < GD_MAX_LEVELS; k++)
         if (net->attention_ds >> k & 1)
-            json_array_append_new(list, json_integer(1 << k));
+            if (json_array_append_new(list, json_integer(1 << k)) != 0)
+                return drop(list);
     return list;
 }
 

@@ -15,16 +15,17 @@ typedef struct uniform_job {
     uint32_t index;
 } uniform_job;
 
-enum { CHUNK = 1 << 16 }; /* elements */
+enum { CHUNK = 1 << 16 }; /* elements: whole blocks of noise */
 
 static void fill_chunk(void *ctx, int64_t chunk)
 {
     const uniform_job *job = ctx;
 
-    for (int64_t i = chunk * CHUNK; i < GD_MIN(job->n, (chunk + 1) * CHUNK); i++) {
-        const uint32_t bits = gd_noise_below(1u << 24, job->seed, (uint64_t)i, job->index);
-        job->out[i] = (float)((bits * 0x1p-23 - 1.0) * job->scale);
-    }
+    const int64_t from = chunk * CHUNK, to = GD_MIN(job->n, from + CHUNK);
+
+    gd_noise_uniform(job->out + from, to - from, job->seed, (uint64_t)from / 4, job->index);
+    for (int64_t i = from; i < to; i++)
+        job->out[i] = (float)((job->out[i] * 2.0 - 1.0) * job->scale);
 }
 
 void gd_init_parameter(float *out, const gd_param_spec *spec, uint64_t seed, int index)

@@ -189,6 +189,7 @@ static gd_status read_param(const gd_model *m, int i, float *dst)
     const gd_param_spec *spec = &m->param[i];
     const gd_array *array;
 
+    GD_TRY(gd_check_stop());
     if (m->source.fetch) {
         gd_type type = { { gd_param_count(spec), 1, 1, 1 }, GD_F32 };
         return m->source.fetch(m->source.ctx, spec->name, &type, dst);
@@ -258,11 +259,27 @@ static gd_status add_to_hash(void *ctx, int i, const float *data, int64_t count)
     return GD_OK;
 }
 
+/* A file of ours was hashed when it was opened: its data are the parameters in this order. */
+static const char *hash_of_file(const gd_model *m)
+{
+    if (!m->bundle || gd_bundle_count(m->bundle) != m->n_param)
+        return NULL;
+    for (int i = 0; i < m->n_param; i++)
+        if (strcmp(gd_bundle_array(m->bundle, i)->name, m->param[i].name) != 0)
+            return NULL;
+    return gd_bundle_f32_hash(m->bundle);
+}
+
 gd_status gd_model_hash(const gd_model *m, char text[33])
 {
+    const char *known = hash_of_file(m);
     gd_hasher *hasher;
     gd_status s;
 
+    if (known) {
+        snprintf(text, 33, "%s", known);
+        return GD_OK;
+    }
     GD_TRY(gd_hasher_make(&hasher));
     s = each_param(m, add_to_hash, hasher);
     if (s == GD_OK)
@@ -331,7 +348,8 @@ gd_status gd_model_dump_graph(const gd_model *m, FILE *out)
 /* ---- saving ---- */
 
 typedef struct saving {
-    gd_safetensors_writer *writer;
+    gd_safetensors_writer *writer; /* this one */
+    gd_torch_writer *torch;        /* or this */
     gd_dtype dtype;
     unsigned char *narrow; /* block for one parameter in dtype; NULL for float32 */
 } saving;
@@ -340,12 +358,15 @@ static gd_status save_param(void *ctx, int i, const float *data, int64_t count)
 {
     const saving *s = ctx;
     const size_t bytes = (size_t)count * gd_dtype_bytes(s->dtype);
+    const void *from = data;
 
     (void)i;
-    if (s->dtype == GD_F32)
-        return gd_safetensors_add(s->writer, data, bytes);
-    gd_narrow(s->narrow, s->dtype, data, count);
-    return gd_safetensors_add(s->writer, s->narrow, bytes);
+    if (s->dtype != GD_F32) {
+        gd_narrow(s->narrow, s->dtype, data, count);
+        from = s->narrow;
+    }
+    return s->torch ? gd_torch_add(s->torch, from, bytes)
+                    : gd_safetensors_add(s->writer, from, bytes);
 }
 
 static char *classes_json(gd_arena *mem, const char *const *names, int n)
@@ -375,14 +396,12 @@ static gd_array *arrays_of(const gd_model *m, gd_arena *mem, gd_dtype dtype, int
     return arrays;
 }
 
-static gd_status write_file(const gd_model *m, gd_arena *mem, const char *path, bool overwrite,
-                            gd_dtype dtype, const char *const *classes, int n_classes)
+static gd_status write_safetensors(const gd_model *m, gd_arena *mem, saving *s,
+                                   const gd_array *arrays, const char *path, bool overwrite,
+                                   const char *const *classes, int n_classes)
 {
     gd_meta meta[4] = { { "guided.format", "1" },
                         { "guided.kind", gd_net_kind_names[m->config.net.kind] } };
-    int64_t most = 1;
-    gd_array *arrays = arrays_of(m, mem, dtype, &most);
-    saving s = { .dtype = dtype };
     int n_meta = 3;
     char *config;
     gd_status status;
@@ -391,19 +410,60 @@ static gd_status write_file(const gd_model *m, gd_arena *mem, const char *path, 
     meta[2] = (gd_meta){ "guided.config", config };
     if (n_classes > 0)
         meta[n_meta++] = (gd_meta){ "guided.classes", classes_json(mem, classes, n_classes) };
-    if (!arrays || !meta[n_meta - 1].value)
+    if (!meta[n_meta - 1].value)
+        return gd_fail(GD_ENOMEM, "model: out of memory");
+    GD_TRY(gd_safetensors_begin(&s->writer, path, overwrite, arrays, m->n_param, meta, n_meta));
+    status = each_param(m, save_param, s);
+    if (status == GD_OK)
+        return gd_safetensors_commit(s->writer);
+    gd_safetensors_abort(s->writer);
+    return status;
+}
+
+/* A state dict and nothing else: a .pt has no place for the rest. */
+static gd_status write_torch(const gd_model *m, gd_arena *mem, saving *s, const gd_array *arrays,
+                             const char *path, bool overwrite)
+{
+    gd_pickle_node *dict = gd_pickle_new(mem, GD_PICKLE_DICT, m->n_param);
+    bool ok = dict != NULL;
+    gd_status status;
+
+    for (int i = 0; i < m->n_param && ok; i++) {
+        const gd_pickle_node tensor = { .kind = GD_PICKLE_TENSOR, .tensor = &arrays[i] };
+        ok = gd_pickle_set(mem, dict, i, arrays[i].name, &tensor);
+    }
+    if (!ok)
+        return gd_fail(GD_ENOMEM, "model: out of memory");
+    GD_TRY(gd_torch_begin(&s->torch, path, overwrite, dict));
+    status = each_param(m, save_param, s);
+    if (status == GD_OK)
+        return gd_torch_commit(s->torch);
+    gd_torch_abort(s->torch);
+    return status;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text), k = strlen(end);
+    return n >= k && strcmp(text + n - k, end) == 0;
+}
+
+static gd_status write_file(const gd_model *m, gd_arena *mem, const char *path, bool overwrite,
+                            gd_dtype dtype, const char *const *classes, int n_classes)
+{
+    int64_t most = 1;
+    gd_array *arrays = arrays_of(m, mem, dtype, &most);
+    saving s = { .dtype = dtype };
+    gd_status status;
+
+    if (!arrays)
         return gd_fail(GD_ENOMEM, "model: out of memory");
     if (dtype != GD_F32)
         GD_TRY(gd_block_make((void **)&s.narrow, (size_t)most * gd_dtype_bytes(dtype),
                              "one parameter"));
-    status = gd_safetensors_begin(&s.writer, path, overwrite, arrays, m->n_param, meta, n_meta);
-    if (status == GD_OK) {
-        status = each_param(m, save_param, &s);
-        if (status == GD_OK)
-            status = gd_safetensors_commit(s.writer);
-        else
-            gd_safetensors_abort(s.writer);
-    }
+    status = ends_with(path, ".pt")
+                 ? write_torch(m, mem, &s, arrays, path, overwrite)
+                 : write_safetensors(m, mem, &s, arrays, path, overwrite, classes, n_classes);
     gd_block_free(s.narrow);
     return status;
 }

@@ -59,14 +59,7 @@ gd_val gd_net_guidance(gd_net *net, gd_graph *g, int classes);
 
 /* ---- model.c: a model file ---- */
 
-typedef struct gd_model gd_model; /* a checkpoint opened: configuration, and where its weights are;
-                                     no network built yet */
-
-/* Open and recognise (config.h); flags override. Weights are read when a network is made.  A
- * training checkpoint, or the newest of a run's folder, gives its first average; the flag "ema"
- * with a rate or "none" chooses. */
-GD_CHECKED gd_status gd_model_open(gd_model **out, const char *path, const gd_flag *flags,
-                                   int n_flags);
+/* gd_model, gd_model_open, gd_model_close, gd_model_class_name, gd_model_hash: guided.h */
 /* Fresh weights: as PyTorch would initialise them from `seed`, or the synthetic rule of the
  * full-size reference cases. */
 GD_CHECKED gd_status gd_model_create(gd_model **out, const gd_model_config *config, uint64_t seed,
@@ -74,18 +67,12 @@ GD_CHECKED gd_status gd_model_create(gd_model **out, const gd_model_config *conf
 /* Parameters that the caller fetches, and keeps alive with the model */
 GD_CHECKED gd_status gd_model_wrap(gd_model **out, const gd_model_config *config,
                                    const gd_weights *weights);
-void gd_model_close(gd_model *m); /* NULL is fine */
 
 const gd_model_config *gd_model_get_config(const gd_model *m);
 const char *gd_model_assumed(const gd_model *m); /* lines; "" when nothing was assumed */
 const char *gd_model_path(const gd_model *m);    /* "" for gd_model_create */
 int64_t gd_model_parameters(const gd_model *m);
-/* 32 hex digits: XXH3-128 of the parameters as float32, in state_dict order; the same for every
- * container and for fp32 copies */
-GD_CHECKED gd_status gd_model_hash(const gd_model *m, char text[33]);
 int gd_model_class_count(const gd_model *m);
-const char *gd_model_class_name(const gd_model *m,
-                                int i); /* from guided.classes; NULL when the file names none */
 /* Fetch parameters for gd_exec_make */
 gd_weights gd_model_weights(const gd_model *m);
 
@@ -96,7 +83,8 @@ typedef struct gd_model_cost {
 } gd_model_cost;
 GD_CHECKED gd_status gd_model_get_cost(gd_model_cost *out, const gd_model *m, bool bf16);
 GD_CHECKED gd_status gd_model_dump_graph(const gd_model *m, FILE *out);
-/* Write safetensors with configuration, classes and hash (io.h). dtype GD_F32, GD_BF16 or GD_F16.
+/* Write safetensors with configuration, classes and hash (io.h), or, where the path ends in ".pt",
+ * a state dict as torch.save does, which has no place for them.  dtype GD_F32, GD_BF16 or GD_F16.
  * classes may be NULL: those of m. */
 GD_CHECKED gd_status gd_model_save(const gd_model *m, const char *path, bool overwrite,
                                    gd_dtype dtype, const char *const *classes, int n_classes);

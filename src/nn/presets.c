@@ -11,7 +11,7 @@
     DIFFUSION "image_size=256 num_channels=256 num_res_blocks=2 num_head_channels=64 "             \
               "attention_resolutions=32,16,8 "
 
-#define SMALL DIFFUSION "num_res_blocks=1 num_head_channels=32 class_cond=True dropout=0.1 "
+#define SMALL DIFFUSION "num_res_blocks=1 num_head_channels=32 class_cond=True "
 
 static const struct preset {
     const char *name;
@@ -52,14 +52,14 @@ static const struct preset {
     { "512x512_classifier", GD_NET_CLASSIFIER, 1.0, "512x512_diffusion", "image_size=512" },
     /* This program's own, to train from nothing: the built-in models' */
     { "small32", GD_NET_UNET, 1.0, "small32_classifier",
-      SMALL "image_size=32 num_channels=64 channel_mult=1,2,2 attention_resolutions=16,8 "
+      SMALL "image_size=32 num_channels=32 channel_mult=1,2,2 attention_resolutions=8 "
             "noise_schedule=cosine" },
     { "small8", GD_NET_UNET, 1.0, NULL,
-      SMALL "image_size=8 num_channels=32 channel_mult=2,3 attention_resolutions=8 "
+      SMALL "image_size=8 num_channels=32 channel_mult=2,2 attention_resolutions=8 "
             "noise_schedule=cosine" },
     { "small8_32_upsampler", GD_NET_SUPERRES, 1.0, NULL,
       SMALL
-      "large_size=32 small_size=8 num_channels=32 channel_mult=2,2,3 attention_resolutions=8" },
+      "large_size=32 small_size=8 num_channels=32 channel_mult=1,2,2 attention_resolutions=8" },
     { "small32_classifier", GD_NET_CLASSIFIER, 1.0, "small32",
       "image_size=32 classifier_width=32 classifier_depth=1 classifier_channel_mult=1,2,2 "
       "classifier_attention_resolutions=8 classifier_num_head_channels=32 noise_schedule=cosine" },

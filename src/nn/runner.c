@@ -35,6 +35,11 @@ static gd_status make(gd_runner *r, const gd_model *m, const gd_net_size *size, 
 
     GD_TRY(make_graph(r, m, size, guidance, bf16));
     GD_TRY(gd_plan_make(&r->plan, r->graph, &r->output, 1));
+    gd_log(GD_LOG_INFO, "%s: %d steps, %.3f GMACs, %.1f MiB of weights, %.1f MiB of activations",
+           gd_model_path(m), gd_plan_steps(r->plan), gd_plan_macs(r->plan) * 1e-9,
+           (double)gd_plan_weights_bytes(r->plan) / 1048576.0,
+           (double)(gd_plan_arena_bytes(r->plan) + gd_plan_scratch_bytes(r->plan)) / 1048576.0);
+    gd_plan_log(r->plan);
     GD_TRY(gd_exec_make(&r->exec, r->plan, &weights));
     d = gd_type_of(r->graph, r->output)->dim;
     r->output_count = d[0] * d[1] * d[2] * d[3];

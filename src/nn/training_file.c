@@ -60,32 +60,37 @@ void gd_run_path(char out[GD_MAX_PATH], const char *folder, int64_t step)
     snprintf(out, GD_MAX_PATH, "%.3900s/%s%09lld%s", folder, name_begin, (long long)step, name_end);
 }
 
-static bool is_whole(const char *path)
+/* Only damage passes a checkpoint over: out of memory or files, an older one would be gone back to
+ * without need. */
+static gd_status is_whole(bool *whole, const char *path)
 {
     gd_bundle *b;
+    const gd_status s = gd_bundle_open(&b, path);
 
-    if (gd_bundle_open(&b, path) != GD_OK) {
-        gd_log(GD_LOG_NOTE, "passed over: %s", gd_error());
-        return false;
-    }
-    gd_bundle_close(b);
-    return true;
+    *whole = s == GD_OK;
+    if (*whole)
+        gd_bundle_close(b);
+    if (s != GD_EFORMAT)
+        return s;
+    gd_log(GD_LOG_NOTE, "passed over: %s", gd_error());
+    return GD_OK;
 }
 
 gd_status gd_run_newest(char out[GD_MAX_PATH], const char *folder)
 {
+    gd_status s = GD_OK;
     bool found = false;
     int64_t *steps;
     int n;
 
     GD_TRY(gd_run_steps(&steps, &n, folder));
-    for (int i = 0; i < n && !found; i++) {
+    for (int i = 0; i < n && s == GD_OK && !found; i++) {
         gd_run_path(out, folder, steps[i]);
-        found = is_whole(out);
+        s = is_whole(&found, out);
     }
     gd_block_free(steps);
-    if (found)
-        return GD_OK;
+    if (s != GD_OK || found)
+        return s;
     return gd_fail(GD_EFORMAT, "%s: a folder with no whole %s...%s in it", folder, name_begin,
                    name_end);
 }

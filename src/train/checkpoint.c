@@ -70,7 +70,10 @@ static gd_status describe_classes(const gd_class_names *classes, gd_arena *mem, 
     json_t *list = json_array();
 
     for (int i = 0; i < classes->n; i++)
-        json_array_append_new(list, json_string(classes->name[i]));
+        if (json_array_append_new(list, json_string(classes->name[i])) != 0) {
+            json_decref(list);
+            return gd_fail(GD_ENOMEM, "checkpoint: out of memory");
+        }
     *out = copy_of(mem, list);
     return *out ? GD_OK : gd_fail(GD_ENOMEM, "checkpoint: out of memory");
 }
@@ -189,19 +192,22 @@ gd_status gd_checkpoint_open(gd_bundle **out, const char *path, gd_train_options
 {
     const char *config_text;
     json_t *json = NULL;
+    gd_bundle *b;
     gd_status s;
 
-    GD_TRY(gd_bundle_open(out, path));
-    s = training_json(*out, &json);
+    GD_TRY(gd_bundle_open(&b, path));
+    s = training_json(b, &json);
     if (s == GD_OK)
         s = gd_train_options_read(options, json_object_get(json, "options"), path);
     json_decref(json);
-    config_text = gd_bundle_meta(*out, "guided.config");
+    config_text = gd_bundle_meta(b, "guided.config");
     if (s == GD_OK)
         s = config_text ? gd_config_from_json(config, config_text, path)
                         : gd_fail(GD_EFORMAT, "%s: has no guided.config", path);
-    if (s != GD_OK)
-        gd_bundle_close(*out);
+    if (s == GD_OK)
+        *out = b;
+    else
+        gd_bundle_close(b);
     return s;
 }
 
@@ -257,7 +263,8 @@ static gd_status read_counters(gd_trainer *t, const gd_bundle *b)
     t->written_by = (int)json_integer_value(json_object_get(json, "ranks"));
     t->written_by = GD_MAX(t->written_by, 1); /* the first files do not say: one */
     json_decref(json);
-    if (t->step < 0 || t->learner->updates < 0 || t->learner->updates > t->step)
+    /* more updates than steps: after the authors' files, whose number 0 has had one */
+    if (t->step < 0 || t->learner->updates < 0)
         return gd_fail(GD_EFORMAT, "%s: guided.training: step %lld, %lld updates",
                        gd_bundle_path(b), (long long)t->step, (long long)t->learner->updates);
     return GD_OK;

@@ -1,8 +1,6 @@
 /* csv.c - progress.csv: a row for each interval, columns as they come (training.md 5). */
 #include "train/train_private.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -149,18 +147,6 @@ static gd_status add_columns(train_csv *c, const gd_means *m)
     return s;
 }
 
-static gd_status append(const train_csv *c, const char *row, size_t bytes)
-{
-    const int fd = gd_os.open(c->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-    ssize_t n;
-
-    if (fd < 0)
-        return gd_fail_errno(errno, c->path);
-    n = gd_os.write(fd, row, bytes);
-    gd_os.close(fd);
-    return n == (ssize_t)bytes ? GD_OK : gd_fail(GD_EIO, "%s: a row was not written", c->path);
-}
-
 gd_status train_csv_add(train_csv *c, const gd_means *m)
 {
     char row[MAX_COLUMNS * 32], *to = row;
@@ -173,7 +159,7 @@ gd_status train_csv_add(train_csv *c, const gd_means *m)
             to += sprintf(to, "%.10g", v);
     }
     to += sprintf(to, "\n");
-    return append(c, row, (size_t)(to - row));
+    return gd_file_append(c->path, row, (size_t)(to - row));
 }
 
 /* ---- reading a column, for the curve ---- */
@@ -189,6 +175,10 @@ gd_status train_csv_column(const train_csv *c, const char *name, double **values
     GD_TRY(read_file(c, &text, &bytes));
     if (text && k >= 0)
         *values = malloc((bytes / 2 + 1) * sizeof **values);
+    if (text && k >= 0 && !*values) {
+        free(text);
+        return gd_fail(GD_ENOMEM, "%s: out of memory", c->path);
+    }
     for (char *at = text ? strchr(text, '\n') : NULL; *values && at && at[1];
          at = strchr(at + 1, '\n'))
         (*values)[(*n)++] = field(at + 1, k);

@@ -97,7 +97,9 @@ gd_status train_curve_write(const train_csv *csv, const char *folder, const char
     p.value = value;
     p.n = GD_MIN(n, p.n);
     p.text = malloc(p.room);
-    if (s == GD_OK && p.n > 1 && p.text && find_range(&p)) {
+    if (s == GD_OK && !p.text)
+        s = gd_fail(GD_ENOMEM, "loss.svg: out of memory");
+    if (s == GD_OK && p.n > 1 && find_range(&p)) {
         print_axes(&p, name);
         print_line(&p);
         snprintf(path, sizeof path, "%.4000s/loss.svg", folder);

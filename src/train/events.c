@@ -2,8 +2,6 @@
  * buffer, masked CRC-32C of it. */
 #include "train/train_private.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -104,20 +102,14 @@ static void put_summary(bytes *event, const gd_means *m)
 static gd_status write_record(const char *path, const bytes *event)
 {
     static bytes record;
-    const int fd = gd_os.open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-    ssize_t n;
 
-    if (fd < 0)
-        return gd_fail_errno(errno, path);
     record.n = 0;
     put_little(&record, event->n, 8);
     put_little(&record, masked_crc(record.at, 8), 4);
     memcpy(record.at + record.n, event->at, event->n);
     record.n += event->n;
     put_little(&record, masked_crc(event->at, event->n), 4);
-    n = gd_os.write(fd, record.at, record.n);
-    gd_os.close(fd);
-    return n == (ssize_t)record.n ? GD_OK : gd_fail(GD_EIO, "%s: a record was not written", path);
+    return gd_file_append(path, record.at, record.n);
 }
 
 gd_status train_events_open(char path[GD_MAX_PATH], const char *folder)

@@ -101,6 +101,8 @@ static gd_status plan_network(gd_learner *l, network *w)
         if (w->gradient[i].id)
             outputs[n++] = w->gradient[i];
     gd_graph_optimise(w->graph, outputs, n, l->options.bf16);
+    if (l->options.recompute)
+        gd_graph_recompute(w->graph, w->net.out, outputs, n);
     return gd_plan_make(&w->plan, w->graph, outputs, n);
 }
 
@@ -176,6 +178,11 @@ size_t gd_learner_bytes(const gd_learner *l)
     const size_t arrays = 3 + (size_t)l->options.n_ema + (l->options.accumulate ? 1 : 0);
 
     return plan_bytes(l->network->plan) + arrays * (size_t)l->total * sizeof(float);
+}
+
+const gd_plan *gd_learner_plan(const gd_learner *l)
+{
+    return l->network->plan;
 }
 
 /* Before anything large is taken: what is needed, what there is, and the microbatch that would fit

@@ -7,13 +7,15 @@
 
 typedef enum field_type { INT, WIDE, REAL, BOOL, TEXT, SEED } field_type;
 
-/* One row for each option that a checkpoint keeps; max: of numbers, or bytes of a text */
+/* One row for each option that a checkpoint keeps; max: of numbers, or bytes of a text; later: not
+ * in the first checkpoints, where its absence means the default */
 #define AT(field) offsetof(gd_train_options, field)
 static const struct {
     const char *name;
     field_type type;
     size_t offset;
     double min, max;
+    bool later;
 } fields[] = {
     { "batch_size", INT, AT(batch_size), 1, 1 << 20 },
     { "microbatch", INT, AT(microbatch), 0, 1 << 20 },
@@ -37,6 +39,8 @@ static const struct {
     { "eval_interval", WIDE, AT(eval_interval), 0, 1e12 },
     { "milestone_interval", WIDE, AT(milestone_interval), 0, 1e12 },
     { "keep", INT, AT(keep), 1, 1000 },
+    { "save_pt", BOOL, AT(save_pt), 0, 0, .later = true },
+    { "recompute", BOOL, AT(recompute), 0, 0, .later = true },
     { "data", TEXT, AT(data), 0, sizeof((gd_train_options *)0)->data },
     { "val_data", TEXT, AT(val_data), 0, sizeof((gd_train_options *)0)->val_data },
 };
@@ -179,9 +183,11 @@ static bool read_value(gd_train_options *o, int i, const json_t *v)
 
 gd_status gd_train_options_read(gd_train_options *o, const json_t *json, const char *file)
 {
-    for (int i = 0; i < COUNT(fields); i++)
-        if (!read_value(o, i, json_object_get(json, fields[i].name)))
+    for (int i = 0; i < COUNT(fields); i++) {
+        const json_t *value = json_object_get(json, fields[i].name);
+        if (!(fields[i].later && !value) && !read_value(o, i, value))
             return gd_fail(GD_EFORMAT, "%s: guided.training: %s is missing or no such value", file,
                            fields[i].name);
+    }
     return GD_OK;
 }

@@ -32,14 +32,14 @@ gd_status gd_run_lock(int *fd, const char *folder)
     gd_status s = GD_OK;
 
     snprintf(path, sizeof path, "%.4000s/lock", folder);
-    *fd = gd_os.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    *fd = gd_open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (*fd < 0)
         return gd_fail_errno(errno, path);
     gethostname(host, sizeof host - 1);
     const int n = snprintf(text, sizeof text, "pid %ld on %s\n", (long)getpid(), host);
     if (flock(*fd, LOCK_EX | LOCK_NB) != 0)
         s = taken(folder, *fd);
-    else if (ftruncate(*fd, 0) != 0 || gd_os.write(*fd, text, (size_t)n) != n)
+    else if (ftruncate(*fd, 0) != 0 || !gd_write(*fd, text, (size_t)n))
         s = gd_fail_errno(errno, path);
     if (s != GD_OK) {
         gd_os.close(*fd);
@@ -88,6 +88,8 @@ static gd_status remove_old(const gd_trainer *t, const char *folder)
             continue;
         gd_run_path(path, folder, steps[i]);
         gd_os.unlink(path);
+        if (t->options.save_pt)
+            gd_pt_set_remove(t, folder, steps[i]);
     }
     gd_block_free(steps);
     return GD_OK;
@@ -99,12 +101,15 @@ static gd_status save(const gd_trainer *t, const char *folder, const gd_class_na
 
     gd_run_path(path, folder, t->step);
     GD_TRY(gd_checkpoint_save(t, path, classes));
+    if (t->options.save_pt)
+        GD_TRY(gd_pt_set_save(t, folder));
     return remove_old(t, folder);
 }
 
 gd_status gd_run_check_space(const gd_trainer *t, const char *folder)
 {
-    const uint64_t one = gd_checkpoint_bytes(t), need = one * (uint64_t)(t->options.keep + 1);
+    const uint64_t one = gd_checkpoint_bytes(t) * (t->options.save_pt ? 2 : 1), /* as large */
+        need = one * (uint64_t)(t->options.keep + 1);
     struct statvfs info;
     uint64_t left;
     int64_t *steps;

@@ -150,6 +150,26 @@ static bool is_bad(gd_stream *s, int64_t index)
     return bad;
 }
 
+static bool too_many(const gd_stream *s)
+{
+    return (double)s->n_bad > s->o.max_bad * (double)s->count;
+}
+
+/* Whoever found the last one may have had no reader. */
+static gd_status check_share(gd_stream *s)
+{
+    gd_status status = GD_OK;
+
+    pthread_mutex_lock(&s->lock);
+    if (too_many(s)) {
+        status = gd_fail(GD_EFORMAT, "%lld damaged images are more than %g %% of %lld",
+                         (long long)s->n_bad, 100 * s->o.max_bad, (long long)s->count);
+        gd_detail("hint: remove them, or allow more with --max-bad");
+    }
+    pthread_mutex_unlock(&s->lock);
+    return status;
+}
+
 /* Named once; GD_EFORMAT when there are too many */
 static gd_status note_bad(gd_stream *s, int64_t index)
 {
@@ -161,7 +181,7 @@ static gd_status note_bad(gd_stream *s, int64_t index)
         s->n_bad++;
         gd_log(GD_LOG_NOTE, "passed over: %s", gd_error());
     }
-    if ((double)s->n_bad > s->o.max_bad * (double)s->count) {
+    if (too_many(s)) {
         gd_context("%lld damaged images are more than %g %% of %lld; the last", (long long)s->n_bad,
                    100 * s->o.max_bad, (long long)s->count);
         gd_detail("hint: remove them, or allow more with --max-bad");
@@ -177,14 +197,16 @@ static gd_status fill(gd_stream *s, int64_t position, float *image, int64_t *lab
     for (int64_t later = 0; later < s->count; later++) {
         const int64_t index = index_at(s, position, later);
         gd_status status;
-        if (is_bad(s, index))
+        if (is_bad(s, index)) {
+            GD_TRY(check_share(s));
             continue;
+        }
         status = decode(s, position, index, image);
         if (status == GD_OK) {
             *label = GD_MAX(gd_dataset_label(s->set, index), 0);
             return GD_OK;
         }
-        if (status != GD_EFORMAT && status != GD_EIO)
+        if (status != GD_EFORMAT) /* not the image's fault: passing over would change the run */
             return status;
         GD_TRY(note_bad(s, index));
     }

@@ -18,6 +18,7 @@ typedef struct gd_learner_options {
     int microbatch;              /* images of one pass, >= 1 */
     bool accumulate;             /* gradients of several passes or ranks are summed */
     bool bf16;                   /* products in bfloat16; parameters stay float32 */
+    bool recompute;              /* gradient checkpointing: less memory, more time */
     double beta1, beta2, eps;    /* of AdamW; 0: 0.9, 0.999, 1e-8 */
     double ema_rate[GD_MAX_EMA]; /* of the averages; n_ema may be 0 */
     int n_ema;
@@ -42,6 +43,7 @@ GD_CHECKED gd_status gd_learner_make(gd_learner **out, const gd_model_config *co
                                      const gd_weights *weights, const gd_learner_options *options);
 void gd_learner_free(gd_learner *l); /* NULL is fine */
 size_t gd_learner_bytes(const gd_learner *l);
+const gd_plan *gd_learner_plan(const gd_learner *l); /* of one pass, forward and backward */
 
 /* One pass over at most options.microbatch images */
 typedef struct gd_pass {
@@ -137,11 +139,12 @@ typedef struct gd_train_options {
     bool random_flip, random_crop;
     bool pad;        /* gd_stream_options.pad */
     char labels[16]; /* "", "folder", "name", "none" */
-    bool bf16;
+    bool bf16, recompute;
     uint64_t seed;
     int64_t log_interval, save_interval, sample_interval, eval_interval; /* updates; 0: never */
     int64_t milestone_interval; /* checkpoints that are kept for ever; 0: none */
     int keep;                   /* the newest checkpoints that stay */
+    bool save_pt;               /* the authors' files (pt_set.c) beside every checkpoint */
     char data[1024], val_data[1024];
 } gd_train_options;
 
@@ -232,6 +235,21 @@ GD_CHECKED gd_status gd_checkpoint_open(gd_bundle **out, const char *path,
 GD_CHECKED gd_status gd_checkpoint_load(gd_trainer *t, const gd_bundle *bundle);
 /* Of a checkpoint, or of the newest of a run's folder.  false: `path` is neither */
 bool gd_checkpoint_step(const char *path, int64_t *step);
+
+/* ---- pt_set.c: the authors' files, for their program or from it ---- */
+
+/* FOLDER/opt000100.pt, ema_RATE_000100.pt, model000100.pt at step 100; each atomic, the model's
+ * last. */
+GD_CHECKED gd_status gd_pt_set_save(const gd_trainer *t, const char *folder);
+void gd_pt_set_remove(const gd_trainer *t, const char *folder, int64_t step);
+/* The model's file: `path` itself, or that with the largest number in the folder `path`.  false:
+ * neither */
+bool gd_pt_set_find(char model[GD_MAX_PATH], const char *path);
+/* A trainer that began with the weights of modelNNNNNN.pt takes the step from its name and averages
+ * and moments from the files beside it, of runs with and without mixed precision.  GD_EFORMAT names
+ * what is missing and the remedy.  Not in the files: the order of the data, the sampler's history.
+ */
+GD_CHECKED gd_status gd_pt_set_load(gd_trainer *t, const char *model);
 
 /* ---- stream.c: a data set as an endless order of images ---- */
 

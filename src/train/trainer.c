@@ -3,6 +3,7 @@
  * from its step alone. */
 #include "train/train.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -71,7 +72,7 @@ static gd_status make_process(gd_trainer *t)
 
 static gd_status make(gd_trainer *t, const gd_weights *weights)
 {
-    gd_learner_options o = { .bf16 = t->options.bf16 };
+    gd_learner_options o = { .bf16 = t->options.bf16, .recompute = t->options.recompute };
 
     const int ranks = gd_dist_ranks(t->dist), whole = t->options.batch_size;
 
@@ -369,12 +370,13 @@ gd_status gd_trainer_step(gd_trainer *t)
     GD_TRY(s);
     GD_TRY(sum_gradients(t));
     norm = gd_learner_gradient_norm(t->learner);
-    if (!isfinite(norm)) {
+    if (!(norm * norm <= FLT_MAX)) { /* AdamW squares it in float: infinite moments never heal */
         const char *layer = gd_learner_probe(t->learner);
         char why[320];
         t->means = before;
-        snprintf(why, sizeof why, "the gradient is not finite%s%s",
-                 *layer ? "; first bad layer: " : "", layer);
+        snprintf(why, sizeof why, "the gradient is %s%s%s",
+                 isfinite(norm) ? "too large" : "not finite", *layer ? "; first bad layer: " : "",
+                 layer);
         return skip(t, why);
     }
     return update(t, norm);

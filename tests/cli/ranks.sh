@@ -24,8 +24,8 @@ step_of() { "$g" info "$1" --json | sed 's/.*"step":\([0-9]*\).*/\1/'; }
 # Pids of the ranks that work in folder $1, the lowest rank first
 pids_of() {
     for p in /proc/[0-9]*; do
-        tr '\0' ' ' <"$p/cmdline" 2>/dev/null | grep -q "^$g train.* $1 *$" || continue
-        echo "$(tr '\0' '\n' <"$p/environ" | sed -n 's/^OMPI_COMM_WORLD_RANK=//p') ${p#/proc/}"
+        cat "$p/cmdline" 2>/dev/null | tr '\0' ' ' | grep -q "^$g train.* $1 *$" || continue
+        echo "$(cat "$p/environ" 2>/dev/null | tr '\0' '\n' | sed -n 's/^OMPI_COMM_WORLD_RANK=//p') ${p#/proc/}"
     done | sort -n | cut -d' ' -f2
 }
 
@@ -53,7 +53,8 @@ done
 rm images/run.json
 net="--image_size 8 --num_channels 32 --channel_mult 1 --num_res_blocks 1 --attention_resolutions 8 --class_cond True
      --learn_sigma True --diffusion_steps 50 --dropout 0.1"
-run="train --data images $net --batch-size 8 --iterations 12 --save-interval 4 --log-interval 2 --seed 9"
+begin="train --data images $net --batch-size 8 --log-interval 2 --seed 9"
+run="$begin --iterations 12 --save-interval 4"
 
 # end_one RANKS SIGNAL RANK FOLDER SECONDS: a job in which a rank gets a signal after nine steps; it must end by itself in time,
 # with a failure, and nothing may run on.  Sets pid; the messages are in err.txt.
@@ -61,7 +62,7 @@ end_one() {
     count=$1 signal=$2 which=$3 name=$4 most=$5
     rm -rf "$name"
     # shellcheck disable=SC2086
-    ranks "$count" $run --iterations 100000 --save-interval 3 --deadline 2 --out "$name" >out.txt 2>err.txt &
+    ranks "$count" $begin --iterations 100000 --save-interval 3 --deadline 2 --out "$name" >out.txt 2>err.txt &
     job=$!
     while [ ! -e "$name/checkpoint-000000009.safetensors" ] && kill -0 $job 2>/dev/null; do sleep 0.02; done
     pid=$(pids_of "$name" | sed -n "$((which + 1))p")

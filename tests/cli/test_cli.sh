@@ -55,15 +55,15 @@ expect 0 "" "$g" sample $s -n 4 --batch-size 3 -o batch.npz
 cmp -s one.npz batch.npz || fail "batch 3 makes other bytes"
 expect 0 "" "$g" sample $s -n 4 --class 7 -o run.npz
 expect 0 "" "$g" sample $s -n 1 --first 3 --class 7 -o alone.npz
-image=3072 # 32 x 32 x 3 bytes; .npy data begins 128 bytes into its member, 38 + 9 behind the zip's start
+image=1024 # 32 x 32 bytes, grey; .npy data begins 128 bytes into its member, 38 + 9 behind the zip's start
 tail -c +$((1 + 39 + 128 + 3 * image)) run.npz | head -c $image >third
 tail -c +$((1 + 39 + 128)) alone.npz | head -c $image >single
 cmp -s third single || fail "image 3 alone differs from image 3 of a run"
 expect 0 "" "$g" sample $s -n 4 -o all --format folder
-expect 0 "" "$g" info all/00003.png
+expect 0 "" "$g" info --json all/00003.png
 grep -q '"seed":"5"' out.txt || fail "a picture carries no recipe"
 expect 0 "" "$g" sample -n 1 --steps ddim2 --seed 18446744073709551615 -o largest.png
-"$g" info largest.png | grep -q '"seed":"18446744073709551615"' || fail "the largest seed is not in the recipe"
+"$g" info --json largest.png | grep -q '"seed":"18446744073709551615"' || fail "the largest seed is not in the recipe"
 
 # outputs are not overwritten unasked; standard output is a PNG
 cp one.npz keep.npz
@@ -90,6 +90,9 @@ done
 head -c $((size - 7)) m.safetensors >t.safetensors
 expect 3 "t.safetensors" "$g" info t.safetensors
 expect 3 "not a classifier" "$g" sample --model m.safetensors --classifier m.safetensors --steps 4 -o x.png
+expect 0 "" "$g" init --kind classifier --image_size 16 --classifier_width 64 --classifier_depth 1 --classifier_channel_mult 1 \
+    --classifier_attention_resolutions 8 c.safetensors
+expect 3 "the classifier is for 16x16 images" "$g" sample --model m.safetensors --classifier c.safetensors --steps 4 -o x.png
 [ -e x.png ] && fail "a picture after an error"
 
 # Ctrl-C keeps what is finished

@@ -35,7 +35,7 @@ expect 0 "" "$g" eval --ref a.npz --samples small.npz --features "$f" --pad
 expect 3 "hint: --pad" "$g" eval --ref a.npz --samples small.npz --features "$f"
 expect 3 "needs 4 or more" "$g" eval --ref a.npz --samples few.npz --features "$f"
 expect 3 "no classifier" "$g" eval --ref a.npz --samples b.npz --features "$GUIDED_MODELS/fashion32/base8.safetensors"
-expect 2 "--features" "$g" eval --ref a.npz --samples b.npz
+expect 2 "--features" "$g" eval --ref a.npz --samples b.npz --grey
 expect 2 "two sets" "$g" eval --ref a.npz
 expect 2 "--metrics best" "$g" eval --ref a.npz --samples b.npz --features "$f" --metrics best
 expect 2 "--fail-above" "$g" eval --ref a.npz --samples b.npz --features "$f" --fail-above is=3
@@ -90,12 +90,12 @@ cmp -s one.txt many.txt || fail "stored statistics: $(cat one.txt many.txt)"
 "$g" eval stats b.npz --features "$f" -o only.npz --images 0 -q || fail "statistics alone"
 expect 3 "statistics and no images" "$g" eval --ref stats.npz --samples only.npz --features "$f"
 expect 0 "FID" "$g" eval --ref stats.npz --samples only.npz --features "$f" --metrics fid
-expect 3 "statistics of another network" env -u GUIDED_INCEPTION XDG_DATA_HOME="$dir" "$g" eval --ref stats.npz --samples only.npz --metrics fid
+expect 3 "statistics of another network" env -u GUIDED_INCEPTION XDG_DATA_HOME="$dir" "$g" eval --ref stats.npz --samples only.npz --metrics fid --grey
 expect 3 "holds statistics already" "$g" eval stats stats.npz --features "$f" -o new.npz
 expect 2 "no output" "$g" eval stats a.npz --features "$f"
 
 # Which network, which limits, error bars
-expect 2 "classify_image_graph_def.pb" env -u GUIDED_INCEPTION XDG_DATA_HOME="$dir" "$g" eval --ref a.npz --samples b.npz
+expect 2 "classify_image_graph_def.pb" env -u GUIDED_INCEPTION XDG_DATA_HOME="$dir" "$g" eval --ref a.npz --samples b.npz --grey
 expect 2 "no spatial features" "$g" eval --ref a.npz --samples b.npz --features "$f" --metrics sfid
 expect 2 "is not among --metrics" "$g" eval --ref a.npz --samples b.npz --features "$f" --fail-above kid=1
 expect 1 "kid is" "$g" eval --ref a.npz --samples b.npz --features "$f" --metrics fid,kid --fail-above fid=1e9,kid=-5

@@ -13,7 +13,7 @@ here=$(cd "$(dirname "$0")" && pwd)
     expect 0 "" ranks 2 $run --out again
     expect 0 "" ranks 2 $run --microbatch 3 --schedule-sampler loss-second-moment --out two_micro
     expect 0 "" "$g" $run --microbatch 3 --schedule-sampler loss-second-moment --out one_micro
-    expect 0 "" ranks 2 $run --iterations 4 --out halves
+    expect 0 "" ranks 2 $begin --save-interval 4 --iterations 4 --out halves
 }
 expect 0 "" ranks 2 train --iterations 12 --resume halves
 [ "$(hash_of two)" = "$(hash_of again)" ] || fail "two runs of two ranks differ"
@@ -40,12 +40,12 @@ grep -q "no answer for 2 s from rank 0 (pid $pid on" err.txt || fail "not named:
 at=$(step_of killed)
 expect 0 "" ranks 2 train --iterations $((at + 3)) --resume killed
 # shellcheck disable=SC2086
-expect 0 "" ranks 2 $run --iterations $((at + 3)) --out unbroken
+expect 0 "" ranks 2 $begin --save-interval 4 --iterations $((at + 3)) --out unbroken
 [ "$(hash_of killed)" = "$(hash_of unbroken)" ] || fail "after a kill at step $at: other parameters"
 
 # SIGTERM to any rank: all save and end
 # shellcheck disable=SC2086
-ranks 2 $run --iterations 100000 --save-interval 0 --out asked >out.txt 2>err.txt &
+ranks 2 $begin --iterations 100000 --save-interval 0 --out asked >out.txt 2>err.txt &
 job=$!
 while [ ! -s asked/progress.csv ] && kill -0 $job 2>/dev/null; do sleep 0.02; done
 kill -TERM "$(pids_of asked | tail -1)"

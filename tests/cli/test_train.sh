@@ -30,8 +30,9 @@ done
 rm images/run.json
 
 net="--image_size 8 --num_channels 32 --channel_mult 1 --num_res_blocks 1 --attention_resolutions 8 --class_cond True
-     --learn_sigma True --diffusion_steps 50 --dropout 0.1"
-run="train --data images $net --batch-size 4 --iterations 12 --save-interval 2 --log-interval 2 --seed 9"
+     --learn_sigma True --diffusion_steps 50 --dropout 0.1 --num_head_channels 32"
+begin="train --data images $net --log-interval 2 --seed 9"
+run="$begin --batch-size 4 --iterations 12 --save-interval 2"
 
 # shellcheck disable=SC2086
 expect 0 "12 images, 3 classes" "$g" $run --out whole
@@ -67,7 +68,7 @@ ls killed/*.part-* >/dev/null 2>&1 && fail "a part is left"
 
 # SIGTERM saves, whatever the interval, and the run goes on from there
 # shellcheck disable=SC2086
-"$g" $run --save-interval 1000 --iterations 100000 --out stopped >/dev/null 2>err.txt &
+"$g" $begin --batch-size 4 --save-interval 1000 --iterations 100000 --out stopped >/dev/null 2>err.txt &
 pid=$!
 while [ ! -s stopped/progress.csv ]; do sleep 0.05; done
 expect 1 "in use by pid $pid" "$g" train --resume stopped
@@ -79,6 +80,32 @@ at=$(step_of stopped)
 expect 0 "" "$g" train --resume stopped --iterations $((at + 3))
 [ "$(step_of stopped)" = $((at + 3)) ] || fail "resumed to $(step_of stopped)"
 
+# the authors' files: written beside checkpoints, rotated with them, and a run goes on from them
+# shellcheck disable=SC2086
+expect 0 "" "$g" $run --save-pt --keep 2 --out both
+[ "$(ls both/model*.pt both/opt*.pt both/ema_0.9999_*.pt | wc -l)" = 6 ] || fail "authors' files: $(ls both)"
+[ "$(hash_of both)" = "$(hash_of whole)" ] || fail "--save-pt changed the parameters"
+rm both/checkpoint-*
+# shellcheck disable=SC2086
+expect 0 "from step 10" "$g" $run --resume both/model000010.pt --out again
+[ "$(hash_of again)" = "$(hash_of whole)" ] || fail "from the authors' files: other parameters"
+# shellcheck disable=SC2086
+expect 0 "from step 12" "$g" $begin --batch-size 4 --iterations 13 --resume both --out further
+rm both/opt000012.pt
+# shellcheck disable=SC2086
+{
+    expect 3 "opt000012.pt is missing" "$g" $begin --batch-size 4 --iterations 13 --resume both --out more
+    grep -q -- "hint: --init-from both/model000012.pt" err.txt || fail "no remedy: $(cat err.txt)"
+    mv both/ema_0.9999_000012.pt both/ema.pt
+    expect 2 "--init-from" "$g" $run --resume both/ema.pt --out more
+    expect 3 "ema_0.9999_000012.pt is missing" "$g" $run --resume both/model000012.pt --out more2
+    expect 3 "a run of diffusion" "$g" train-classifier --data images --resume both --out more3
+}
+expect 0 "" "$g" convert whole whole.pt
+expect 0 "" "$g" convert whole whole.safetensors
+[ "$("$g" info whole.pt --json | sed 's/.*"hash":"\([0-9a-f]*\)".*/\1/')" = \
+    "$("$g" info whole.safetensors --json | sed 's/.*"hash":"\([0-9a-f]*\)".*/\1/')" ] || fail "convert: another .pt"
+
 # another number of classes, other weights kept
 mkdir two && cp -r images/boot images/bag two/
 expect 0 "fresh weights for label_emb.weight" "$g" train --data two $net --batch-size 4 --iterations 2 --init-from whole --out tuned
@@ -88,6 +115,11 @@ grep -q val_loss crun/progress.csv || fail "no validation"
 expect 0 "" "$g" train --data images --super-res 4 --large_size 8 --num_channels 32 --channel_mult 1 --num_res_blocks 1 \
     --attention_resolutions 8 --class_cond True --batch-size 4 --iterations 2 --sample-interval 2 --out urun
 ls urun/samples-*.png >/dev/null 2>&1 || fail "no sample grid"
+
+# less memory, the same bits
+# shellcheck disable=SC2086
+expect 0 "" "$g" $run --recompute --out again2
+[ "$(hash_of again2)" = "$(hash_of whole)" ] || fail "--recompute changed the parameters"
 
 # bad input
 mkdir empty one
@@ -103,7 +135,7 @@ cp -r images/boot one/
     expect 2 "cannot change it" "$g" train --resume whole --num_channels 64
     expect 3 "guided train --resume" "$g" train-classifier --resume whole
     expect 4 "training needs" "$g" $run --memory 1 --out x6
-    expect 4 "--microbatch" "$g" $run --batch-size 512 --memory 100 --out x10
+    expect 4 "--microbatch" "$g" $begin --batch-size 512 --iterations 12 --memory 100 --out x10
     expect 2 "--labels maybe" "$g" $run --labels maybe --out x7
 }
 printf 'damaged' >images/boot/bad.png

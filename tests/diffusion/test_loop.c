@@ -204,13 +204,11 @@ static void what_is_not_finite_is_named(void **state)
     begin(&t, &gd_sampler_ddpm, true);
     t.nan_at = 3;
     assert_int_equal(run(&t, 0, BATCH, x), GD_EFAILED);
-    assert_string_equal(gd_error(), "image 0, step 3 of 10 (t = 777): the network's output is not "
-                                    "finite");
+    assert_string_equal(gd_error(), "image 0, step 3 of 10 (t = 777): the image is not finite");
     begin(&t, &gd_sampler_ddpm, true);
     t.guide_nan_at = 10;
     assert_int_equal(run(&t, 2, 1, x), GD_EFAILED);
-    assert_string_equal(gd_error(), "image 2, step 10 of 10 (t = 0): the classifier's gradient is "
-                                    "not finite");
+    assert_string_equal(gd_error(), "image 2, step 10 of 10 (t = 0): the image is not finite");
     begin(&t, &gd_sampler_ddpm, true);
     t.trajectory.scale = 1e39; /* the gradient is finite, its product is not */
     assert_int_equal(run(&t, 0, 1, x), GD_EFAILED);

@@ -90,6 +90,59 @@ static void compare_tree(golden *g, const gd_bundle *b, const gd_pickle_node *n,
     }
 }
 
+/* ---- written again by us, it reads as the same ---- */
+
+static gd_status copy_tensor(golden *g, gd_torch_writer *w, const gd_bundle *b, const gd_array *a)
+{
+    const size_t bytes = (size_t)gd_array_count(a) * gd_dtype_bytes(a->dtype);
+    void *data = golden_alloc(g, bytes + 1);
+
+    GD_TRY(gd_bundle_read(b, a, data));
+    return gd_torch_add(w, data, bytes);
+}
+
+static gd_status copy_tensors(golden *g, gd_torch_writer *w, const gd_bundle *b,
+                              const gd_pickle_node *n)
+{
+    const int items = n->kind == GD_PICKLE_DICT ? 2 * n->count : n->count;
+
+    if (n->kind == GD_PICKLE_TENSOR)
+        return copy_tensor(g, w, b, n->tensor);
+    for (int i = 0; i < items; i++)
+        GD_TRY(copy_tensors(g, w, b, n->item[i]));
+    return GD_OK;
+}
+
+static gd_status write_again(golden *g, const char *path, const gd_bundle *b,
+                             const gd_pickle_node *root)
+{
+    gd_torch_writer *w;
+    gd_status s;
+
+    GD_TRY(gd_torch_begin(&w, path, true, root));
+    s = copy_tensors(g, w, b, root);
+    if (s == GD_OK)
+        return gd_torch_commit(w);
+    gd_torch_abort(w);
+    return s;
+}
+
+static void check_writing(golden *g, const gd_bundle *b, const gd_pickle_node *root)
+{
+    char path[64];
+    const gd_pickle_node *again;
+    gd_bundle *copy;
+
+    snprintf(path, sizeof path, "/tmp/golden-%ld.pt", (long)getpid());
+    if (write_again(g, path, b, root) != GD_OK || gd_pickle_open(&copy, &again, path) != GD_OK) {
+        golden_fail(g, "written again: %s", gd_error());
+    } else {
+        compare_tree(g, copy, again, json_object_get(g->config, "structure"));
+        gd_bundle_close(copy);
+    }
+    unlink(path);
+}
+
 void golden_checkpoint(golden *g)
 {
     json_t *files = json_object_get(g->config, "files"), *file;
@@ -108,6 +161,7 @@ void golden_checkpoint(golden *g)
             continue;
         }
         compare_tree(g, b, root, json_object_get(g->config, "structure"));
+        check_writing(g, b, root);
         gd_bundle_close(b);
     }
 }

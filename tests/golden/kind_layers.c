@@ -1,5 +1,6 @@
 /* kind_layers.c - the building blocks alone, forward and backward. */
 #include "golden.h"
+#include "train/train.h"
 #include "graph/ops.h"
 
 #include <stdlib.h>
@@ -253,6 +254,27 @@ void golden_resblock_dropout(golden *g)
     finish(&l);
 }
 
+/* What low-resolution images are made with, against the same as two-fold averages on the graph,
+ * which have a gradient */
+static void area_average(golden *g, layer *l, size_t i, json_t *shape, int small)
+{
+    const int channels = (int)json_integer_value(json_array_get(shape, 1)),
+              size = (int)json_integer_value(json_array_get(shape, 2));
+    const int64_t n = json_integer_value(json_array_get(shape, 0)), image = channels * size * size,
+                  low = channels * small * small;
+    const float *x = golden_f32(g, NULL, "in.x.%zu", i);
+    float *out = golden_alloc(g, (size_t)(n * low) * sizeof *out);
+    char name[32];
+
+    for (int64_t k = 0; k < n; k++)
+        gd_area_average(out + k * low, x + k * image, channels, size, small);
+    snprintf(name, sizeof name, "out.y.%zu", i);
+    golden_compare(g, name, out, n * low);
+    l->y = l->x;
+    for (int s = size; s > small; s /= 2)
+        l->y = gd_downsample(l->u.graph, l->y);
+}
+
 static void leave_out(golden *g, size_t i, const char *why)
 {
     char name[32];
@@ -271,15 +293,21 @@ void golden_interpolate(golden *g)
 
     json_array_foreach(runs, i, run)
     {
-        json_t *size = json_object_get(run, "size");
-        if (strcmp(json_string_value(json_object_get(run, "mode")), "bilinear") != 0) {
-            leave_out(g, i, "area averages (training)");
+        json_t *size = json_object_get(run, "size"), *shape = json_object_get(run, "shape");
+        const bool bilinear =
+            strcmp(json_string_value(json_object_get(run, "mode")), "bilinear") == 0;
+        const int h = (int)json_integer_value(json_array_get(size, 0)),
+                  w = (int)json_integer_value(json_array_get(size, 1));
+        if (!bilinear && json_integer_value(json_array_get(shape, 2)) % h != 0) {
+            leave_out(g, i, "sizes that are no multiple are refused in training");
             continue;
         }
         if (!begin(&l, g, (int)i))
             return;
-        l.y = gd_bilinear(l.u.graph, l.x, (int)json_integer_value(json_array_get(size, 0)),
-                          (int)json_integer_value(json_array_get(size, 1)));
+        if (bilinear)
+            l.y = gd_bilinear(l.u.graph, l.x, h, w);
+        else
+            area_average(g, &l, i, shape, h);
         finish(&l);
     }
 }

@@ -18,10 +18,12 @@ allowed() {
     data) echo "data base io" ;;
     train) echo "train dist data diffusion nn graph cpu base io" ;;
     eval) echo "eval data diffusion nn graph cpu base io" ;;
-    cli) echo "cli train dist eval data diffusion nn graph cpu base io" ;;
+    api) echo "api data diffusion nn graph cpu base io" ;;
+    records) echo "records base io" ;;
+    cli) echo "cli records api train dist eval data diffusion nn graph cpu base io" ;;
     esac
 }
-for layer in base dist io cpu graph nn diffusion data train eval cli; do
+for layer in base dist io cpu graph nn diffusion data train eval api records cli; do
     [ -d "src/$layer" ] || continue
     for line in $(grep -rnoE '#include "[a-z]+/[a-z0-9_]+\.(h|inc)"' "src/$layer" | tr ' ' '~'); do
         target=$(echo "$line" | sed 's/.*"\([a-z]*\)\/.*/\1/')

@@ -100,9 +100,11 @@ const char *temporary(const char *name)
 const char *reference(const char *name)
 {
     static char path[4096];
-    const char *base = getenv("GUIDED_SHARED");
+    const char *base = getenv("GUIDED_SHARED"), *source = getenv("GUIDED_SOURCE_DIR");
 
     snprintf(path, sizeof path, "%s/%s", base ? base : "../shared", name);
+    if (access(path, R_OK) != 0 && source && strncmp(name, "golden/", 7) == 0)
+        snprintf(path, sizeof path, "%s/tests/golden/cases/%s", source, name + 7);
     if (access(path, R_OK) != 0) {
         print_message("no %s\n", path);
         skip();

@@ -17,7 +17,7 @@ continue_run() {
     at=$(step_of "$name")
     [ -e "unbroken$count-$((at + 3))" ] || {
         # shellcheck disable=SC2086
-        expect 0 "" ranks "$count" $run --save-interval 3 --iterations $((at + 3)) --out "unbroken$count-$((at + 3))"
+        expect 0 "" ranks "$count" $begin --save-interval 3 --iterations $((at + 3)) --out "unbroken$count-$((at + 3))"
     }
     for fewer in $((count / 2)) 1; do
         rm -rf fewer && cp -r "$name" fewer
@@ -84,7 +84,7 @@ end_host() {
     what=$1 name=$2 most=$3
     shift 3
     # shellcheck disable=SC2086
-    two_hosts $run --iterations 100000 --save-interval 3 --deadline 3 --out "$name" >out.txt 2>err.txt &
+    two_hosts $begin --iterations 100000 --save-interval 3 --deadline 3 --out "$name" >out.txt 2>err.txt &
     job=$!
     while [ ! -e "$name/checkpoint-000000009.safetensors" ] && kill -0 $job 2>/dev/null; do sleep 0.02; done
     pid=$(pids_of "$name" | sed -n 2p)

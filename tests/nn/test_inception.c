@@ -4,6 +4,7 @@
 
 #include "io/io.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -166,6 +167,30 @@ static void features_are_features(void **state)
     gd_inception_close(net);
 }
 
+static gd_status fetch_with_nan(void *ctx, const char *name, const gd_type *type, float *dst)
+{
+    const gd_weights made_up = gd_inception_synthetic();
+
+    (void)ctx;
+    GD_TRY(made_up.fetch(made_up.ctx, name, type, dst));
+    if (strcmp(name, "output.weight") == 0)
+        dst[7] = NAN;
+    return GD_OK;
+}
+
+static void features_that_are_not_finite_are_no_result(void **state)
+{
+    static features f;
+    const gd_weights weights = { fetch_with_nan, NULL };
+    gd_inception *net;
+
+    (void)state;
+    assert_int_equal(gd_inception_make(&net, &weights, 1, SIDE, SIDE), GD_OK);
+    assert_int_equal(gd_inception_run(net, 2, images(), f.pool[0], NULL, NULL), GD_EFAILED);
+    assert_non_null(strstr(gd_error(), "image 0"));
+    gd_inception_close(net);
+}
+
 /* ---- wrong files ---- */
 
 static void refuses(const char *name, const char *const *says, int n)
@@ -263,6 +288,7 @@ int main(void)
         cmocka_unit_test(every_format_is_the_same_network),
         cmocka_unit_test(features_depend_on_the_image_alone),
         cmocka_unit_test(features_are_features),
+        cmocka_unit_test(features_that_are_not_finite_are_no_result),
         cmocka_unit_test(impossible_sizes),
         cmocka_unit_test(missing_keys_are_listed),
         cmocka_unit_test(other_networks_are_refused),

@@ -1,0 +1,14 @@
+/* stop.c - whoever runs the library may want it to end between two pieces of long work. */
+#include "base/base.h"
+
+static bool (*stop_wanted)(void);
+
+void gd_set_stop(bool (*wanted)(void))
+{
+    stop_wanted = wanted;
+}
+
+gd_status gd_check_stop(void)
+{
+    return stop_wanted && stop_wanted() ? gd_fail(GD_EINTERRUPTED, "stopped by a signal") : GD_OK;
+}

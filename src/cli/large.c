@@ -1,0 +1,175 @@
+/* large.c - a run of many images in a folder: made one by one into records, by this process or
+ * several, and packed at the end. */
+#include "cli/maker.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct run {
+    cli_maker *m;
+    cli_large *l;
+    gd_records *records;
+    gd_records_layout layout;
+    cli_progress progress;
+    uint8_t *part[GD_RECORDS_PARTS]; /* blocks */
+    int64_t begun;                   /* images that were there at the start */
+} run;
+
+void cli_large_describe(gd_records_layout *l, const cli_maker *m, bool keep, bool png)
+{
+    *l = (gd_records_layout){ .n = m->c.n,
+                              .first = m->c.first,
+                              .labelled = cli_maker_labelled(m),
+                              .result = png ? GD_RECORDS_PNG : GD_RECORDS_NPZ };
+    for (int k = keep ? 0 : m->n_stages; k <= m->n_stages; k++) {
+        l->part[l->n_parts].width = l->part[l->n_parts].height = cli_maker_size(m, k);
+        l->part[l->n_parts++].channels = m->channels;
+    }
+}
+
+/* The recipe of this process, then that of the run; a seed that nobody gave is the run's. */
+static gd_status begin(run *r)
+{
+    cli_recipe theirs = { 0 };
+    char *recipe;
+    gd_status s;
+
+    cli_large_describe(&r->layout, r->m, r->l->keep, r->l->png);
+    GD_TRY(cli_recipe_make(&recipe, r->m, r->l->png ? "png" : "npz", r->l->keep, NULL));
+    s = gd_records_begin(r->records, recipe, r->m->c.seed_given ? NULL : "seed", &r->layout);
+    free(recipe);
+    GD_TRY(s);
+    s = cli_recipe_read(&theirs, gd_records_recipe(r->records), "run.json");
+    if (s == GD_OK)
+        cli_maker_set_seed(r->m, theirs.choice.seed);
+    cli_recipe_close(&theirs);
+    return s;
+}
+
+static gd_status prepare(run *r)
+{
+    GD_TRY(cli_maker_prepare(r->m));
+    for (int k = 0; k < r->layout.n_parts; k++)
+        GD_TRY(gd_block_make((void **)&r->part[k],
+                             (size_t)(r->layout.part[k].width * r->layout.part[k].height *
+                                      r->layout.part[k].channels),
+                             "image"));
+    GD_TRY(gd_records_count(r->records, &r->begun));
+    cli_progress_start(&r->progress, GD_MAX((r->layout.n - r->begun) * r->m->steps, 1),
+                       r->l->quiet);
+    r->m->progress = &r->progress;
+    return GD_OK;
+}
+
+static gd_status take(void *ctx, int64_t image, int64_t label, int part, const float *x)
+{
+    run *r = ctx;
+    const int k = part - (r->m->n_stages + 1 - r->layout.n_parts);
+
+    (void)image;
+    if (k >= 0)
+        gd_to_uint8(r->part[k], x, r->layout.part[k].channels,
+                    (int64_t)r->layout.part[k].width * r->layout.part[k].height);
+    if (part < r->m->n_stages)
+        return GD_OK;
+    return gd_records_put(r->records, label, (const uint8_t *const *)r->part);
+}
+
+static gd_status stop_wish(void)
+{
+    return cli_stopped_by() ? gd_fail(GD_EINTERRUPTED, "stopped by a signal") : GD_OK;
+}
+
+static gd_status nap(void)
+{
+    const struct timespec time = { .tv_nsec = 50 * 1000 * 1000 };
+
+    nanosleep(&time, NULL);
+    return stop_wish();
+}
+
+static gd_status make_one(run *r, int64_t image)
+{
+    GD_TRY(stop_wish());
+    GD_TRY(cli_maker_run(r->m, image, 1, take, r));
+    GD_TRY(gd_records_count(r->records, &r->l->done));
+    r->progress.done = (r->l->done - r->begun) * r->m->steps; /* others' too */
+    return GD_OK;
+}
+
+/* Until the result is there: by whoever, also when another process dies in the middle */
+static gd_status work(run *r)
+{
+    const gd_text texts[2] = { { "Software", "guided " GUIDED_VERSION },
+                               { "guided.recipe", gd_records_recipe(r->records) } };
+    bool finished = gd_records_finished(r->records);
+    gd_claim what;
+    int64_t image;
+
+    while (!finished) {
+        GD_TRY(gd_records_claim(r->records, &what, &image));
+        if (what == GD_CLAIM_IMAGE) {
+            GD_TRY(make_one(r, image));
+            continue;
+        }
+        if (what == GD_CLAIM_NONE)
+            GD_TRY(gd_records_pack(r->records, &finished, stop_wish, texts, COUNT(texts)));
+        if (!finished)
+            GD_TRY(nap());
+    }
+    r->l->done = r->layout.n;
+    return GD_OK;
+}
+
+static gd_status run_all(run *r)
+{
+    gd_status s;
+
+    GD_TRY(begin(r));
+    if (gd_records_finished(r->records)) {
+        r->l->done = r->layout.n;
+        if (!r->l->quiet)
+            fprintf(stderr, "guided: %s: all %lld images are there\n", r->l->folder,
+                    (long long)r->layout.n);
+        return GD_OK;
+    }
+    GD_TRY(prepare(r));
+    if (r->begun > 0 && !r->l->quiet)
+        fprintf(stderr, "guided: %s: going on, %lld of %lld images are there\n", r->l->folder,
+                (long long)r->begun, (long long)r->layout.n);
+    s = work(r);
+    cli_progress_end(&r->progress);
+    r->m->progress = NULL;
+    return s;
+}
+
+/* What is kept, behind what happened */
+static void say_kept(run *r)
+{
+    int64_t done;
+    char message[1024];
+
+    snprintf(message, sizeof message, "%s", gd_error());
+    if (gd_records_count(r->records, &done) == GD_OK && done > 0)
+        r->l->done = done;
+    (void)!gd_fail(GD_EFAILED, "%s", message);
+    if (r->l->done > 0)
+        gd_detail("%s: %lld of %lld images are kept; the same command goes on", r->l->folder,
+                  (long long)r->l->done, (long long)r->layout.n);
+}
+
+gd_status cli_large_run(cli_maker *m, cli_large *l)
+{
+    run r = { .m = m, .l = l };
+    gd_status s;
+
+    GD_TRY(gd_records_join(&r.records, l->folder, l->share));
+    s = run_all(&r);
+    if (s != GD_OK && r.part[0])
+        say_kept(&r);
+    gd_records_leave(r.records);
+    for (int k = 0; k < GD_RECORDS_PARTS; k++)
+        gd_block_free(r.part[k]);
+    return s;
+}

@@ -1,0 +1,109 @@
+/* maker.h - what makes images for guided sample and guided verify: models, classes, stages, noise;
+ * and the recipe that says how. */
+#ifndef GD_CLI_MAKER_H
+#define GD_CLI_MAKER_H
+
+#include "cli/cli.h"
+#include "records/records.h"
+
+enum { CLI_MAX_STAGES = 4 }; /* upsamplers behind the base model */
+
+/* Of one upsampler; NULL, and below 0: not said */
+typedef struct cli_stage_choice {
+    const char *steps, *sampler, *classifier;
+    double eta, scale;
+    uint64_t seed;
+    bool seed_given; /* set by the parser: stands behind seed */
+} cli_stage_choice;
+
+/* Everything that decides an image: options of guided sample, members of the recipe. */
+typedef struct cli_sampling {
+    const char *model, *classifier, *classes, *labels, *steps, *sampler, *rng, *precision,
+        *upsampler;
+    double scale, eta, low_res_noise;
+    int n, first, batch;
+    uint64_t seed;
+    bool seed_given; /* set by the parser: stands behind seed */
+    bool clip, unguided;
+    cli_stage_choice stage[CLI_MAX_STAGES];
+    const gd_flag *flag; /* the authors' flags, of the network */
+    int n_flags;
+} cli_sampling;
+
+typedef struct cli_maker {
+    cli_sampling c; /* settled: nothing is left open but a scale of the preset */
+    gd_model *model, *classifier;
+    gd_engine *engine;
+    gd_schedule *schedule;
+    gd_trajectory trajectory;
+    cli_classes classes;
+    cli_stage stage[CLI_MAX_STAGES];
+    int n_stages, size, channels; /* size: of the last stage */
+    int steps;                    /* network calls of one image, all stages together */
+    gd_torch_rng torch;
+    float *images, *large;  /* blocks: one batch of the base model; one image */
+    uint8_t *bytes;         /* block: what goes from stage to stage */
+    int64_t *labels;        /* block: of one batch */
+    void *work;             /* block */
+    char files[2][4096];    /* the built-in models */
+    cli_progress *progress; /* counts network calls; may be NULL */
+} cli_maker;
+
+/* Defaults of the options that have some */
+cli_sampling cli_sampling_default(void);
+/* Opens models and checks that they fit each other: quick.  Close the maker whatever happened. */
+GD_CHECKED gd_status cli_maker_open(cli_maker *m, const cli_sampling *choice);
+/* The seed of a run that others began; before cli_maker_prepare */
+void cli_maker_set_seed(cli_maker *m, uint64_t seed);
+/* Engines and working memory: nothing is allocated afterwards. */
+GD_CHECKED gd_status cli_maker_prepare(cli_maker *m);
+/* Images first .. first + n - 1, n at most the batch.  finished() gets each picture of each image:
+ * part 0 of the base model, part k of upsampler k, x [C][size][size]. GD_EINTERRUPTED after a
+ * signal. */
+typedef gd_status (*cli_finished)(void *ctx, int64_t image, int64_t label, int part,
+                                  const float *x);
+GD_CHECKED gd_status cli_maker_run(cli_maker *m, int64_t first, int n, cli_finished finished,
+                                   void *ctx);
+int cli_maker_size(const cli_maker *m, int part);
+bool cli_maker_labelled(const cli_maker *m);
+void cli_maker_close(cli_maker *m);
+
+/* ---- sample_recipe.c: a flat JSON object; keys are option names ---- */
+
+/* malloc'ed.  output: "npz" or "png" of a run in a folder, NULL for other outputs; keep: stages are
+ * kept; words: the command line, for the command that makes a picture again, or NULL */
+GD_CHECKED gd_status cli_recipe_make(char **out, const cli_maker *m, const char *output, bool keep,
+                                     const cli_words *words);
+typedef struct cli_recipe {
+    cli_sampling choice;
+    bool keep, png;      /* of a run in a folder */
+    bool run;            /* it is one: has "output" */
+    struct json_t *json; /* holds the texts */
+    gd_flag flag[CLI_MAX_FLAGS];
+    char *flags; /* block */
+    char model_hash[33];
+} cli_recipe;
+/* GD_EFORMAT names the member that is missing or wrong.  Close it whatever happened. */
+GD_CHECKED gd_status cli_recipe_read(cli_recipe *out, const char *text, const char *path);
+void cli_recipe_close(cli_recipe *recipe);
+
+/* ---- large.c: a run in a folder ---- */
+
+typedef struct cli_large {
+    const char *folder;
+    bool share, keep, png, quiet;
+    int64_t done; /* out: images that have their record */
+} cli_large;
+GD_CHECKED gd_status cli_large_run(cli_maker *m, cli_large *l);
+void cli_large_describe(gd_records_layout *out, const cli_maker *m, bool keep, bool png);
+
+/* ---- launcher.c ---- */
+
+/* By the environment of mpiexec or srun: how many processes were started together, which this is,
+ * how many are on this machine (0: not said).  1 of 1 without a launcher. */
+typedef struct cli_launch {
+    int rank, size, local;
+} cli_launch;
+cli_launch cli_launched(void);
+
+#endif

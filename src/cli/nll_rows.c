@@ -1,0 +1,147 @@
+/* nll_rows.c - the table of guided nll. */
+#include "cli/nll.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char csv_header[] = "image,name,label,total_bpd,prior_bpd,vb,mse,xstart_mse\n";
+
+/* Numbers behind the name, which is quoted */
+static bool read_csv(nll_row *row, const char *line)
+{
+    const char *at = strrchr(line, '"');
+
+    return at && sscanf(at + 1, ",%*d,%lf,%lf,%lf,%lf,%lf", &row->total, &row->prior, &row->vb,
+                        &row->mse, &row->xstart_mse) == 5;
+}
+
+static bool read_json(nll_row *row, const char *line, const char *path)
+{
+    double *const place[] = { &row->total, &row->prior, &row->vb, &row->mse, &row->xstart_mse };
+    static const char *const key[] = { "total_bpd", "prior_bpd", "vb", "mse", "xstart_mse" };
+    json_t *j;
+    bool whole = true;
+
+    if (gd_json_parse(&j, line, strlen(line), 2, path) != GD_OK)
+        return false;
+    for (int i = 0; i < COUNT(key); i++) {
+        const json_t *v = json_object_get(j, key[i]);
+        whole = whole && json_is_number(v);
+        *place[i] = json_number_value(v);
+    }
+    json_decref(j);
+    return whole;
+}
+
+/* From the text, so that a run that was resumed has the same sums */
+static bool take(nll_rows *r, const char *line)
+{
+    nll_row row = { 0 };
+
+    if (r->json ? !read_json(&row, line, r->path ? r->path : "row") : !read_csv(&row, line))
+        return false;
+    r->sum.total += row.total;
+    r->sum.prior += row.prior;
+    r->sum.vb += row.vb;
+    r->sum.mse += row.mse;
+    r->sum.xstart_mse += row.xstart_mse;
+    r->n++;
+    return true;
+}
+
+static gd_status read_text(char **out, const char *path)
+{
+    gd_mapped map;
+
+    GD_TRY(gd_map_file(&map, path));
+    *out = calloc(1, map.bytes + 1);
+    if (*out && map.bytes > 0)
+        memcpy(*out, map.data, map.bytes);
+    gd_unmap(&map);
+    return *out ? GD_OK : gd_fail(GD_ENOMEM, "%s: out of memory", path);
+}
+
+static gd_status go_on(nll_rows *r, int64_t most)
+{
+    const size_t head = r->json ? 0 : sizeof csv_header - 1;
+    char *text, *line, *end;
+    gd_status s = GD_OK;
+
+    GD_TRY(read_text(&text, r->path));
+    if (r->json ? *text && *text != '{' : strncmp(text, csv_header, head) != 0)
+        s = gd_fail(GD_EFORMAT, "%s: no table of guided nll", r->path);
+    line = text + head;
+    while (s == GD_OK && r->n < most && (end = strchr(line, '\n'))) {
+        *end = '\0';
+        const bool whole = take(r, line);
+        *end = '\n';
+        if (!whole)
+            break;
+        line = end + 1;
+    }
+    if (s == GD_OK)
+        s = gd_file_put(r->path, true, text, (size_t)(line - text));
+    free(text);
+    return s;
+}
+
+static bool has_suffix(const char *path, const char *suffix)
+{
+    const size_t n = strlen(path), m = strlen(suffix);
+    return n >= m && strcmp(path + n - m, suffix) == 0;
+}
+
+gd_status nll_rows_open(nll_rows *r, const char *path, bool overwrite, bool resume, int64_t most)
+{
+    *r = (nll_rows){ .path = path };
+    if (!path)
+        return GD_OK;
+    r->json = has_suffix(path, ".json") || has_suffix(path, ".jsonl");
+    if (resume && gd_path_exists(path))
+        return go_on(r, most);
+    return gd_file_put(path, overwrite, csv_header, r->json ? 0 : sizeof csv_header - 1);
+}
+
+static gd_status append(const char *path, const char *row, size_t bytes)
+{
+    const int fd = gd_os.open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    ssize_t n;
+
+    if (fd < 0)
+        return gd_fail_errno(errno, path);
+    n = gd_os.write(fd, row, bytes);
+    gd_os.close(fd);
+    if (n < 0)
+        return gd_fail_errno(errno, path);
+    return n == (ssize_t)bytes ? GD_OK : gd_fail(GD_EIO, "%s: a row was not written", path);
+}
+
+/* Names hold quotes and line ends only by malice: they are the table's own marks. */
+static int print_row(char *out, size_t size, const nll_row *row, bool json)
+{
+    char name[sizeof row->name];
+
+    snprintf(name, sizeof name, "%s", row->name);
+    for (char *at = name; *at; at++)
+        *at = *at == '"' || *at == '\\' || (unsigned char)*at < ' ' ? '_' : *at;
+    return snprintf(out, size,
+                    json ? "{\"image\":%lld,\"name\":\"%s\",\"label\":%lld,\"total_bpd\":%.9g,"
+                           "\"prior_bpd\":%.9g,\"vb\":%.9g,\"mse\":%.9g,\"xstart_mse\":%.9g}\n"
+                         : "%lld,\"%s\",%lld,%.9g,%.9g,%.9g,%.9g,%.9g\n",
+                    (long long)row->image, name, (long long)row->label, row->total, row->prior,
+                    row->vb, row->mse, row->xstart_mse);
+}
+
+gd_status nll_rows_add(nll_rows *r, const nll_row *row)
+{
+    char text[1024];
+    const int bytes = print_row(text, sizeof text, row, r->json);
+
+    if (!take(r, text))
+        return gd_fail(GD_EFAILED, "image %lld: the row cannot be read back",
+                       (long long)row->image);
+    return r->path ? append(r->path, text, (size_t)bytes) : GD_OK;
+}

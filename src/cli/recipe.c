@@ -1,0 +1,173 @@
+/* recipe.c - the command that makes a picture again: kept in its recipe, printed by guided info. */
+#include "cli/cli.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- keeping ---- */
+
+/* They choose which pictures, where they go, or how the run looks and computes: not what a picture
+ * is.  The seed is in the recipe even where nobody gave it. */
+static bool decides_nothing(const char *name)
+{
+    static const char *const names[] = { "num",       "first",   "output",   "format",
+                                         "overwrite", "resume",  "threads",  "memory",
+                                         "json",      "quiet",   "verbose",  "config",
+                                         "seed",      "preview", "progress", "dry-run" };
+
+    for (int i = 0; i < COUNT(names); i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* The first name of what an authors' name means */
+static const cli_option *first_name(const cli_command *c, const cli_option *o)
+{
+    for (int i = 0; i < c->n_options; i++)
+        if (c->options[i].offset == o->offset)
+            return &c->options[i];
+    return o;
+}
+
+static void add_option(json_t *list, const cli_option *o, const char *text)
+{
+    const bool is_switch = o->type == CLI_SWITCH;
+    char name[96];
+
+    snprintf(name, sizeof name, "--%s%s", is_switch && strcmp(text, "false") == 0 ? "no-" : "",
+             o->name);
+    json_array_append_new(list, json_string(name));
+    if (!is_switch)
+        json_array_append_new(list, json_string(text));
+}
+
+gd_status cli_recipe_add_command(json_t *recipe, const cli_command *c, const cli_words *w)
+{
+    json_t *list = json_array();
+    char name[96];
+
+    json_array_append_new(list, json_string(c->name));
+    for (int i = 0; i < w->n_given; i++) {
+        const cli_given *g = &w->given[i];
+        const cli_option *o = first_name(c, g->option);
+        bool own = false;
+        for (int k = 0; k < c->n_options; k++)
+            own = own || &c->options[k] == g->option;
+        if (own && !decides_nothing(o->name))
+            add_option(list, o, g->text);
+    }
+    for (int i = 0; i < w->n_flags; i++) {
+        snprintf(name, sizeof name, "--%s", w->flag[i].name);
+        json_array_append_new(list, json_string(name));
+        json_array_append_new(list, json_string(w->flag[i].value));
+    }
+    return json_object_set_new(recipe, "command", list) == 0
+               ? GD_OK
+               : gd_fail(GD_ENOMEM, "recipe: out of memory");
+}
+
+/* ---- printing ---- */
+
+/* What a picture says is printed on a terminal and pasted into a shell. */
+static bool holds_controls(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 127)
+            return true;
+    return false;
+}
+
+static void print_quoted(const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_-./,=+:@%";
+
+    if (*word && word[strspn(word, plain)] == '\0') {
+        printf(" %s", word);
+        return;
+    }
+    printf(" '");
+    for (; *word; word++) {
+        if (*word == '\'')
+            printf("'\\''");
+        else
+            putchar(*word);
+    }
+    putchar('\'');
+}
+
+/* Beside the picture, under a name that is free: STEM-again.png */
+static void print_output(const char *path)
+{
+    char name[4096];
+    const size_t n = strlen(path), stem = n > 4 ? n - 4 : n; /* without ".png" */
+
+    snprintf(name, sizeof name, "%s%.*s-again%s", *path == '-' ? "./" : "", (int)stem, path,
+             path + stem);
+    printf(" -o");
+    print_quoted(name);
+}
+
+static void print_command(const json_t *recipe, const char *image, const char *path)
+{
+    const json_t *num = json_object_get(recipe, "num"), *first = json_object_get(recipe, "first");
+    const char *seed = json_string_value(json_object_get(recipe, "seed"));
+    json_t *word;
+    size_t i;
+
+    printf("guided");
+    json_array_foreach(json_object_get(recipe, "command"), i, word)
+        print_quoted(json_string_value(word) ? json_string_value(word) : "");
+    if (image) {
+        printf(" -n 1 --first %s", image);
+    } else {
+        if (json_is_integer(num))
+            printf(" -n %lld", (long long)json_integer_value(num));
+        if (json_integer_value(first) > 0)
+            printf(" --first %lld", (long long)json_integer_value(first));
+    }
+    if (seed) {
+        printf(" --seed");
+        print_quoted(seed);
+    }
+    print_output(path);
+    printf("\n");
+}
+
+static bool is_command(const json_t *list)
+{
+    json_t *word;
+    size_t i;
+
+    json_array_foreach(list, i, word) if (!json_is_string(word) ||
+                                          holds_controls(json_string_value(word))) return false;
+    return json_array_size(list) > 0;
+}
+
+/* Whether one image of a run can be made alone: guided sample's own noise is keyed by it */
+static bool stands_alone(const json_t *recipe)
+{
+    const char *rng = json_string_value(json_object_get(recipe, "rng"));
+    return rng && strcmp(rng, "guided") == 0;
+}
+
+gd_status cli_recipe_print(const char *recipe, const char *image, const char *path)
+{
+    const char *seed;
+    json_t *j;
+    gd_status s = GD_OK;
+
+    GD_TRY(gd_json_parse(&j, recipe, strlen(recipe), 4, path));
+    seed = json_string_value(json_object_get(j, "seed"));
+    if (image && (image[strspn(image, "0123456789")] != '\0' || !stands_alone(j)))
+        image = NULL;
+    if (is_command(json_object_get(j, "command")) && !(seed && holds_controls(seed)))
+        print_command(j, image, path);
+    else
+        s = gd_fail(GD_EFORMAT, "%s: its recipe names no command\nhint: guided info --json %s",
+                    path, path);
+    json_decref(j);
+    return s;
+}

@@ -1,0 +1,127 @@
+/* terminal.c - what is said on standard error: notices, errors, pictures in half blocks; and
+ * whether standard output took what was printed. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* ---- the terminal ---- */
+
+static bool is_terminal(void)
+{
+    const char *term = getenv("TERM");
+    return isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0);
+}
+
+bool cli_colour(void)
+{
+    const char *no = getenv("NO_COLOR"); /* no-color.org: any value that is not empty */
+    return is_terminal() && !(no && *no);
+}
+
+bool cli_live(void)
+{
+    const char *mode = cli_common.progress;
+    return strcmp(mode, "tty") == 0 || (strcmp(mode, "auto") == 0 && is_terminal());
+}
+
+/* ---- notices and errors ---- */
+
+static void print_notice(void *ctx, gd_log_level level, const char *line)
+{
+    (void)ctx;
+    (void)level;
+    cli_progress_hide();
+    fprintf(stderr, "guided: %s\n", line);
+}
+
+void cli_set_notices(void)
+{
+    const int v = cli_common.verbose;
+
+    gd_set_log(print_notice, NULL,
+               cli_common.quiet ? GD_LOG_ERROR
+               : v > 1          ? GD_LOG_DEBUG
+               : v > 0          ? GD_LOG_INFO
+                                : GD_LOG_NOTE);
+}
+
+static bool reader_left; /* head, or a pager that was quit: it knows why */
+
+int cli_report(gd_status status)
+{
+    const bool colour = cli_colour();
+
+    if (status != GD_OK && !reader_left && *gd_error()) { /* of several ranks one speaks */
+        cli_progress_hide();
+        fprintf(stderr, "%sguided:%s %s\n", colour ? "\033[1;31m" : "", colour ? "\033[0m" : "",
+                gd_error());
+    }
+    if (status == GD_EINTERRUPTED)
+        return 128 + (cli_stopped_by() ? cli_stopped_by() : SIGTERM); /* another rank was told */
+    return gd_exit_status(status);
+}
+
+gd_status cli_flush(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return GD_OK;
+    reader_left = errno == EPIPE;
+    return gd_fail_errno(errno ? errno : EIO, "standard output");
+}
+
+void cli_say_machine(double seconds)
+{
+    struct rusage usage;
+
+    if (cli_common.verbose == 0 || cli_common.quiet)
+        return;
+    getrusage(RUSAGE_SELF, &usage);
+    fprintf(stderr, "guided: %.2f s, %.1f MiB at most; %d thread%s, %s, oneDNN %s\n", seconds,
+            (double)usage.ru_maxrss / 1024, gd_threads(), gd_threads() == 1 ? "" : "s",
+            gd_isa_name(gd_isa_used()), gd_onednn_version());
+}
+
+/* ---- pictures ---- */
+
+/* The mean of the source pixels that fall into cell (x, y) of a picture 1 / by as large */
+static void cell(const uint8_t *pixels, int width, int height, int channels, int by, int x, int y,
+                 int rgb[3])
+{
+    int sum[3] = { 0 }, n = 0;
+
+    for (int v = y * by; v < GD_MIN((y + 1) * by, height); v++)
+        for (int u = x * by; u < GD_MIN((x + 1) * by, width); u++, n++)
+            for (int c = 0; c < 3; c++)
+                sum[c] += pixels[(v * width + u) * channels + (channels < 3 ? 0 : c)];
+    for (int c = 0; c < 3; c++)
+        rgb[c] = n ? sum[c] / n : 0;
+}
+
+/* U+2580, the upper half block: its own colour above, the background's below */
+void cli_preview(const uint8_t *pixels, int width, int height, int channels)
+{
+    struct winsize size;
+    int columns = 80, by = 1, up[3], low[3];
+
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        columns = size.ws_col;
+    while ((width + by - 1) / by > columns)
+        by++;
+    const int w = (width + by - 1) / by, h = (height + by - 1) / by;
+    cli_progress_hide();
+    for (int y = 0; y < h; y += 2) {
+        for (int x = 0; x < w; x++) {
+            cell(pixels, width, height, channels, by, x, y, up);
+            cell(pixels, width, height, channels, by, x, y + 1, low);
+            fprintf(stderr, "\033[38;2;%d;%d;%d;48;2;%d;%d;%dm\xe2\x96\x80", up[0], up[1], up[2],
+                    low[0], low[1], low[2]);
+        }
+        fprintf(stderr, "\033[0m\n");
+    }
+}

@@ -1,0 +1,60 @@
+/* train_pt.c - guided train --resume of the authors' files: a new run that begins where they end.
+ */
+#include "cli/train.h"
+
+#include <sys/stat.h>
+#include <string.h>
+
+/* A folder with checkpoints of ours is a run of ours, whatever else is in it. */
+static gd_status find(train_run *r)
+{
+    const char *path = r->o.resume;
+    int64_t *steps;
+    int n = 0;
+    struct stat is;
+    const bool folder = stat(path, &is) == 0 && S_ISDIR(is.st_mode);
+
+    if (folder) {
+        GD_TRY(gd_run_steps(&steps, &n, path));
+        gd_block_free(steps);
+    }
+    if (n == 0 && gd_pt_set_find(r->pt_model, path))
+        return GD_OK;
+    r->pt_model[0] = '\0';
+    if (folder || !gd_path_exists(path))
+        return GD_OK; /* the run's own message */
+    return gd_fail(GD_EUSAGE,
+                   "--resume %s: neither a run's folder nor a file named model000000.pt\nhint: "
+                   "--init-from %s begins a new run with its weights",
+                   path, path);
+}
+
+/* The files know neither options nor data: those are the command line's, and so is what the
+ * network's shapes do not tell. */
+static gd_status open_model(train_run *r)
+{
+    if (r->o.init_from)
+        return gd_fail(GD_EUSAGE, "--resume %s has weights of its own: no --init-from",
+                       r->o.resume);
+    GD_TRY(gd_model_open(&r->begin, r->pt_model, r->words.flag, r->words.n_flags));
+    r->config = *gd_model_get_config(r->begin);
+    if (r->o.preset)
+        return train_describe_network(r);
+    if (*gd_model_assumed(r->begin) && !r->o.quiet)
+        fprintf(stderr, "guided: %s: assumed\n%s\n", r->pt_model, gd_model_assumed(r->begin));
+    return GD_OK;
+}
+
+gd_status train_find_pt(train_run *r)
+{
+    GD_TRY(gd_dist_agree(r->dist, r->first ? find(r) : GD_OK, NULL));
+    GD_TRY(gd_dist_broadcast(r->dist, r->pt_model, sizeof r->pt_model));
+    if (!*r->pt_model)
+        return GD_OK;
+    GD_TRY(gd_dist_agree(r->dist, r->first ? open_model(r) : GD_OK, NULL));
+    GD_TRY(gd_dist_broadcast(r->dist, &r->config, sizeof r->config));
+    GD_TRY(train_take_kind(r));
+    r->o.channels = r->config.net.in_channels;
+    r->o.resume = NULL; /* a new run, in a folder of its own */
+    return GD_OK;
+}

@@ -1,0 +1,194 @@
+/* values.c - the value of one option: text to its type, checked, and back. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool cli_is_alias(const cli_option *o)
+{
+    return o->about && strncmp(o->about, "= ", 2) == 0;
+}
+
+bool cli_takes_value(const cli_option *o)
+{
+    return o->type != CLI_SWITCH && o->type != CLI_COUNT;
+}
+
+const char *cli_choice(const cli_option *o, int k, char word[64])
+{
+    const char *at = o->argument;
+
+    if (o->type != CLI_TEXT || !strchr(at, '|'))
+        return NULL;
+    for (; k > 0 && at; k--) {
+        at = strchr(at, '|');
+        at = at ? at + 1 : NULL;
+    }
+    if (!at)
+        return NULL;
+    snprintf(word, 64, "%.*s", (int)strcspn(at, "|"), at);
+    return word;
+}
+
+static gd_status bad_value(const cli_option *o, const char *value, const char *expected)
+{
+    return gd_fail(GD_EUSAGE, "--%s %s: expected %s", o->name, *value ? value : "\"\"", expected);
+}
+
+/* ---- numbers ---- */
+
+static const char *range_of(char *out, size_t bytes, const cli_option *o)
+{
+    if (o->type == CLI_REAL)
+        snprintf(out, bytes, "a number from %g to %g", o->min, o->max);
+    else
+        snprintf(out, bytes, "a whole number from %.0f to %.0f", o->min, o->max);
+    return out;
+}
+
+static gd_status set_number(const cli_option *o, const char *value, void *place)
+{
+    char *end, range[96];
+    const double v = strtod(value, &end);
+    const bool inside = *value && !*end && v >= o->min && v <= o->max; /* NaN is not */
+
+    if (!inside || (o->type != CLI_REAL && v != (double)(int64_t)v))
+        return bad_value(o, value, range_of(range, sizeof range, o));
+    if (o->type == CLI_INT)
+        *(int *)place = (int)v;
+    else if (o->type == CLI_WIDE)
+        *(int64_t *)place = (int64_t)v;
+    else
+        *(double *)place = v;
+    return GD_OK;
+}
+
+static gd_status set_seed(const cli_option *o, const char *value, void *place)
+{
+    char *end;
+
+    errno = 0;
+    const unsigned long long v = strtoull(value, &end, 10);
+    if (!*value || *end || errno || *value == '-')
+        return bad_value(o, value, "a whole number from 0 to 2^64 - 1");
+    *(uint64_t *)place = v;
+    *(bool *)((uint64_t *)place + 1) = true; /* "given", which stands behind it */
+    return GD_OK;
+}
+
+/* ---- words ---- */
+
+/* What means true and false, to the authors' scripts too: their switches take a value */
+static gd_status set_switch(const cli_option *o, const char *value, bool *place)
+{
+    static const char *const yes[] = { "true", "True", "yes", "1" };
+    static const char *const no[] = { "false", "False", "no", "0" };
+
+    for (int i = 0; i < COUNT(yes); i++) {
+        if (strcmp(value, yes[i]) == 0 || strcmp(value, no[i]) == 0) {
+            *place = strcmp(value, yes[i]) == 0;
+            return GD_OK;
+        }
+    }
+    return bad_value(o, value, "true or false");
+}
+
+static gd_status set_text(const cli_option *o, const char *value, const char **place)
+{
+    enum { MOST = 16 };
+    char word[MOST][64], list[256] = "";
+    const char *names[MOST];
+    int n = 0;
+
+    *place = value;
+    if (!*value)
+        return bad_value(o, value, o->argument);
+    for (; n < MOST && (names[n] = cli_choice(o, n, word[n])); n++) {
+        if (strcmp(value, names[n]) == 0)
+            return GD_OK;
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", n ? ", " : "one of ",
+                 names[n]);
+    }
+    if (n == 0)
+        return GD_OK;
+    const char *near = gd_nearest(value, names, n);
+    gd_status s = bad_value(o, value, list);
+    if (near)
+        gd_detail("hint: did you mean %s?", near);
+    return s;
+}
+
+gd_status cli_value_set(const cli_option *o, const char *text, void *values)
+{
+    void *place = (char *)values + o->offset;
+
+    switch (o->type) {
+    case CLI_SWITCH:
+        return set_switch(o, text, place);
+    case CLI_COUNT:
+        return set_number(&(cli_option){ o->name, 0, CLI_INT, "", "", 0, 0, 9 }, text, place);
+    case CLI_INT:
+    case CLI_WIDE:
+    case CLI_REAL:
+        return set_number(o, text, place);
+    case CLI_SEED:
+        return set_seed(o, text, place);
+    case CLI_TEXT:
+        return set_text(o, text, place);
+    case CLI_MAYBE:
+        *(const char **)place = text;
+    }
+    return GD_OK;
+}
+
+/* ---- back to text ---- */
+
+static void print_number(const cli_option *o, double v, FILE *out)
+{
+    char text[32];
+
+    if (!(v >= o->min && v <= o->max)) {
+        fprintf(out, "# %s =\n", o->name);
+        return;
+    }
+    snprintf(text, sizeof text, "%.15g", v);
+    if (strtod(text, NULL) != v)
+        snprintf(text, sizeof text, "%.17g", v);
+    fprintf(out, "%s = %s\n", o->name, text);
+}
+
+void cli_value_print(const cli_option *o, const void *values, FILE *out)
+{
+    const void *place = (const char *)values + o->offset;
+    const char *text =
+        o->type == CLI_TEXT || o->type == CLI_MAYBE ? *(const char *const *)place : NULL;
+
+    switch (o->type) {
+    case CLI_SWITCH:
+        fprintf(out, "%s = %s\n", o->name, *(const bool *)place ? "true" : "false");
+        break;
+    case CLI_COUNT:
+        fprintf(out, "%s = %d\n", o->name, *(const int *)place);
+        break;
+    case CLI_INT:
+        print_number(o, *(const int *)place, out);
+        break;
+    case CLI_WIDE:
+        print_number(o, (double)*(const int64_t *)place, out);
+        break;
+    case CLI_REAL:
+        print_number(o, *(const double *)place, out);
+        break;
+    case CLI_SEED:
+        if (*(const bool *)((const uint64_t *)place + 1))
+            fprintf(out, "%s = %llu\n", o->name, (unsigned long long)*(const uint64_t *)place);
+        else
+            fprintf(out, "# %s =\n", o->name);
+        break;
+    case CLI_TEXT:
+    case CLI_MAYBE:
+        fprintf(out, "%s%s =%s%s\n", text && *text ? "" : "# ", o->name, text && *text ? " " : "",
+                text ? text : "");
+    }
+}

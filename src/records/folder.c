@@ -1,0 +1,343 @@
+/* folder.c - the folder of a run: who works in it, on which recipe, and whether it all fits. */
+#define _GNU_SOURCE
+#include "records/records_private.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    SLOT = 128, /* bytes of FOLDER/lock for each process: who it is; locked while it lives */
+    MAX_SLOTS = 4096,
+    GATE = 0,
+    SETUP_SECONDS = 60,
+    PNG_EXTRA = 1024 /* of texts and chunks, beside incompressible pixels */
+};
+
+/* Behind all slots: locks need no bytes under them. */
+static off_t lock_at(int which)
+{
+    return (off_t)SLOT * MAX_SLOTS + which;
+}
+
+/* ---- locks ---- */
+
+static gd_status no_locks(gd_records *r)
+{
+    const int error = errno;
+    gd_status s = gd_fail_errno(error, records_path(r, "lock"));
+
+    if (error == ENOLCK || error == EINVAL || error == ENOSYS || error == EOPNOTSUPP)
+        gd_detail("hint: a run needs a file system with locks (on NFS version 4; Lustre: mount -o "
+                  "flock)");
+    return s;
+}
+
+gd_status records_try_lock(gd_records *r, int which, bool *taken)
+{
+    *taken = gd_os.lock(r->lock_fd, F_WRLCK, lock_at(which), 1) == 0;
+    return *taken || errno == EAGAIN ? GD_OK : no_locks(r);
+}
+
+void records_unlock(gd_records *r, int which)
+{
+    (void)gd_os.lock(r->lock_fd, F_UNLCK, lock_at(which), 1);
+}
+
+/* Those whose slots are locked live; the first is named. */
+static gd_status in_use(gd_records *r)
+{
+    char text[SLOT + 1], owner[SLOT + 1] = "another process";
+    int alive = 0;
+    ssize_t n;
+
+    for (int k = 0; k < MAX_SLOTS; k++) {
+        n = gd_os.pread(r->lock_fd, text, SLOT, (off_t)k * SLOT);
+        if (n <= 0)
+            break;
+        text[n] = '\0';
+        text[strcspn(text, "\n")] = '\0';
+        if (gd_os.lock(r->lock_fd, F_RDLCK, (off_t)k * SLOT, SLOT) == 0)
+            (void)gd_os.lock(r->lock_fd, F_UNLCK, (off_t)k * SLOT, SLOT);
+        else if (alive++ == 0)
+            memcpy(owner, text, sizeof owner);
+    }
+    gd_status s = alive > 1 ? gd_fail(GD_EFAILED, "%s: in use by %s, and %d more", r->folder, owner,
+                                      alive - 1)
+                            : gd_fail(GD_EFAILED, "%s: in use by %s", r->folder, owner);
+    gd_detail(r->share ? "hint: that run does not share: start all of them with --share"
+                       : "hint: wait for it, give another --output, or start all with --share");
+    return s;
+}
+
+static gd_status take_slot(gd_records *r)
+{
+    char text[SLOT], host[64] = "";
+    int n;
+
+    gethostname(host, sizeof host - 1);
+    memset(text, ' ', sizeof text);
+    n = snprintf(text, SLOT, "pid %ld on %s", (long)getpid(), host);
+    text[n] = text[SLOT - 1] = '\n';
+    for (int k = 0; k < MAX_SLOTS; k++)
+        if (gd_os.lock(r->lock_fd, F_WRLCK, (off_t)k * SLOT, SLOT) == 0) {
+            return records_write_all(r->lock_fd, text, SLOT, (uint64_t)k * SLOT)
+                       ? GD_OK
+                       : records_fail(r, "lock");
+        } else if (errno != EAGAIN) {
+            return no_locks(r);
+        }
+    return gd_fail(GD_EFAILED, "%s: %d processes share this run already", r->folder, MAX_SLOTS);
+}
+
+static gd_status enter(gd_records *r)
+{
+    if (gd_os.mkdir(r->folder, 0777) != 0 && errno != EEXIST)
+        return gd_fail_errno(errno, r->folder);
+    r->lock_fd = gd_os.open(records_path(r, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (r->lock_fd < 0)
+        return records_fail(r, "lock");
+    if (gd_os.lock(r->lock_fd, r->share ? F_RDLCK : F_WRLCK, lock_at(GATE), 1) != 0)
+        return errno == EAGAIN ? in_use(r) : no_locks(r);
+    return take_slot(r);
+}
+
+static gd_status make(gd_records **out, const char *folder)
+{
+    gd_records *r;
+    size_t n = strlen(folder);
+
+    while (n > 1 && folder[n - 1] == '/')
+        n--;
+    if (n >= sizeof r->folder)
+        return gd_fail(GD_EUSAGE, "%.60s...: a path of more than %zu letters", folder,
+                       sizeof r->folder - 1);
+    GD_TRY(gd_block_make((void **)&r, sizeof *r, "run"));
+    memcpy(r->folder, folder, n);
+    r->lock_fd = r->fd = -1;
+    r->claimed = r->loaded = -1;
+    *out = r;
+    return GD_OK;
+}
+
+gd_status gd_records_join(gd_records **out, const char *folder, bool share)
+{
+    gd_status s;
+
+    *out = NULL;
+    GD_TRY(make(out, folder));
+    (*out)->share = share;
+    s = enter(*out);
+    if (s != GD_OK) {
+        gd_records_leave(*out);
+        *out = NULL;
+    }
+    return s;
+}
+
+void gd_records_leave(gd_records *r)
+{
+    if (!r)
+        return;
+    if (r->fd >= 0) {
+        if (r->unsynced)
+            (void)gd_os.fsync(r->fd); /* each record is checked when it is packed */
+        gd_os.close(r->fd);
+    }
+    if (r->lock_fd >= 0)
+        gd_os.close(r->lock_fd);
+    gd_block_free(r->record);
+    gd_block_free(r->recipe);
+    gd_block_free(r);
+}
+
+/* ---- the recipe ---- */
+
+gd_status gd_records_read_recipe(char **out, const char *folder)
+{
+    char path[RECORDS_PATH];
+    gd_mapped map;
+    gd_status s;
+
+    snprintf(path, sizeof path, "%.4000s/run.json", folder);
+    GD_TRY(gd_map_file(&map, path));
+    s = gd_block_make((void **)out, map.bytes + 1, "recipe");
+    if (s == GD_OK && map.bytes > 0)
+        memcpy(*out, map.data, map.bytes);
+    gd_unmap(&map);
+    return s;
+}
+
+static gd_status hash_recipe(gd_records *r)
+{
+    gd_hasher *h;
+
+    GD_TRY(gd_hasher_make(&h));
+    gd_hasher_add(h, r->recipe, strlen(r->recipe));
+    gd_hasher_text(h, r->id);
+    gd_hasher_free(h);
+    return GD_OK;
+}
+
+/* The run's own, when there is one; *fresh: the one given will be it */
+static gd_status agree(gd_records *r, const char *recipe, const char *open, bool *fresh)
+{
+    *fresh = !gd_path_exists(records_path(r, "run.json"));
+    if (!*fresh) {
+        GD_TRY(gd_records_read_recipe(&r->recipe, r->folder));
+        GD_TRY(gd_records_compare(records_path(r, "run.json"), r->recipe, recipe, open));
+        return hash_recipe(r);
+    }
+    GD_TRY(gd_block_make((void **)&r->recipe, strlen(recipe) + 1, "recipe"));
+    memcpy(r->recipe, recipe, strlen(recipe));
+    return hash_recipe(r);
+}
+
+const char *gd_records_recipe(const gd_records *r)
+{
+    return r->recipe;
+}
+
+/* ---- space ---- */
+
+/* At most: bytes of the files made at the end */
+static uint64_t result_bytes(const gd_records *r)
+{
+    const uint64_t n = (uint64_t)r->layout.n, numbers = n * sizeof(int64_t);
+
+    return r->layout.result == GD_RECORDS_PNG
+               ? n * (r->pixels + PNG_EXTRA * (uint64_t)r->layout.n_parts)
+               : n * r->pixels + numbers * (uint64_t)r->layout.n_parts;
+}
+
+static gd_status check_space(gd_records *r)
+{
+    const uint64_t file = r->records_at + (uint64_t)r->layout.n * r->stride;
+    uint64_t need = file + result_bytes(r), left, taken;
+    struct statvfs info;
+    struct stat there;
+
+    if (stat(records_path(r, "samples.records"), &there) == 0) {
+        taken = (uint64_t)there.st_blocks * 512;
+        need -= GD_MIN(taken, file);
+    }
+    if (statvfs(r->folder, &info) != 0)
+        return gd_fail_errno(errno, r->folder);
+    left = (uint64_t)info.f_bavail * info.f_frsize;
+    if (left >= need)
+        return GD_OK;
+    return gd_fail(GD_ENOSPACE,
+                   "%s: %lld images need %.1f MiB (as records, and the result made of them); %.1f "
+                   "MiB are free",
+                   r->folder, (long long)r->layout.n, (double)need / 1048576,
+                   (double)left / 1048576);
+}
+
+/* ---- the beginning ---- */
+
+/* What a writer that was killed left behind: nobody writes whole files while both locks are held.
+ */
+static gd_status remove_parts(gd_records *r)
+{
+    const struct dirent *entry;
+    bool mine;
+    DIR *dir;
+
+    GD_TRY(records_try_lock(r, RECORDS_PACKING, &mine));
+    dir = mine ? opendir(r->folder) : NULL;
+    while (dir && (entry = readdir(dir)))
+        if (strstr(entry->d_name, ".part-"))
+            gd_os.unlink(records_path(r, entry->d_name));
+    if (dir)
+        closedir(dir);
+    if (mine)
+        records_unlock(r, RECORDS_PACKING);
+    return GD_OK;
+}
+
+static gd_status not_ours(gd_records *r)
+{
+    gd_status s =
+        gd_fail(GD_EEXISTS, "%s exists already, and no run.json says how it was made", r->path);
+
+    gd_detail("hint: another --output");
+    return s;
+}
+
+/* Nothing but the lock is made before everything is known to fit. */
+static gd_status settle(gd_records *r, const char *recipe, const char *open)
+{
+    bool fresh;
+    gd_status s;
+
+    GD_TRY(remove_parts(r));
+    GD_TRY(agree(r, recipe, open, &fresh));
+    records_measure(r);
+    if (gd_records_finished(r)) {
+        if (fresh)
+            return not_ours(r);
+        gd_os.unlink(records_path(r, "samples.records")); /* if the packer died before that */
+        return GD_OK;
+    }
+    GD_TRY(check_space(r));
+    if (fresh)
+        GD_TRY(gd_file_put(records_path(r, "run.json"), false, recipe, strlen(recipe)));
+    if (!gd_path_exists(records_path(r, "samples.records")))
+        GD_TRY(records_create(r));
+    s = records_open(r, O_RDWR);
+    return s != GD_OK && gd_records_finished(r) ? GD_OK : s; /* packed and removed just now */
+}
+
+gd_status gd_records_begin(gd_records *r, const char *recipe, const char *open,
+                           const gd_records_layout *layout)
+{
+    const struct timespec nap = { .tv_nsec = 20 * 1000 * 1000 };
+    const double start = gd_seconds();
+    bool mine = false;
+    gd_status s;
+
+    r->layout = *layout;
+    for (;;) {
+        GD_TRY(records_try_lock(r, RECORDS_SETUP, &mine));
+        if (mine)
+            break;
+        if (gd_seconds() - start > SETUP_SECONDS)
+            return gd_fail(GD_EFAILED, "%s: another process has been setting it up for %d s",
+                           r->folder, SETUP_SECONDS);
+        nanosleep(&nap, NULL);
+    }
+    s = settle(r, recipe, open);
+    records_unlock(r, RECORDS_SETUP);
+    return s;
+}
+
+gd_status gd_records_view(gd_records **out, const char *folder, const char *recipe,
+                          const gd_records_layout *layout)
+{
+    gd_records *r;
+    gd_status s;
+
+    *out = NULL;
+    GD_TRY(make(&r, folder));
+    r->layout = *layout;
+    s = gd_block_make((void **)&r->recipe, strlen(recipe) + 1, "recipe");
+    if (s == GD_OK) {
+        memcpy(r->recipe, recipe, strlen(recipe));
+        s = hash_recipe(r);
+    }
+    records_measure(r);
+    if (s == GD_OK && gd_path_exists(records_path(r, "samples.records")))
+        s = records_open(r, O_RDONLY);
+    if (s != GD_OK) {
+        gd_records_leave(r);
+        return s;
+    }
+    *out = r;
+    return GD_OK;
+}

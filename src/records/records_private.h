@@ -1,0 +1,56 @@
+/* records_private.h - what the files of src/records share. */
+#ifndef GD_RECORDS_PRIVATE_H
+#define GD_RECORDS_PRIVATE_H
+
+#include "records/records.h"
+
+enum {
+    RECORDS_PATH = 4400,
+    RECORDS_PAGE = 4096, /* the text at the file's head; the states are padded to it */
+    RECORD_HASH = 32     /* hex digits */
+};
+
+/* Begins each record; numbers are little-endian */
+typedef struct record_head {
+    int64_t image, label;
+    char hash[RECORD_HASH]; /* XXH3-128 of the run's hash, image, label, pixels */
+} record_head;
+
+struct gd_records {
+    char folder[4096], path[RECORDS_PATH]; /* path: of gd_records_path */
+    char *recipe;                          /* block */
+    char id[33];                           /* hash of the recipe */
+    gd_records_layout layout;
+    int lock_fd, fd; /* -1: not open */
+    bool share;
+    uint64_t pixels, stride, records_at; /* bytes: of all parts, of a record; the first record */
+    int64_t next;                        /* every image before it has its record */
+    int64_t claimed;                     /* index, or -1 */
+    bool unsynced;
+    double synced;         /* time of the last fsync */
+    unsigned char *record; /* block: one record */
+    int64_t loaded;        /* the whole record that `record` holds, or -1 */
+};
+
+/* ---- folder.c ---- */
+
+/* Locks of FOLDER/lock beyond any byte that it has */
+enum { RECORDS_SETUP = 1, RECORDS_PACKING = 2 };
+/* Without waiting; *taken false: another has it */
+GD_CHECKED gd_status records_try_lock(gd_records *r, int which, bool *taken);
+void records_unlock(gd_records *r, int which);
+
+/* ---- file.c ---- */
+
+/* false: errno says why */
+bool records_write_all(int fd, const void *data, size_t bytes, uint64_t offset);
+void records_measure(gd_records *r); /* the sizes that follow from the layout */
+GD_CHECKED gd_status records_create(gd_records *r);
+GD_CHECKED gd_status records_open(gd_records *r, int flags);
+/* Index i into r->record; *whole false: not done, or damaged */
+GD_CHECKED gd_status records_load(gd_records *r, int64_t i, bool *whole);
+GD_CHECKED gd_status records_mark(gd_records *r, int64_t i, unsigned char state);
+const char *records_path(gd_records *r, const char *name); /* FOLDER/NAME */
+GD_CHECKED gd_status records_fail(gd_records *r, const char *name);
+
+#endif

@@ -1,0 +1,62 @@
+#!/bin/sh
+# What `make install` puts down is whole: a program and a C++ program build against it alone by pkg-config, the shared library
+# exports what guided.h declares and nothing else, manual pages and completions are in their places.
+set -u
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+failures=0
+fail() { echo "FAIL: $1"; failures=$((failures + 1)); }
+
+cmake --install "$GUIDED_BUILD_DIR" --prefix "$root" >"$root/log" 2>&1 || { cat "$root/log"; exit 1; }
+library=$(find "$root" -name 'libguided.so' | head -1)
+libdir=$(dirname "$library")
+export PKG_CONFIG_PATH="$libdir/pkgconfig" LD_LIBRARY_PATH="$libdir" PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1
+flags=$(pkg-config --cflags --libs guided) || fail "pkg-config does not know guided"
+case $flags in *"$root"*) ;; *) fail "guided.pc does not follow the installation: $flags" ;; esac
+
+# exports: the functions that the header declares
+nm -D --defined-only "$library" | awk '{ print $3 }' | grep -v '^_' | sort >"$root/exported"
+grep -oE '\bgd_[a-z0-9_]+\(' "$GUIDED_SOURCE_DIR/include/guided.h" | tr -d '(' | sort -u >"$root/declared"
+grep -E 'GD_API' "$GUIDED_SOURCE_DIR/include/guided.h" >/dev/null || fail "guided.h exports nothing"
+cmp -s "$root/exported" "$root/declared" || { fail "exported and declared differ"; diff "$root/exported" "$root/declared"; }
+
+# a program, as its own comment says; in strict C too
+here=$GUIDED_SOURCE_DIR/tests/api
+# shellcheck disable=SC2086
+${CC:-cc} -std=c99 -pedantic-errors -Wall -Wextra -Werror "$here/example.c" $flags $GUIDED_LINK_FLAGS -o "$root/example" || fail "the example does not build"
+models=$GUIDED_MODELS/fashion32
+"$root/example" "$models/diffusion.safetensors" "$models/classifier.safetensors" >"$root/example.ppm" 2>"$root/example.txt" ||
+    fail "the example does not run: $(cat "$root/example.txt")"
+grep -q "diffusion, 32 x 32" "$root/example.txt" && grep -q "image 3: step 5 of 5" "$root/example.txt" || fail "the example says: $(cat "$root/example.txt")"
+"$root/example" /nonexistent.pt >/dev/null 2>"$root/example.txt"
+[ $? -eq 3 ] || fail "a missing file is not status 3"
+grep -q "nonexistent.pt" "$root/example.txt" || fail "the message does not name the file"
+
+# the same pixels as the command makes
+"$root/bin/guided" sample -q --steps ddim5 --seed 7 -n 4 --model "$models/diffusion.safetensors" --classifier "$models/classifier.safetensors" \
+    -o "$root/four.npz" || fail "the installed command does not sample"
+tail -c 12288 "$root/example.ppm" | od -An -v -tu1 -w1 >"$root/by_library"
+tail -c +$((1 + 39 + 128)) "$root/four.npz" | head -c 4096 | od -An -v -tu1 -w1 |
+    awk '{ print; print; print }' >"$root/by_command" # grey
+cmp -s "$root/by_library" "$root/by_command" || fail "the library makes other pixels than the command"
+
+if command -v c++ >/dev/null; then
+    # shellcheck disable=SC2086
+    c++ -std=c++11 -pedantic-errors -Wall -Wextra -Werror "$here/header.cpp" $flags $GUIDED_LINK_FLAGS -o "$root/header" || fail "guided.h is no C++"
+    "$root/header" || fail "a C++ program does not run"
+fi
+
+[ "$(cd / && "$root/bin/guided" --version | head -1)" = "guided $(pkg-config --modversion guided)" ] || fail "versions differ"
+verbs=$("$root/bin/guided" help --json | sed 's/.*"verb":"\([^"]*\)".*/\1/' | sort -u)
+[ "$(echo "$verbs" | wc -l)" -ge 12 ] || fail "verbs: $verbs"
+for verb in $verbs; do
+    [ -s "$root/share/man/man1/guided-$verb.1" ] || fail "no manual page of $verb"
+done
+for page in "$root"/share/man/man1/*.1; do
+    command -v man >/dev/null && { LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -l "$page" 2>&1 >/dev/null | grep . && fail "$page: man complains"; }
+done
+for file in bash-completion/completions/guided zsh/site-functions/_guided fish/vendor_completions.d/guided.fish; do
+    [ -s "$root/share/$file" ] || fail "no $file"
+done
+[ $failures -eq 0 ] && echo "install: all passed"
+exit $failures

@@ -1,0 +1,229 @@
+/* Whole files: under their name whole or not at all, never over another's unasked; what cannot be
+ * read or written is named with its reason. */
+#define _GNU_SOURCE
+#include "base/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char folder[] = "/tmp/guided-files-XXXXXX";
+
+static int enter(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
+}
+
+static int leave(void **state)
+{
+    char command[64];
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return chdir("/") == 0 ? system(command) : -1;
+}
+
+static void expect_content(const char *path, const char *text)
+{
+    gd_mapped map;
+
+    if (gd_map_file(&map, path) != GD_OK)
+        fail_msg("%s", gd_error());
+    assert_int_equal(map.bytes, strlen(text));
+    assert_memory_equal(map.data, text, map.bytes);
+    gd_unmap(&map);
+}
+
+static void expect_no_part(void)
+{
+    glob_t found;
+
+    assert_int_equal(glob("*.part-*", 0, NULL, &found), GLOB_NOMATCH);
+    globfree(&found);
+}
+
+static void a_file_appears_when_it_is_whole(void **state)
+{
+    gd_file *f;
+
+    (void)state;
+    assert_int_equal(gd_file_create(&f, "a", false, 11), GD_OK);
+    assert_int_equal(gd_file_write(f, "hallo ", 6), GD_OK);
+    assert_int_equal(gd_file_write(f, "world", 5), GD_OK);
+    assert_int_equal(gd_file_write_at(f, 1, "e", 1), GD_OK);
+    assert_int_equal(gd_file_write(f, "!", 1), GD_OK); /* behind the end, not behind the place */
+    assert_false(gd_path_exists("a"));
+    assert_int_equal(gd_file_commit(f), GD_OK);
+    expect_content("a", "hello world!");
+    expect_no_part();
+}
+
+static void an_aborted_file_leaves_nothing(void **state)
+{
+    gd_file *f;
+
+    (void)state;
+    assert_int_equal(gd_file_create(&f, "b", false, 0), GD_OK);
+    assert_int_equal(gd_file_write(f, "lost", 4), GD_OK);
+    gd_file_abort(f);
+    gd_file_abort(NULL);
+    assert_false(gd_path_exists("b"));
+    expect_no_part();
+}
+
+static void what_exists_is_not_replaced_unasked(void **state)
+{
+    gd_file *f;
+
+    (void)state;
+    assert_int_equal(gd_file_put("c", false, "one", 3), GD_OK);
+    assert_int_equal(gd_file_put("c", false, "two", 3), GD_EEXISTS);
+    assert_non_null(strstr(gd_error(), "--overwrite"));
+    expect_content("c", "one");
+    assert_int_equal(gd_file_put("c", true, "two", 3), GD_OK);
+    expect_content("c", "two");
+    /* somebody else was quicker */
+    assert_int_equal(gd_file_create(&f, "d", false, 0), GD_OK);
+    assert_int_equal(gd_file_write(f, "mine", 4), GD_OK);
+    assert_int_equal(gd_file_put("d", false, "theirs", 6), GD_OK);
+    assert_int_equal(gd_file_commit(f), GD_EEXISTS);
+    expect_content("d", "theirs");
+    expect_no_part();
+}
+
+static int no_links(const char *from, const char *to)
+{
+    (void)from;
+    (void)to;
+    errno = EPERM;
+    return -1;
+}
+
+/* FAT and some network file systems */
+static void a_file_system_without_links_will_do(void **state)
+{
+    const gd_os_table before = gd_os;
+
+    (void)state;
+    gd_os.link = no_links;
+    assert_int_equal(gd_file_put("linkless", false, "one", 3), GD_OK);
+    assert_int_equal(gd_file_put("linkless", false, "two", 3), GD_EEXISTS);
+    gd_os = before;
+    expect_content("linkless", "one");
+    expect_no_part();
+}
+
+static void rows_are_appended(void **state)
+{
+    (void)state;
+    assert_int_equal(gd_file_append("rows", "1\n", 2), GD_OK);
+    assert_int_equal(gd_file_append("rows", "2\n", 2), GD_OK);
+    expect_content("rows", "1\n2\n");
+    assert_int_equal(gd_file_append("none/rows", "1\n", 2), GD_EIO);
+    assert_non_null(strstr(gd_error(), "none/rows: No such file"));
+}
+
+static void a_full_disk_is_told(void **state)
+{
+    const struct rlimit little = { 1000, RLIM_INFINITY };
+    struct rlimit before;
+    char text[3000];
+    gd_status s;
+
+    (void)state;
+    memset(text, 'x', sizeof text);
+    assert_int_equal(gd_file_put("e", false, "old", 3), GD_OK);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){ little.rlim_cur, before.rlim_max }),
+                     0);
+    s = gd_file_put("e", true, text, sizeof text);
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_int_equal(s, GD_ENOSPACE);
+    assert_non_null(strstr(gd_error(), "e: File too large"));
+    expect_content("e", "old");
+    expect_no_part();
+    assert_int_equal(gd_file_append("/dev/full", "x", 1), GD_ENOSPACE);
+}
+
+static void what_is_no_file_is_named(void **state)
+{
+    gd_mapped map;
+
+    (void)state;
+    assert_int_equal(gd_map_file(&map, "nowhere"), GD_EFORMAT);
+    assert_string_equal(gd_error(), "nowhere: No such file or directory");
+    assert_int_equal(gd_map_file(&map, "."), GD_EFORMAT);
+    assert_non_null(strstr(gd_error(), "a folder"));
+    assert_int_equal(mkfifo("pipe", 0600), 0);
+    assert_int_equal(gd_map_file(&map, "pipe"), GD_EFORMAT); /* and does not wait */
+    assert_int_equal(gd_map_file(&map, "/dev/zero"), GD_EFORMAT);
+    assert_int_equal(gd_file_put("empty", false, "", 0), GD_OK);
+    assert_int_equal(gd_map_file(&map, "empty"), GD_OK);
+    assert_int_equal(map.bytes, 0);
+    gd_unmap(&map);
+    gd_unmap(&map);
+}
+
+static void errors_of_the_system_have_their_status(void **state)
+{
+    static const struct {
+        int error;
+        gd_status status;
+    } of[] = { { ENOSPC, GD_ENOSPACE }, { EDQUOT, GD_ENOSPACE }, { EFBIG, GD_ENOSPACE },
+               { ENOMEM, GD_ENOMEM },   { EIO, GD_EIO },         { EACCES, GD_EIO } };
+
+    (void)state;
+    for (int i = 0; i < COUNT(of); i++) {
+        assert_int_equal(gd_fail_errno(of[i].error, "x"), of[i].status);
+        assert_non_null(strstr(gd_error(), strerror(of[i].error)));
+    }
+}
+
+static void messages_keep_their_lines(void **state)
+{
+    char longest[5000];
+
+    (void)state;
+    assert_int_equal(gd_fail(GD_EIO, "inner %d", 1), GD_EIO);
+    gd_detail("hint: look");
+    gd_context("outer");
+    assert_string_equal(gd_error(), "outer: inner 1\nhint: look");
+    assert_int_equal(gd_fail(GD_EIO, "again: %s", gd_error()), GD_EIO); /* from the old message */
+    assert_string_equal(gd_error(), "again: outer: inner 1\nhint: look");
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    assert_int_equal(gd_fail(GD_EIO, "%s", longest), GD_EIO);
+    gd_context("%s", longest);
+    gd_context("short");
+    gd_detail("%s", longest);
+    assert_true(strlen(gd_error()) < 4096);
+    assert_memory_equal(gd_error(), "short: ", 7);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_appears_when_it_is_whole),
+        cmocka_unit_test(an_aborted_file_leaves_nothing),
+        cmocka_unit_test(what_exists_is_not_replaced_unasked),
+        cmocka_unit_test(a_file_system_without_links_will_do),
+        cmocka_unit_test(rows_are_appended),
+        cmocka_unit_test(a_full_disk_is_told),
+        cmocka_unit_test(what_is_no_file_is_named),
+        cmocka_unit_test(errors_of_the_system_have_their_status),
+        cmocka_unit_test(messages_keep_their_lines),
+    };
+    return cmocka_run_group_tests(tests, enter, leave);
+}

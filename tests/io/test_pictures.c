@@ -1,0 +1,171 @@
+/* Pictures made to cost more than they are: refused at once, in little memory; cut ones are named.
+ */
+#define _GNU_SOURCE
+#include "fixture.h"
+
+#include <stdio.h>
+#include <jpeglib.h>
+#include <zlib.h>
+
+static void put_big(bytes *to, uint32_t v)
+{
+    const unsigned char b[4] = { (unsigned char)(v >> 24), (unsigned char)(v >> 16),
+                                 (unsigned char)(v >> 8), (unsigned char)v };
+    put(to, b, 4);
+}
+
+static void put_chunk(bytes *to, const char *type, const void *data, size_t n)
+{
+    size_t from;
+
+    put_big(to, (uint32_t)n);
+    from = to->n;
+    put(to, type, 4);
+    put(to, data, n);
+    put_big(to, (uint32_t)crc32(0, to->data + from, (uInt)(n + 4)));
+}
+
+/* A PNG of so many grey pixels whose rows are `packed` */
+static bytes make_png(uint32_t width, uint32_t height, const void *packed, size_t n)
+{
+    bytes png = { 0 }, header = { 0 };
+
+    put(&png, "\x89PNG\r\n\x1a\n", 8);
+    put_big(&header, width);
+    put_big(&header, height);
+    put(&header, "\x08\0\0\0\0", 5);
+    put_chunk(&png, "IHDR", header.data, header.n);
+    put_chunk(&png, "IDAT", packed, n);
+    put_chunk(&png, "IEND", "", 0);
+    free(header.data);
+    return png;
+}
+
+/* Refused within a second and 64 MiB */
+static void refuse(bytes file, const char *text)
+{
+    const size_t before = peak_bytes();
+    const double start = gd_seconds();
+    gd_image image;
+
+    assert_int_equal(gd_image_decode(&image, file.data, file.n, 3, "bomb"), GD_EFORMAT);
+    if (!strstr(gd_error(), text))
+        fail_msg("%s does not say %s", gd_error(), text);
+    assert_null(image.pixels);
+    assert_true(gd_seconds() - start < 1);
+    assert_true(peak_bytes() - before < 64u << 20);
+    free(file.data);
+}
+
+static void pixels_that_no_bytes_hold(void **state)
+{
+    (void)state;
+    refuse(make_png(0x7fffffff, 1, "", 0), "bomb: ");
+    refuse(make_png(1, 0x7fffffff, "", 0), "bomb: ");
+    refuse(make_png(0x7fffffff, 0x7fffffff, "", 0), "bomb: ");
+    refuse(make_png(0, 1, "", 0), "bomb: ");
+    refuse(make_png(16384, 16384, "x", 1), "pixels in");
+}
+
+/* 64 MB of zeros in 64 KB, for a picture of one row */
+static void more_rows_than_the_picture_has(void **state)
+{
+    const uLong n = 64 << 20;
+    unsigned char *zeros = calloc(1, n), *packed;
+    uLong room = compressBound(n);
+    bytes png;
+    gd_image image;
+
+    (void)state;
+    packed = malloc(room);
+    assert_int_equal(compress2(packed, &room, zeros, n, 9), Z_OK);
+    png = make_png(8, 1, packed, room);
+    free(zeros);
+    free(packed);
+    const size_t before = peak_bytes();
+    const gd_status s = gd_image_decode(&image, png.data, png.n, 3, "bomb");
+    assert_true(s == GD_OK || s == GD_EFORMAT); /* what is too much is not inflated */
+    assert_true(peak_bytes() - before < 64u << 20);
+    if (s == GD_OK)
+        gd_image_free(&image);
+    free(png.data);
+}
+
+static bytes progressive_jpeg(void)
+{
+    struct jpeg_error_mgr errors;
+    struct jpeg_compress_struct jpeg = { .err = jpeg_std_error(&errors) };
+    unsigned char pixels[8 * 8] = { 0 }, *out = NULL;
+    unsigned long n = 0;
+    bytes file = { 0 };
+
+    jpeg_create_compress(&jpeg);
+    jpeg_mem_dest(&jpeg, &out, &n);
+    jpeg.image_width = jpeg.image_height = 8;
+    jpeg.input_components = 1;
+    jpeg.in_color_space = JCS_GRAYSCALE;
+    jpeg_set_defaults(&jpeg);
+    jpeg_simple_progression(&jpeg);
+    jpeg_start_compress(&jpeg, TRUE);
+    for (int y = 0; y < 8; y++)
+        jpeg_write_scanlines(&jpeg, (JSAMPROW[]){ pixels + 8 * y }, 1);
+    jpeg_finish_compress(&jpeg);
+    jpeg_destroy_compress(&jpeg);
+    put(&file, out, n);
+    free(out);
+    return file;
+}
+
+/* Each scan asks for a walk over the whole picture. */
+static void eighty_thousand_scans(void **state)
+{
+    bytes jpeg = progressive_jpeg(), bomb = { 0 };
+    const unsigned char *scan = memmem(jpeg.data, jpeg.n, "\xff\xda", 2);
+    gd_image image;
+
+    (void)state;
+    assert_int_equal(gd_image_decode(&image, jpeg.data, jpeg.n, 1, "good"), GD_OK);
+    gd_image_free(&image);
+    assert_non_null(scan);
+    const size_t head = (size_t)(scan - jpeg.data);
+    const unsigned char *next = memmem(scan + 2, jpeg.n - head - 2, "\xff", 1);
+    assert_non_null(next);
+    put(&bomb, jpeg.data, head);
+    put_many(&bomb, scan, (size_t)(next - scan), 80000);
+    put(&bomb, "\xff\xd9", 2);
+    refuse(bomb, "bomb: ");
+    free(jpeg.data);
+}
+
+static void cut_pictures_are_named(void **state)
+{
+    const uint8_t pixels[3 * 16] = { 9 };
+    bytes jpeg = progressive_jpeg();
+    gd_image image;
+    size_t n;
+    void *png;
+
+    (void)state;
+    assert_int_equal(gd_png_encode(&png, &n, pixels, 4, 4, 3, NULL, 0), GD_OK);
+    for (size_t cut = 0; cut < n - 16; cut++) { /* a checksum and an empty chunk end it */
+        assert_int_equal(gd_image_decode(&image, png, cut, 3, "cut.png"), GD_EFORMAT);
+        assert_memory_equal(gd_error(), "cut.png: ", 9);
+    }
+    for (size_t cut = 0; cut < jpeg.n - 2; cut++) {
+        assert_int_equal(gd_image_decode(&image, jpeg.data, cut, 3, "cut.jpg"), GD_EFORMAT);
+        assert_memory_equal(gd_error(), "cut.jpg: ", 9);
+    }
+    gd_block_free(png);
+    free(jpeg.data);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pixels_that_no_bytes_hold),
+        cmocka_unit_test(more_rows_than_the_picture_has),
+        cmocka_unit_test(eighty_thousand_scans),
+        cmocka_unit_test(cut_pictures_are_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

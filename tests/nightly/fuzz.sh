@@ -1,0 +1,3 @@
+#!/bin/sh
+# Each fuzz target ten minutes
+scripts/fuzz 600
