@@ -15,7 +15,8 @@ if [ ! -s ref.npz ]; then
     "$build/tests/make-npz" samples.npz 50000 256 1 && "$build/tests/make-npz" ref.npz 2000 256 2 || exit 1
 fi
 [ -s net.safetensors ] || "$g" init --kind classifier --image_size 32 --classifier_width 32 --classifier_depth 1 \
-    --classifier_channel_mult 1,1 --classifier_attention_resolutions 16 --classifier_pool spatial_v2 net.safetensors || exit 1
+    --classifier_channel_mult 1,1 --classifier_attention_resolutions 16 --classifier_num_head_channels 32 \
+    --classifier_pool spatial_v2 net.safetensors || exit 1
 run() { "$g" eval --ref ref.npz --samples samples.npz --features net.safetensors --crop 32 --json "$@"; }
 if [ ! -s whole.json ]; then
     say "without a cache"
