@@ -15,7 +15,7 @@ memory_at() {
         [ "$done" -ge "$1" ] && break
         sleep 0.05
     done
-    awk '/^VmRSS/ { print $2 }' /proc/$pid/status
+    awk '/^Rss:/ { print $2 }' /proc/$pid/smaps_rollup # status counts in batches of pages
 }
 early=$(memory_at 100)
 late=$(memory_at 2000)
