@@ -234,7 +234,8 @@ static gd_status sample_large(run *r, cli_launch launch)
                         .share = o->share || launch.size > 1,
                         .keep = o->keep,
                         .png = o->format && strcmp(o->format, "folder") == 0,
-                        .quiet = o->quiet || launch.rank > 0 };
+                        .quiet = o->quiet || launch.rank > 0,
+                        .words = &r->words };
     const double start = gd_seconds();
 
     divide_threads(r, launch);
@@ -255,6 +256,8 @@ static gd_status check_large(const run *r)
                        o->output);
     if (o->overwrite)
         return gd_fail(GD_EUSAGE, "--resume goes on with what is there, --overwrite replaces it");
+    if (o->preview)
+        return gd_fail(GD_EUSAGE, "--preview: a run in a folder shows no images");
     if (o->format && strcmp(o->format, "npz") != 0 && strcmp(o->format, "folder") != 0)
         return gd_fail(GD_EUSAGE, "--format %s: a run ends in npz or folder (of pictures)",
                        o->format);
@@ -271,16 +274,18 @@ static gd_status check_large(const run *r)
 static gd_status dry_run(const run *r)
 {
     const cli_maker *m = &r->maker;
-    cli_load load[2 + 2 * CLI_MAX_STAGES] = { { m->model, m->schedule->n } };
-    int n = 1;
+    cli_load load[2 + 2 * CLI_MAX_STAGES];
+    int n = 0;
 
+    load[n++] = (cli_load){ m->model, m->schedule->n };
     if (m->classifier)
         load[n++] = (cli_load){ m->classifier, m->schedule->n };
     for (int k = 0; k < m->n_stages; k++) {
-        const cli_stage *s = &m->stage[k];
-        load[n++] = (cli_load){ s->model, s->schedule->n };
-        if (s->classifier)
-            load[n++] = (cli_load){ s->classifier, s->schedule->n };
+        int calls;
+        GD_TRY(cli_maker_stage_steps(m, k, &calls));
+        load[n++] = (cli_load){ m->stage[k].model, calls };
+        if (m->stage[k].classifier)
+            load[n++] = (cli_load){ m->stage[k].classifier, calls };
     }
     return cli_dry_run(load, n, m->c.n, strcmp(m->c.precision, "bf16") == 0);
 }
@@ -333,6 +338,19 @@ static gd_status run_sample(int argc, char **argv)
     return s;
 }
 
+static const char notes[] =
+    "Draws images from a diffusion model, guided by a noisy classifier where one is given. Image "
+    "k of a run is a function of the model, the options and (seed, k) alone: the same for any "
+    "number of threads, and --first k -n 1 makes it again by itself. The name of the output "
+    "chooses its form: X.png is a grid (one image where n is 1), X.npz the authors' arrays, - a "
+    "PNG on standard output, anything else a folder of pictures with run.json. Every PNG carries "
+    "its recipe; guided info X.png prints the command that makes it again. Ctrl-C keeps what is "
+    "finished. A run of many images is made in a folder, -o RUN/ --resume: nothing but the "
+    "image in flight is lost whatever ends it, the same command goes on, several processes share "
+    "it "
+    "(--share, or mpiexec), and it ends in one .npz of the same bytes; guided verify makes some of "
+    "them again.";
+
 const cli_command cli_sample = {
     "sample",
     "make images",
@@ -341,4 +359,5 @@ const cli_command cli_sample = {
     table,
     COUNT(table),
     run_sample,
+    notes,
 };

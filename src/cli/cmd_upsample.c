@@ -159,11 +159,11 @@ static gd_status make_recipe(run *r)
         GD_TRY(gd_model_hash(r->stage.classifier, guide));
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)o->seed);
     j = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:f, s:b, s:s, s:s, s:s, s:s, s:s, s:f}",
+        "{s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:f, s:f, s:b, s:s, s:s, s:s, s:s, s:s, s:f}",
         "guided", gd_version(), "verb", "upsample", "model", o->model, "model_hash", hash, "input",
-        o->input, "steps", o->steps, "sampler", r->stage.trajectory.sampler->name, "eta", o->eta,
-        "low_res_noise", o->low_res_noise, "clip_denoised", o->clip, "seed", seed, "precision",
-        o->precision, "isa", gd_isa_name(gd_isa_used()), "classifier",
+        o->input, "num", o->n, "steps", o->steps, "sampler", r->stage.trajectory.sampler->name,
+        "eta", o->eta, "low_res_noise", o->low_res_noise, "clip_denoised", o->clip, "seed", seed,
+        "precision", o->precision, "isa", gd_isa_name(gd_isa_used()), "classifier",
         o->classifier ? o->classifier : "", "classifier_hash", guide, "scale",
         r->stage.trajectory.scale);
     s = j ? cli_recipe_add_command(j, &cli_upsample, &r->words) : GD_OK;

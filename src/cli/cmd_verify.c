@@ -45,6 +45,7 @@ typedef struct run {
     uint8_t *made; /* block: parts of one image, behind one another */
     size_t bytes;
     int64_t label;                     /* of what was made */
+    int64_t only;                      /* the image that one picture shows; -1: not said */
     int64_t compared, absent, differs; /* images */
     gd_bundle *npz[GD_RECORDS_PARTS];  /* open, or NULL */
     uint8_t *found;                    /* block: as made */
@@ -66,6 +67,9 @@ static gd_status recipe_of_picture(run *r)
 
     r->from = FROM_PICTURE;
     GD_TRY(gd_png_open(&png, r->path));
+    text = gd_png_text(png, "guided.image");
+    if (text && *text && text[strspn(text, "0123456789")] == '\0')
+        r->only = strtoll(text, NULL, 10);
     text = gd_png_text(png, "guided.recipe");
     s = text ? gd_block_make((void **)&r->text, strlen(text) + 1, "recipe")
              : gd_fail(GD_EFORMAT, "%s: holds no recipe", r->path);
@@ -128,10 +132,10 @@ static gd_status open_recipe(run *r)
     GD_TRY(cli_recipe_read(&r->recipe, r->text, r->path));
     if (r->from == FROM_RUN && !r->recipe.run)
         r->from = FROM_PICTURES;
-    if (r->from == FROM_PICTURE && c->n > 1)
+    if (r->from == FROM_PICTURE && c->n > 1 && r->only < 0)
         return gd_fail(GD_EUSAGE,
-                       "%s: %d images, of which it shows one or all\nhint: guided verify takes a "
-                       "run's folder, or a picture made alone",
+                       "%s: a grid of %d images\nhint: guided verify takes a run's folder, or a "
+                       "picture of one image",
                        r->path, c->n);
     if (strcmp(c->rng, "guided") != 0)
         return gd_fail(GD_EUSAGE, "%s: made with --rng %s: no image of it can be made alone",
@@ -305,7 +309,7 @@ static gd_status nth_image(run *r, int64_t k, int64_t *image)
 {
     if (r->records && gd_records_has_file(r->records))
         return gd_records_made(r->records, k, image);
-    *image = r->layout.first + k;
+    *image = r->only >= 0 ? r->only : r->layout.first + k;
     return GD_OK;
 }
 
@@ -321,7 +325,7 @@ static gd_status compare_some(run *r)
         return gd_fail(GD_EIO, "no random numbers from the system");
     if (r->records && gd_records_has_file(r->records))
         GD_TRY(gd_records_count(r->records, &n));
-    some = GD_MIN(r->o.sample, n);
+    some = r->from == FROM_PICTURE ? 1 : GD_MIN(r->o.sample, n);
     if (some == 0)
         return gd_fail(GD_EFAILED, "%s: no image is there yet", r->path);
     cli_progress_start(&r->progress, some * r->maker.steps, r->o.quiet);
@@ -368,7 +372,7 @@ static gd_status work(run *r)
 
 static gd_status run_verify(int argc, char **argv)
 {
-    run r = { .o = { .sample = 20 } };
+    run r = { .o = { .sample = 20 }, .only = -1 };
     gd_status s;
 
     GD_TRY(cli_parse(&cli_verify, argc, argv, &r.o, &r.words));
@@ -387,10 +391,18 @@ static gd_status run_verify(int argc, char **argv)
     return s;
 }
 
+static const char notes[] =
+    "Makes some images again from the recipe, run.json or the text in a picture, and compares "
+    "pixels and labels with what is stored: in the folder of a run, finished or going on, in a "
+    "folder of "
+    "pictures, in one picture, or in an .npz with --recipe. Status 1 and the number of each image "
+    "that differs; 0 when all are equal.";
+
 const cli_command cli_verify = { "verify",
                                  "make some images of a run again and compare",
                                  "verify RUN/ [--sample N]",
                                  "guided verify run/ --sample 20",
                                  table,
                                  COUNT(table),
-                                 run_verify };
+                                 run_verify,
+                                 notes };

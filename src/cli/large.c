@@ -28,7 +28,8 @@ void cli_large_describe(gd_records_layout *l, const cli_maker *m, bool keep, boo
     }
 }
 
-/* The recipe of this process, then that of the run; a seed that nobody gave is the run's. */
+/* The recipe of this process, then that of the run; a seed that nobody gave is the run's, and how
+ * the options were written does not matter. */
 static gd_status begin(run *r)
 {
     cli_recipe theirs = { 0 };
@@ -36,8 +37,9 @@ static gd_status begin(run *r)
     gd_status s;
 
     cli_large_describe(&r->layout, r->m, r->l->keep, r->l->png);
-    GD_TRY(cli_recipe_make(&recipe, r->m, r->l->png ? "png" : "npz", r->l->keep, NULL));
-    s = gd_records_begin(r->records, recipe, r->m->c.seed_given ? NULL : "seed", &r->layout);
+    GD_TRY(cli_recipe_make(&recipe, r->m, r->l->png ? "png" : "npz", r->l->keep, r->l->words));
+    s = gd_records_begin(r->records, recipe, r->m->c.seed_given ? "command" : "seed,command",
+                         &r->layout);
     free(recipe);
     GD_TRY(s);
     s = cli_recipe_read(&theirs, gd_records_recipe(r->records), "run.json");

@@ -281,6 +281,18 @@ gd_status cli_maker_run(cli_maker *m, int64_t first, int n, cli_finished finishe
     return GD_OK;
 }
 
+gd_status cli_maker_stage_steps(const cli_maker *m, int k, int *steps)
+{
+    const gd_diffusion_config *d = &gd_model_get_config(m->stage[k].model)->diffusion;
+    gd_schedule *schedule;
+
+    GD_TRY(gd_schedule_make(&schedule, d->noise_schedule, d->steps, m->c.stage[k].steps,
+                            d->rescale_timesteps));
+    *steps = schedule->n;
+    gd_schedule_free(schedule);
+    return GD_OK;
+}
+
 int cli_maker_size(const cli_maker *m, int part)
 {
     return part == 0 ? gd_model_get_config(m->model)->net.image_size : m->stage[part - 1].size;

@@ -64,14 +64,16 @@ typedef gd_status (*cli_finished)(void *ctx, int64_t image, int64_t label, int p
                                   const float *x);
 GD_CHECKED gd_status cli_maker_run(cli_maker *m, int64_t first, int n, cli_finished finished,
                                    void *ctx);
+/* Network calls of an image in upsampler k, before cli_maker_prepare too */
+GD_CHECKED gd_status cli_maker_stage_steps(const cli_maker *m, int k, int *steps);
 int cli_maker_size(const cli_maker *m, int part);
 bool cli_maker_labelled(const cli_maker *m);
 void cli_maker_close(cli_maker *m);
 
 /* ---- sample_recipe.c: a flat JSON object; keys are option names ---- */
 
-/* malloc'ed.  output: "npz" or "png" of a run in a folder, NULL for other outputs; keep: stages are
- * kept; words: the command line, for the command that makes a picture again, or NULL */
+/* malloc'ed.  words: the command line, for guided info, or NULL.  output: "npz" or "png" of a run
+ * in a folder, NULL for other outputs; keep: stages are kept */
 GD_CHECKED gd_status cli_recipe_make(char **out, const cli_maker *m, const char *output, bool keep,
                                      const cli_words *words);
 typedef struct cli_recipe {
@@ -92,7 +94,8 @@ void cli_recipe_close(cli_recipe *recipe);
 typedef struct cli_large {
     const char *folder;
     bool share, keep, png, quiet;
-    int64_t done; /* out: images that have their record */
+    const cli_words *words; /* the command line */
+    int64_t done;           /* out: images that have their record */
 } cli_large;
 GD_CHECKED gd_status cli_large_run(cli_maker *m, cli_large *l);
 void cli_large_describe(gd_records_layout *out, const cli_maker *m, bool keep, bool png);

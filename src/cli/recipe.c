@@ -11,10 +11,10 @@
  * is.  The seed is in the recipe even where nobody gave it. */
 static bool decides_nothing(const char *name)
 {
-    static const char *const names[] = { "num",       "first",   "output",   "format",
-                                         "overwrite", "resume",  "threads",  "memory",
-                                         "json",      "quiet",   "verbose",  "config",
-                                         "seed",      "preview", "progress", "dry-run" };
+    static const char *const names[] = { "num",     "first",   "output",     "format",  "overwrite",
+                                         "resume",  "threads", "memory",     "json",    "quiet",
+                                         "verbose", "config",  "seed",       "preview", "progress",
+                                         "dry-run", "share",   "keep-stages" };
 
     for (int i = 0; i < COUNT(names); i++)
         if (strcmp(names[i], name) == 0)

@@ -125,16 +125,27 @@ static gd_status pack_npz(packing *p)
     return GD_OK;
 }
 
+enum { MOST_TEXTS = 4 };
+
 static gd_status put_png(packing *p, int64_t i, const gd_text *texts, int n_texts)
 {
     const gd_records_layout *l = &p->r->layout;
     const unsigned char *pixels = p->r->record + sizeof(record_head) + p->before;
+    gd_text all[MOST_TEXTS + 1];
+    char number[24];
     void *png;
     size_t bytes;
     gd_status s;
 
+    n_texts = GD_MIN(n_texts, MOST_TEXTS);
+    for (int k = 0; k < n_texts; k++)
+        all[k] = texts[k];
+    if (p->part == l->n_parts - 1) { /* the recipe's command makes this image, not its stages */
+        snprintf(number, sizeof number, "%lld", (long long)(l->first + i));
+        all[n_texts++] = (gd_text){ "guided.image", number };
+    }
     GD_TRY(gd_png_encode(&png, &bytes, pixels, l->part[p->part].width, l->part[p->part].height,
-                         l->part[p->part].channels, texts, n_texts));
+                         l->part[p->part].channels, all, n_texts));
     s = gd_file_put(gd_records_path(p->r, p->part, l->first + i), true, png, bytes);
     gd_block_free(png);
     return s;

@@ -89,7 +89,7 @@ bool gd_records_finished(gd_records *r);
 /* Make the result when every image has its record, then remove the record file.  *finished false
  * without failure: another process is at it, or a record was damaged and is to be made again; go on
  * with gd_records_claim.  `wish` (may be NULL) is asked again and again; a status other than GD_OK
- * stops. texts: of PNGs. */
+ * stops.  texts: of PNGs, at most 4; guided.image, its number, is added. */
 GD_CHECKED gd_status gd_records_pack(gd_records *r, bool *finished, gd_status (*wish)(void),
                                      const gd_text *texts, int n_texts);
 /* FOLDER/samples_NxHxWxC.npz, or stage1_... for a kept stage, or the PNG of an image; valid until

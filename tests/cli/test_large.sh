@@ -47,6 +47,8 @@ export OMP_NUM_THREADS=1
     expect 2 "upsampler" "$g" $base --seed 4 -n 40 --upsampler $m/upsampler.safetensors -o run --resume
     expect 2 "-o RUN/" "$g" $base -n 4 -o x.npz --resume
     expect 2 "--overwrite" "$g" $base -n 4 -o run --resume --overwrite
+    expect 0 "MiB" "$g" $base -n 4 --upsampler $m/upsampler.safetensors --stage2-steps 3 -o run5 --resume --dry-run
+    [ -e run5 ] && fail "a dry run made a folder"
     expect 2 "--rng torch" "$g" $base -n 4 -o run5 --resume --rng torch
     expect 2 "--format grid" "$g" $base -n 4 -o run5 --resume --format grid
     mkdir foreign && cp plain.npz foreign/samples_40x8x8x1.npz
@@ -86,7 +88,8 @@ export OMP_NUM_THREADS=1
     expect 0 "" "$g" sample --steps ddim3 --seed 18446744073709551615 --class 9 --first 7 -o one.png
     expect 0 "1 images made again" "$g" verify one.png
     expect 0 "" "$g" sample --steps ddim2 -n 2 -o grid.png
-    expect 2 "2 images" "$g" verify grid.png
+    expect 2 "a grid of 2 images" "$g" verify grid.png
+    expect 0 "1 images made again" "$g" verify pictures/00002.png
 
     # stages: each with its own options, all kept, in one command and by hand
     stages="--upsampler $m/upsampler.safetensors --stage2-steps 6 --stage2-sampler ddim --stage2-eta 0.5 --stage2-seed 9
@@ -105,6 +108,7 @@ export OMP_NUM_THREADS=1
     [ "$(ls pngs | tr '\n' ' ')" = "00000.png 00000_stage1.png 00001.png 00001_stage1.png 00002.png 00002_stage1.png lock run.json " ] ||
         fail "pictures: $(ls pngs)"
     expect 0 "3 images made again" "$g" verify pngs
+    expect 0 "--first 1" "$g" info pngs/00001.png
     expect 0 "all 3 images" "$g" $base --seed 4 -n 3 $stages -o pngs --resume --format folder
     expect 2 "there is no stage 3" "$g" $base $stages --stage3-classifier $m/classifier.safetensors -o none.png
     expect 3 "the classifier is for 32x32" "$g" $base --classifier $m/classifier.safetensors -o none.png
