@@ -114,10 +114,12 @@ typedef struct gd_os_table {
     int (*mkdir)(const char *path, mode_t mode);
 } gd_os_table;
 extern gd_os_table gd_os;
-/* open, write, fsync of the table that a signal does not end; writing is whole.  false: errno says
- * why. */
+/* Calls of the table that a signal does not end.  false, -1: errno says why.  Writing is whole;
+ * reading ends where the file does: how many bytes that were. */
 int gd_open(const char *path, int flags, mode_t mode);
 bool gd_write(int fd, const void *data, size_t bytes);
+bool gd_pwrite(int fd, const void *data, size_t bytes, off_t at);
+ssize_t gd_pread(int fd, void *out, size_t bytes, off_t at);
 bool gd_fsync(int fd);
 
 /* A whole file mapped for reading.  Regular files only (a FIFO or a folder is GD_EFORMAT, as is a
@@ -135,6 +137,9 @@ void gd_unmap_pages(const gd_mapped *map, size_t offset, size_t bytes);
 
 double gd_seconds(void); /* monotonic clock */
 bool gd_path_exists(const char *path);
+/* Bytes that a user may still write in this folder's file system */
+GD_CHECKED gd_status gd_free_bytes(uint64_t *out, const char *folder);
+size_t gd_peak_bytes(void); /* the most memory that was resident in this process */
 
 /* ---- atomic.c: durable whole-file write ---- */
 
@@ -204,6 +209,11 @@ void gd_log(gd_log_level level, const char *format, ...) GD_PRINTF(2, 3);
 
 void gd_set_stop(bool (*wanted)(void));
 GD_CHECKED gd_status gd_check_stop(void); /* GD_EINTERRUPTED when it does */
+
+/* ---- small.c ---- */
+
+bool gd_ends_with(const char *text, const char *end);
+double gd_median(double *values, int n); /* n >= 1; sorts them; of an even number the upper one */
 
 /* ---- nearest.c ---- */
 

@@ -1,5 +1,5 @@
 /* os.c - the system calls, through a table that tests replace; whole files mapped for reading; the
- * clock. */
+ * clock; what is free and what was used. */
 #define _GNU_SOURCE
 #include "base/base.h"
 
@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -60,22 +62,52 @@ int gd_open(const char *path, int flags, mode_t mode)
     return fd;
 }
 
-bool gd_write(int fd, const void *data, size_t bytes)
+/* at < 0: where the file stands */
+static bool write_whole(int fd, const void *data, size_t bytes, off_t at)
 {
     const unsigned char *from = data;
+    size_t done = 0;
 
-    while (bytes > 0) {
-        const ssize_t n = gd_os.write(fd, from, bytes);
+    while (done < bytes) {
+        const ssize_t n = at < 0 ? gd_os.write(fd, from + done, bytes - done)
+                                 : gd_os.pwrite(fd, from + done, bytes - done, at + (off_t)done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
             errno = n == 0 ? ENOSPC : errno;
             return false;
         }
-        from += n;
-        bytes -= (size_t)n;
+        done += (size_t)n;
     }
     return true;
+}
+
+bool gd_write(int fd, const void *data, size_t bytes)
+{
+    return write_whole(fd, data, bytes, -1);
+}
+
+bool gd_pwrite(int fd, const void *data, size_t bytes, off_t at)
+{
+    return write_whole(fd, data, bytes, at);
+}
+
+ssize_t gd_pread(int fd, void *out, size_t bytes, off_t at)
+{
+    size_t done = 0;
+
+    while (done < bytes) {
+        const ssize_t n =
+            gd_os.pread(fd, (unsigned char *)out + done, bytes - done, at + (off_t)done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
 }
 
 bool gd_fsync(int fd)
@@ -167,4 +199,22 @@ bool gd_path_exists(const char *path)
 {
     struct stat info;
     return lstat(path, &info) == 0;
+}
+
+gd_status gd_free_bytes(uint64_t *out, const char *folder)
+{
+    struct statvfs info;
+
+    if (statvfs(folder, &info) != 0)
+        return gd_fail_errno(errno, folder);
+    *out = (uint64_t)info.f_bavail * info.f_frsize;
+    return GD_OK;
+}
+
+size_t gd_peak_bytes(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return (size_t)usage.ru_maxrss * 1024;
 }

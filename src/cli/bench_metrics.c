@@ -3,8 +3,6 @@
 #include "cli/cli.h"
 #include "eval/eval.h"
 
-#include <sys/resource.h>
-
 enum { IMAGES = 10000, POOL = 2048, SPATIAL = 2023 };
 
 typedef struct bench {
@@ -69,18 +67,17 @@ static gd_status measure(bench *b)
 
 static void print_result(const bench *b, bool json)
 {
-    struct rusage usage;
+    const size_t peak = gd_peak_bytes();
 
-    getrusage(RUSAGE_SELF, &usage);
     if (json)
-        printf("{\"frechet_s\":%.3f,\"precision_recall_s\":%.3f,\"peak_bytes\":%lld}\n",
-               b->frechet_s, b->manifold_s, (long long)usage.ru_maxrss * 1024);
+        printf("{\"frechet_s\":%.3f,\"precision_recall_s\":%.3f,\"peak_bytes\":%zu}\n",
+               b->frechet_s, b->manifold_s, peak);
     else
         printf("FID and sFID from statistics  %.2f s  (%d and %d features, side by side)\n"
                "precision and recall          %.2f s  (%d x %d features of %d)\n"
                "memory                        %.0f MiB resident at most, %d threads\n",
                b->frechet_s, POOL, SPATIAL, b->manifold_s, IMAGES, IMAGES, POOL,
-               (double)usage.ru_maxrss / 1024, gd_threads());
+               (double)peak / 1048576, gd_threads());
 }
 
 gd_status cli_bench_metrics(bool json)

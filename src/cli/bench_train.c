@@ -8,7 +8,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 enum { ROUNDS = 5, STEPS_A_ROUND = 3, COPIES = 6, PARTS = 64 };
 /* AdamW with one average reads gradient, parameter, two moments, average, and writes the last four
@@ -91,20 +90,12 @@ static gd_status make(timed *t, gd_model_config *c, const char *preset, bool bf1
     return gd_floor_make(&t->floor, gd_learner_plan(t->trainer->learner), bf16);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 static gd_status measure(timed *t)
 {
-    struct rusage usage;
     double kernels = 0;
 
     GD_TRY(gd_trainer_step(t->trainer)); /* warm */
-    getrusage(RUSAGE_SELF, &usage);
-    t->peak_bytes = (size_t)usage.ru_maxrss * 1024;
+    t->peak_bytes = gd_peak_bytes();
     for (int r = 0; r < ROUNDS; r++) {
         for (int i = 0; i < STEPS_A_ROUND; i++) {
             const double start = gd_seconds();
@@ -114,8 +105,7 @@ static gd_status measure(timed *t)
         GD_TRY(gd_floor_measure(t->floor, &kernels));
         GD_TRY(measure_copy(&t->copy_rate));
     }
-    qsort(t->seconds, (size_t)t->n, sizeof(double), by_value);
-    t->median = t->seconds[t->n / 2];
+    t->median = gd_median(t->seconds, t->n);
     t->floor_s = kernels + (double)t->trainer->learner->total * OPTIMIZER_BYTES / t->copy_rate;
     return GD_OK;
 }

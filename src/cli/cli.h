@@ -176,10 +176,19 @@ void cli_output_free(cli_output *o);
 /* The result as one JSON line on standard output */
 void cli_print_result(const char *output, int64_t images, uint64_t seed, double seconds);
 
+/* ---- dry_run.c: --dry-run ---- */
+
+/* A network and how often it runs for an image */
+typedef struct cli_load {
+    const gd_model *model;
+    int calls;
+} cli_load;
+/* Prints parameters, memory and an estimate of the time on standard output. */
+GD_CHECKED gd_status cli_dry_run(const cli_load *load, int n, int64_t images, bool bf16);
+
 /* ---- stage.c: an upsampler behind other images ---- */
 
 typedef struct cli_stage_options {
-    const char *steps, *sampler; /* sampler NULL: by the steps */
     double eta, low_res_noise;
     double scale; /* of the classifier's gradient; below 0: the preset's */
     bool clip, bf16;
@@ -199,15 +208,18 @@ typedef struct cli_stage {
     float *low_res, *noise; /* blocks */
     void *work;             /* block */
 } cli_stage;
-/* Opens the models; classifier NULL: unguided.  GD_EMISMATCH for a model that is no upsampler.
- * Close it whatever happened. */
+/* Opens the models; classifier NULL: unguided; sampler NULL: by the steps.  GD_EMISMATCH for a
+ * model that is no upsampler.  No weights are read.  Close it whatever happened. */
 GD_CHECKED gd_status cli_stage_open(cli_stage *s, const char *path, const char *classifier,
-                                    const gd_flag *flags, int n_flags);
+                                    const char *steps, const char *sampler, const gd_flag *flags,
+                                    int n_flags);
 /* Everything that cli_stage_run needs; nothing is allocated afterwards. */
 GD_CHECKED gd_status cli_stage_make(cli_stage *s, const cli_stage_options *options);
 /* low: [small][small][C] bytes; label: ignored by an unconditional stage; out: [C][size][size] */
 GD_CHECKED gd_status cli_stage_run(cli_stage *s, int64_t image, const uint8_t *low, int64_t label,
                                    float *out);
+/* The networks of an open stage for cli_dry_run; how many they are */
+int cli_stage_load(const cli_stage *s, cli_load load[2]);
 void cli_stage_close(cli_stage *s);
 
 /* ---- progress.c, signals ---- */
@@ -229,16 +241,6 @@ bool cli_take_save_wish(void); /* SIGUSR1 came since the last call */
 
 /* ---- bench_metrics.c ---- */
 GD_CHECKED gd_status cli_bench_metrics(bool json); /* guided bench --metrics */
-
-/* ---- dry_run.c: --dry-run ---- */
-
-/* A network and how often it runs for an image */
-typedef struct cli_load {
-    const gd_model *model;
-    int calls;
-} cli_load;
-/* Prints parameters, memory and an estimate of the time on standard output. */
-GD_CHECKED gd_status cli_dry_run(const cli_load *load, int n, int64_t images, bool bf16);
 
 /* ---- locate.c: the built-in model and data files ---- */
 /* models/ or data/ file under GUIDED_MODELS, the install folder, the source tree; NULL if nowhere.

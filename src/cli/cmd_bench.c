@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 enum { ROUNDS = 5, RUNS_A_ROUND = 3 };
 
@@ -46,12 +45,6 @@ typedef struct timed {
     double seconds[ROUNDS * RUNS_A_ROUND], median, floor_s;
     int n;
 } timed;
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
 
 static const gd_plan *plan_of(const timed *t)
 {
@@ -102,14 +95,6 @@ static void release(timed *t)
     gd_model_close(t->model);
 }
 
-static size_t peak_bytes(void)
-{
-    struct rusage usage;
-
-    getrusage(RUSAGE_SELF, &usage);
-    return (size_t)usage.ru_maxrss * 1024;
-}
-
 /* kernels.md's floor (0.260 to 0.302 s at 439 GFLOP/s, bf16 0.194 to 0.222 s at 881) scaled by the
  * peak measured now, plus attention */
 static bool suspect(const timed *t, const char *preset, bool bf16)
@@ -145,7 +130,7 @@ static gd_status measure(timed *net, timed *guide, const options *o, size_t *pea
     if (o->classifier)
         GD_TRY(make(guide, o->classifier, true, bf16));
     gd_exec_run(exec_of(net)); /* warm */
-    *peak = peak_bytes();
+    *peak = gd_peak_bytes();
     for (int r = 0; r < ROUNDS; r++) {
         GD_TRY(gd_check_stop());
         run_some(net);
@@ -155,10 +140,8 @@ static gd_status measure(timed *net, timed *guide, const options *o, size_t *pea
         run_some(guide);
         GD_TRY(gd_floor_measure(guide->floor, &guide->floor_s));
     }
-    qsort(net->seconds, (size_t)net->n, sizeof(double), by_value);
-    qsort(guide->seconds, (size_t)guide->n, sizeof(double), by_value);
-    net->median = net->seconds[net->n / 2];
-    guide->median = guide->n ? guide->seconds[guide->n / 2] : 0;
+    net->median = gd_median(net->seconds, net->n);
+    guide->median = guide->n ? gd_median(guide->seconds, guide->n) : 0;
     return GD_OK;
 }
 

@@ -1,6 +1,7 @@
 /* cmd_sample.c - guided sample: images from a model, guided by a classifier, enlarged by
  * upsamplers; held until they are written, or made in a folder (large.c). */
 #include "cli/maker.h"
+#include "dist/dist.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -219,19 +220,19 @@ static gd_status sample_held(run *r)
 /* ---- a run in a folder ---- */
 
 /* Ranks on one machine divide its threads, unless the launcher bound them to cores. */
-static void divide_threads(const run *r, cli_launch launch)
+static void divide_threads(const run *r, gd_launch launch)
 {
     const int cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
 
-    if (!r->o.threads && launch.local > 1 && gd_threads() == cores)
-        gd_set_threads(GD_MAX(cores / launch.local, 1));
+    if (!r->o.threads && launch.ranks_here > 1 && gd_threads() == cores)
+        gd_set_threads(GD_MAX(cores / launch.ranks_here, 1));
 }
 
-static gd_status sample_large(run *r, cli_launch launch)
+static gd_status sample_large(run *r, gd_launch launch)
 {
     const options *o = &r->o;
     cli_large large = { .folder = o->output,
-                        .share = o->share || launch.size > 1,
+                        .share = o->share || launch.ranks > 1,
                         .keep = o->keep,
                         .png = o->format && strcmp(o->format, "folder") == 0,
                         .quiet = o->quiet || launch.rank > 0,
@@ -280,19 +281,14 @@ static gd_status dry_run(const run *r)
     load[n++] = (cli_load){ m->model, m->schedule->n };
     if (m->classifier)
         load[n++] = (cli_load){ m->classifier, m->schedule->n };
-    for (int k = 0; k < m->n_stages; k++) {
-        int calls;
-        GD_TRY(cli_maker_stage_steps(m, k, &calls));
-        load[n++] = (cli_load){ m->stage[k].model, calls };
-        if (m->stage[k].classifier)
-            load[n++] = (cli_load){ m->stage[k].classifier, calls };
-    }
+    for (int k = 0; k < m->n_stages; k++)
+        n += cli_stage_load(&m->stage[k], load + n);
     return cli_dry_run(load, n, m->c.n, strcmp(m->c.precision, "bf16") == 0);
 }
 
 static gd_status work(run *r)
 {
-    const cli_launch launch = cli_launched();
+    const gd_launch launch = gd_dist_launched();
     options *o = &r->o;
     const bool large = o->resume || o->share;
 
@@ -300,11 +296,11 @@ static gd_status work(run *r)
         o->make.sampler = "ddim";
     if (large)
         GD_TRY(check_large(r));
-    else if (launch.size > 1)
+    else if (launch.ranks > 1)
         return gd_fail(GD_EUSAGE,
                        "started %d times by a launcher, for one output\nhint: -o RUN/ --resume: "
                        "they share the run",
-                       launch.size);
+                       launch.ranks);
     if (o->json && strcmp(o->output, "-") == 0)
         return gd_fail(GD_EUSAGE, "--json and -o - both need standard output");
     if (o->threads)

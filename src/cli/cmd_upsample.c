@@ -102,19 +102,16 @@ static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_st
     (void)first;
     (void)n;
     (void)n_steps;
-    if (cli_stopped_by())
-        return gd_fail(GD_EINTERRUPTED, "stopped by a signal");
+    GD_TRY(gd_check_stop());
     if (step > 1)
         cli_progress_step(&r->progress);
     return GD_OK;
 }
 
-static gd_status open_stage(run *r)
+static gd_status make_stage(run *r)
 {
     const options *o = &r->o;
-    const cli_stage_options s = { .steps = o->steps,
-                                  .sampler = o->sampler,
-                                  .eta = o->eta,
+    const cli_stage_options s = { .eta = o->eta,
                                   .low_res_noise = o->low_res_noise,
                                   .scale = o->scale,
                                   .clip = o->clip,
@@ -123,7 +120,6 @@ static gd_status open_stage(run *r)
                                   .before_step = before_step,
                                   .step_ctx = r };
 
-    GD_TRY(cli_stage_open(&r->stage, o->model, o->classifier, r->words.flag, r->words.n_flags));
     return cli_stage_make(&r->stage, &s);
 }
 
@@ -184,7 +180,8 @@ static gd_status choose(run *r)
     options *o = &r->o;
     gd_dataset_options data = { .labels = GD_LABELS_AUTO };
 
-    GD_TRY(open_stage(r));
+    GD_TRY(cli_stage_open(&r->stage, o->model, o->classifier, o->steps, o->sampler, r->words.flag,
+                          r->words.n_flags));
     data.channels = r->stage.channels;
     GD_TRY(gd_dataset_open(&r->set, o->input, &data));
     GD_TRY(find_classes(r));
@@ -197,6 +194,7 @@ static gd_status prepare(run *r)
 {
     const options *o = &r->o;
 
+    GD_TRY(make_stage(r));
     GD_TRY(make_recipe(r));
     r->output = (cli_output){ .path = o->output,
                               .overwrite = o->overwrite,
@@ -253,9 +251,11 @@ static gd_status work(run *r)
 
     GD_TRY(settle(&r->o));
     GD_TRY(choose(r));
-    if (r->o.dry_run)
-        return cli_dry_run(&(cli_load){ r->stage.model, r->stage.schedule->n }, 1, r->o.n,
+    if (r->o.dry_run) {
+        cli_load load[2];
+        return cli_dry_run(load, cli_stage_load(&r->stage, load), r->o.n,
                            strcmp(r->o.precision, "bf16") == 0);
+    }
     GD_TRY(prepare(r));
     cli_progress_start(&r->progress, (int64_t)r->o.n * r->stage.schedule->n, r->o.quiet);
     for (int64_t i = 0; i < r->o.n && s == GD_OK; i++)

@@ -53,12 +53,6 @@ typedef struct run {
 
 /* ---- the recipe ---- */
 
-static bool has_suffix(const char *path, const char *suffix)
-{
-    const size_t n = strlen(path), m = strlen(suffix);
-    return n >= m && strcmp(path + n - m, suffix) == 0;
-}
-
 static gd_status recipe_of_picture(run *r)
 {
     gd_png *png;
@@ -96,9 +90,9 @@ static gd_status find_recipe(run *r)
 {
     struct stat info;
 
-    if (has_suffix(r->path, ".png"))
+    if (gd_ends_with(r->path, ".png"))
         return recipe_of_picture(r);
-    if (has_suffix(r->path, ".npz")) {
+    if (gd_ends_with(r->path, ".npz")) {
         r->from = FROM_NPZ;
         return r->o.recipe ? recipe_of_file(r, r->o.recipe)
                            : gd_fail(GD_EUSAGE, "%s: --recipe FILE says how it was made", r->path);
@@ -233,8 +227,8 @@ static gd_status one_file(run *r, int part, int64_t image, uint8_t *out, int64_t
         snprintf(path, sizeof path, "%.4300s/%05lld.png", r->path, (long long)image);
     else
         snprintf(path, sizeof path, "%.4300s", r->path);
-    return has_suffix(path, ".png") ? from_png(r, path, part, out, there)
-                                    : from_npz(r, path, part, image, out, label, there);
+    return gd_ends_with(path, ".png") ? from_png(r, path, part, out, there)
+                                      : from_npz(r, path, part, image, out, label, there);
 }
 
 /* The image as it is stored; without labels in the file, *label stays */

@@ -4,7 +4,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 gd_status eval_report_check(const eval_run *r)
 {
@@ -150,11 +149,8 @@ static void print_table(const eval_run *r)
 
 static void print_cost(const eval_run *r)
 {
-    struct rusage usage;
-
-    getrusage(RUSAGE_SELF, &usage);
     fprintf(stderr, "guided: %lld images in %.1f s, peak memory %.0f MiB\n", (long long)r->surveyed,
-            r->seconds, (double)usage.ru_maxrss / 1024);
+            r->seconds, (double)gd_peak_bytes() / 1048576);
 }
 
 gd_status eval_report(const eval_run *r)

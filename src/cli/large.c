@@ -78,22 +78,17 @@ static gd_status take(void *ctx, int64_t image, int64_t label, int part, const f
     return gd_records_put(r->records, label, (const uint8_t *const *)r->part);
 }
 
-static gd_status stop_wish(void)
-{
-    return cli_stopped_by() ? gd_fail(GD_EINTERRUPTED, "stopped by a signal") : GD_OK;
-}
-
 static gd_status nap(void)
 {
     const struct timespec time = { .tv_nsec = 50 * 1000 * 1000 };
 
     nanosleep(&time, NULL);
-    return stop_wish();
+    return gd_check_stop();
 }
 
 static gd_status make_one(run *r, int64_t image)
 {
-    GD_TRY(stop_wish());
+    GD_TRY(gd_check_stop());
     GD_TRY(cli_maker_run(r->m, image, 1, take, r));
     GD_TRY(gd_records_count(r->records, &r->l->done));
     r->progress.done = (r->l->done - r->begun) * r->m->steps; /* others' too */
@@ -116,7 +111,7 @@ static gd_status work(run *r)
             continue;
         }
         if (what == GD_CLAIM_NONE)
-            GD_TRY(gd_records_pack(r->records, &finished, stop_wish, texts, COUNT(texts)));
+            GD_TRY(gd_records_pack(r->records, &finished, gd_check_stop, texts, COUNT(texts)));
         if (!finished)
             GD_TRY(nap());
     }

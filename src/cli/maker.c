@@ -125,7 +125,8 @@ static gd_status open_stages(cli_maker *m)
             return gd_fail(GD_EUSAGE, "--upsampler: more than %d stages", CLI_MAX_STAGES);
         cli_stage *s = &m->stage[m->n_stages];
         snprintf(path, sizeof path, "%.*s", n, at);
-        GD_TRY(cli_stage_open(s, path, m->c.stage[m->n_stages].classifier, NULL, 0));
+        const cli_stage_choice *c = &m->c.stage[m->n_stages];
+        GD_TRY(cli_stage_open(s, path, c->classifier, c->steps, c->sampler, NULL, 0));
         GD_TRY(check_chain(m, path));
         m->size = s->size;
         m->n_stages++;
@@ -188,8 +189,7 @@ static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_st
 
     (void)first;
     (void)n_steps;
-    if (cli_stopped_by())
-        return gd_fail(GD_EINTERRUPTED, "stopped by a signal");
+    GD_TRY(gd_check_stop());
     for (int i = 0; i < n && step > 1 && m->progress; i++)
         cli_progress_step(m->progress);
     return GD_OK;
@@ -201,9 +201,7 @@ static gd_status make_stages(cli_maker *m)
 
     for (int k = 0; k < m->n_stages; k++) {
         const cli_stage_choice *c = &m->c.stage[k];
-        const cli_stage_options o = { .steps = c->steps,
-                                      .sampler = c->sampler,
-                                      .eta = c->eta,
+        const cli_stage_options o = { .eta = c->eta,
                                       .low_res_noise = m->c.low_res_noise,
                                       .scale = c->scale,
                                       .clip = m->c.clip,
@@ -278,18 +276,6 @@ gd_status cli_maker_run(cli_maker *m, int64_t first, int n, cli_finished finishe
             cli_progress_step(m->progress);
         GD_TRY(finish(m, first + k, m->labels[k], m->images + k * image, finished, ctx));
     }
-    return GD_OK;
-}
-
-gd_status cli_maker_stage_steps(const cli_maker *m, int k, int *steps)
-{
-    const gd_diffusion_config *d = &gd_model_get_config(m->stage[k].model)->diffusion;
-    gd_schedule *schedule;
-
-    GD_TRY(gd_schedule_make(&schedule, d->noise_schedule, d->steps, m->c.stage[k].steps,
-                            d->rescale_timesteps));
-    *steps = schedule->n;
-    gd_schedule_free(schedule);
     return GD_OK;
 }
 

@@ -64,8 +64,6 @@ typedef gd_status (*cli_finished)(void *ctx, int64_t image, int64_t label, int p
                                   const float *x);
 GD_CHECKED gd_status cli_maker_run(cli_maker *m, int64_t first, int n, cli_finished finished,
                                    void *ctx);
-/* Network calls of an image in upsampler k, before cli_maker_prepare too */
-GD_CHECKED gd_status cli_maker_stage_steps(const cli_maker *m, int k, int *steps);
 int cli_maker_size(const cli_maker *m, int part);
 bool cli_maker_labelled(const cli_maker *m);
 void cli_maker_close(cli_maker *m);
@@ -99,14 +97,5 @@ typedef struct cli_large {
 } cli_large;
 GD_CHECKED gd_status cli_large_run(cli_maker *m, cli_large *l);
 void cli_large_describe(gd_records_layout *out, const cli_maker *m, bool keep, bool png);
-
-/* ---- launcher.c ---- */
-
-/* By the environment of mpiexec or srun: how many processes were started together, which this is,
- * how many are on this machine (0: not said).  1 of 1 without a launcher. */
-typedef struct cli_launch {
-    int rank, size, local;
-} cli_launch;
-cli_launch cli_launched(void);
 
 #endif

@@ -86,18 +86,12 @@ static gd_status go_on(nll_rows *r, int64_t most)
     return s;
 }
 
-static bool has_suffix(const char *path, const char *suffix)
-{
-    const size_t n = strlen(path), m = strlen(suffix);
-    return n >= m && strcmp(path + n - m, suffix) == 0;
-}
-
 gd_status nll_rows_open(nll_rows *r, const char *path, bool overwrite, bool resume, int64_t most)
 {
     *r = (nll_rows){ .path = path };
     if (!path)
         return GD_OK;
-    r->json = has_suffix(path, ".json") || has_suffix(path, ".jsonl");
+    r->json = gd_ends_with(path, ".json") || gd_ends_with(path, ".jsonl");
     if (resume && gd_path_exists(path))
         return go_on(r, most);
     return gd_file_put(path, overwrite, csv_header, r->json ? 0 : sizeof csv_header - 1);

@@ -11,12 +11,6 @@
 
 enum { GRID_GAP = 2, MOST_TEXTS = 4 };
 
-static bool has_suffix(const char *path, const char *suffix)
-{
-    const size_t n = strlen(path), m = strlen(suffix);
-    return n >= m && strcmp(path + n - m, suffix) == 0;
-}
-
 /* format: grid, folder, npz, or NULL: by the name */
 static void choose_format(cli_output *o, const char *format)
 {
@@ -26,9 +20,9 @@ static void choose_format(cli_output *o, const char *format)
         if (strcmp(format, names[i]) == 0)
             o->format = (cli_format)i;
     if (!format)
-        o->format = has_suffix(o->path, ".png") || strcmp(o->path, "-") == 0 ? CLI_GRID
-                    : has_suffix(o->path, ".npz")                            ? CLI_NPZ
-                                                                             : CLI_FOLDER;
+        o->format = gd_ends_with(o->path, ".png") || strcmp(o->path, "-") == 0 ? CLI_GRID
+                    : gd_ends_with(o->path, ".npz")                            ? CLI_NPZ
+                                                                               : CLI_FOLDER;
 }
 
 /* Records of a run that is not packed yet */

@@ -23,9 +23,10 @@ static gd_status check_model(const cli_stage *s, const char *path)
                    c->net.kind == GD_NET_CLASSIFIER ? "classifier" : "diffusion model");
 }
 
-gd_status cli_stage_open(cli_stage *s, const char *path, const char *classifier,
-                         const gd_flag *flags, int n_flags)
+gd_status cli_stage_open(cli_stage *s, const char *path, const char *classifier, const char *steps,
+                         const char *sampler, const gd_flag *flags, int n_flags)
 {
+    const bool ddim = strncmp(steps, "ddim", 4) == 0;
     const gd_model_config *c;
 
     GD_TRY(gd_model_open(&s->model, path, flags, n_flags));
@@ -36,6 +37,9 @@ gd_status cli_stage_open(cli_stage *s, const char *path, const char *classifier,
     s->channels = c->net.in_channels;
     s->classes = c->net.num_classes;
     s->image = (int64_t)s->channels * s->size * s->size;
+    GD_TRY(gd_schedule_make(&s->schedule, c->diffusion.noise_schedule, c->diffusion.steps, steps,
+                            c->diffusion.rescale_timesteps));
+    GD_TRY(gd_sampler_find(&s->trajectory.sampler, sampler ? sampler : ddim ? "ddim" : "ddpm"));
     if (!classifier)
         return GD_OK;
     GD_TRY(gd_model_open(&s->classifier, classifier, NULL, 0));
@@ -46,15 +50,9 @@ gd_status cli_stage_open(cli_stage *s, const char *path, const char *classifier,
 gd_status cli_stage_make(cli_stage *s, const cli_stage_options *o)
 {
     const gd_model_config *c = gd_model_get_config(s->model);
-    const bool ddim = strncmp(o->steps, "ddim", 4) == 0;
 
     s->low_res_noise = o->low_res_noise;
     s->seed = gd_stage_seed(o->seed, s->size);
-    GD_TRY(gd_sampler_find(&s->trajectory.sampler, o->sampler ? o->sampler
-                                                   : ddim     ? "ddim"
-                                                              : "ddpm"));
-    GD_TRY(gd_schedule_make(&s->schedule, c->diffusion.noise_schedule, c->diffusion.steps, o->steps,
-                            c->diffusion.rescale_timesteps));
     GD_TRY(gd_engine_make(&s->engine, s->model, s->classifier, o->bf16));
     s->trajectory.process = (gd_process){ s->schedule, gd_config_mean_type(&c->diffusion),
                                           gd_config_var_type(&c->diffusion), o->clip };
@@ -84,6 +82,13 @@ gd_status cli_stage_run(cli_stage *s, int64_t image, const uint8_t *low, int64_t
     gd_engine_set_low_res(s->engine, s->low_res);
     return gd_trajectory_run(&s->trajectory, image, 1, s->classes > 0 ? &label : NULL, out,
                              s->work);
+}
+
+int cli_stage_load(const cli_stage *s, cli_load load[2])
+{
+    load[0] = (cli_load){ s->model, s->schedule->n };
+    load[1] = (cli_load){ s->classifier, s->schedule->n };
+    return s->classifier ? 2 : 1;
 }
 
 void cli_stage_close(cli_stage *s)

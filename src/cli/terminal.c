@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 /* ---- the terminal ---- */
@@ -77,13 +76,10 @@ gd_status cli_flush(void)
 
 void cli_say_machine(double seconds)
 {
-    struct rusage usage;
-
     if (cli_common.verbose == 0 || cli_common.quiet)
         return;
-    getrusage(RUSAGE_SELF, &usage);
     fprintf(stderr, "guided: %.2f s, %.1f MiB at most; %d thread%s, %s, oneDNN %s\n", seconds,
-            (double)usage.ru_maxrss / 1024, gd_threads(), gd_threads() == 1 ? "" : "s",
+            (double)gd_peak_bytes() / 1048576, gd_threads(), gd_threads() == 1 ? "" : "s",
             gd_isa_name(gd_isa_used()), gd_onednn_version());
 }
 

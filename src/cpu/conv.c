@@ -130,7 +130,7 @@ size_t gd_conv_weights_bytes(const gd_conv *c)
 size_t gd_conv_scratch_bytes(const gd_conv *c)
 {
     if (c->algo == GD_CONV_WINOGRAD)
-        return winograd_scratch_bytes(&c->desc);
+        return winograd_scratch_bytes(&c->desc, c->threads);
     return c->onednn ? onednn_conv_scratch_bytes(c->onednn) : 0;
 }
 
@@ -165,30 +165,29 @@ gd_status gd_conv_bind(gd_conv_call **out, const gd_conv *conv, const gd_conv_bu
     return GD_OK;
 }
 
-/* oneDNN and plain C add to what y holds. */
-typedef struct residual_copy {
-    float *to;
-    const float *from;
-    int64_t count;
-} residual_copy;
-
-enum { COPY_CHUNK = 1 << 16 };
-
-static void copy_chunk(void *ctx, int64_t i)
+gd_view conv_view(const gd_conv_desc *d, void *data, int channels, int h, int w)
 {
-    const residual_copy *c = ctx;
-    const int64_t first = i * COPY_CHUNK, n = GD_MIN(c->count - first, COPY_CHUNK);
+    const int64_t pixels = (int64_t)h * w;
 
-    memcpy(c->to + first, c->from + first, (size_t)n * sizeof *c->to);
+    return (gd_view){ .data = data,
+                      .dtype = GD_F32,
+                      .n = d->n,
+                      .c = channels,
+                      .h = h,
+                      .w = w,
+                      .pixel = d->blocked ? 16 : channels,
+                      .block = d->blocked ? 16 * pixels : 16,
+                      .image = pixels * (d->blocked ? (channels + 15) / 16 * 16 : channels) };
 }
 
+/* oneDNN and plain C add to what y holds. */
 static void put_residual(const gd_conv_desc *d, const gd_conv_buffers *b)
 {
-    const int64_t channels = d->blocked ? (d->co + 15) / 16 * 16 : d->co;
-    residual_copy c = { b->y, b->residual,
-                        d->n * channels * gd_conv_out(d->h, d) * gd_conv_out(d->w, d) };
+    const int h = gd_conv_out(d->h, d), w = gd_conv_out_w(d->w, d);
+    const gd_view y = conv_view(d, b->y, d->co, h, w);
+    const gd_view residual = conv_view(d, (void *)b->residual, d->co, h, w);
 
-    gd_par((c.count + COPY_CHUNK - 1) / COPY_CHUNK, copy_chunk, &c);
+    gd_kernels_get()->convert(&y, &residual);
 }
 
 void gd_conv_run(const gd_conv_call *call)

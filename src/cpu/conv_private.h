@@ -18,10 +18,13 @@ gd_status onednn_call_make(onednn_call **out, const onednn_conv *conv, const gd_
 void onednn_call_free(onednn_call *c);
 void onednn_call_run(const onednn_call *c);
 
-/* Passes FORWARD and GRAD_DATA; threads: gd_threads() when scratch_bytes was asked for */
+/* A float32 activation of `channels` in the layout of d */
+gd_view conv_view(const gd_conv_desc *d, void *data, int channels, int h, int w);
+
+/* Passes FORWARD and GRAD_DATA; threads: at most so many, of both calls */
 bool winograd_can(const gd_conv_desc *d);
 size_t winograd_weights_bytes(const gd_conv_desc *d);
-size_t winograd_scratch_bytes(const gd_conv_desc *d);
+size_t winograd_scratch_bytes(const gd_conv_desc *d, int threads);
 void winograd_conv_run(const gd_conv_desc *d, int threads, const gd_conv_buffers *b);
 
 /* For linear.c: the engine once, outside parallel regions; then products on the calling thread */

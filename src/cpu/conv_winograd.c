@@ -27,34 +27,19 @@ size_t winograd_weights_bytes(const gd_conv_desc *d)
     return panels * GD_WINOGRAD_PANEL * 9 * (size_t)in_channels(d) * sizeof(float);
 }
 
-static gd_view view_of(const gd_conv_desc *d, void *data, int channels, int h, int w)
-{
-    const int64_t pixels = (int64_t)h * w;
-
-    return (gd_view){ .data = data,
-                      .dtype = GD_F32,
-                      .n = d->n,
-                      .c = channels,
-                      .h = h,
-                      .w = w,
-                      .pixel = d->blocked ? 16 : channels,
-                      .block = d->blocked ? 16 * pixels : 16,
-                      .image = pixels * channels };
-}
-
 /* What is read and what is written: the gradient of the data goes from y to x. */
 static gd_view input(const gd_conv_desc *d, const gd_conv_buffers *b)
 {
     return d->pass == GD_CONV_FORWARD
-               ? view_of(d, b->x, d->ci, d->h, d->w)
-               : view_of(d, b->y, d->co, gd_conv_out(d->h, d), gd_conv_out_w(d->w, d));
+               ? conv_view(d, b->x, d->ci, d->h, d->w)
+               : conv_view(d, b->y, d->co, gd_conv_out(d->h, d), gd_conv_out_w(d->w, d));
 }
 
 static gd_view output(const gd_conv_desc *d, const gd_conv_buffers *b)
 {
     return d->pass == GD_CONV_FORWARD
-               ? view_of(d, b ? b->y : NULL, d->co, gd_conv_out(d->h, d), gd_conv_out_w(d->w, d))
-               : view_of(d, b ? b->x : NULL, d->ci, d->h, d->w);
+               ? conv_view(d, b ? b->y : NULL, d->co, gd_conv_out(d->h, d), gd_conv_out_w(d->w, d))
+               : conv_view(d, b ? b->x : NULL, d->ci, d->h, d->w);
 }
 
 /* Patches of one thread's round: enough to pay for transforming the filters again, few enough for
@@ -69,10 +54,9 @@ static int round_of(const gd_conv_desc *d)
     return GD_MIN(patches, GD_MIN(GD_MAX(fitting, LEAST), MOST));
 }
 
-size_t winograd_scratch_bytes(const gd_conv_desc *d)
+size_t winograd_scratch_bytes(const gd_conv_desc *d, int threads)
 {
-    return (size_t)(gd_threads() * gd_winograd_scratch(round_of(d), in_channels(d))) *
-           sizeof(float);
+    return (size_t)(threads * gd_winograd_scratch(round_of(d), in_channels(d))) * sizeof(float);
 }
 
 void winograd_conv_run(const gd_conv_desc *d, int threads, const gd_conv_buffers *b)

@@ -13,12 +13,6 @@
 
 static const double least_deadline = 60, first_deadline = 600, steps_late = 10; /* seconds, steps */
 
-static int compare_seconds(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 double gd_dist_median_step(const gd_dist *d)
 {
     const int n = d ? GD_MIN(d->n_pace, DIST_PACE) : 0;
@@ -27,8 +21,7 @@ double gd_dist_median_step(const gd_dist *d)
     if (n == 0)
         return 0;
     memcpy(sorted, d->pace, (size_t)n * sizeof *sorted);
-    qsort(sorted, (size_t)n, sizeof *sorted, compare_seconds);
-    return sorted[n / 2];
+    return gd_median(sorted, n);
 }
 
 static double deadline(const gd_dist *d)
@@ -427,18 +420,17 @@ gd_status dist_make(gd_dist **out, const dist_carrier *carrier, void *ctx, int r
 
 gd_status gd_dist_open(gd_dist **out)
 {
-    const char *variable;
-    const int launched = dist_launched(&variable);
+    const gd_launch l = gd_dist_launched();
 
-    if (launched <= 1)
+    if (l.ranks <= 1)
         return dist_self_open(out);
 #ifdef GUIDED_MPI
-    return dist_mpi_open(out, launched, variable);
+    return dist_mpi_open(out, l.ranks, l.variable);
 #else
     return gd_fail(GD_EUSAGE,
                    "%s says %d ranks, but this guided was built without MPI\nhint: build it with "
                    "Open MPI's headers (libopenmpi-dev), or unset %s to run it alone",
-                   variable, launched, variable);
+                   l.variable, l.ranks, l.variable);
 #endif
 }
 

@@ -14,6 +14,14 @@
 
 typedef struct gd_dist gd_dist;
 
+/* What the environment says of this process, before MPI is touched: whether a launcher (mpiexec,
+ * srun) started it as one of several.  One rank otherwise, and no variable. */
+typedef struct gd_launch {
+    int rank, ranks, ranks_here; /* here: on this machine, 0 when the launcher does not say */
+    const char *variable;        /* that holds `ranks` */
+} gd_launch;
+gd_launch gd_dist_launched(void);
+
 /* Joins the job when a launcher (mpiexec, srun) started this process as one of several; otherwise
  * one rank, and MPI is not touched.  GD_EUSAGE: the launcher belongs to another MPI library or this
  * program is built without; GD_EMISMATCH: ranks of other versions. */

@@ -56,8 +56,7 @@ struct gd_dist {
     int64_t step;             /* -1: none yet */
 };
 
-/* self.c: how many ranks the launcher started, by its environment; 1: none did */
-int dist_launched(const char **variable);
+/* self.c */
 GD_CHECKED gd_status dist_self_open(gd_dist **out);
 /* mpi.c */
 GD_CHECKED gd_status dist_mpi_open(gd_dist **out, int launched, const char *variable);

@@ -3,20 +3,32 @@
 
 #include <stdlib.h>
 
-/* Open MPI, MPICH and its kin, MVAPICH, Slurm's srun */
-static const char *const size_variables[] = { "OMPI_COMM_WORLD_SIZE", "PMI_SIZE",
-                                              "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS" };
+/* Open MPI, MPICH and its kin, MVAPICH, Slurm's srun (of the step: a batch script that srun did not
+ * start is one process, however many tasks its job has) */
+static const struct {
+    const char *ranks, *rank, *here;
+} launchers[] = {
+    { "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE" },
+    { "PMI_SIZE", "PMI_RANK", "MPI_LOCALNRANKS" },
+    { "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_LOCAL_SIZE" },
+    { "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_STEP_TASKS_PER_NODE" },
+};
 
-int dist_launched(const char **variable)
+static int number(const char *variable)
 {
-    for (int i = 0; i < COUNT(size_variables); i++) {
-        const char *text = getenv(size_variables[i]);
-        const long n = text ? strtol(text, NULL, 10) : 0;
-        *variable = size_variables[i];
-        if (n > 1)
-            return (int)GD_MIN(n, INT32_MAX);
-    }
-    return 1;
+    const char *text = getenv(variable);
+    const long n = text ? strtol(text, NULL, 10) : 0;
+
+    return (int)GD_MAX(GD_MIN(n, INT32_MAX), 0);
+}
+
+gd_launch gd_dist_launched(void)
+{
+    for (int i = 0; i < COUNT(launchers); i++)
+        if (number(launchers[i].ranks) > 1)
+            return (gd_launch){ number(launchers[i].rank), number(launchers[i].ranks),
+                                number(launchers[i].here), launchers[i].ranks };
+    return (gd_launch){ 0, 1, 1, NULL };
 }
 
 gd_status dist_self_open(gd_dist **out)

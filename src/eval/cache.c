@@ -106,44 +106,20 @@ static gd_status write_whole(gd_cache *c)
 
 /* ---- the part ---- */
 
-static gd_status transfer(gd_cache *c, off_t at, void *data, size_t bytes, bool write,
-                          size_t *moved)
+static gd_status put(gd_cache *c, off_t at, const void *data, size_t bytes)
 {
-    unsigned char *p = data;
-
-    *moved = 0;
-    if (write && lseek(c->fd, at, SEEK_SET) < 0)
-        return gd_fail_errno(errno, c->part);
-    while (*moved < bytes) {
-        const ssize_t n = write ? gd_os.write(c->fd, p + *moved, bytes - *moved)
-                                : gd_os.pread(c->fd, p + *moved, bytes - *moved, at + *moved);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return gd_fail_errno(errno, c->part);
-        if (n == 0)
-            return GD_OK;
-        *moved += (size_t)n;
-    }
-    return GD_OK;
-}
-
-static gd_status put(gd_cache *c, off_t at, void *data, size_t bytes)
-{
-    size_t moved;
-
-    GD_TRY(transfer(c, at, data, bytes, true, &moved));
-    return moved == bytes ? GD_OK : gd_fail_errno(ENOSPC, c->part);
+    return gd_pwrite(c->fd, data, bytes, at) ? GD_OK : gd_fail_errno(errno, c->part);
 }
 
 /* Is record `row` there and whole?  Its row is then at the beginning of c->record. */
 static gd_status take_record(gd_cache *c, int64_t row, bool *whole)
 {
     char text[33];
-    size_t moved;
+    const ssize_t n = gd_pread(c->fd, c->record, record_bytes(c), place_of(c, row));
 
-    GD_TRY(transfer(c, place_of(c, row), c->record, record_bytes(c), false, &moved));
-    *whole = moved == record_bytes(c);
+    if (n < 0)
+        return gd_fail_errno(errno, c->part);
+    *whole = (size_t)n == record_bytes(c);
     if (!*whole)
         return GD_OK;
     GD_TRY(hash_row(c, row, c->record, text));
@@ -153,7 +129,7 @@ static gd_status take_record(gd_cache *c, int64_t row, bool *whole)
 
 static gd_status lock_part(gd_cache *c)
 {
-    c->fd = gd_os.open(c->part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    c->fd = gd_open(c->part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (c->fd < 0)
         return gd_fail_errno(errno, c->part);
     if (flock(c->fd, LOCK_EX | LOCK_NB) != 0)
@@ -168,13 +144,15 @@ static gd_status lock_part(gd_cache *c)
 static gd_status open_part(gd_cache *c)
 {
     char header[HEADER] = "", found[HEADER];
-    size_t moved;
     bool whole = true;
+    ssize_t n;
 
     GD_TRY(lock_part(c));
     snprintf(header, sizeof header, "guided.rows.1 %s", c->key);
-    GD_TRY(transfer(c, 0, found, sizeof found, false, &moved));
-    if (moved != sizeof found || memcmp(found, header, sizeof found) != 0)
+    n = gd_pread(c->fd, found, sizeof found, 0);
+    if (n < 0)
+        return gd_fail_errno(errno, c->part);
+    if (n != sizeof found || memcmp(found, header, sizeof found) != 0)
         return put(c, 0, header, sizeof header);
     while (c->done < c->count && whole) {
         GD_TRY(take_record(c, c->done, &whole));

@@ -280,7 +280,7 @@ static void print_row(const gd_plan *plan, const profile_row *r, double total, F
 
     if (s->conv)
         snprintf(shape, sizeof shape, "%d -> %d, %dx%d, %dx%d/%d", s->desc.ci, s->desc.co,
-                 s->desc.h, s->desc.w, s->desc.kernel, s->desc.kernel, s->desc.stride);
+                 s->desc.h, s->desc.w, s->desc.kernel, gd_conv_kernel_w(&s->desc), s->desc.stride);
     else
         snprintf(shape, sizeof shape, "%lldx%lldx%lld", (long long)d[1], (long long)d[2],
                  (long long)d[3]);

@@ -90,6 +90,27 @@ enum { IO_NPY_HEADER = 512 };
 /* The header of a .npy v1.0 member for this array in C order; returns its bytes */
 size_t io_npy_header(unsigned char out[IO_NPY_HEADER], const gd_array *a);
 
+/* ---- zip_records.c: for those who write archives ---- */
+
+enum {
+    IO_ZIP_VERSION = 20,
+    IO_ZIP_VERSION_64 = 45,
+    IO_ZIP_DATE = 0x21, /* 1980: equal content is equal bytes */
+    IO_ZIP_END = 22,    /* bytes of the last record, and of those before it in a large archive */
+    IO_ZIP_END64 = 56 + 20
+};
+static const uint64_t IO_MOST_32 = 0xffffffff; /* in a 32-bit field: see the zip64 one */
+
+typedef struct io_fields {
+    unsigned char byte[GD_MAX_NAME + 128];
+    size_t n;
+} io_fields;
+void io_put(io_fields *f, uint64_t value, int bytes); /* little-endian */
+/* Do this many entries in `end` bytes, the directory included, need zip64? */
+bool io_zip_is_large(uint64_t entries, uint64_t end);
+/* The records behind the directory, which begins at `directory` */
+void io_put_zip_end(io_fields *f, uint64_t entries, uint64_t directory, uint64_t directory_bytes);
+
 /* ---- convert.c: n elements that lie `step` elements apart ---- */
 
 void io_copy_row(void *out, const unsigned char *in, gd_dtype dtype, int64_t n, int64_t step);

@@ -8,14 +8,9 @@
 
 enum {
     MOST_MEMBERS = 64,
-    VERSION = 20,
-    VERSION_64 = 45,
-    DATE_1980 = 0x21,
     LOCAL_CRC = 14, /* its place in a local header */
-    EXTRA_64 = 1,
-    RECORD = 512 + GD_MAX_NAME
+    EXTRA_64 = 1
 };
-static const uint64_t most_32 = 0xffffffff;
 
 typedef struct member {
     char name[GD_MAX_NAME + 8];
@@ -30,22 +25,11 @@ struct gd_npz_writer {
     uint64_t at, left; /* bytes written; that the array under way still lacks */
 };
 
-/* ---- little-endian records ---- */
+/* ---- records ---- */
 
-typedef struct record {
-    unsigned char data[RECORD];
-    size_t n;
-} record;
-
-static void put(record *r, uint64_t value, int bytes)
+static void put_text(io_fields *r, const char *text)
 {
-    for (int i = 0; i < bytes; i++)
-        r->data[r->n++] = (unsigned char)(value >> 8 * i);
-}
-
-static void put_text(record *r, const char *text)
-{
-    memcpy(r->data + r->n, text, strlen(text));
+    memcpy(r->byte + r->n, text, strlen(text));
     r->n += strlen(text);
 }
 
@@ -57,96 +41,73 @@ static gd_status write_bytes(gd_npz_writer *w, const void *data, size_t bytes)
 
 static bool is_large(const member *m)
 {
-    return m->bytes >= most_32 || m->at >= most_32;
+    return m->bytes >= IO_MOST_32 || m->at >= IO_MOST_32;
 }
 
 /* What local header and directory have in common: from the version that is needed to the lengths */
-static void put_facts(record *r, const member *m, bool large, int extra_bytes)
+static void put_facts(io_fields *r, const member *m, bool large, int extra_bytes)
 {
-    const uint64_t bytes = large ? most_32 : m->bytes;
+    const uint64_t bytes = large ? IO_MOST_32 : m->bytes;
 
-    put(r, large ? VERSION_64 : VERSION, 2);
-    put(r, 0, 2); /* flags */
-    put(r, 0, 2); /* stored */
-    put(r, 0, 2); /* time */
-    put(r, DATE_1980, 2);
-    put(r, m->crc, 4);
-    put(r, bytes, 4);
-    put(r, bytes, 4);
-    put(r, strlen(m->name), 2);
-    put(r, (uint64_t)extra_bytes, 2);
+    io_put(r, large ? IO_ZIP_VERSION_64 : IO_ZIP_VERSION, 2);
+    io_put(r, 0, 2); /* flags */
+    io_put(r, 0, 2); /* stored */
+    io_put(r, 0, 2); /* time */
+    io_put(r, IO_ZIP_DATE, 2);
+    io_put(r, m->crc, 4);
+    io_put(r, bytes, 4);
+    io_put(r, bytes, 4);
+    io_put(r, strlen(m->name), 2);
+    io_put(r, (uint64_t)extra_bytes, 2);
 }
 
 static gd_status write_local(gd_npz_writer *w, const member *m)
 {
-    const bool large = m->bytes >= most_32;
-    record r = { .n = 0 };
+    const bool large = m->bytes >= IO_MOST_32;
+    io_fields r = { .n = 0 };
 
-    put(&r, 0x04034b50, 4);
+    io_put(&r, 0x04034b50, 4);
     put_facts(&r, m, large, large ? 20 : 0);
     put_text(&r, m->name);
     if (large) {
-        put(&r, EXTRA_64, 2);
-        put(&r, 16, 2);
-        put(&r, m->bytes, 8);
-        put(&r, m->bytes, 8);
+        io_put(&r, EXTRA_64, 2);
+        io_put(&r, 16, 2);
+        io_put(&r, m->bytes, 8);
+        io_put(&r, m->bytes, 8);
     }
-    return write_bytes(w, r.data, r.n);
+    return write_bytes(w, r.byte, r.n);
 }
 
 static gd_status write_entry(gd_npz_writer *w, const member *m)
 {
     const bool large = is_large(m);
-    record r = { .n = 0 };
+    io_fields r = { .n = 0 };
 
-    put(&r, 0x02014b50, 4);
-    put(&r, large ? VERSION_64 : VERSION, 2);
+    io_put(&r, 0x02014b50, 4);
+    io_put(&r, large ? IO_ZIP_VERSION_64 : IO_ZIP_VERSION, 2);
     put_facts(&r, m, large, large ? 28 : 0);
-    put(&r, 0, 2); /* comment */
-    put(&r, 0, 2); /* disk */
-    put(&r, 0, 2); /* attributes */
-    put(&r, 0, 4);
-    put(&r, large ? most_32 : m->at, 4);
+    io_put(&r, 0, 2); /* comment */
+    io_put(&r, 0, 2); /* disk */
+    io_put(&r, 0, 2); /* attributes */
+    io_put(&r, 0, 4);
+    io_put(&r, large ? IO_MOST_32 : m->at, 4);
     put_text(&r, m->name);
     if (large) {
-        put(&r, EXTRA_64, 2);
-        put(&r, 24, 2);
-        put(&r, m->bytes, 8);
-        put(&r, m->bytes, 8);
-        put(&r, m->at, 8);
+        io_put(&r, EXTRA_64, 2);
+        io_put(&r, 24, 2);
+        io_put(&r, m->bytes, 8);
+        io_put(&r, m->bytes, 8);
+        io_put(&r, m->at, 8);
     }
-    return write_bytes(w, r.data, r.n);
+    return write_bytes(w, r.byte, r.n);
 }
 
 static gd_status write_end(gd_npz_writer *w, uint64_t directory)
 {
-    const uint64_t bytes = w->at - directory, end = w->at;
-    const bool large = end >= most_32;
-    record r = { .n = 0 };
+    io_fields r = { .n = 0 };
 
-    if (large) {
-        put(&r, 0x06064b50, 4); /* zip64 end of the directory */
-        put(&r, 44, 8);
-        put(&r, VERSION_64, 2);
-        put(&r, VERSION_64, 2);
-        put(&r, 0, 8); /* disks */
-        put(&r, (uint64_t)w->n, 8);
-        put(&r, (uint64_t)w->n, 8);
-        put(&r, bytes, 8);
-        put(&r, directory, 8);
-        put(&r, 0x07064b50, 4); /* and where it is */
-        put(&r, 0, 4);
-        put(&r, end, 8);
-        put(&r, 1, 4);
-    }
-    put(&r, 0x06054b50, 4);
-    put(&r, 0, 4); /* disks */
-    put(&r, (uint64_t)w->n, 2);
-    put(&r, (uint64_t)w->n, 2);
-    put(&r, bytes, 4);
-    put(&r, large ? most_32 : directory, 4);
-    put(&r, 0, 2); /* comment */
-    return write_bytes(w, r.data, r.n);
+    io_put_zip_end(&r, (uint64_t)w->n, directory, w->at - directory);
+    return write_bytes(w, r.byte, r.n);
 }
 
 /* ---- the writer ---- */
@@ -171,15 +132,15 @@ gd_status gd_npz_begin(gd_npz_writer **out, const char *path, bool overwrite,
 /* The CRC-32 of the member that ends here goes into its header. */
 static gd_status end_member(gd_npz_writer *w)
 {
-    record r = { .n = 0 };
+    io_fields r = { .n = 0 };
 
     if (w->n == 0)
         return GD_OK;
     const member *m = &w->member[w->n - 1];
     if (w->left > 0)
         return gd_fail(GD_EUSAGE, "npz: %s lacks %llu bytes", m->name, (unsigned long long)w->left);
-    put(&r, m->crc, 4);
-    return gd_file_write_at(w->file, m->at + LOCAL_CRC, r.data, r.n);
+    io_put(&r, m->crc, 4);
+    return gd_file_write_at(w->file, m->at + LOCAL_CRC, r.byte, r.n);
 }
 
 gd_status gd_npz_array(gd_npz_writer *w, const gd_array *a)

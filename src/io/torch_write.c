@@ -11,16 +11,10 @@ enum {
     LOCAL_BYTES = 30,
     CENTRAL_BYTES = 46,
     DESCRIPTOR_BYTES = 16,
-    END_BYTES = 22,
-    END64_BYTES = 56 + 20, /* zip64's end of directory and its locator */
-    OFFSET64_BYTES = 12,   /* the extra field of a place beyond 4 GiB */
-    PADDING_ID = 0x4246,   /* "FB", PyTorch's */
-    SIZES_FOLLOW = 0x0808, /* general purpose bits: descriptor behind the data, UTF-8 names */
-    DOS_DATE_1980 = 0x21,
-    VERSION = 20,
-    VERSION64 = 45
+    OFFSET64_BYTES = 12,  /* the extra field of a place beyond 4 GiB */
+    PADDING_ID = 0x4246,  /* "FB", PyTorch's */
+    SIZES_FOLLOW = 0x0808 /* general purpose bits: descriptor behind the data, UTF-8 names */
 };
-static const uint64_t MOST_32 = 0xffffffffu;
 
 typedef struct entry {
     const char *name;
@@ -40,20 +34,7 @@ struct gd_torch_writer {
     uint64_t directory, directory_bytes;
 };
 
-/* ---- little-endian fields ---- */
-
-typedef struct field_list {
-    unsigned char byte[128];
-    size_t n;
-} field_list;
-
-static void put(field_list *f, uint64_t v, int bytes)
-{
-    for (int i = 0; i < bytes; i++)
-        f->byte[f->n++] = (unsigned char)(v >> (8 * i));
-}
-
-static gd_status write_fields(gd_torch_writer *w, const field_list *f)
+static gd_status write_fields(gd_torch_writer *w, const io_fields *f)
 {
     return gd_file_write(w->file, f->byte, f->n);
 }
@@ -62,7 +43,7 @@ static gd_status write_fields(gd_torch_writer *w, const field_list *f)
 
 static gd_status add_entry(gd_torch_writer *w, const char *name, uint64_t bytes)
 {
-    if (bytes >= MOST_32)
+    if (bytes >= IO_MOST_32)
         return gd_fail(GD_EUSAGE, "%s: a tensor of %llu bytes is larger than .pt files hold here",
                        w->path, (unsigned long long)bytes);
     w->entry[w->n++] = (entry){ .name = gd_strdup(w->mem, name), .bytes = bytes };
@@ -92,11 +73,6 @@ static gd_status list_entries(gd_torch_writer *w)
     return add_entry(w, "archive/version", sizeof "3\n" - 1);
 }
 
-static bool needs_zip64(const gd_torch_writer *w)
-{
-    return w->directory + w->directory_bytes >= MOST_32 || w->n >= 0xffff;
-}
-
 static uint64_t lay_out(gd_torch_writer *w)
 {
     const unsigned field_header = 4;
@@ -109,10 +85,11 @@ static uint64_t lay_out(gd_torch_writer *w)
         e->padding = field_header + (unsigned)((DATA_ALIGN - data % DATA_ALIGN) % DATA_ALIGN);
         at += LOCAL_BYTES + strlen(e->name) + e->padding + e->bytes + DESCRIPTOR_BYTES;
         w->directory_bytes +=
-            CENTRAL_BYTES + strlen(e->name) + (e->offset >= MOST_32 ? OFFSET64_BYTES : 0);
+            CENTRAL_BYTES + strlen(e->name) + (e->offset >= IO_MOST_32 ? OFFSET64_BYTES : 0);
     }
     w->directory = at;
-    return at + w->directory_bytes + (needs_zip64(w) ? END64_BYTES : 0) + END_BYTES;
+    at += w->directory_bytes;
+    return at + (io_zip_is_large((uint64_t)w->n, at) ? IO_ZIP_END64 : 0) + IO_ZIP_END;
 }
 
 /* ---- entries ---- */
@@ -120,25 +97,25 @@ static uint64_t lay_out(gd_torch_writer *w)
 static gd_status begin_entry(gd_torch_writer *w)
 {
     const entry *e = &w->entry[w->at];
-    field_list f = { .n = 0 };
+    io_fields f = { .n = 0 };
 
-    put(&f, 0x04034b50, 4);
-    put(&f, VERSION, 2);
-    put(&f, SIZES_FOLLOW, 2);
-    put(&f, 0, 2); /* stored */
-    put(&f, 0, 2);
-    put(&f, DOS_DATE_1980, 2);
-    put(&f, 0, 4); /* CRC-32 and sizes: behind the data */
-    put(&f, 0, 8);
-    put(&f, strlen(e->name), 2);
-    put(&f, e->padding, 2);
+    io_put(&f, 0x04034b50, 4);
+    io_put(&f, IO_ZIP_VERSION, 2);
+    io_put(&f, SIZES_FOLLOW, 2);
+    io_put(&f, 0, 2); /* stored */
+    io_put(&f, 0, 2);
+    io_put(&f, IO_ZIP_DATE, 2);
+    io_put(&f, 0, 4); /* CRC-32 and sizes: behind the data */
+    io_put(&f, 0, 8);
+    io_put(&f, strlen(e->name), 2);
+    io_put(&f, e->padding, 2);
     GD_TRY(write_fields(w, &f));
     GD_TRY(gd_file_write(w->file, e->name, strlen(e->name)));
     f.n = 0;
-    put(&f, PADDING_ID, 2);
-    put(&f, e->padding - 4, 2);
+    io_put(&f, PADDING_ID, 2);
+    io_put(&f, e->padding - 4, 2);
     while (f.n < e->padding)
-        put(&f, 'Z', 1);
+        io_put(&f, 'Z', 1);
     w->left = e->bytes;
     return write_fields(w, &f);
 }
@@ -146,12 +123,12 @@ static gd_status begin_entry(gd_torch_writer *w)
 static gd_status end_entry(gd_torch_writer *w)
 {
     const entry *e = &w->entry[w->at++];
-    field_list f = { .n = 0 };
+    io_fields f = { .n = 0 };
 
-    put(&f, 0x08074b50, 4);
-    put(&f, e->crc, 4);
-    put(&f, e->bytes, 4);
-    put(&f, e->bytes, 4);
+    io_put(&f, 0x08074b50, 4);
+    io_put(&f, e->crc, 4);
+    io_put(&f, e->bytes, 4);
+    io_put(&f, e->bytes, 4);
     return write_fields(w, &f);
 }
 
@@ -188,71 +165,42 @@ static gd_status add_bytes(gd_torch_writer *w, const void *data, uint64_t bytes)
 
 static gd_status write_central(gd_torch_writer *w, const entry *e)
 {
-    const bool far = e->offset >= MOST_32;
-    field_list f = { .n = 0 };
+    const bool far = e->offset >= IO_MOST_32;
+    io_fields f = { .n = 0 };
 
-    put(&f, 0x02014b50, 4);
-    put(&f, far ? VERSION64 : VERSION, 2);
-    put(&f, far ? VERSION64 : VERSION, 2);
-    put(&f, SIZES_FOLLOW, 2);
-    put(&f, 0, 2);
-    put(&f, 0, 2);
-    put(&f, DOS_DATE_1980, 2);
-    put(&f, e->crc, 4);
-    put(&f, e->bytes, 4);
-    put(&f, e->bytes, 4);
-    put(&f, strlen(e->name), 2);
-    put(&f, far ? OFFSET64_BYTES : 0, 2);
-    put(&f, 0, 2);
-    put(&f, 0, 8); /* disk, attributes */
-    put(&f, far ? MOST_32 : e->offset, 4);
+    io_put(&f, 0x02014b50, 4);
+    io_put(&f, far ? IO_ZIP_VERSION_64 : IO_ZIP_VERSION, 2);
+    io_put(&f, far ? IO_ZIP_VERSION_64 : IO_ZIP_VERSION, 2);
+    io_put(&f, SIZES_FOLLOW, 2);
+    io_put(&f, 0, 2);
+    io_put(&f, 0, 2);
+    io_put(&f, IO_ZIP_DATE, 2);
+    io_put(&f, e->crc, 4);
+    io_put(&f, e->bytes, 4);
+    io_put(&f, e->bytes, 4);
+    io_put(&f, strlen(e->name), 2);
+    io_put(&f, far ? OFFSET64_BYTES : 0, 2);
+    io_put(&f, 0, 2);
+    io_put(&f, 0, 8); /* disk, attributes */
+    io_put(&f, far ? IO_MOST_32 : e->offset, 4);
     GD_TRY(write_fields(w, &f));
     GD_TRY(gd_file_write(w->file, e->name, strlen(e->name)));
     f.n = 0;
     if (far) {
-        put(&f, 1, 2);
-        put(&f, 8, 2);
-        put(&f, e->offset, 8);
+        io_put(&f, 1, 2);
+        io_put(&f, 8, 2);
+        io_put(&f, e->offset, 8);
     }
-    return write_fields(w, &f);
-}
-
-static gd_status write_end64(gd_torch_writer *w)
-{
-    field_list f = { .n = 0 };
-
-    put(&f, 0x06064b50, 4);
-    put(&f, 56 - 12, 8);
-    put(&f, VERSION64, 2);
-    put(&f, VERSION64, 2);
-    put(&f, 0, 8);
-    put(&f, (uint64_t)w->n, 8);
-    put(&f, (uint64_t)w->n, 8);
-    put(&f, w->directory_bytes, 8);
-    put(&f, w->directory, 8);
-    put(&f, 0x07064b50, 4); /* the locator */
-    put(&f, 0, 4);
-    put(&f, w->directory + w->directory_bytes, 8);
-    put(&f, 1, 4);
     return write_fields(w, &f);
 }
 
 static gd_status write_directory(gd_torch_writer *w)
 {
-    const uint64_t most_entries = 0xffff;
-    field_list f = { .n = 0 };
+    io_fields f = { .n = 0 };
 
     for (int i = 0; i < w->n; i++)
         GD_TRY(write_central(w, &w->entry[i]));
-    if (needs_zip64(w))
-        GD_TRY(write_end64(w));
-    put(&f, 0x06054b50, 4);
-    put(&f, 0, 4);
-    put(&f, GD_MIN((uint64_t)w->n, most_entries), 2);
-    put(&f, GD_MIN((uint64_t)w->n, most_entries), 2);
-    put(&f, GD_MIN(w->directory_bytes, MOST_32), 4);
-    put(&f, GD_MIN(w->directory, MOST_32), 4);
-    put(&f, 0, 2);
+    io_put_zip_end(&f, (uint64_t)w->n, w->directory, w->directory_bytes);
     return write_fields(w, &f);
 }
 

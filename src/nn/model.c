@@ -442,12 +442,6 @@ static gd_status write_torch(const gd_model *m, gd_arena *mem, saving *s, const 
     return status;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), k = strlen(end);
-    return n >= k && strcmp(text + n - k, end) == 0;
-}
-
 static gd_status write_file(const gd_model *m, gd_arena *mem, const char *path, bool overwrite,
                             gd_dtype dtype, const char *const *classes, int n_classes)
 {
@@ -461,7 +455,7 @@ static gd_status write_file(const gd_model *m, gd_arena *mem, const char *path, 
     if (dtype != GD_F32)
         GD_TRY(gd_block_make((void **)&s.narrow, (size_t)most * gd_dtype_bytes(dtype),
                              "one parameter"));
-    status = ends_with(path, ".pt")
+    status = gd_ends_with(path, ".pt")
                  ? write_torch(m, mem, &s, arrays, path, overwrite)
                  : write_safetensors(m, mem, &s, arrays, path, overwrite, classes, n_classes);
     gd_block_free(s.narrow);

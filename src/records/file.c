@@ -78,52 +78,25 @@ gd_status records_create(gd_records *r)
 /* All bytes or a failure */
 static gd_status read_at(gd_records *r, void *out, size_t bytes, uint64_t offset)
 {
-    unsigned char *to = out;
+    const ssize_t n = gd_pread(r->fd, out, bytes, (off_t)offset);
 
-    while (bytes > 0) {
-        const ssize_t n = gd_os.pread(r->fd, to, bytes, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return records_fail(r, FILE_NAME);
-        if (n == 0)
-            return gd_fail(GD_EFORMAT, "%s: cut short", records_path(r, FILE_NAME));
-        to += n;
-        bytes -= (size_t)n;
-        offset += (uint64_t)n;
-    }
+    if (n < 0)
+        return records_fail(r, FILE_NAME);
+    if ((size_t)n < bytes)
+        return gd_fail(GD_EFORMAT, "%s: cut short", records_path(r, FILE_NAME));
     return GD_OK;
-}
-
-bool records_write_all(int fd, const void *data, size_t bytes, uint64_t offset)
-{
-    const unsigned char *from = data;
-
-    while (bytes > 0) {
-        const ssize_t n = gd_os.pwrite(fd, from, bytes, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            errno = n == 0 ? ENOSPC : errno;
-            return false;
-        }
-        from += n;
-        bytes -= (size_t)n;
-        offset += (uint64_t)n;
-    }
-    return true;
 }
 
 static gd_status write_at(gd_records *r, const void *data, size_t bytes, uint64_t offset)
 {
-    return records_write_all(r->fd, data, bytes, offset) ? GD_OK : records_fail(r, FILE_NAME);
+    return gd_pwrite(r->fd, data, bytes, (off_t)offset) ? GD_OK : records_fail(r, FILE_NAME);
 }
 
 gd_status records_open(gd_records *r, int flags)
 {
     char head[RECORDS_PAGE], found[RECORDS_PAGE];
 
-    r->fd = gd_os.open(records_path(r, FILE_NAME), flags | O_CLOEXEC, 0);
+    r->fd = gd_open(records_path(r, FILE_NAME), flags | O_CLOEXEC, 0);
     if (r->fd < 0)
         return records_fail(r, FILE_NAME);
     make_head(r, head);
@@ -280,7 +253,7 @@ gd_status gd_records_put(gd_records *r, int64_t label, const uint8_t *const *par
     GD_TRY(write_at(r, r->record, r->stride, r->records_at + (uint64_t)i * r->stride));
     r->unsynced = true;
     if (gd_seconds() - r->synced > SYNC_SECONDS) {
-        if (gd_os.fsync(r->fd) != 0)
+        if (!gd_fsync(r->fd))
             return records_fail(r, FILE_NAME);
         r->synced = gd_seconds();
         r->unsynced = false;

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -58,7 +57,7 @@ static gd_status in_use(gd_records *r)
     ssize_t n;
 
     for (int k = 0; k < MAX_SLOTS; k++) {
-        n = gd_os.pread(r->lock_fd, text, SLOT, (off_t)k * SLOT);
+        n = gd_pread(r->lock_fd, text, SLOT, (off_t)k * SLOT);
         if (n <= 0)
             break;
         text[n] = '\0';
@@ -87,9 +86,8 @@ static gd_status take_slot(gd_records *r)
     text[n] = text[SLOT - 1] = '\n';
     for (int k = 0; k < MAX_SLOTS; k++)
         if (gd_os.lock(r->lock_fd, F_WRLCK, (off_t)k * SLOT, SLOT) == 0) {
-            return records_write_all(r->lock_fd, text, SLOT, (uint64_t)k * SLOT)
-                       ? GD_OK
-                       : records_fail(r, "lock");
+            return gd_pwrite(r->lock_fd, text, SLOT, (off_t)k * SLOT) ? GD_OK
+                                                                      : records_fail(r, "lock");
         } else if (errno != EAGAIN) {
             return no_locks(r);
         }
@@ -100,7 +98,7 @@ static gd_status enter(gd_records *r)
 {
     if (gd_os.mkdir(r->folder, 0777) != 0 && errno != EEXIST)
         return gd_fail_errno(errno, r->folder);
-    r->lock_fd = gd_os.open(records_path(r, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    r->lock_fd = gd_open(records_path(r, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (r->lock_fd < 0)
         return records_fail(r, "lock");
     if (gd_os.lock(r->lock_fd, r->share ? F_RDLCK : F_WRLCK, lock_at(GATE), 1) != 0)
@@ -147,7 +145,7 @@ void gd_records_leave(gd_records *r)
         return;
     if (r->fd >= 0) {
         if (r->unsynced)
-            (void)gd_os.fsync(r->fd); /* each record is checked when it is packed */
+            (void)gd_fsync(r->fd); /* each record is checked when it is packed */
         gd_os.close(r->fd);
     }
     if (r->lock_fd >= 0)
@@ -220,16 +218,13 @@ static gd_status check_space(gd_records *r)
 {
     const uint64_t file = r->records_at + (uint64_t)r->layout.n * r->stride;
     uint64_t need = file + result_bytes(r), left, taken;
-    struct statvfs info;
     struct stat there;
 
     if (stat(records_path(r, "samples.records"), &there) == 0) {
         taken = (uint64_t)there.st_blocks * 512;
         need -= GD_MIN(taken, file);
     }
-    if (statvfs(r->folder, &info) != 0)
-        return gd_fail_errno(errno, r->folder);
-    left = (uint64_t)info.f_bavail * info.f_frsize;
+    GD_TRY(gd_free_bytes(&left, r->folder));
     if (left >= need)
         return GD_OK;
     return gd_fail(GD_ENOSPACE,

@@ -42,8 +42,6 @@ void records_unlock(gd_records *r, int which);
 
 /* ---- file.c ---- */
 
-/* false: errno says why */
-bool records_write_all(int fd, const void *data, size_t bytes, uint64_t offset);
 void records_measure(gd_records *r); /* the sizes that follow from the layout */
 GD_CHECKED gd_status records_create(gd_records *r);
 GD_CHECKED gd_status records_open(gd_records *r, int flags);

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* ---- the lock: held as long as the file is open, so a dead owner's is free ---- */
@@ -110,16 +109,14 @@ gd_status gd_run_check_space(const gd_trainer *t, const char *folder)
 {
     const uint64_t one = gd_checkpoint_bytes(t) * (t->options.save_pt ? 2 : 1), /* as large */
         need = one * (uint64_t)(t->options.keep + 1);
-    struct statvfs info;
     uint64_t left;
     int64_t *steps;
     int n;
 
-    if (statvfs(folder, &info) != 0)
-        return gd_fail_errno(errno, folder);
+    GD_TRY(gd_free_bytes(&left, folder));
     GD_TRY(gd_run_steps(&steps, &n, folder));
     gd_block_free(steps);
-    left = (uint64_t)info.f_bavail * info.f_frsize + one * (uint64_t)n; /* those will be replaced */
+    left += one * (uint64_t)n; /* those will be replaced */
     if (left >= need)
         return GD_OK;
     return gd_fail(GD_ENOSPACE,

@@ -1,25 +1,10 @@
 # ranks.sh - what tests of several ranks share: starting them, finding them, ending one of them, comparing runs.  Sourced; goes
 # into a folder of its own with a set of images, which is removed at the end.
 # shellcheck shell=sh
-g=$GUIDED_BINARY
 command -v mpiexec >/dev/null || { echo "passed over: no mpiexec"; exit 0; }
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-failures=0
-fail() { echo "FAIL: $1"; failures=$((failures + 1)); }
+. "$here/../cli/expect.sh"
 ranks() { n=$1; shift; timeout 120 mpiexec -n "$n" --oversubscribe "$g" "$@"; }
-expect() {
-    status=$1 text=$2
-    shift 2
-    "$@" >out.txt 2>err.txt
-    found=$?
-    [ $found -eq "$status" ] || fail "exit $found, not $status: $*: $(cat err.txt)"
-    [ -z "$text" ] || grep -qF -- "$text" err.txt || fail "no \"$text\" in: $(cat err.txt)"
-}
-hash_of() { "$g" info "$1" --json | sed 's/.*"parameters_hash":"\([0-9a-f]*\)".*/\1/'; }
-step_of() { "$g" info "$1" --json | sed 's/.*"step":\([0-9]*\).*/\1/'; }
 
 # Pids of the ranks that work in folder $1, the lowest rank first
 pids_of() {
@@ -41,16 +26,7 @@ difference() {
         a = $1 < 0 ? -$1 : $1; if (a > top) top = a; n++ } END { printf "%d %.3g\n", n, most / top }'
 }
 
-# A set of images in class folders, made by the built-in model
-"$g" sample -n 12 --class 0,1,2 --steps ddim2 --unguided --seed 3 -q -o images || exit 1
-for c in boot bag coat; do mkdir images/$c; done
-n=0
-for f in images/*.png; do
-    case $((n % 3)) in 0) c=boot ;; 1) c=bag ;; 2) c=coat ;; esac
-    mv "$f" images/$c/
-    n=$((n + 1))
-done
-rm images/run.json
+make_images
 net="--image_size 8 --num_channels 32 --channel_mult 1 --num_res_blocks 1 --attention_resolutions 8 --class_cond True
      --learn_sigma True --diffusion_steps 50 --dropout 0.1"
 begin="train --data images $net --batch-size 8 --log-interval 2 --seed 9"

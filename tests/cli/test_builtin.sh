@@ -1,13 +1,8 @@
 #!/bin/sh
 # The built-in models are what they say: grey, named, small together; what they make is told apart by their own classifier.
 set -u
-g=$GUIDED_BINARY
+. "$(dirname "$0")/expect.sh"
 m=$GUIDED_MODELS/fashion32
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-failures=0
-fail() { echo "FAIL: $1"; failures=$((failures + 1)); }
 
 for name in diffusion classifier base8 upsampler; do
     "$g" info "$m/$name.safetensors" --json >info.txt || fail "no $name"

@@ -1,23 +1,8 @@
 #!/bin/sh
 # The command as a user runs it: exit statuses, messages, what is written and what is not, the same picture however it is made.
 set -u
-g=$GUIDED_BINARY
+. "$(dirname "$0")/expect.sh"
 bad=$GUIDED_SOURCE_DIR/tests/golden/cases/1050_ckpt_bad
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-failures=0
-fail() { echo "FAIL: $1"; failures=$((failures + 1)); }
-
-# expect STATUS TEXT COMMAND...: this exit status, and TEXT in the message
-expect() {
-    status=$1 text=$2
-    shift 2
-    "$@" >out.txt 2>err.txt
-    found=$?
-    [ $found -eq "$status" ] || fail "exit $found, not $status: $*: $(cat err.txt)"
-    [ -z "$text" ] || grep -qF -- "$text" err.txt || fail "no \"$text\" in: $(cat err.txt)"
-}
 
 expect 2 "usage" "$g"
 expect 0 "" "$g" --help

@@ -1,21 +1,9 @@
 #!/bin/sh
 # guided eval: a set beside itself is perfect, the same report for any thread count, bad input is named.
 set -u
-g=$GUIDED_BINARY
+. "$(dirname "$0")/expect.sh"
+said="out.txt err.txt"
 f=$GUIDED_MODELS/fashion32/classifier.safetensors
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-failures=0
-fail() { echo "FAIL: $1"; failures=$((failures + 1)); }
-expect() {
-    status=$1 text=$2
-    shift 2
-    "$@" >out.txt 2>err.txt
-    found=$?
-    [ $found -eq "$status" ] || fail "exit $found, not $status: $*: $(cat err.txt)"
-    [ -z "$text" ] || grep -qF -- "$text" out.txt err.txt || fail "no \"$text\" in: $(cat out.txt err.txt)"
-}
 "$g" sample -n 30 --class 0-9 --steps ddim2 --seed 3 -q -o a.npz || exit 1
 "$g" sample -n 20 --class 0-9 --steps ddim3 --seed 4 -q -o b.npz || exit 1
 "$g" sample -n 3 --class 0-9 --steps ddim2 --seed 4 -q -o few.npz || exit 1

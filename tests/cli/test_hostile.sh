@@ -1,20 +1,7 @@
 #!/bin/sh
 # The command in a hostile place: few open files, little stack or memory, odd umasks, no /proc, a full disk, two at once.
 set -u
-g=$GUIDED_BINARY
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-failures=0
-fail() { echo "FAIL: $1"; failures=$((failures + 1)); }
-expect() {
-    status=$1 text=$2
-    shift 2
-    "$@" >out.txt 2>err.txt
-    found=$?
-    [ $found -eq "$status" ] || fail "exit $found, not $status: $*: $(cat err.txt)"
-    [ -z "$text" ] || grep -qF -- "$text" err.txt || fail "no \"$text\" in: $(cat err.txt)"
-}
+. "$(dirname "$0")/expect.sh"
 net="--image_size 8 --num_channels 32 --channel_mult 1 --num_res_blocks 1 --attention_resolutions 8 --diffusion_steps 50"
 # shellcheck disable=SC2086
 {

@@ -1,20 +1,8 @@
 #!/bin/sh
 # guided info and guided convert of a file of the 2015 Inception network.
 set -u
-g=$GUIDED_BINARY
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-failures=0
-fail() { echo "FAIL: $1"; failures=$((failures + 1)); }
-expect() {
-    status=$1 text=$2
-    shift 2
-    "$@" >out.txt 2>err.txt
-    found=$?
-    [ $found -eq "$status" ] || fail "exit $found, not $status: $*: $(cat err.txt)"
-    [ -z "$text" ] || grep -qF -- "$text" out.txt err.txt || fail "no \"$text\" in: $(cat out.txt err.txt)"
-}
+. "$(dirname "$0")/expect.sh"
+said="out.txt err.txt"
 expect 2 "add --synthetic" "$g" init --kind inception a.safetensors
 expect 2 "no seed" "$g" init --kind inception --synthetic --seed 3 a.safetensors
 expect 0 "" "$g" init --kind inception --synthetic a.safetensors

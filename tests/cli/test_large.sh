@@ -1,21 +1,9 @@
 #!/bin/sh
 # Large runs in a folder: the bytes of one file whoever works on it; refusals; guided verify; stages; kills.
 set -u
-g=$GUIDED_BINARY
+. "$(dirname "$0")/expect.sh"
+said="out.txt err.txt"
 m=$GUIDED_MODELS/fashion32
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-failures=0
-fail() { echo "FAIL: $1"; failures=$((failures + 1)); }
-expect() {
-    status=$1 text=$2
-    shift 2
-    "$@" >out.txt 2>err.txt
-    found=$?
-    [ $found -eq "$status" ] || fail "exit $found, not $status: $*: $(cat err.txt)"
-    [ -z "$text" ] || grep -qF -- "$text" out.txt err.txt || fail "no \"$text\" in: $(cat out.txt err.txt)"
-}
 bare="sample --model $m/base8.safetensors"
 base="$bare --steps ddim2"
 export OMP_NUM_THREADS=1

@@ -1,13 +1,8 @@
 #!/bin/sh
 # The command's manner: help, manual, completion, configuration, version, progress, recipes that run, signals, closed pipes.
 set -u
-g=$GUIDED_BINARY
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
+. "$(dirname "$0")/expect.sh"
 unset NO_COLOR GUIDED_CONFIG
-failures=0
-fail() { echo "FAIL: $1"; failures=$((failures + 1)); }
 same() { [ "$1" = "$2" ] || fail "$3: \"$1\", not \"$2\""; }
 has() { grep -qF -- "$2" "$1" || fail "no \"$2\" in $1: $(head -c 600 "$1")"; }
 verbs=$("$g" help --json | sed 's/.*"verb":"\([^"]*\)".*/\1/' | sort -u)

@@ -1,20 +1,8 @@
 #!/bin/sh
 # guided nll: the same numbers for any thread count and after a resume; bad input is named.
 set -u
-g=$GUIDED_BINARY
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-failures=0
-fail() { echo "FAIL: $1"; failures=$((failures + 1)); }
-expect() {
-    status=$1 text=$2
-    shift 2
-    "$@" >out.txt 2>err.txt
-    found=$?
-    [ $found -eq "$status" ] || fail "exit $found, not $status: $*: $(cat err.txt)"
-    [ -z "$text" ] || grep -qF -- "$text" out.txt err.txt || fail "no \"$text\" in: $(cat out.txt err.txt)"
-}
+. "$(dirname "$0")/expect.sh"
+said="out.txt err.txt"
 "$g" sample -n 5 --class 0-9 --steps ddim5 --seed 3 -q -o images.npz || exit 1
 nll="nll --data images.npz --steps 10"
 

@@ -1,21 +1,8 @@
 #!/bin/sh
 # guided upsample, and stacks in guided sample: one command equals the stages by hand; labels are kept; bad input is named.
 set -u
-g=$GUIDED_BINARY
+. "$(dirname "$0")/expect.sh"
 m=$GUIDED_MODELS/fashion32
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-failures=0
-fail() { echo "FAIL: $1"; failures=$((failures + 1)); }
-expect() {
-    status=$1 text=$2
-    shift 2
-    "$@" >out.txt 2>err.txt
-    found=$?
-    [ $found -eq "$status" ] || fail "exit $found, not $status: $*: $(cat err.txt)"
-    [ -z "$text" ] || grep -qF -- "$text" err.txt || fail "no \"$text\" in: $(cat err.txt)"
-}
 base="--model $m/base8.safetensors --steps ddim5 --seed 2"
 up="--model $m/upsampler.safetensors --steps 6 --seed 2"
 

@@ -53,8 +53,8 @@ bool fault_strikes_heap(const void *caller)
 /* A signal cannot end the others. */
 static bool is_slow(const char *name)
 {
-    static const char *const slow[] = { "open",  "close", "read",     "pread",
-                                        "write", "fsync", "fallocate" };
+    static const char *const slow[] = { "open",   "close", "read",     "pread", "write",
+                                        "pwrite", "fsync", "fallocate" };
 
     for (int i = 0; i < COUNT(slow); i++)
         if (strcmp(name, slow[i]) == 0)
@@ -64,7 +64,10 @@ static bool is_slow(const char *name)
 
 static bool call_fails(const char *name)
 {
-    if (armed->only && strcmp(armed->only, name) != 0)
+    /* Writing at a place is writing too. */
+    const char *kind = strcmp(name, "pwrite") == 0 ? "write" : name;
+
+    if (armed->only && strcmp(armed->only, kind) != 0)
         return false;
     if (armed->where == FAULT_SHORT || (armed->error == EINTR && !is_slow(name)) || !strikes())
         return false;
@@ -107,6 +110,16 @@ static ssize_t bad_write(int fd, const void *buffer, size_t bytes)
     return call_fails("write") ? -1 : real.write(fd, buffer, moved(bytes));
 }
 
+static ssize_t bad_pwrite(int fd, const void *buffer, size_t bytes, off_t offset)
+{
+    return call_fails("pwrite") ? -1 : real.pwrite(fd, buffer, moved(bytes), offset);
+}
+
+static int bad_lock(int fd, int type, off_t at, off_t bytes)
+{
+    return call_fails("lock") ? -1 : real.lock(fd, type, at, bytes);
+}
+
 static int bad_fallocate(int fd, off_t offset, off_t bytes)
 {
     return call_fails("fallocate") ? -1 : real.fallocate(fd, offset, bytes);
@@ -142,6 +155,8 @@ static const gd_os_table bad = { .open = bad_open,
                                  .read = bad_read,
                                  .pread = bad_pread,
                                  .write = bad_write,
+                                 .pwrite = bad_pwrite,
+                                 .lock = bad_lock,
                                  .fallocate = bad_fallocate,
                                  .fsync = bad_fsync,
                                  .rename = bad_rename,

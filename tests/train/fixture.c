@@ -1,3 +1,4 @@
+#define _DEFAULT_SOURCE
 #include "fixture.h"
 
 enum { SIZE = 8, CHANNELS = 3, CLASSES = 4 };
@@ -102,4 +103,23 @@ void fixture_hash(const gd_trainer *t, char text[33])
                       (size_t)t->sampler.n * GD_LOSS_HISTORY * sizeof(double));
     gd_hasher_text(h, text);
     gd_hasher_free(h);
+}
+
+/* ---- a folder ---- */
+
+char fixture_folder[64];
+
+int fixture_folder_make(void **state)
+{
+    (void)state;
+    strcpy(fixture_folder, "train-test-XXXXXX");
+    return mkdtemp(fixture_folder) ? 0 : -1;
+}
+
+int fixture_folder_remove(void **state)
+{
+    char command[128];
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf %s", fixture_folder);
+    return system(command);
 }

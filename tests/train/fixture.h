@@ -21,4 +21,9 @@ gd_trainer *fixture_trainer(const gd_model_config *config, const gd_train_option
 /* One hash over parameters, averages and moments */
 void fixture_hash(const gd_trainer *t, char text[33]);
 
+/* A folder of the test program's own: set-up and tear-down of a group */
+extern char fixture_folder[64];
+int fixture_folder_make(void **state);
+int fixture_folder_remove(void **state);
+
 #endif

@@ -8,23 +8,6 @@
 enum { STEPS = 30 };
 
 static const gd_class_names names = { (const char *const[]){ "a", "b", "c", "d" }, 4 };
-static char folder[64];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    strcpy(folder, "checkpoint-test-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
-
 static gd_trainer *resumed(const char *path)
 {
     const gd_source source = fixture_source();
@@ -71,7 +54,7 @@ static void check_resume(const char *sampler)
     t = fixture_trainer(&c, &o);
     for (int i = 0; i < STEPS; i++) {
         step(t);
-        gd_run_path(path, folder, t->step);
+        gd_run_path(path, fixture_folder, t->step);
         if (gd_checkpoint_save(t, path, &names) != GD_OK)
             fail_msg("%s", gd_error());
         gd_trainer_free(t);
@@ -97,18 +80,18 @@ static void a_run_is_a_model(void **state)
     gd_model *m;
 
     (void)state;
-    gd_run_path(last, folder, STEPS);
-    assert_int_equal(gd_run_newest(newest, folder), GD_OK);
+    gd_run_path(last, fixture_folder, STEPS);
+    assert_int_equal(gd_run_newest(newest, fixture_folder), GD_OK);
     assert_string_equal(newest, last);
     for (int k = 0; k < 2; k++) {
-        if (gd_model_open(&m, folder, &none, k) != GD_OK)
+        if (gd_model_open(&m, fixture_folder, &none, k) != GD_OK)
             fail_msg("%s", gd_error());
         assert_string_equal(gd_model_class_name(m, 3), "d");
         assert_int_equal(gd_model_hash(m, hash[k]), GD_OK);
         gd_model_close(m);
     }
     assert_string_not_equal(hash[0], hash[1]); /* the first average, and the parameters */
-    assert_int_equal(gd_model_open(&m, folder, &other, 1), GD_EUSAGE);
+    assert_int_equal(gd_model_open(&m, fixture_folder, &other, 1), GD_EUSAGE);
     assert_non_null(strstr(gd_error(), "0.9,0.99"));
 }
 
@@ -130,15 +113,15 @@ static void a_damaged_checkpoint_is_passed_over(void **state)
     struct stat info;
 
     (void)state;
-    gd_run_path(last, folder, STEPS);
-    gd_run_path(before, folder, STEPS - 1);
+    gd_run_path(last, fixture_folder, STEPS);
+    gd_run_path(before, fixture_folder, STEPS - 1);
     assert_int_equal(stat(last, &info), 0);
     flip(last, info.st_size - 100);
-    assert_int_equal(gd_run_newest(newest, folder), GD_OK);
+    assert_int_equal(gd_run_newest(newest, fixture_folder), GD_OK);
     assert_string_equal(newest, before);
     assert_int_equal(truncate(before, info.st_size / 2), 0);
-    gd_run_path(before, folder, STEPS - 2);
-    assert_int_equal(gd_run_newest(newest, folder), GD_OK);
+    gd_run_path(before, fixture_folder, STEPS - 2);
+    assert_int_equal(gd_run_newest(newest, fixture_folder), GD_OK);
     assert_string_equal(newest, before);
 }
 
@@ -163,5 +146,5 @@ int main(void)
         cmocka_unit_test(a_damaged_checkpoint_is_passed_over),
         cmocka_unit_test(a_model_file_is_no_checkpoint),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, fixture_folder_make, fixture_folder_remove);
 }

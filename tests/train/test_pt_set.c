@@ -5,22 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[64], model[GD_MAX_PATH];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    strcpy(folder, "pt-set-test-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
+static char model[GD_MAX_PATH];
 
 static void steps(gd_trainer *t, int n)
 {
@@ -53,11 +38,11 @@ static void check_continuing(gd_net_kind kind)
     gd_trainer *t = fixture_trainer(&c, &o), *again;
 
     steps(t, 3);
-    if (gd_pt_set_save(t, folder) != GD_OK)
+    if (gd_pt_set_save(t, fixture_folder) != GD_OK)
         fail_msg("%s", gd_error());
     steps(t, 3);
     fixture_hash(t, expected);
-    assert_true(gd_pt_set_find(model, folder));
+    assert_true(gd_pt_set_find(model, fixture_folder));
     again = beginning(&o, &c);
     if (gd_pt_set_load(again, model) != GD_OK)
         fail_msg("%s", gd_error());
@@ -83,13 +68,13 @@ static void the_largest_number_counts(void **state)
 
     (void)state;
     for (int n = 1; n <= 1000001; n += 1000000 / 4) {
-        snprintf(path, sizeof path, "%s/model%06d.pt", folder, n);
+        snprintf(path, sizeof path, "%s/model%06d.pt", fixture_folder, n);
         assert_int_equal(link(model, path), 0);
-        assert_true(gd_pt_set_find(found, folder));
+        assert_true(gd_pt_set_find(found, fixture_folder));
         assert_string_equal(found, n > 3 ? path : model);
     }
     for (int n = 1; n <= 1000001; n += 1000000 / 4) {
-        snprintf(path, sizeof path, "%s/model%06d.pt", folder, n);
+        snprintf(path, sizeof path, "%s/model%06d.pt", fixture_folder, n);
         unlink(path);
     }
     assert_false(gd_pt_set_find(found, "."));
@@ -116,7 +101,7 @@ static void check_damage(const char *name, const char *hint)
     struct stat info;
     FILE *f;
 
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(path, sizeof path, "%s/%s", fixture_folder, name);
     snprintf(away, sizeof away, "%s.away", path);
     assert_int_equal(rename(path, away), 0);
     refused(name, hint);
@@ -201,9 +186,10 @@ static void mixed_precision_runs_continue_too(void **state)
     (void)state;
     steps(t, 3);
     fixture_hash(t, expected);
-    snprintf(path, sizeof path, "%s/opt000003.pt", folder);
+    snprintf(path, sizeof path, "%s/opt000003.pt", fixture_folder);
     assert_int_equal(gd_arena_make(&mem), GD_OK);
-    if (gd_pt_set_save(t, folder) != GD_OK || write_flat(t->learner, mem, path, 1e-8) != GD_OK)
+    if (gd_pt_set_save(t, fixture_folder) != GD_OK ||
+        write_flat(t->learner, mem, path, 1e-8) != GD_OK)
         fail_msg("%s", gd_error());
     again = beginning(&o, &c);
     if (gd_pt_set_load(again, model) != GD_OK)
@@ -226,5 +212,5 @@ int main(void)
         cmocka_unit_test(what_is_missing_or_damaged_is_refused),
         cmocka_unit_test(mixed_precision_runs_continue_too),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, fixture_folder_make, fixture_folder_remove);
 }
