@@ -19,11 +19,12 @@
     X(conv_grad_weights)                                                                           \
     X(norm_stats)                                                                                  \
     X(norm)                                                                                        \
-    X(norm_grad_sums) X(norm_grad_data) X(norm_grad_affine) X(norm_grad_modulation) X(silu)        \
-        X(silu_grad) X(relu) X(relu_grad) X(add) X(mul) X(scale) X(convert) X(add_channel)         \
-            X(sum_pixels) X(spread_pixels) X(resample) X(bilinear) X(bilinear_grad) X(concat)      \
-                X(slice) X(pad_channels) X(attention) X(attention_grad) X(timestep_embedding)      \
-                    X(lookup) X(lookup_grad) X(pool_tokens) X(pool_tokens_grad) X(positions_grad)  \
+    X(norm_grad_sums)                                                                              \
+    X(norm_grad_data) X(norm_grad_affine) X(norm_grad_modulation) X(silu) X(silu_grad) X(relu)     \
+        X(relu_grad) X(add) X(mul) X(scale) X(convert) X(add_channel) X(sum_pixels)                \
+            X(spread_pixels) X(resample) X(bilinear) X(bilinear_grad) X(concat) X(slice)           \
+                X(pad_channels) X(attention) X(attention_grad) X(timestep_embedding) X(lookup)     \
+                    X(lookup_grad) X(pool_tokens) X(pool_tokens_grad) X(positions_grad)            \
                         X(first_pixel) X(first_pixel_grad) X(log_softmax) X(log_softmax_grad)      \
                             X(one_hot) X(dropout) X(resize_bytes) X(max_pool) X(max_pool_grad)     \
                                 X(mean_pool) X(mean_pool_grad)
