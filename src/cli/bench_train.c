@@ -133,7 +133,34 @@ static void print_result(const timed *t, const char *preset, bool bf16, int batc
            (double)t->peak_bytes / 1048576.0, (double)t->planned_bytes / 1048576.0);
 }
 
-gd_status cli_bench_train(const char *preset, bool bf16, int batch_size, bool json)
+/* What a step takes beside its passes */
+static gd_status print_rest(timed *t)
+{
+    gd_learner *l = t->trainer->learner;
+    const double start = gd_seconds();
+
+    gd_learner_gradient_norm(l);
+    gd_learner_parameter_norm(l);
+    const double normed = gd_seconds();
+    GD_TRY(gd_learner_refresh(l));
+    const double packed = gd_seconds();
+    GD_TRY(gd_learner_update(l, 0, 0));
+    const double updated = gd_seconds();
+    fprintf(stderr, "norms %.3f ms, optimiser %.3f ms, packing of weights %.3f ms\n",
+            (normed - start) * 1e3, (updated - packed - (packed - normed)) * 1e3,
+            (packed - normed) * 1e3);
+    return GD_OK;
+}
+
+static gd_status print_profile(timed *t)
+{
+    gd_learner *l = t->trainer->learner;
+
+    GD_TRY(cli_print_profile(gd_learner_plan(l), gd_learner_exec(l), t->floor));
+    return print_rest(t);
+}
+
+gd_status cli_bench_train(const char *preset, bool bf16, int batch_size, bool json, bool profile)
 {
     timed t = { .n = 0 };
     gd_model_config c;
@@ -141,6 +168,8 @@ gd_status cli_bench_train(const char *preset, bool bf16, int batch_size, bool js
 
     if (s == GD_OK)
         s = measure(&t);
+    if (s == GD_OK && profile)
+        s = print_profile(&t);
     if (s == GD_OK)
         print_result(&t, preset, bf16, batch_size, json);
     gd_floor_free(t.floor);

@@ -4,6 +4,7 @@
 
 #include "data/data.h"
 #include "diffusion/diffusion.h"
+#include "nn/bench.h"
 #include "nn/nn.h"
 
 #include <stddef.h>
@@ -255,6 +256,12 @@ GD_CHECKED gd_status cli_inception_info(const char *path, bool json);
 GD_CHECKED gd_status cli_inception_convert(const char *from, const char *to, bool overwrite);
 
 /* ---- bench_train.c ---- */
-GD_CHECKED gd_status cli_bench_train(const char *preset, bool bf16, int batch_size, bool json);
+GD_CHECKED gd_status cli_bench_train(const char *preset, bool bf16, int batch_size, bool json,
+                                     bool profile);
+
+/* ---- cmd_bench.c ---- */
+
+/* To stderr: the time of every kind and shape of step, then the floor's shapes */
+GD_CHECKED gd_status cli_print_profile(const gd_plan *plan, gd_exec *exec, const gd_floor *floor);
 
 #endif

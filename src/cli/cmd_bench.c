@@ -107,17 +107,16 @@ static bool suspect(const timed *t, const char *preset, bool bf16)
     return t->floor_s - attention > 1.05 * (bf16 ? 0.222 * 881 : 0.302 * 439) / peak;
 }
 
-static gd_status print_profile(timed *t)
+gd_status cli_print_profile(const gd_plan *plan, gd_exec *exec, const gd_floor *floor)
 {
-    const gd_plan *plan = plan_of(t);
     double *seconds;
     gd_status s;
 
     GD_TRY(
         gd_block_make((void **)&seconds, (size_t)gd_plan_steps(plan) * sizeof *seconds, "profile"));
-    gd_exec_profile(exec_of(t), seconds);
+    gd_exec_profile(exec, seconds);
     s = gd_plan_print_times(plan, seconds, stderr);
-    gd_floor_print(t->floor, stderr);
+    gd_floor_print(floor, stderr);
     gd_block_free(seconds);
     return s;
 }
@@ -192,10 +191,9 @@ static gd_status run_bench(int argc, char **argv)
     if (o.eval && (o.preset || o.classifier || strcmp(o.precision, "fp32") != 0))
         return gd_fail(GD_EUSAGE, "--eval measures the Inception network in fp32: no --preset, "
                                   "--classifier or --precision");
-    if (o.train && (o.eval || o.classifier || o.metrics || o.profile))
-        return gd_fail(GD_EUSAGE,
-                       "--train measures a training step alone: no --eval, --classifier, "
-                       "--metrics or --profile");
+    if (o.train && (o.eval || o.classifier || o.metrics))
+        return gd_fail(GD_EUSAGE, "--train measures a training step alone: no --eval, "
+                                  "--classifier or --metrics");
     if (!o.eval && !o.train && o.batch)
         return gd_fail(GD_EUSAGE,
                        "--batch goes with --eval or --train: other networks run image by "
@@ -207,12 +205,13 @@ static gd_status run_bench(int argc, char **argv)
     if (o.threads)
         gd_set_threads(o.threads);
     if (o.train)
-        return cli_bench_train(o.preset, strcmp(o.precision, "bf16") == 0, o.batch, o.json);
+        return cli_bench_train(o.preset, strcmp(o.precision, "bf16") == 0, o.batch, o.json,
+                               o.profile);
     if (o.metrics)
         return cli_bench_metrics(o.json);
     gd_status s = measure(&net, &guide, &o, &peak);
     if (s == GD_OK && o.profile)
-        s = print_profile(&net);
+        s = cli_print_profile(plan_of(&net), exec_of(&net), net.floor);
     if (s == GD_OK)
         print_result(&net, &guide, &o, peak);
     release(&net);

@@ -185,6 +185,11 @@ const gd_plan *gd_learner_plan(const gd_learner *l)
     return l->network->plan;
 }
 
+gd_exec *gd_learner_exec(gd_learner *l)
+{
+    return l->network->exec;
+}
+
 /* Before anything large is taken: what is needed, what there is, and the microbatch that would fit
  * (activations grow with it) */
 static gd_status check_memory(const gd_learner *l)

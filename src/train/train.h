@@ -44,6 +44,7 @@ GD_CHECKED gd_status gd_learner_make(gd_learner **out, const gd_model_config *co
 void gd_learner_free(gd_learner *l); /* NULL is fine */
 size_t gd_learner_bytes(const gd_learner *l);
 const gd_plan *gd_learner_plan(const gd_learner *l); /* of one pass, forward and backward */
+gd_exec *gd_learner_exec(gd_learner *l);
 
 /* One pass over at most options.microbatch images */
 typedef struct gd_pass {
