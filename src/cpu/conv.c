@@ -45,11 +45,13 @@ gd_status gd_conv_mode(const char **out)
 
 gd_conv_algo gd_conv_choose(const gd_conv_desc *d)
 {
+    enum { FEW_PIXELS = 64 }; /* the sums are short and the rounding of the transforms shows */
     const char *mode = "auto";
 
     if (gd_isa_used() == GD_ISA_C)
         return GD_CONV_PLAIN;
-    if (gd_conv_mode(&mode) != GD_OK || strcmp(mode, "direct") == 0 || !winograd_can(d))
+    if (gd_conv_mode(&mode) != GD_OK || strcmp(mode, "direct") == 0 || !winograd_can(d) ||
+        d->h * d->w < FEW_PIXELS)
         return GD_CONV_DIRECT;
     return GD_CONV_WINOGRAD;
 }

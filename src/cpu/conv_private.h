@@ -21,7 +21,7 @@ void onednn_call_run(const onednn_call *c);
 /* A float32 activation of `channels` in the layout of d */
 gd_view conv_view(const gd_conv_desc *d, void *data, int channels, int h, int w);
 
-/* Passes FORWARD and GRAD_DATA; threads: at most so many, of both calls */
+/* threads: at most so many, of both calls */
 bool winograd_can(const gd_conv_desc *d);
 size_t winograd_weights_bytes(const gd_conv_desc *d);
 size_t winograd_scratch_bytes(const gd_conv_desc *d, int threads);

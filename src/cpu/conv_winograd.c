@@ -6,8 +6,8 @@ enum { TILE = 4, POINTS = 36 };
 
 bool winograd_can(const gd_conv_desc *d)
 {
-    return d->pass != GD_CONV_GRAD_WEIGHTS && d->dtype == GD_F32 && d->kernel == 3 &&
-           !d->kernel_w && d->stride == 1 && d->pad <= 1 && d->ci % 16 == 0 && d->co % 16 == 0;
+    return d->dtype == GD_F32 && d->kernel == 3 && !d->kernel_w && d->stride == 1 && d->pad <= 1 &&
+           d->ci % 16 == 0 && d->co % 16 == 0;
 }
 
 static int in_channels(const gd_conv_desc *d)
@@ -42,24 +42,56 @@ static gd_view output(const gd_conv_desc *d, const gd_conv_buffers *b)
                : conv_view(d, b ? b->x : NULL, d->ci, d->h, d->w);
 }
 
+static int patches_of(const gd_conv_desc *d, const gd_view *y)
+{
+    return d->n * ((y->h + TILE - 1) / TILE) * ((y->w + TILE - 1) / TILE);
+}
+
 /* Patches of one thread's round: enough to pay for transforming the filters again, few enough for
  * their transforms to stay in a cache */
 static int round_of(const gd_conv_desc *d)
 {
     enum { ROUND_BYTES = 4 << 20, LEAST = 28, MOST = 64 };
     const gd_view y = output(d, NULL);
-    const int patches = d->n * ((y.h + TILE - 1) / TILE) * ((y.w + TILE - 1) / TILE);
     const int fitting = ROUND_BYTES / (POINTS * in_channels(d) * (int)sizeof(float));
 
-    return GD_MIN(patches, GD_MIN(GD_MAX(fitting, LEAST), MOST));
+    return GD_MIN(patches_of(d, &y), GD_MIN(GD_MAX(fitting, LEAST), MOST));
+}
+
+/* Of a weight gradient: transforms of both operands stay in the outermost cache.  A function of the
+ * shape alone. */
+static int gradient_round_of(const gd_conv_desc *d)
+{
+    enum { ROUND_BYTES = 16 << 20, LEAST = 64 };
+    const gd_view dy = conv_view(d, NULL, d->co, gd_conv_out(d->h, d), gd_conv_out_w(d->w, d));
+    const int fitting = ROUND_BYTES / (POINTS * (d->ci + d->co) * (int)sizeof(float));
+
+    return GD_MIN(patches_of(d, &dy), GD_MAX(fitting, LEAST));
 }
 
 size_t winograd_scratch_bytes(const gd_conv_desc *d, int threads)
 {
+    if (d->pass == GD_CONV_GRAD_WEIGHTS)
+        return (size_t)gd_winograd_weights_scratch(gradient_round_of(d), d->ci, d->co, threads) *
+               sizeof(float);
     return (size_t)(threads * gd_winograd_scratch(round_of(d), in_channels(d))) * sizeof(float);
 }
 
-void winograd_conv_run(const gd_conv_desc *d, int threads, const gd_conv_buffers *b)
+static void run_weights(const gd_conv_desc *d, int threads, const gd_conv_buffers *b)
+{
+    const gd_winograd_weights job = { .x = conv_view(d, b->x, d->ci, d->h, d->w),
+                                      .dy = conv_view(d, b->y, d->co, gd_conv_out(d->h, d),
+                                                      gd_conv_out_w(d->w, d)),
+                                      .pad = d->pad,
+                                      .dweights = b->dweights,
+                                      .round = gradient_round_of(d),
+                                      .threads = threads,
+                                      .scratch = b->scratch };
+
+    gd_kernels_get()->winograd_weights(&job);
+}
+
+static void run_data(const gd_conv_desc *d, int threads, const gd_conv_buffers *b)
 {
     const gd_winograd job = { .x = input(d, b),
                               .y = output(d, b),
@@ -73,4 +105,12 @@ void winograd_conv_run(const gd_conv_desc *d, int threads, const gd_conv_buffers
                               .scratch = b->scratch };
 
     gd_kernels_get()->winograd(&job);
+}
+
+void winograd_conv_run(const gd_conv_desc *d, int threads, const gd_conv_buffers *b)
+{
+    if (d->pass == GD_CONV_GRAD_WEIGHTS)
+        run_weights(d, threads, b);
+    else
+        run_data(d, threads, b);
 }

@@ -86,7 +86,18 @@ typedef struct gd_winograd {
     int threads;           /* most that there is scratch for */
     float *scratch;        /* threads times gd_winograd_scratch(round, channels of x) */
 } gd_winograd;
-enum { GD_WINOGRAD_DEPTH = 128, GD_WINOGRAD_PANEL = 32 }; /* most of any ISA */
+/* Most of any ISA */
+enum { GD_WINOGRAD_DEPTH = 128, GD_WINOGRAD_PANEL = 32, GD_WINOGRAD_GROUP = 64 };
+
+/* The gradient of the filters of such a convolution (winograd_weights.inc) */
+typedef struct gd_winograd_weights {
+    gd_view x, dy;
+    int pad;
+    float *dweights; /* [co][ci][3][3] */
+    int round;       /* patches whose transforms are held together; their number is in the bits */
+    int threads;     /* most that there is scratch for */
+    float *scratch;  /* gd_winograd_weights_scratch */
+} gd_winograd_weights;
 
 /* Any kernel parallelises by itself with gd_par, bounds fixed by shape.  y is written whole (pad
  * lanes as zeros); y may be x (same strides) where said.  All views of one call have the same
@@ -177,6 +188,7 @@ typedef struct gd_kernels {
     /* packed <- filters [co][ci][3][3]; turned: those of the gradient of the data, which has ci
      * channels out.  packed: 9 * channels in * channels out rounded up to GD_WINOGRAD_PANEL. */
     void (*winograd_pack)(float *packed, const float *filters, int co, int ci, bool turned);
+    void (*winograd_weights)(const gd_winograd_weights *job);
 
     /* ---- small ---- */
     /* out[n][dim] = cos(t f_i).., sin(t f_i).., 0 if dim is odd; f_i = exp(-ln(max_period) i /
@@ -193,6 +205,8 @@ typedef struct gd_kernels {
     void (*dropout)(const gd_view *y, const gd_view *x, const uint32_t *key, uint32_t layer,
                     float p);
     void (*adamw)(const gd_adamw *rule, const gd_adamw_state *state, int64_t count);
+    /* The sum of squares in double, in an order fixed by count, on the calling thread */
+    double (*square_sum)(const float *x, int64_t count);
 } gd_kernels;
 
 /* Floats of one point of a round's transforms; one cache line more than they fill, so that the
@@ -208,6 +222,11 @@ static inline int64_t gd_winograd_scratch(int round, int channels)
     return 36 * (slices * gd_winograd_point(round, GD_WINOGRAD_DEPTH) +
                  gd_winograd_point(round, GD_WINOGRAD_PANEL) +
                  gd_winograd_point(GD_WINOGRAD_DEPTH, GD_WINOGRAD_PANEL));
+}
+static inline int64_t gd_winograd_weights_scratch(int round, int ci, int co, int threads)
+{
+    return 36 * (gd_winograd_point(round, ci) + gd_winograd_point(round, co) +
+                 threads * gd_winograd_point(GD_WINOGRAD_GROUP, GD_WINOGRAD_PANEL));
 }
 
 /* The table of gd_isa_used(); gd_kernels_of is for tests that compare ISAs (NULL when the machine

@@ -10,6 +10,7 @@
 #include "cpu/pool.inc"
 #include "cpu/attention.inc"
 #include "cpu/winograd.inc"
+#include "cpu/winograd_weights.inc"
 #include "cpu/train.inc"
 #include "cpu/table.inc"
 

@@ -146,6 +146,38 @@ INLINE float v_max_lane(vec v)
     return b > c ? b : c;
 }
 
+/* One step of v_transpose: lanes that differ in bit `bit` change places between rows that do. */
+#define SWAP_LOW(l, bit) ((l) & (bit) ? LANES + (l) - (bit) : (l))
+#define SWAP_HIGH(l, bit) ((l) & (bit) ? LANES + (l) : (l) + (bit))
+#define FOUR(of, l, bit) of(l, bit), of(l + 1, bit), of(l + 2, bit), of(l + 3, bit)
+#if GD_VECTOR_LANES == 16
+#define EACH_LANE(of, bit) FOUR(of, 0, bit), FOUR(of, 4, bit), FOUR(of, 8, bit), FOUR(of, 12, bit)
+#elif GD_VECTOR_LANES == 8
+#define EACH_LANE(of, bit) FOUR(of, 0, bit), FOUR(of, 4, bit)
+#else
+#define EACH_LANE(of, bit) FOUR(of, 0, bit)
+#endif
+#define SWAP_STEP(row, bit)                                                                        \
+    _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++) if (!(i & (bit)))                     \
+    {                                                                                              \
+        const vec a = row[i], b = row[i + (bit)];                                                  \
+        row[i] = __builtin_shufflevector(a, b, EACH_LANE(SWAP_LOW, bit));                          \
+        row[i + (bit)] = __builtin_shufflevector(a, b, EACH_LANE(SWAP_HIGH, bit));                 \
+    }
+
+/* Lane l of row i <-> lane i of row l */
+INLINE void v_transpose(vec row[LANES])
+{
+    SWAP_STEP(row, 1)
+    SWAP_STEP(row, 2)
+#if GD_VECTOR_LANES >= 8
+    SWAP_STEP(row, 4)
+#endif
+#if GD_VECTOR_LANES >= 16
+    SWAP_STEP(row, 8)
+#endif
+}
+
 /* ---- exp: 2^n p(r), n = round(x / ln 2), r = x - n ln 2 in two parts (Cody & Waite) ---- */
 
 #define ROUNDER 12582912.0f   /* 1.5 * 2^23: adding it leaves the nearest integer in the low bits */

@@ -19,8 +19,16 @@ typedef struct gd_learner_network {
     float *t;                 /* [microbatch], and two words of dropout keys each */
     int32_t *y;
     uint32_t *keys;
-    double *square; /* [n_param]: for the norms */
+    struct piece *piece; /* [n_piece]: of all parameters, for the norms */
+    int64_t n_piece;
 } network;
+
+/* Some elements of one parameter, and the sum of their squares */
+typedef struct piece {
+    int param;
+    int64_t first, count;
+    double square;
+} piece;
 
 /* ---- parameters ---- */
 
@@ -124,6 +132,23 @@ static int64_t element_count(const network *w, gd_val v)
     return v.id ? d[0] * d[1] * d[2] * d[3] : 0;
 }
 
+static gd_status make_pieces(gd_learner *l, network *w)
+{
+    enum { PIECE = 1 << 16 };
+
+    for (int i = 0; i < l->n_param; i++)
+        w->n_piece += (gd_param_count(&l->spec[i]) + PIECE - 1) / PIECE;
+    w->piece = gd_alloc(l->mem, (size_t)w->n_piece * sizeof *w->piece);
+    if (!w->piece)
+        return gd_fail(GD_ENOMEM, "network: out of memory");
+    for (int64_t i = 0, k = 0; i < l->n_param; i++) {
+        const int64_t count = gd_param_count(&l->spec[i]);
+        for (int64_t first = 0; first < count; first += PIECE)
+            w->piece[k++] = (piece){ (int)i, first, GD_MIN(PIECE, count - first), 0 };
+    }
+    return GD_OK;
+}
+
 static gd_status make_buffers(gd_learner *l, network *w)
 {
     const size_t images = (size_t)l->options.microbatch;
@@ -142,13 +167,12 @@ static gd_status make_buffers(gd_learner *l, network *w)
     w->t = gd_alloc(l->mem, images * sizeof *w->t);
     w->y = gd_alloc(l->mem, images * sizeof *w->y);
     w->keys = gd_alloc(l->mem, images * 2 * sizeof *w->keys);
-    w->square = gd_alloc(l->mem, (size_t)l->n_param * sizeof *w->square);
-    if (!w->data || !w->t || !w->y || !w->keys || !w->square)
+    if (!w->data || !w->t || !w->y || !w->keys)
         return gd_fail(GD_ENOMEM, "network: out of memory");
     for (int i = 0; i < l->n_param; i++)
         if (w->param[i].id)
             w->data[w->param[i].id] = l->p + l->offset[i];
-    return GD_OK;
+    return make_pieces(l, w);
 }
 
 static gd_status make_plan(gd_learner *l)
@@ -377,41 +401,32 @@ float *gd_learner_gradients(gd_learner *l)
     return l->network->sum;
 }
 
-/* ---- norms: sums of one parameter each, then in order ---- */
+/* ---- norms: sums of pieces, then in order ---- */
 
 typedef struct norms {
     const gd_learner *l;
     bool of_gradient;
-    double *square;
 } norms;
 
-static void square_sum(void *ctx, int64_t i)
+static void square_piece(void *ctx, int64_t i)
 {
-    enum { LANES = 8 };
     const norms *n = ctx;
-    const float *x = n->of_gradient ? gd_learner_gradient(n->l, (int)i) : n->l->p + n->l->offset[i];
-    const int64_t count = x ? gd_param_count(&n->l->spec[i]) : 0;
-    double sum[LANES] = { 0 }, all = 0;
-    int64_t k = 0;
+    piece *p = &n->l->network->piece[i];
+    const float *x =
+        n->of_gradient ? gd_learner_gradient(n->l, p->param) : n->l->p + n->l->offset[p->param];
 
-    for (; k + LANES <= count; k += LANES)
-        for (int j = 0; j < LANES; j++)
-            sum[j] += (double)x[k + j] * x[k + j];
-    for (; k < count; k++)
-        sum[0] += (double)x[k] * x[k];
-    for (int j = 0; j < LANES; j++)
-        all += sum[j];
-    n->square[i] = all;
+    p->square = x ? gd_kernels_get()->square_sum(x + p->first, p->count) : 0;
 }
 
 static double norm(const gd_learner *l, bool of_gradient)
 {
-    norms n = { l, of_gradient, l->network->square };
+    const network *w = l->network;
+    norms n = { l, of_gradient };
     double sum = 0;
 
-    gd_par(l->n_param, square_sum, &n);
-    for (int i = 0; i < l->n_param; i++)
-        sum += n.square[i];
+    gd_par(w->n_piece, square_piece, &n);
+    for (int64_t i = 0; i < w->n_piece; i++)
+        sum += w->piece[i].square;
     return sqrt(sum);
 }
 

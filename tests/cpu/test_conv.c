@@ -47,6 +47,13 @@ static int64_t w_count(const problem *p)
     return (int64_t)p->d.co * p->d.ci * p->d.kernel * gd_conv_kernel_w(&p->d);
 }
 
+static int64_t result_count(const problem *p)
+{
+    return p->d.pass == GD_CONV_FORWARD     ? y_count(p)
+           : p->d.pass == GD_CONV_GRAD_DATA ? x_count(p)
+                                            : w_count(p);
+}
+
 static void make_problem(problem *p, const gd_conv_desc *d)
 {
     p->d = *d;
@@ -209,9 +216,7 @@ static void check(const gd_conv_desc *d, gd_conv_algo algo, double epsilon)
     problem p;
 
     make_problem(&p, d);
-    const int64_t count = d->pass == GD_CONV_FORWARD     ? y_count(&p)
-                          : d->pass == GD_CONV_GRAD_DATA ? x_count(&p)
-                                                         : w_count(&p);
+    const int64_t count = result_count(&p);
     double *expected = calloc((size_t)count, sizeof *expected),
            *magnitude = calloc((size_t)count, sizeof *magnitude);
     float *found = malloc((size_t)count * sizeof *found);
@@ -295,7 +300,7 @@ static void winograd_equals_the_sum(void **state)
 
     (void)state;
     for (int s = 0; s < COUNT(shapes); s++)
-        for (int pass = 0; pass < 2; pass++)
+        for (int pass = 0; pass < 3; pass++)
             for (int blocked = 0; blocked <= has_blocked; blocked++) {
                 gd_conv_desc d = desc_of(s, pass, blocked);
                 if (d.kernel != 3 || d.kernel_w || d.stride != 1 || d.ci % 16 || d.co % 16)
@@ -324,26 +329,44 @@ static void winograd_does_not_depend_on_threads(void **state)
                        .kernel = 3,
                        .stride = 1,
                        .pad = 1,
-                       .dtype = GD_F32,
-                       .bias = true };
-    problem p;
-    float *found[2];
+                       .dtype = GD_F32 };
 
     (void)state;
-    make_problem(&p, &d);
-    for (int i = 0; i < 2; i++)
-        found[i] = malloc((size_t)y_count(&p) * sizeof **found);
-    gd_set_threads(1);
-    run(&p, GD_CONV_WINOGRAD, found[0]);
-    for (int n = 2; n <= 7; n++) {
-        gd_set_threads(n);
-        run(&p, GD_CONV_WINOGRAD, found[1]);
-        assert_memory_equal(found[0], found[1], (size_t)y_count(&p) * sizeof **found);
+    for (d.pass = GD_CONV_FORWARD; d.pass <= GD_CONV_GRAD_WEIGHTS; d.pass++) {
+        problem p;
+        make_problem(&p, &d);
+        const size_t bytes = (size_t)result_count(&p) * sizeof(float);
+        float *found[2] = { malloc(bytes), malloc(bytes) };
+        gd_set_threads(1);
+        run(&p, GD_CONV_WINOGRAD, found[0]);
+        for (int n = 2; n <= 7; n++) {
+            gd_set_threads(n);
+            run(&p, GD_CONV_WINOGRAD, found[1]);
+            assert_memory_equal(found[0], found[1], bytes);
+        }
+        free(found[0]);
+        free(found[1]);
+        free_problem(&p);
     }
     gd_set_threads(threads);
-    free(found[0]);
-    free(found[1]);
-    free_problem(&p);
+}
+
+/* More patches than a round of the weight gradient holds */
+static void winograd_adds_the_rounds_of_a_weight_gradient(void **state)
+{
+    const gd_conv_desc d = { .pass = GD_CONV_GRAD_WEIGHTS,
+                             .n = 3,
+                             .ci = 32,
+                             .h = 160,
+                             .w = 150,
+                             .co = 16,
+                             .kernel = 3,
+                             .stride = 1,
+                             .pad = 1,
+                             .dtype = GD_F32 };
+
+    (void)state;
+    check(&d, GD_CONV_WINOGRAD, 4e-6);
 }
 
 static void bf16_is_within_its_rounding(void **state)
@@ -394,6 +417,7 @@ int main(void)
         cmocka_unit_test(direct_equals_the_sum),
         cmocka_unit_test(winograd_equals_the_sum),
         cmocka_unit_test(winograd_does_not_depend_on_threads),
+        cmocka_unit_test(winograd_adds_the_rounds_of_a_weight_gradient),
         cmocka_unit_test(bf16_is_within_its_rounding),
         cmocka_unit_test(the_choice_is_a_function_of_the_shape),
     };

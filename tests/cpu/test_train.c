@@ -133,11 +133,30 @@ static void adamw_is_what_double_says(void **state)
     }
 }
 
+static void square_sums_are_the_same_everywhere(void **state)
+{
+    static float x[1000];
+
+    (void)state;
+    for (int i = 0; i < COUNT(x); i++)
+        x[i] = (float)sin(i) * 100;
+    for (int count = 0; count <= COUNT(x); count += 37) {
+        const double first = kernels_of(0)->square_sum(x, count);
+        double expected = 0;
+        for (int i = 0; i < count; i++)
+            expected += (double)x[i] * x[i];
+        assert_true(fabs(first - expected) <= 1e-12 * expected);
+        for (int k = 1; kernels_of(k); k++)
+            assert_true(kernels_of(k)->square_sum(x, count) == first);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dropout_is_the_same_everywhere),
         cmocka_unit_test(layers_images_and_steps_differ),
+        cmocka_unit_test(square_sums_are_the_same_everywhere),
         cmocka_unit_test(adamw_is_what_double_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
