@@ -43,6 +43,12 @@ gd_status gd_conv_mode(const char **out)
     return gd_fail(GD_EUSAGE, "GUIDED_CONV=%s: expected auto or direct", *out);
 }
 
+static bool outer_can(const gd_conv_desc *d)
+{
+    return d->pass == GD_CONV_GRAD_WEIGHTS && d->dtype == GD_F32 && !d->kernel_w &&
+           (d->kernel == 1 || d->kernel == 3) && d->ci % 16 == 0 && d->co % 16 == 0;
+}
+
 gd_conv_algo gd_conv_choose(const gd_conv_desc *d)
 {
     enum { FEW_PIXELS = 64 }; /* the sums are short and the rounding of the transforms shows */
@@ -50,15 +56,16 @@ gd_conv_algo gd_conv_choose(const gd_conv_desc *d)
 
     if (gd_isa_used() == GD_ISA_C)
         return GD_CONV_PLAIN;
-    if (gd_conv_mode(&mode) != GD_OK || strcmp(mode, "direct") == 0 || !winograd_can(d) ||
-        d->h * d->w < FEW_PIXELS)
+    if (gd_conv_mode(&mode) != GD_OK || strcmp(mode, "direct") == 0)
         return GD_CONV_DIRECT;
-    return GD_CONV_WINOGRAD;
+    if (winograd_can(d) && d->h * d->w >= FEW_PIXELS)
+        return GD_CONV_WINOGRAD;
+    return outer_can(d) ? GD_CONV_OUTER : GD_CONV_DIRECT;
 }
 
 const char *gd_conv_algo_name(gd_conv_algo algo)
 {
-    static const char *const name[] = { "direct", "winograd", "onednn winograd", "plain" };
+    static const char *const name[] = { "direct", "winograd", "outer", "onednn winograd", "plain" };
     return name[algo];
 }
 
@@ -70,9 +77,10 @@ gd_status gd_conv_make_as(gd_conv **out, const gd_conv_desc *desc, gd_conv_algo 
     if (desc->dtype == GD_BF16 && gd_isa_used() < GD_ISA_AVX512)
         return gd_fail(GD_EUSAGE, "bf16 needs AVX-512; this machine, or GUIDED_ISA, gives %s",
                        gd_isa_name(gd_isa_used()));
-    if (algo == GD_CONV_WINOGRAD && !winograd_can(desc))
-        return gd_fail(GD_EUSAGE, "convolution %dx%d %d->%d kernel %d: no Winograd", desc->h,
-                       desc->w, desc->ci, desc->co, desc->kernel);
+    if ((algo == GD_CONV_WINOGRAD && !winograd_can(desc)) ||
+        (algo == GD_CONV_OUTER && !outer_can(desc)))
+        return gd_fail(GD_EUSAGE, "convolution %dx%d %d->%d kernel %d: no %s", desc->h, desc->w,
+                       desc->ci, desc->co, desc->kernel, gd_conv_algo_name(algo));
     c = calloc(1, sizeof *c);
     if (!c)
         return gd_fail(GD_ENOMEM, "convolution: out of memory");
@@ -133,6 +141,9 @@ size_t gd_conv_scratch_bytes(const gd_conv *c)
 {
     if (c->algo == GD_CONV_WINOGRAD)
         return winograd_scratch_bytes(&c->desc, c->threads);
+    if (c->algo == GD_CONV_OUTER)
+        return (size_t)gd_outer_scratch(c->desc.kernel * c->desc.kernel, c->threads) *
+               sizeof(float);
     return c->onednn ? onednn_conv_scratch_bytes(c->onednn) : 0;
 }
 
@@ -182,6 +193,21 @@ gd_view conv_view(const gd_conv_desc *d, void *data, int channels, int h, int w)
                       .image = pixels * (d->blocked ? (channels + 15) / 16 * 16 : channels) };
 }
 
+static void outer_run(const gd_conv_desc *d, int threads, const gd_conv_buffers *b)
+{
+    const gd_outer job = { .x = conv_view(d, b->x, d->ci, d->h, d->w),
+                           .dy = conv_view(d, b->y, d->co, gd_conv_out(d->h, d),
+                                           gd_conv_out_w(d->w, d)),
+                           .kernel = d->kernel,
+                           .stride = d->stride,
+                           .pad = d->pad,
+                           .dweights = b->dweights,
+                           .threads = threads,
+                           .scratch = b->scratch };
+
+    gd_kernels_get()->outer_weights(&job);
+}
+
 /* oneDNN and plain C add to what y holds. */
 static void put_residual(const gd_conv_desc *d, const gd_conv_buffers *b)
 {
@@ -198,6 +224,10 @@ void gd_conv_run(const gd_conv_call *call)
 
     if (c->algo == GD_CONV_WINOGRAD) {
         winograd_conv_run(&c->desc, c->threads, &call->buffers);
+        return;
+    }
+    if (c->algo == GD_CONV_OUTER) {
+        outer_run(&c->desc, c->threads, &call->buffers);
         return;
     }
     if (c->desc.accumulate && call->buffers.residual != call->buffers.y)

@@ -13,7 +13,8 @@
 typedef enum gd_conv_pass { GD_CONV_FORWARD, GD_CONV_GRAD_DATA, GD_CONV_GRAD_WEIGHTS } gd_conv_pass;
 typedef enum gd_conv_algo {
     GD_CONV_DIRECT,
-    GD_CONV_WINOGRAD,        /* ours (winograd.inc) */
+    GD_CONV_WINOGRAD,        /* ours (winograd.inc, winograd_weights.inc) */
+    GD_CONV_OUTER,           /* ours, gradients of weights (outer.inc) */
     GD_CONV_ONEDNN_WINOGRAD, /* never chosen: part of the floor that bench.h measures */
     GD_CONV_PLAIN
 } gd_conv_algo;
@@ -50,7 +51,8 @@ int gd_conv_out_w(int width, const gd_conv_desc *desc);
 double gd_conv_macs(const gd_conv_desc *desc); /* multiply-adds of the direct algorithm, any pass */
 
 /* Which algorithm a shape gets: a pure function of shape, ISA and GUIDED_CONV (auto,
- * direct), never of a timing.  Winograd: 3x3 stride 1 float32 with channels in sixteens. */
+ * direct), never of a timing.  Winograd: 3x3 stride 1 float32 with channels in sixteens.  Outer:
+ * other gradients of weights with such channels. */
 gd_conv_algo gd_conv_choose(const gd_conv_desc *desc);
 const char *gd_conv_algo_name(gd_conv_algo algo);
 /* What GUIDED_CONV says: "auto" or "direct"; GD_EUSAGE for any other word. Checked by

@@ -87,9 +87,19 @@ typedef struct gd_winograd {
     float *scratch;        /* threads times gd_winograd_scratch(round, channels of x) */
 } gd_winograd;
 /* Most of any ISA */
-enum { GD_WINOGRAD_DEPTH = 128, GD_WINOGRAD_PANEL = 32, GD_WINOGRAD_GROUP = 64 };
+enum { GD_WINOGRAD_DEPTH = 128, GD_WINOGRAD_PANEL = 32, GD_OUTER_GROUP = 64 };
 
-/* The gradient of the filters of such a convolution (winograd_weights.inc) */
+/* The gradient of a convolution's weights, dy the gradient of its result (outer.inc): kernel 1 or
+ * 3, channels in sixteens, both float32 of the same layout */
+typedef struct gd_outer {
+    gd_view x, dy;
+    int kernel, stride, pad;
+    float *dweights; /* [co][ci][kernel][kernel] */
+    int threads;     /* most that there is scratch for */
+    float *scratch;  /* gd_outer_scratch */
+} gd_outer;
+
+/* The same for 3x3 filters and stride 1 (winograd_weights.inc) */
 typedef struct gd_winograd_weights {
     gd_view x, dy;
     int pad;
@@ -189,6 +199,7 @@ typedef struct gd_kernels {
      * channels out.  packed: 9 * channels in * channels out rounded up to GD_WINOGRAD_PANEL. */
     void (*winograd_pack)(float *packed, const float *filters, int co, int ci, bool turned);
     void (*winograd_weights)(const gd_winograd_weights *job);
+    void (*outer_weights)(const gd_outer *job);
 
     /* ---- small ---- */
     /* out[n][dim] = cos(t f_i).., sin(t f_i).., 0 if dim is odd; f_i = exp(-ln(max_period) i /
@@ -223,10 +234,14 @@ static inline int64_t gd_winograd_scratch(int round, int channels)
                  gd_winograd_point(round, GD_WINOGRAD_PANEL) +
                  gd_winograd_point(GD_WINOGRAD_DEPTH, GD_WINOGRAD_PANEL));
 }
+static inline int64_t gd_outer_scratch(int taps, int threads)
+{
+    return taps * threads * gd_winograd_point(GD_OUTER_GROUP, GD_WINOGRAD_PANEL);
+}
 static inline int64_t gd_winograd_weights_scratch(int round, int ci, int co, int threads)
 {
-    return 36 * (gd_winograd_point(round, ci) + gd_winograd_point(round, co) +
-                 threads * gd_winograd_point(GD_WINOGRAD_GROUP, GD_WINOGRAD_PANEL));
+    return 36 * (gd_winograd_point(round, ci) + gd_winograd_point(round, co)) +
+           gd_outer_scratch(36, threads);
 }
 
 /* The table of gd_isa_used(); gd_kernels_of is for tests that compare ISAs (NULL when the machine

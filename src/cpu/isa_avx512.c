@@ -9,6 +9,8 @@
 #include "cpu/resample.inc"
 #include "cpu/pool.inc"
 #include "cpu/attention.inc"
+#include "cpu/taps.inc"
+#include "cpu/outer.inc"
 #include "cpu/winograd.inc"
 #include "cpu/winograd_weights.inc"
 #include "cpu/train.inc"

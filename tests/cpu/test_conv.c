@@ -317,38 +317,62 @@ static void winograd_equals_the_sum(void **state)
             }
 }
 
-/* Patches and panels are shared out in other ways for other thread counts. */
-static void winograd_does_not_depend_on_threads(void **state)
+static bool outer_takes(const gd_conv_desc *d)
 {
-    const int threads = gd_threads();
-    gd_conv_desc d = { .n = 2,
-                       .ci = 144,
-                       .h = 37,
-                       .w = 22,
-                       .co = 80,
-                       .kernel = 3,
-                       .stride = 1,
-                       .pad = 1,
-                       .dtype = GD_F32 };
+    return (d->kernel == 1 || d->kernel == 3) && !d->kernel_w && d->ci % 16 == 0 && d->co % 16 == 0;
+}
+
+static void outer_products_equal_the_sum(void **state)
+{
+    const bool has_blocked = gd_isa_used() >= GD_ISA_AVX512;
 
     (void)state;
-    for (d.pass = GD_CONV_FORWARD; d.pass <= GD_CONV_GRAD_WEIGHTS; d.pass++) {
-        problem p;
-        make_problem(&p, &d);
-        const size_t bytes = (size_t)result_count(&p) * sizeof(float);
-        float *found[2] = { malloc(bytes), malloc(bytes) };
-        gd_set_threads(1);
-        run(&p, GD_CONV_WINOGRAD, found[0]);
-        for (int n = 2; n <= 7; n++) {
-            gd_set_threads(n);
-            run(&p, GD_CONV_WINOGRAD, found[1]);
-            assert_memory_equal(found[0], found[1], bytes);
+    for (int s = 0; s < COUNT(shapes); s++)
+        for (int blocked = 0; blocked <= has_blocked; blocked++) {
+            const gd_conv_desc d = desc_of(s, GD_CONV_GRAD_WEIGHTS, blocked);
+            if (outer_takes(&d))
+                check(&d, GD_CONV_OUTER, 1e-6);
         }
-        free(found[0]);
-        free(found[1]);
-        free_problem(&p);
+}
+
+/* Patches and panels are shared out in other ways for other thread counts. */
+static void check_threads(gd_conv_pass pass, gd_conv_algo algo)
+{
+    const int threads = gd_threads();
+    const gd_conv_desc d = { .pass = pass,
+                             .n = 2,
+                             .ci = 144,
+                             .h = 37,
+                             .w = 22,
+                             .co = 80,
+                             .kernel = 3,
+                             .stride = 1,
+                             .pad = 1,
+                             .dtype = GD_F32 };
+    problem p;
+
+    make_problem(&p, &d);
+    const size_t bytes = (size_t)result_count(&p) * sizeof(float);
+    float *found[2] = { malloc(bytes), malloc(bytes) };
+    gd_set_threads(1);
+    run(&p, algo, found[0]);
+    for (int n = 2; n <= 7; n++) {
+        gd_set_threads(n);
+        run(&p, algo, found[1]);
+        assert_memory_equal(found[0], found[1], bytes);
     }
     gd_set_threads(threads);
+    free(found[0]);
+    free(found[1]);
+    free_problem(&p);
+}
+
+static void our_kernels_do_not_depend_on_threads(void **state)
+{
+    (void)state;
+    for (int pass = GD_CONV_FORWARD; pass <= GD_CONV_GRAD_WEIGHTS; pass++)
+        check_threads(pass, GD_CONV_WINOGRAD);
+    check_threads(GD_CONV_GRAD_WEIGHTS, GD_CONV_OUTER);
 }
 
 /* More patches than a round of the weight gradient holds */
@@ -416,7 +440,8 @@ int main(void)
         cmocka_unit_test(plain_c_equals_the_sum),
         cmocka_unit_test(direct_equals_the_sum),
         cmocka_unit_test(winograd_equals_the_sum),
-        cmocka_unit_test(winograd_does_not_depend_on_threads),
+        cmocka_unit_test(outer_products_equal_the_sum),
+        cmocka_unit_test(our_kernels_do_not_depend_on_threads),
         cmocka_unit_test(winograd_adds_the_rounds_of_a_weight_gradient),
         cmocka_unit_test(bf16_is_within_its_rounding),
         cmocka_unit_test(the_choice_is_a_function_of_the_shape),
