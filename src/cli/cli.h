@@ -4,6 +4,7 @@
 
 #include "data/data.h"
 #include "diffusion/diffusion.h"
+#include "dist/dist.h"
 #include "nn/bench.h"
 #include "nn/nn.h"
 
@@ -258,6 +259,17 @@ GD_CHECKED gd_status cli_inception_convert(const char *from, const char *to, boo
 /* ---- bench_train.c ---- */
 GD_CHECKED gd_status cli_bench_train(const char *preset, bool bf16, int batch_size, bool json,
                                      bool profile);
+
+/* ---- ranks.c ---- */
+
+/* Threads and memory of this rank (0: not given): the machine's are shared with the other ranks on
+ * it. */
+void cli_ranks_settle(gd_dist *d, int threads, int memory_mib);
+/* How many there are, and how many images of each "batch" or "round" this one has */
+void cli_ranks_say(const gd_dist *d, int images, const char *of);
+/* The end of a verb: what all ranks know is told by the first; a failure of this rank alone ends
+ * the others. */
+GD_CHECKED gd_status cli_ranks_leave(gd_dist *d, gd_status s);
 
 /* ---- cmd_bench.c ---- */
 

@@ -104,9 +104,8 @@ static gd_status settle(eval_run *r)
     if (o->features && r->dialect != GD_DIALECT_ADM)
         return gd_fail(GD_EUSAGE, "--dialect %s: a classifier's images are not resized",
                        o->dialect);
-    if (o->threads)
-        gd_set_threads(o->threads);
-    gd_set_memory_limit((size_t)o->memory << 20);
+    cli_ranks_settle(r->dist, o->threads, o->memory);
+    o->quiet |= !r->first;
     return GD_OK;
 }
 
@@ -186,7 +185,7 @@ static gd_status measure_manifold(eval_run *r, const gd_features *ref, const gd_
     return GD_OK;
 }
 
-static gd_status measure(eval_run *r)
+static gd_status measure_all(eval_run *r)
 {
     const gd_features ref = features_of(r, &r->ref), samples = features_of(r, &r->samples);
 
@@ -196,6 +195,15 @@ static gd_status measure(eval_run *r)
     if (r->wanted[EVAL_KID])
         GD_TRY(gd_kid_measure(&r->kid, &ref, &samples));
     return r->o.bootstrap > 0 ? measure_deviations(r) : GD_OK;
+}
+
+/* The others wait: their failures are agreed on with the first rank's. */
+gd_status eval_alone(eval_run *r, gd_status (*work)(eval_run *r))
+{
+    const double hours = 3600; /* seconds, for all pairs of distances */
+
+    gd_dist_allow(r->dist, hours);
+    return gd_dist_agree(r->dist, r->first ? work(r) : GD_OK, NULL);
 }
 
 static gd_status survey_both(eval_run *r)
@@ -229,10 +237,8 @@ static gd_status check_limits(const eval_run *r)
     return GD_OK;
 }
 
-static gd_status compare(eval_run *r)
+static gd_status open_both(eval_run *r)
 {
-    const double start = gd_seconds();
-
     if (!r->o.ref || !r->o.samples)
         return gd_fail(GD_EUSAGE, "two sets are compared\nhint: --ref PATH --samples PATH");
     if (r->o.output)
@@ -242,15 +248,26 @@ static gd_status compare(eval_run *r)
                        r->o.output);
     GD_TRY(choose_metrics(r));
     GD_TRY(read_limits(r));
-    GD_TRY(eval_report_check(r));
+    if (r->first)
+        GD_TRY(eval_report_check(r));
     GD_TRY(eval_network_find(r));
     GD_TRY(eval_open(r, &r->ref, r->o.ref));
-    GD_TRY(eval_open(r, &r->samples, r->o.samples));
-    GD_TRY(survey_both(r));
-    GD_TRY(measure(r));
-    r->seconds = gd_seconds() - start;
+    return eval_open(r, &r->samples, r->o.samples);
+}
+
+static gd_status finish(eval_run *r)
+{
+    GD_TRY(measure_all(r));
+    r->seconds = gd_seconds() - r->start;
     GD_TRY(eval_report(r));
     return check_limits(r);
+}
+
+static gd_status compare(eval_run *r)
+{
+    GD_TRY(gd_dist_agree(r->dist, open_both(r), NULL));
+    GD_TRY(survey_both(r));
+    return eval_alone(r, finish);
 }
 
 /* The authors' order of words: evaluator REF SAMPLES */
@@ -272,24 +289,29 @@ static gd_status take_words(eval_run *r)
 
 static gd_status work(eval_run *r)
 {
-    GD_TRY(settle(r));
+    GD_TRY(gd_dist_agree(r->dist, settle(r), NULL));
+    if (!r->o.quiet)
+        cli_ranks_say(r->dist, r->o.batch, "round");
     if (r->words.n_words > 0 && strcmp(r->words.word[0], "stats") == 0)
         return eval_stats(r);
-    GD_TRY(take_words(r));
+    GD_TRY(gd_dist_agree(r->dist, take_words(r), NULL));
     return compare(r);
 }
 
 static gd_status run_eval(int argc, char **argv)
 {
-    eval_run r = { .o = { .dialect = "adm", .batch = 8, .images = 10000 } };
+    eval_run r = { .o = { .dialect = "adm", .batch = 8, .images = 10000 }, .start = gd_seconds() };
     gd_status s;
 
-    GD_TRY(cli_parse(&cli_eval, argc, argv, &r.o, &r.words));
-    s = work(&r);
+    GD_TRY(gd_dist_open(&r.dist));
+    r.first = gd_dist_rank(r.dist) == 0;
+    s = gd_dist_agree(r.dist, cli_parse(&cli_eval, argc, argv, &r.o, &r.words), NULL);
+    if (s == GD_OK)
+        s = work(&r);
     eval_close(&r.ref);
     eval_close(&r.samples);
     eval_network_close(&r.network);
-    return s;
+    return cli_ranks_leave(r.dist, s);
 }
 
 static const char notes[] =

@@ -70,19 +70,6 @@ static gd_status settle(train_options *o)
     return GD_OK;
 }
 
-/* Threads and memory of this rank: the machine's are shared with the other ranks on it. */
-static void settle_machine(const train_run *r)
-{
-    const size_t machine = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-    const int here = gd_dist_ranks_here(r->dist);
-
-    if (r->o.threads || (gd_dist_ranks(r->dist) > 1 && !getenv("OMP_NUM_THREADS")))
-        gd_set_threads(r->o.threads ? r->o.threads : gd_dist_threads(r->dist));
-    if (r->o.memory || here > 1)
-        gd_set_memory_limit(r->o.memory ? (size_t)r->o.memory << 20 : machine / (size_t)here);
-    gd_dist_set_deadline(r->dist, r->o.deadline);
-}
-
 /* ---- the configuration ---- */
 
 static gd_status preset_of(train_run *r)
@@ -328,21 +315,6 @@ static gd_status make_folder(const char *path)
                    path, path);
 }
 
-static void say_ranks(const train_run *r)
-{
-    const int ranks = gd_dist_ranks(r->dist), hosts = gd_dist_hosts(r->dist);
-
-    if (ranks == 1)
-        return;
-    fprintf(stderr, "guided: %d ranks on %d host%s, %d images of each batch and %d thread%s each\n",
-            ranks, hosts, hosts == 1 ? "" : "s", r->trainer->images, gd_threads(),
-            gd_threads() == 1 ? "" : "s");
-    if (gd_threads() == 1 && sysconf(_SC_NPROCESSORS_ONLN) > gd_dist_ranks_here(r->dist))
-        fprintf(stderr,
-                "hint: the launcher binds each rank to one core; mpiexec --bind-to none, or "
-                "--map-by slot:PE=K for K threads each, lets them use more\n");
-}
-
 static void say_beginning(const train_run *r)
 {
     const gd_trainer *t = r->trainer;
@@ -359,7 +331,7 @@ static void say_beginning(const train_run *r)
     fprintf(stderr, "guided: %s: from step %lld, seed %llu, %d threads, %s\n", r->o.out,
             (long long)t->step, (unsigned long long)o->seed, gd_threads(),
             gd_isa_name(gd_isa_used()));
-    say_ranks(r);
+    cli_ranks_say(r->dist, t->images, "batch");
     if (t->written_by > 0 && t->written_by != gd_dist_ranks(r->dist))
         fprintf(stderr,
                 "guided: %s: written by %d rank%s: from here on equal within rounding, not to the "
@@ -432,7 +404,8 @@ static gd_status work(train_run *r, const cli_command *command, int argc, char *
 
     GD_TRY(gd_dist_agree(r->dist, read_options(r, command, argc, argv), NULL));
     GD_TRY(gd_dist_broadcast(r->dist, &r->o.train, sizeof r->o.train)); /* a random seed too */
-    settle_machine(r);
+    cli_ranks_settle(r->dist, r->o.threads, r->o.memory);
+    gd_dist_set_deadline(r->dist, r->o.deadline);
     GD_TRY(gd_dist_agree(r->dist, open_sets(r), NULL));
     GD_TRY(compare_sets(r));
     GD_TRY(gd_dist_agree(r->dist, prepare(r), NULL));
@@ -442,19 +415,6 @@ static gd_status work(train_run *r, const cli_command *command, int argc, char *
     const gd_status s = gd_run_train(r->trainer, r->o.out, &r->classes, &hooks);
     train_watch_end(&r->watch);
     return s;
-}
-
-/* What all ranks know is told by the first; a failure of this rank alone ends the others. */
-static gd_status leave(const train_run *r, gd_status s)
-{
-    if (s != GD_OK && !gd_dist_agreed(r->dist)) {
-        const int rank = gd_dist_rank(r->dist);
-        gd_context("rank %d on %s", rank, gd_dist_host(r->dist, rank));
-        fprintf(stderr, "guided: %s\n", gd_error());
-        gd_dist_abort(r->dist, gd_exit_status(s));
-    }
-    gd_dist_close(r->dist);
-    return s != GD_OK && !r->first ? gd_fail(s, "%s", "") : s;
 }
 
 static void release(train_run *r)
@@ -496,7 +456,7 @@ static gd_status run(const cli_command *command, gd_net_kind kind, int argc, cha
     if (s == GD_OK)
         s = work(&r, command, argc, argv);
     release(&r);
-    return leave(&r, s);
+    return cli_ranks_leave(r.dist, s);
 }
 
 static gd_status run_train(int argc, char **argv)

@@ -44,6 +44,8 @@ typedef struct eval_side {
 } eval_side;
 
 typedef struct eval_run {
+    gd_dist *dist; /* ranks that share the images; the first compares and reports */
+    bool first;
     eval_options o;
     cli_words words;
     eval_network network;
@@ -57,10 +59,15 @@ typedef struct eval_run {
     gd_kid kid;
     gd_deviations deviations;
     int64_t surveyed; /* images that the network or the cache saw */
-    double seconds;
+    double start, seconds;
 } eval_run;
 
 extern const char *const eval_metric_names[EVAL_METRICS];
+
+/* ---- cmd_eval.c ---- */
+
+/* What only the first rank does, while the others wait for its end */
+GD_CHECKED gd_status eval_alone(eval_run *r, gd_status (*work)(eval_run *r));
 
 /* ---- eval_network.c ---- */
 

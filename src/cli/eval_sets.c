@@ -121,7 +121,8 @@ gd_status eval_survey(eval_run *r, eval_side *side)
 
     if (!eval_needs_images(r, side))
         return GD_OK;
-    GD_TRY(eval_network_ready(r, side));
+    GD_TRY(gd_dist_agree(r->dist, eval_network_ready(r, side), NULL));
+    o.dist = r->dist;
     o.pool = r->wanted[EVAL_FID] && !side->pool_stored;
     o.spatial = r->wanted[EVAL_SFID] && !side->spatial_stored;
     o.score = r->wanted[EVAL_IS] && side == &r->samples;
@@ -130,11 +131,11 @@ gd_status eval_survey(eval_run *r, eval_side *side)
     o.tick = tick;
     o.ctx = r;
     GD_TRY(gd_survey_run(&side->survey, r->network.extractor, side->images, &o));
-    if (o.pool) {
+    if (o.pool && r->first) {
         side->pool = side->survey.pool;
         side->survey.pool = (gd_statistics){ 0 };
     }
-    if (o.spatial) {
+    if (o.spatial && r->first) {
         side->spatial = side->survey.spatial;
         side->survey.spatial = (gd_statistics){ 0 };
     }

@@ -93,23 +93,30 @@ static gd_status check_output(const eval_run *r)
     return s;
 }
 
-gd_status eval_stats(eval_run *r)
+static gd_status open_set(eval_run *r)
 {
     const char *path = r->words.n_words == 2 ? r->words.word[1] : r->o.ref;
 
     if (!path || r->words.n_words > 2 || (r->words.n_words == 2 && r->o.ref) || r->o.samples)
         return gd_fail(GD_EUSAGE, "eval stats: one set of images is taken\nhint: guided eval stats "
                                   "train_images/ -o ref.npz");
-    GD_TRY(check_output(r));
+    if (r->first)
+        GD_TRY(check_output(r));
     r->wanted[EVAL_FID] = true;
     r->wanted[EVAL_SFID] = !r->o.features;
     GD_TRY(eval_network_find(r));
     GD_TRY(eval_open(r, &r->ref, path));
-    if (!eval_needs_images(r, &r->ref))
-        return gd_fail(GD_EFORMAT, "%s: holds statistics already", path);
+    return eval_needs_images(r, &r->ref)
+               ? GD_OK
+               : gd_fail(GD_EFORMAT, "%s: holds statistics already", path);
+}
+
+gd_status eval_stats(eval_run *r)
+{
+    GD_TRY(gd_dist_agree(r->dist, open_set(r), NULL));
     cli_progress_start(&r->progress, gd_images_count(r->ref.images), r->o.quiet);
     r->progress.unit = "images";
     GD_TRY(eval_survey(r, &r->ref));
     cli_progress_end(&r->progress);
-    return write_file(r);
+    return eval_alone(r, write_file);
 }

@@ -6,6 +6,7 @@
 #ifndef GD_EVAL_H
 #define GD_EVAL_H
 
+#include "dist/dist.h"
 #include "io/io.h"
 
 /* ---- moments.c: mean and covariance, in one pass and in double ---- */
@@ -171,6 +172,9 @@ typedef struct gd_survey_options {
     bool pool, spatial, score; /* wanted: mean and covariance of features, and the score */
     int64_t keep;              /* features that stay in memory, evenly over the set; 0: none */
     bool keep_all;             /* every row stays whole, for the bootstrap */
+    /* Ranks that share the images, with the same options; NULL: alone.  The first has the cache,
+     * calls tick and gets what is found; the others get the count. */
+    gd_dist *dist;
     /* After each batch, images done of all; a status other than GD_OK ends the survey.  Rows that
      * came from the cache are not told apart. */
     gd_status (*tick)(void *ctx, int64_t n);

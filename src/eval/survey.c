@@ -14,8 +14,10 @@ typedef struct pass {
     int row;
     gd_moments *pool, *spatial;
     gd_inception_score *score;
-    gd_cache *cache;
-    float *rows;     /* block: [batch][row] */
+    gd_cache *cache; /* of the first rank */
+    int rank, ranks;
+    int64_t behind;  /* images read or passed over */
+    float *rows;     /* block: [ranks][batch][row] */
     uint8_t *pixels; /* block: [batch][H][W][C] */
 } pass;
 
@@ -27,12 +29,12 @@ int64_t gd_survey_place(int64_t k, int64_t kept, int64_t count)
 /* ---- what a row is used for ---- */
 
 /* Before they are kept anywhere */
-static gd_status check_rows(const pass *p, int64_t first, int64_t n)
+static gd_status check_rows(const pass *p, const float *rows, int64_t first, int64_t n)
 {
     char name[512];
     int64_t i = 0;
 
-    while (i < n * p->row && isfinite(p->rows[i]))
+    while (i < n * p->row && isfinite(rows[i]))
         i++;
     if (i == n * p->row)
         return GD_OK;
@@ -97,7 +99,7 @@ static gd_status make_blocks(pass *p)
     const size_t image = (size_t)gd_images_height(p->images) * (size_t)gd_images_width(p->images) *
                          (size_t)p->shape.channels;
 
-    GD_TRY(gd_block_make((void **)&p->rows, batch * row, "features"));
+    GD_TRY(gd_block_make((void **)&p->rows, (size_t)p->ranks * batch * row, "features"));
     GD_TRY(gd_block_make((void **)&p->pixels, batch * image, "images"));
     if (p->o->keep_all)
         GD_TRY(gd_block_make((void **)&out->rows, (size_t)out->count * row, "features"));
@@ -109,8 +111,6 @@ static gd_status make_blocks(pass *p)
 
 static gd_status prepare(pass *p)
 {
-    char key[33];
-
     p->shape = gd_extractor_get_shape(p->extractor);
     p->row = gd_extractor_row(&p->shape);
     p->out->count = gd_images_count(p->images);
@@ -121,10 +121,32 @@ static gd_status prepare(pass *p)
         GD_TRY(gd_moments_make(&p->spatial, p->shape.spatial));
     if (p->o->score)
         GD_TRY(gd_inception_score_make(&p->score, p->shape.classes, GD_IS_SPLIT));
-    if (!p->o->cache)
-        return GD_OK;
-    GD_TRY(make_key(p, key));
-    return gd_cache_open(&p->cache, p->o->cache, key, p->out->count, p->row);
+    return GD_OK;
+}
+
+/* The first rank has the cache; *done of all: rows that are there. */
+static gd_status open_cache(pass *p, const char key[33], int64_t *done)
+{
+    gd_status s = GD_OK;
+
+    if (p->o->cache && p->rank == 0)
+        s = gd_cache_open(&p->cache, p->o->cache, key, p->out->count, p->row);
+    GD_TRY(gd_dist_agree(p->o->dist, s, NULL));
+    *done = p->cache ? gd_cache_done(p->cache) : 0;
+    return gd_dist_broadcast(p->o->dist, done, sizeof *done);
+}
+
+static gd_status begin(pass *p, int64_t *done)
+{
+    char key[33] = "";
+    gd_status s = prepare(p);
+
+    if (s == GD_OK && (p->o->cache || p->ranks > 1))
+        s = make_key(p, key);
+    GD_TRY(gd_dist_agree(p->o->dist, s, NULL));
+    GD_TRY(gd_dist_compare(p->o->dist, key, sizeof key, "images or network",
+                           "the same files must be on every host"));
+    return open_cache(p, key, done);
 }
 
 static gd_status old_rows(pass *p, int64_t done)
@@ -137,44 +159,61 @@ static gd_status old_rows(pass *p, int64_t done)
     return GD_OK;
 }
 
-static gd_status see(pass *p, int64_t first, int64_t n)
+/* This rank's row of images */
+static gd_status see(pass *p, int64_t first, int64_t n, float *rows)
 {
     char name[512];
     gd_status s;
 
+    if (n == 0)
+        return GD_OK;
+    GD_TRY(gd_images_skip(p->images, first - p->behind));
     GD_TRY(gd_images_read(p->images, n, p->pixels));
-    s = gd_extractor_run(p->extractor, (int)n, p->pixels, p->rows);
+    p->behind = first + n;
+    s = gd_extractor_run(p->extractor, (int)n, p->pixels, rows);
     if (s != GD_OK) {
         gd_images_name(p->images, first, name, sizeof name);
         gd_context("from %s on", name);
         return s;
     }
-    return check_rows(p, first, n);
+    return check_rows(p, rows, first, n);
 }
 
+/* The first rank's: rows of all */
+static gd_status take_rows(pass *p, int64_t first, int64_t n)
+{
+    if (p->cache)
+        GD_TRY(gd_cache_add(p->cache, n, p->rows));
+    return use_rows(p, first, n);
+}
+
+/* Each rank sees a row of every ranks * batch images; a failure of the first rank is told with the
+ * next ones. */
 static gd_status new_rows(pass *p, int64_t done)
 {
+    const int64_t batch = p->o->batch, step = p->ranks * batch;
+    float *own = p->rows + p->rank * batch * p->row;
+    gd_status s = GD_OK;
+
     gd_images_rewind(p->images);
-    if (done < p->out->count)
-        GD_TRY(gd_images_skip(p->images, done));
-    for (int64_t i = done; i < p->out->count; i += p->o->batch) {
-        const int64_t n = GD_MIN(p->o->batch, p->out->count - i);
-        GD_TRY(see(p, i, n));
-        if (p->cache)
-            GD_TRY(gd_cache_add(p->cache, n, p->rows));
-        GD_TRY(use_rows(p, i, n));
+    for (int64_t i = done; i < p->out->count; i += step) {
+        const int64_t n = GD_MIN(step, p->out->count - i), mine = GD_MIN(p->rank * batch, n);
+        gd_dist_step(p->o->dist, i);
+        if (s == GD_OK)
+            s = see(p, i + mine, GD_MIN(batch, n - mine), own);
+        GD_TRY(gd_dist_agree(p->o->dist, s, NULL));
+        GD_TRY(gd_dist_gather(p->o->dist, own, (size_t)(batch * p->row) * sizeof *own, p->rows));
+        s = p->rank == 0 ? take_rows(p, i, n) : GD_OK;
     }
-    return GD_OK;
+    return gd_dist_agree(p->o->dist, s, NULL);
 }
 
-static gd_status run(pass *p)
+static gd_status finish(pass *p)
 {
     gd_survey *out = p->out;
 
-    GD_TRY(prepare(p));
-    const int64_t done = p->cache ? gd_cache_done(p->cache) : 0;
-    GD_TRY(old_rows(p, done));
-    GD_TRY(new_rows(p, done));
+    if (p->rank > 0)
+        return GD_OK;
     if (p->cache)
         GD_TRY(gd_cache_finish(p->cache));
     if (p->pool)
@@ -186,10 +225,25 @@ static gd_status run(pass *p)
     return GD_OK;
 }
 
+static gd_status run(pass *p)
+{
+    int64_t done = 0;
+
+    GD_TRY(begin(p, &done));
+    GD_TRY(gd_dist_agree(p->o->dist, p->rank == 0 ? old_rows(p, done) : GD_OK, NULL));
+    GD_TRY(new_rows(p, done));
+    return gd_dist_agree(p->o->dist, finish(p), NULL);
+}
+
 gd_status gd_survey_run(gd_survey *out, gd_extractor *e, gd_images *images,
                         const gd_survey_options *o)
 {
-    pass p = { .o = o, .out = out, .extractor = e, .images = images };
+    pass p = { .o = o,
+               .out = out,
+               .extractor = e,
+               .images = images,
+               .rank = gd_dist_rank(o->dist),
+               .ranks = gd_dist_ranks(o->dist) };
     gd_status s = run(&p);
 
     gd_cache_close(p.cache);

@@ -17,7 +17,7 @@ allowed() {
     diffusion) echo "diffusion nn graph cpu base" ;;
     data) echo "data base io" ;;
     train) echo "train dist data diffusion nn graph cpu base io" ;;
-    eval) echo "eval data diffusion nn graph cpu base io" ;;
+    eval) echo "eval dist data diffusion nn graph cpu base io" ;;
     api) echo "api data diffusion nn graph cpu base io" ;;
     records) echo "records base io" ;;
     cli) echo "cli records api train dist eval data diffusion nn graph cpu base io" ;;
