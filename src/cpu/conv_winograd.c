@@ -58,11 +58,11 @@ static int round_of(const gd_conv_desc *d)
     return GD_MIN(patches_of(d, &y), GD_MIN(GD_MAX(fitting, LEAST), MOST));
 }
 
-/* Of a weight gradient: transforms of both operands stay in the outermost cache.  A function of the
+/* Of a weight gradient: transforms of both operands stay in a cache.  A function of the
  * shape alone. */
 static int gradient_round_of(const gd_conv_desc *d)
 {
-    enum { ROUND_BYTES = 16 << 20, LEAST = 64 };
+    enum { ROUND_BYTES = 4 << 20, LEAST = 64 };
     const gd_view dy = conv_view(d, NULL, d->co, gd_conv_out(d->h, d), gd_conv_out_w(d->w, d));
     const int fitting = ROUND_BYTES / (POINTS * (d->ci + d->co) * (int)sizeof(float));
 
