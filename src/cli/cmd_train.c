@@ -315,6 +315,8 @@ static gd_status make_folder(const char *path)
                    path, path);
 }
 
+/* A trainer holds all that it will from its making on: with the program itself, what the run takes.
+ */
 static void say_beginning(const train_run *r)
 {
     const gd_trainer *t = r->trainer;
@@ -326,7 +328,7 @@ static void say_beginning(const train_run *r)
             "guided: %s: %lld images, %d classes; %lld parameters, %.1f MiB in memory, "
             "checkpoints of %.1f MiB\n",
             o->data, (long long)gd_dataset_count(r->set), gd_dataset_classes(r->set),
-            (long long)t->learner->total, (double)gd_learner_bytes(t->learner) / 1048576,
+            (long long)t->learner->total, (double)(r->program + gd_memory_held()) / 1048576,
             (double)gd_checkpoint_bytes(t) / 1048576);
     fprintf(stderr, "guided: %s: from step %lld, seed %llu, %d threads, %s\n", r->o.out,
             (long long)t->step, (unsigned long long)o->seed, gd_threads(),
@@ -443,7 +445,7 @@ static gd_status read_words(train_run *r, const cli_command *command, int argc, 
 
 static gd_status run(const cli_command *command, gd_net_kind kind, int argc, char **argv)
 {
-    train_run r = { .kind = kind, .lock = -1 };
+    train_run r = { .kind = kind, .lock = -1, .program = gd_peak_bytes() };
     gd_status s;
 
     gd_train_defaults(&r.o.train, kind);

@@ -28,7 +28,8 @@ typedef struct train_watch {
 typedef struct train_run {
     train_options o;
     gd_dist *dist;
-    bool first; /* of the ranks: it reads checkpoints and writes the folder */
+    size_t program; /* bytes that were resident before anything was loaded */
+    bool first;     /* of the ranks: it reads checkpoints and writes the folder */
     cli_words words;
     gd_net_kind kind;
     gd_model_config config;

@@ -42,6 +42,17 @@ if ls killed/checkpoint-*.safetensors >/dev/null 2>&1; then expect 0 "" "$g" tra
 [ "$(hash_of killed)" = "$(hash_of whole)" ] || fail "killed $kills times: other parameters"
 ls killed/*.part-* >/dev/null 2>&1 && fail "a part is left"
 
+# The memory that is announced is what the run takes, within 10 %
+"$g" train --data images --preset small32 --batch-size 64 --seed 9 --save-interval 1 --iterations 1000 --out large >/dev/null 2>err.txt &
+pid=$!
+while ! ls large/checkpoint-*.safetensors >/dev/null 2>&1 && kill -0 $pid; do sleep 0.1; done
+taken=$(awk '/^VmHWM/ { print $2 }' /proc/$pid/status)
+kill -9 $pid
+wait $pid 2>/dev/null
+announced=$(sed -n 's/.* parameters, \([0-9.]*\) MiB in memory.*/\1/p' err.txt)
+echo "$taken $announced" | awk '{ r = $1 / 1024 / $2; print "memory taken / announced:", r; exit !(r > 0.9 && r < 1.1) }' || fail "announced $announced MiB, taken $taken KiB"
+rm -rf large
+
 # SIGTERM saves, whatever the interval, and the run goes on from there
 # shellcheck disable=SC2086
 "$g" $begin --batch-size 4 --save-interval 1000 --iterations 100000 --out stopped >/dev/null 2>err.txt &
