@@ -7,13 +7,17 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { BUFFER_BYTES = 1 << 16 }; /* small pieces, of headers and tensors, go out together */
+
 static _Atomic unsigned writers; /* of this process, so far: each has its own part file */
 
 struct gd_file {
     int fd;
     bool overwrite;
-    uint64_t at;
+    uint64_t at;    /* behind all that was given */
+    size_t waiting; /* bytes of it in the buffer */
     char *path, *part;
+    unsigned char buffer[BUFFER_BYTES];
 };
 
 static void release(gd_file *f)
@@ -79,26 +83,38 @@ gd_status gd_file_create(gd_file **out, const char *path, bool overwrite, uint64
     return GD_OK;
 }
 
+static gd_status flush(gd_file *f)
+{
+    const size_t n = f->waiting;
+
+    f->waiting = 0;
+    return gd_write(f->fd, f->buffer, n) ? GD_OK : failed(f);
+}
+
 gd_status gd_file_write(gd_file *f, const void *data, size_t bytes)
 {
-    if (!gd_write(f->fd, data, bytes))
-        return failed(f);
+    if (bytes > BUFFER_BYTES - f->waiting)
+        GD_TRY(flush(f));
+    if (bytes > BUFFER_BYTES) {
+        if (!gd_write(f->fd, data, bytes))
+            return failed(f);
+    } else {
+        memcpy(f->buffer + f->waiting, data, bytes);
+        f->waiting += bytes;
+    }
     f->at += bytes;
     return GD_OK;
 }
 
 gd_status gd_file_write_at(gd_file *f, uint64_t offset, const void *data, size_t bytes)
 {
-    const uint64_t end = f->at;
-    gd_status s;
-
-    if (lseek(f->fd, (off_t)offset, SEEK_SET) < 0)
+    GD_TRY(flush(f));
+    if (!gd_pwrite(f->fd, data, bytes, (off_t)offset))
         return failed(f);
-    s = gd_file_write(f, data, bytes);
-    f->at = GD_MAX(end, offset + bytes);
-    if (s == GD_OK && lseek(f->fd, (off_t)f->at, SEEK_SET) < 0)
-        return failed(f);
-    return s;
+    if (offset + bytes <= f->at)
+        return GD_OK;
+    f->at = offset + bytes;
+    return lseek(f->fd, (off_t)f->at, SEEK_SET) < 0 ? failed(f) : GD_OK;
 }
 
 /* The rename is durable only when its folder is. */
@@ -129,6 +145,7 @@ static bool has_no_links(int error)
 
 static gd_status publish(gd_file *f)
 {
+    GD_TRY(flush(f));
     if (!gd_fsync(f->fd))
         return failed(f);
     if (!f->overwrite) {

@@ -75,6 +75,7 @@ static gd_status read_noise(void *ctx, int64_t position, int n, float *images, i
 
 static gd_status make(timed *t, gd_model_config *c, const char *preset, bool bf16, int batch_size)
 {
+    const size_t program = gd_peak_bytes();
     const gd_source source = { read_noise, &c->net };
     gd_train_options o;
     gd_weights weights;
@@ -86,7 +87,7 @@ static gd_status make(timed *t, gd_model_config *c, const char *preset, bool bf1
     GD_TRY(gd_model_create(&t->model, c, 0, true));
     weights = gd_model_weights(t->model);
     GD_TRY(gd_trainer_make(&t->trainer, c, &weights, &o, &source, NULL));
-    t->planned_bytes = gd_learner_bytes(t->trainer->learner);
+    t->planned_bytes = program + gd_memory_held(); /* as guided train announces it */
     return gd_floor_make(&t->floor, gd_learner_plan(t->trainer->learner), bf16);
 }
 

@@ -16,8 +16,8 @@
     " --attention_resolutions 8 --diffusion_steps 50 "
 #define TRAIN                                                                                      \
     "train --data images" NET                                                                      \
-    "--class_cond True --batch-size 2 --iterations 2 --save-interval 1 --log-interval 1 "          \
-    "--keep 2 --seed 9 --workers 1 -t 1 -q --out run"
+    "--class_cond True --batch-size 2 --save-interval 1 --log-interval 1 "                         \
+    "--keep 2 --seed 9 --workers 1 -t 1 -q --out run --iterations"
 #define LAST "checkpoint-000000003.safetensors"
 
 const fault_body fault_bodies[] = {
@@ -34,7 +34,7 @@ const fault_body fault_bodies[] = {
       .scratch = "out",
       .kept = { "m.safetensors", "c.safetensors" } },
     { .name = "train",
-      .line = TRAIN,
+      .line = TRAIN " 2",
       .output = { "run/checkpoint-000000001.safetensors", "run/checkpoint-000000002.safetensors" },
       .scratch = "run",
       .kept = { "images/a/00000.png" } },
@@ -44,6 +44,12 @@ const fault_body fault_bodies[] = {
       .scratch = "run",
       .begin_from = "begun",
       .kept = { "run/checkpoint-000000002.safetensors" } },
+    { .name = "authors",
+      .line = TRAIN " 1 --save-pt",
+      .output = { "run/model000001.pt", "run/opt000001.pt", "run/ema_0.9999_000001.pt",
+                  "run/checkpoint-000000001.safetensors" },
+      .scratch = "run",
+      .kept = { "images/a/00000.png" } },
     { .name = "eval",
       .line = "eval --ref a.npz --samples b.npz --features c.safetensors -t 1 --json",
       .kept = { "a.npz", "b.npz" } },
@@ -206,7 +212,7 @@ static void fill_folder(void)
     must("init --kind upsampler --large_size 8 --small_size 4 --num_channels 32 --channel_mult 1 "
          "--num_res_blocks 1 --attention_resolutions 8 --diffusion_steps 50 u.safetensors");
     make_images();
-    must(TRAIN);
+    must(TRAIN " 2");
     assert_int_equal(rename("run", "begun"), 0);
 }
 
