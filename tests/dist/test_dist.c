@@ -37,7 +37,8 @@ static gd_status exchange(void *ctx, const dist_parcel *send, const dist_parcel 
             continue;
         if (from->bytes != recv[q].bytes)
             abort(); /* the ranks do not call the same */
-        memcpy(recv[q].data, from->data, from->bytes);
+        if (from->bytes > 0)
+            memcpy(recv[q].data, from->data, from->bytes);
     }
     pthread_barrier_wait(p->meet);
     return GD_OK;
