@@ -1,6 +1,7 @@
-"""peers.py - the time of one forward pass, batch 1, of the same network by guided and by others, in turn: every peer lives in a
-process of its own and sleeps while another works.  A turn is one pass untimed and the median of three; the table has the median
-over the rounds, and how far the peer's output is from PyTorch's in float32 (largest difference / largest value)."""
+"""peers.py - the time of one forward pass, batch 1, of the same network by guided and by others, in turn: every peer
+lives in a process of its own and sleeps while another works. A turn is one pass untimed and the median of three; the
+table has the median over the rounds, and how far the peer's output is from PyTorch's in float32 (largest difference /
+largest value)."""
 import argparse
 import json
 import multiprocessing
