@@ -1,7 +1,7 @@
-"""make_curve.py GUIDED [SEEDS] - what training should come to, by PyTorch: the network of `flags` from weights of
+"""make_curve.py GUIDED - what training should come to, by PyTorch: the network of `flags` from weights of
 `guided init`, trained on the images beside this script with the hybrid loss (spec diffusion.md 8) and AdamW. Writes
-curve-1000.csv and curve-10.csv, for so many diffusion steps: for every 50 updates the mean over the seeds (default 3)
-of mse and vb by quarters of the schedule, as progress.csv has them, and the standard deviation from seed to seed:
+curve-1000.csv and curve-10.csv, for so many diffusion steps: for every 50 updates the mean over the seeds of
+mse and vb by quarters of the schedule, as progress.csv has them, and the standard deviation from seed to seed:
 relative to the mean, and taken over a column's whole length, as few seeds tell little. Left out is vb of the last
 quarter, and so of all: it hangs on how often the very last step is drawn, whose vb is hundreds of times the others'."""
 import gzip
@@ -19,6 +19,7 @@ sys.path.insert(0, str(HERE / "../../../bench/peers"))
 import adm  # noqa: E402
 
 EVERY, UPDATES, BATCH, LR = 50, 200, 32, 1e-3
+SEEDS = {1000: 3, 10: 6}  # for so many diffusion steps; with few of them runs differ more
 NAMES = ["mse", "mse_q0", "mse_q1", "mse_q2", "mse_q3", "vb_q0", "vb_q1", "vb_q2"]
 
 
@@ -107,9 +108,9 @@ def columns(images):
     return [part.mean() for part in parts]
 
 
-def main(guided, seeds=3):
-    for steps in 1000, 10:
-        curves = np.array([train(guided, seed, steps) for seed in range(1, int(seeds) + 1)])
+def main(guided):
+    for steps, seeds in SEEDS.items():
+        curves = np.array([train(guided, seed, steps) for seed in range(1, seeds + 1)])
         write(HERE / f"curve-{steps}.csv", curves)
 
 
