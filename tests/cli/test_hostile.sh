@@ -37,8 +37,8 @@ net="--image_size 8 --num_channels 32 --channel_mult 1 --num_res_blocks 1 --atte
 
 # little memory: refused with the reason, or done; never a crash.  Below about 500 MB of addresses OpenBLAS waits for ever
 # before the program begins; a sanitizer's shadow needs far more than any limit.
-limits="640000 1000000"
-! grep -q __asan_init "$g" || limits=""
+limits="640000 1000000" sanitized=
+! grep -q __asan_init "$g" || limits='' sanitized=yes
 for kb in $limits; do
     # shellcheck disable=SC2086
     OPENBLAS_NUM_THREADS=1 timeout 60 sh -c 'ulimit -v $0; exec "$@"' $kb "$g" $s -n 2 -t 1 -o little.npz >out.txt 2>err.txt
@@ -80,9 +80,10 @@ ls both.npz.part-* >/dev/null 2>&1 && fail "two samplers: a part is left"
 
 # without /proc, and on a disk of 1 MiB: where this user may make such a place
 if unshare -rm true 2>/dev/null; then
+    # a sanitizer needs /proc itself
     # shellcheck disable=SC2086
-    expect 0 "" unshare -rm sh -c 'mount -t tmpfs none /proc && exec "$@"' sh "$g" $s -n 2 -o noproc.npz
-    cmp -s good.npz noproc.npz || fail "without /proc the images differ"
+    [ "$sanitized" ] || expect 0 "" unshare -rm sh -c 'mount -t tmpfs none /proc && exec "$@"' sh "$g" $s -n 2 -o noproc.npz
+    [ "$sanitized" ] || cmp -s good.npz noproc.npz || fail "without /proc the images differ"
     mkdir disk
     cat >on_disk.sh <<'END'
 # a run until the disk is full: the last checkpoint is whole, and the run goes on from it where there is room
