@@ -101,13 +101,11 @@ static void comma_locale_changes_nothing(void **state)
 static void refuse(gd_arena *mem, const char *old, const char *new, const char *message)
 {
     gd_model_config config;
-    char *text, *at;
 
     assert_int_equal(gd_preset_config(&config, "512x512_diffusion"), GD_OK);
-    text = text_of(&config, mem);
-    at = strstr(text, old);
+    const char *whole = text_of(&config, mem), *at = strstr(whole, old);
     assert_non_null(at);
-    text = gd_sprintf(mem, "%.*s%s%s", (int)(at - text), text, new, at + strlen(old));
+    const char *text = gd_sprintf(mem, "%.*s%s%s", (int)(at - whole), whole, new, at + strlen(old));
     assert_int_equal(gd_config_from_json(&config, text, "model.safetensors"), GD_EFORMAT);
     if (!strstr(gd_error(), "model.safetensors") || !strstr(gd_error(), message))
         fail_msg("%s -> %s: \"%s\" does not say \"%s\"", old, new, gd_error(), message);
