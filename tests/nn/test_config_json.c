@@ -25,7 +25,7 @@ static int close_arena(void **state)
 
 static char *text_of(const gd_model_config *config, gd_arena *mem)
 {
-    char *text;
+    char *text = NULL;
 
     assert_int_equal(gd_config_to_json(config, mem, &text), GD_OK);
     return text;
