@@ -25,7 +25,7 @@ static int close_arena(void **state)
 
 static char *text_of(const gd_model_config *config, gd_arena *mem)
 {
-    char *text = NULL;
+    char *text;
 
     assert_int_equal(gd_config_to_json(config, mem, &text), GD_OK);
     return text;
@@ -103,7 +103,9 @@ static void refuse(gd_arena *mem, const char *old, const char *new, const char *
     gd_model_config config;
 
     assert_int_equal(gd_preset_config(&config, "512x512_diffusion"), GD_OK);
-    const char *whole = text_of(&config, mem), *at = strstr(whole, old);
+    char *whole = NULL;
+    assert_int_equal(gd_config_to_json(&config, mem, &whole), GD_OK);
+    const char *at = strstr(whole, old);
     assert_non_null(at);
     const char *text = gd_sprintf(mem, "%.*s%s%s", (int)(at - whole), whole, new, at + strlen(old));
     assert_int_equal(gd_config_from_json(&config, text, "model.safetensors"), GD_EFORMAT);
