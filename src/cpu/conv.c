@@ -178,7 +178,7 @@ gd_status gd_conv_bind(gd_conv_call **out, const gd_conv *conv, const gd_conv_bu
     return GD_OK;
 }
 
-gd_view conv_view(const gd_conv_desc *d, void *data, int channels, int h, int w)
+static gd_view view_of(const gd_conv_desc *d, void *data, int channels, int h, int w)
 {
     const int64_t pixels = (int64_t)h * w;
 
@@ -193,11 +193,20 @@ gd_view conv_view(const gd_conv_desc *d, void *data, int channels, int h, int w)
                       .image = pixels * (d->blocked ? (channels + 15) / 16 * 16 : channels) };
 }
 
+gd_view conv_x(const gd_conv_desc *d, void *data)
+{
+    return view_of(d, data, d->ci, d->h, d->w);
+}
+
+gd_view conv_y(const gd_conv_desc *d, void *data)
+{
+    return view_of(d, data, d->co, gd_conv_out(d->h, d), gd_conv_out_w(d->w, d));
+}
+
 static void outer_run(const gd_conv_desc *d, int threads, const gd_conv_buffers *b)
 {
-    const gd_outer job = { .x = conv_view(d, b->x, d->ci, d->h, d->w),
-                           .dy = conv_view(d, b->y, d->co, gd_conv_out(d->h, d),
-                                           gd_conv_out_w(d->w, d)),
+    const gd_outer job = { .x = conv_x(d, b->x),
+                           .dy = conv_y(d, b->y),
                            .kernel = d->kernel,
                            .stride = d->stride,
                            .pad = d->pad,
@@ -211,9 +220,7 @@ static void outer_run(const gd_conv_desc *d, int threads, const gd_conv_buffers 
 /* oneDNN and plain C add to what y holds. */
 static void put_residual(const gd_conv_desc *d, const gd_conv_buffers *b)
 {
-    const int h = gd_conv_out(d->h, d), w = gd_conv_out_w(d->w, d);
-    const gd_view y = conv_view(d, b->y, d->co, h, w);
-    const gd_view residual = conv_view(d, (void *)b->residual, d->co, h, w);
+    const gd_view y = conv_y(d, b->y), residual = conv_y(d, (void *)b->residual);
 
     gd_kernels_get()->convert(&y, &residual);
 }

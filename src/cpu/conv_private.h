@@ -18,8 +18,9 @@ gd_status onednn_call_make(onednn_call **out, const onednn_conv *conv, const gd_
 void onednn_call_free(onednn_call *c);
 void onednn_call_run(const onednn_call *c);
 
-/* A float32 activation of `channels` in the layout of d */
-gd_view conv_view(const gd_conv_desc *d, void *data, int channels, int h, int w);
+/* The float32 activations x and y of d, and what has their shapes */
+gd_view conv_x(const gd_conv_desc *d, void *data);
+gd_view conv_y(const gd_conv_desc *d, void *data);
 
 /* threads: at most so many, of both calls */
 bool winograd_can(const gd_conv_desc *d);

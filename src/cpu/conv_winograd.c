@@ -30,16 +30,12 @@ size_t winograd_weights_bytes(const gd_conv_desc *d)
 /* What is read and what is written: the gradient of the data goes from y to x. */
 static gd_view input(const gd_conv_desc *d, const gd_conv_buffers *b)
 {
-    return d->pass == GD_CONV_FORWARD
-               ? conv_view(d, b->x, d->ci, d->h, d->w)
-               : conv_view(d, b->y, d->co, gd_conv_out(d->h, d), gd_conv_out_w(d->w, d));
+    return d->pass == GD_CONV_FORWARD ? conv_x(d, b->x) : conv_y(d, b->y);
 }
 
 static gd_view output(const gd_conv_desc *d, const gd_conv_buffers *b)
 {
-    return d->pass == GD_CONV_FORWARD
-               ? conv_view(d, b ? b->y : NULL, d->co, gd_conv_out(d->h, d), gd_conv_out_w(d->w, d))
-               : conv_view(d, b ? b->x : NULL, d->ci, d->h, d->w);
+    return d->pass == GD_CONV_FORWARD ? conv_y(d, b ? b->y : NULL) : conv_x(d, b ? b->x : NULL);
 }
 
 static int patches_of(const gd_conv_desc *d, const gd_view *y)
@@ -63,7 +59,7 @@ static int round_of(const gd_conv_desc *d)
 static int gradient_round_of(const gd_conv_desc *d)
 {
     enum { ROUND_BYTES = 4 << 20, LEAST = 64 };
-    const gd_view dy = conv_view(d, NULL, d->co, gd_conv_out(d->h, d), gd_conv_out_w(d->w, d));
+    const gd_view dy = conv_y(d, NULL);
     const int fitting = ROUND_BYTES / (POINTS * (d->ci + d->co) * (int)sizeof(float));
 
     return GD_MIN(patches_of(d, &dy), GD_MAX(fitting, LEAST));
@@ -79,9 +75,8 @@ size_t winograd_scratch_bytes(const gd_conv_desc *d, int threads)
 
 static void run_weights(const gd_conv_desc *d, int threads, const gd_conv_buffers *b)
 {
-    const gd_winograd_weights job = { .x = conv_view(d, b->x, d->ci, d->h, d->w),
-                                      .dy = conv_view(d, b->y, d->co, gd_conv_out(d->h, d),
-                                                      gd_conv_out_w(d->w, d)),
+    const gd_winograd_weights job = { .x = conv_x(d, b->x),
+                                      .dy = conv_y(d, b->y),
                                       .pad = d->pad,
                                       .dweights = b->dweights,
                                       .round = gradient_round_of(d),

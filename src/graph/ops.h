@@ -12,7 +12,8 @@
 #define IN3 8
 #define IN4 16
 
-/* clang-format off: it indents this list anew each time */
+/* It would indent this list anew each time. */
+/* clang-format off */
 #define OP_TABLE(X)                                                                                \
     X(conv)                                                                                        \
     X(conv_grad_data)                                                                              \
