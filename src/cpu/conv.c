@@ -49,16 +49,29 @@ static bool outer_can(const gd_conv_desc *d)
            (d->kernel == 1 || d->kernel == 3) && d->ci % 16 == 0 && d->co % 16 == 0;
 }
 
+/* Whether Winograd's products in float32 are worth it */
+static bool winograd_pays(const gd_conv_desc *d)
+{
+    enum {
+        FEW_PIXELS = 64, /* the sums are short and the rounding of the transforms shows */
+        /* Fewer than these go faster directly in bfloat16 */
+        FEW_PIXELS_BF16 = 256
+    };
+
+    if (d->h * d->w < FEW_PIXELS)
+        return false;
+    return d->dtype == GD_F32 || d->n * d->h * d->w >= FEW_PIXELS_BF16;
+}
+
 gd_conv_algo gd_conv_choose(const gd_conv_desc *d)
 {
-    enum { FEW_PIXELS = 64 }; /* the sums are short and the rounding of the transforms shows */
     const char *mode = "auto";
 
     if (gd_isa_used() == GD_ISA_C)
         return GD_CONV_PLAIN;
     if (gd_conv_mode(&mode) != GD_OK || strcmp(mode, "direct") == 0)
         return GD_CONV_DIRECT;
-    if (winograd_can(d) && d->h * d->w >= FEW_PIXELS)
+    if (winograd_can(d) && winograd_pays(d))
         return GD_CONV_WINOGRAD;
     return outer_can(d) ? GD_CONV_OUTER : GD_CONV_DIRECT;
 }
@@ -152,7 +165,7 @@ gd_status gd_conv_pack(const gd_conv *c, void *packed, const float *weights)
     if (c->onednn)
         return onednn_conv_pack(c->onednn, packed, weights);
     if (c->algo == GD_CONV_WINOGRAD)
-        gd_kernels_get()->winograd_pack(packed, weights, c->desc.co, c->desc.ci,
+        gd_kernels_get()->winograd_pack(packed, c->desc.dtype, weights, c->desc.co, c->desc.ci,
                                         c->desc.pass == GD_CONV_GRAD_DATA);
     else
         plain_conv_pack(&c->desc, packed, weights);
@@ -178,12 +191,13 @@ gd_status gd_conv_bind(gd_conv_call **out, const gd_conv *conv, const gd_conv_bu
     return GD_OK;
 }
 
-static gd_view view_of(const gd_conv_desc *d, void *data, int channels, int h, int w)
+static gd_view view_of(const gd_conv_desc *d, gd_dtype dtype, void *data, int channels, int h,
+                       int w)
 {
     const int64_t pixels = (int64_t)h * w;
 
     return (gd_view){ .data = data,
-                      .dtype = GD_F32,
+                      .dtype = dtype,
                       .n = d->n,
                       .c = channels,
                       .h = h,
@@ -195,12 +209,16 @@ static gd_view view_of(const gd_conv_desc *d, void *data, int channels, int h, i
 
 gd_view conv_x(const gd_conv_desc *d, void *data)
 {
-    return view_of(d, data, d->ci, d->h, d->w);
+    const gd_dtype dtype = d->pass == GD_CONV_GRAD_DATA ? GD_F32 : d->dtype;
+
+    return view_of(d, dtype, data, d->ci, d->h, d->w);
 }
 
 gd_view conv_y(const gd_conv_desc *d, void *data)
 {
-    return view_of(d, data, d->co, gd_conv_out(d->h, d), gd_conv_out_w(d->w, d));
+    const gd_dtype dtype = d->pass == GD_CONV_FORWARD ? GD_F32 : d->dtype;
+
+    return view_of(d, dtype, data, d->co, gd_conv_out(d->h, d), gd_conv_out_w(d->w, d));
 }
 
 static void outer_run(const gd_conv_desc *d, int threads, const gd_conv_buffers *b)

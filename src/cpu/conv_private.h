@@ -18,7 +18,7 @@ gd_status onednn_call_make(onednn_call **out, const onednn_conv *conv, const gd_
 void onednn_call_free(onednn_call *c);
 void onednn_call_run(const onednn_call *c);
 
-/* The float32 activations x and y of d, and what has their shapes */
+/* The activations x and y of d, and what has their shapes */
 gd_view conv_x(const gd_conv_desc *d, void *data);
 gd_view conv_y(const gd_conv_desc *d, void *data);
 

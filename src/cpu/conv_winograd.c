@@ -6,8 +6,8 @@ enum { TILE = 4, POINTS = 36 };
 
 bool winograd_can(const gd_conv_desc *d)
 {
-    return d->dtype == GD_F32 && d->kernel == 3 && !d->kernel_w && d->stride == 1 && d->pad <= 1 &&
-           d->ci % 16 == 0 && d->co % 16 == 0;
+    return d->kernel == 3 && !d->kernel_w && d->stride == 1 && d->pad <= 1 && d->ci % 16 == 0 &&
+           d->co % 16 == 0;
 }
 
 static int in_channels(const gd_conv_desc *d)
@@ -24,7 +24,7 @@ size_t winograd_weights_bytes(const gd_conv_desc *d)
 {
     const size_t panels = (size_t)(out_channels(d) + GD_WINOGRAD_PANEL - 1) / GD_WINOGRAD_PANEL;
 
-    return panels * GD_WINOGRAD_PANEL * 9 * (size_t)in_channels(d) * sizeof(float);
+    return panels * GD_WINOGRAD_PANEL * 9 * (size_t)in_channels(d) * gd_dtype_bytes(d->dtype);
 }
 
 /* What is read and what is written: the gradient of the data goes from y to x. */

@@ -73,13 +73,13 @@ typedef struct gd_adamw_state {
 } gd_adamw_state;
 
 /* 3x3 convolution, stride 1, by minimal filtering (winograd.inc): y = conv(x) + bias + residual,
- * then max(0, y) with relu.  Channels of x and y are multiples of 16, both float32 of the same
- * layout. */
+ * then max(0, y) with relu.  Channels of x and y are multiples of 16, both of the same layout; x
+ * and the weights are float32 or bfloat16, y is float32, and so are the products. */
 typedef struct gd_winograd {
     gd_view x, y;
     int pad; /* 0 to 2 */
     bool relu;
-    const float *weights;  /* of winograd_pack */
+    const void *weights;   /* of winograd_pack, of x's type */
     const float *bias;     /* or NULL */
     const float *residual; /* laid out as y, may be y; or NULL */
     int round;             /* patches that a thread takes through the phases together */
@@ -99,7 +99,7 @@ typedef struct gd_outer {
     float *scratch;  /* gd_outer_scratch */
 } gd_outer;
 
-/* The same for 3x3 filters and stride 1 (winograd_weights.inc) */
+/* The same for 3x3 filters and stride 1 (winograd_weights.inc); x and dy may be bfloat16 */
 typedef struct gd_winograd_weights {
     gd_view x, dy;
     int pad;
@@ -189,6 +189,9 @@ typedef struct gd_kernels {
      * gd_attention_scratch() bytes, 64-byte aligned. */
     void (*attention)(const gd_view *out, float *lse, const gd_view *qkv, int heads,
                       gd_head_order order, void *scratch);
+    /* The same with q, k, v and the weights rounded to bfloat16 where the ISA multiplies that */
+    void (*attention_bf16)(const gd_view *out, float *lse, const gd_view *qkv, int heads,
+                           gd_head_order order, void *scratch);
     void (*attention_grad)(const gd_view *dqkv, const gd_view *dout, const gd_view *out,
                            const gd_view *qkv, const float *lse, int heads, gd_head_order order,
                            void *scratch);
@@ -197,7 +200,8 @@ typedef struct gd_kernels {
     void (*winograd)(const gd_winograd *job);
     /* packed <- filters [co][ci][3][3]; turned: those of the gradient of the data, which has ci
      * channels out.  packed: 9 * channels in * channels out rounded up to GD_WINOGRAD_PANEL. */
-    void (*winograd_pack)(float *packed, const float *filters, int co, int ci, bool turned);
+    void (*winograd_pack)(void *packed, gd_dtype dtype, const float *filters, int co, int ci,
+                          bool turned);
     void (*winograd_weights)(const gd_winograd_weights *job);
     void (*outer_weights)(const gd_outer *job);
 

@@ -12,7 +12,7 @@ static const struct {
     [GD_ISA_SSE41] = { "sse41", &gd_kernels_sse41 },
     [GD_ISA_AVX2] = { "avx2", &gd_kernels_avx2 },
     [GD_ISA_AVX512] = { "avx512", &gd_kernels_avx512 },
-    [GD_ISA_AVX512_BF16] = { "avx512_bf16", &gd_kernels_avx512 },
+    [GD_ISA_AVX512_BF16] = { "avx512_bf16", &gd_kernels_avx512_bf16 },
 };
 
 static int chosen = -1;
@@ -71,11 +71,12 @@ const gd_kernels *gd_kernels_of(gd_isa isa)
     return isa <= best_isa() ? isas[isa].kernels : NULL;
 }
 
-/* Rows of every part, panels of the inputs, two sums a token (attention.inc's carve) */
+/* Rows of every part, panels of the inputs, two sums a token (attention.inc's carve); rows have
+ * room for the pairs of attention_bf16.inc */
 size_t gd_attention_scratch(int heads, int head_channels, int tokens, bool backward)
 {
     const size_t padded = (size_t)gd_attention_padded(tokens);
-    const size_t channels = (size_t)head_channels, width = (channels + 15) / 16 * 16;
+    const size_t channels = (size_t)head_channels, width = (channels + 31) / 32 * 32;
     const size_t n_rows = backward ? 7 : 4, n_panels = backward ? 4 : 1;
 
     return sizeof(float) * (size_t)heads * padded * (n_rows * width + n_panels * channels + 2);

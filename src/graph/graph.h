@@ -44,6 +44,7 @@ typedef struct gd_attr {
     int kernel, stride, pad;      /* convolution and pooling */
     int kernel_w, pad_w;          /* of a kernel that is not square (gd_conv_desc) */
     bool relu;                    /* convolution: max(0, .) last of all */
+    bool bf16;                    /* attention: products of bfloat16 */
     int groups, heads, c0, count; /* norms; attention; channel ranges */
     int h, w, n;                  /* sizes that inputs do not tell */
     float factor, eps;

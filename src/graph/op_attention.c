@@ -1,6 +1,6 @@
 /* op_attention.c - multi-head attention (spec models.md 3.2) and the token pooling of the
- * classifier (models.md 5). attr: heads, order.  Second output: log-sum-exp [N,heads,T], which the
- * gradient reads. */
+ * classifier (models.md 5). attr: heads, order, bf16.  Second output: log-sum-exp [N,heads,T],
+ * which the gradient reads. */
 #include "graph/ops.h"
 
 static gd_status infer(gd_infer *c)
@@ -36,7 +36,8 @@ static double macs(const gd_attr *attr, const gd_type *const in[], const gd_type
 
 static void run(const gd_call *c)
 {
-    c->k->attention(&c->out, c->aux.data, &c->in[0], c->attr->heads, c->attr->order, c->scratch);
+    (c->attr->bf16 ? c->k->attention_bf16 : c->k->attention)(
+        &c->out, c->aux.data, &c->in[0], c->attr->heads, c->attr->order, c->scratch);
 }
 
 static void vjp(const gd_adjoint *a, gd_val dx[])

@@ -1,6 +1,8 @@
 /* bench.c - the floor of a network's kernels. */
 #include "nn/bench.h"
 
+#include <string.h>
+
 enum { MAX_SHAPES = 512, RUNS = 6 };
 
 typedef struct shape {
@@ -44,18 +46,26 @@ static size_t tensor_bytes(int n, int c, int h, int w)
     return (size_t)n * (size_t)((c + 15) / 16 * 16) * (size_t)h * (size_t)w * sizeof(float) + 64;
 }
 
+/* Written once: pages that nobody wrote are all the same page of zeros, and reading them costs no
+ * way to memory. */
+static gd_status make_buffer(void **out, size_t bytes)
+{
+    GD_TRY(gd_block_make(out, GD_MAX(bytes, 64), "benchmark"));
+    memset(*out, 0, bytes);
+    return GD_OK;
+}
+
 static gd_status make_buffers(const gd_conv *conv, const gd_conv_desc *d, gd_conv_buffers *b)
 {
     const size_t taps = (size_t)d->kernel * gd_conv_kernel_w(d);
     const size_t weights = (size_t)d->co * d->ci * taps * sizeof(float);
     const int oh = gd_conv_out(d->h, d), ow = gd_conv_out_w(d->w, d);
 
-    GD_TRY(gd_block_make(&b->x, tensor_bytes(d->n, d->ci, d->h, d->w), "benchmark"));
-    GD_TRY(gd_block_make(&b->y, tensor_bytes(d->n, d->co, oh, ow), "benchmark"));
-    GD_TRY(gd_block_make(&b->weights, GD_MAX(gd_conv_weights_bytes(conv), 64), "benchmark"));
-    GD_TRY(gd_block_make((void **)&b->dweights, d->pass == GD_CONV_GRAD_WEIGHTS ? weights : 64,
-                         "benchmark"));
-    return gd_block_make(&b->scratch, GD_MAX(gd_conv_scratch_bytes(conv), 64), "benchmark");
+    GD_TRY(make_buffer(&b->x, tensor_bytes(d->n, d->ci, d->h, d->w)));
+    GD_TRY(make_buffer(&b->y, tensor_bytes(d->n, d->co, oh, ow)));
+    GD_TRY(make_buffer(&b->weights, gd_conv_weights_bytes(conv)));
+    GD_TRY(make_buffer((void **)&b->dweights, d->pass == GD_CONV_GRAD_WEIGHTS ? weights : 0));
+    return make_buffer(&b->scratch, gd_conv_scratch_bytes(conv));
 }
 
 static void free_buffers(gd_conv_buffers *b)

@@ -129,7 +129,8 @@ typedef struct result {
     float *lse;
 } result;
 
-/* Scratch is of exactly the promised size, full of NaN, between guards */
+/* dtype: of the forward's products and result.  Scratch is of exactly the promised size, full of
+ * NaN, between guards */
 static void run(result *r, const gd_kernels *k, const problem *p, const gd_view *qkv,
                 const gd_view *dout, bool blocked, gd_dtype dtype)
 {
@@ -143,7 +144,10 @@ static void run(result *r, const gd_kernels *k, const problem *p, const gd_view 
     r->dqkv = make_output((shape){ p->n, 3 * s.c, p->h, p->w }, blocked, GD_F32);
     r->lse = malloc((size_t)p->n * p->heads * tokens_of(p) * sizeof *r->lse);
     memset(scratch, 0xff, (bytes + 127) / 64 * 64);
-    k->attention(&r->out, NULL, qkv, p->heads, p->order, scratch);
+    (dtype == GD_BF16 ? k->attention_bf16 : k->attention)(&r->out, NULL, qkv, p->heads, p->order,
+                                                          scratch);
+    for (size_t i = forward; i < forward + 16; i++)
+        assert_int_equal(scratch[i], 0xff);
     k->attention(&out32, r->lse, qkv, p->heads, p->order, scratch);
     for (size_t i = forward; i < forward + 16; i++)
         assert_int_equal(scratch[i], 0xff);
@@ -252,7 +256,7 @@ static void gradient_is_the_slope_of_the_forward(void **state)
     release(&direction);
 }
 
-static void threads_and_images_do_not_change_bits(void **state)
+static void check_threads_and_images(gd_dtype dtype)
 {
     const int before = gd_threads();
     const problem p = { 3, 3, 32, 10, 15, GD_HEADS_LEGACY, 1 };
@@ -260,12 +264,11 @@ static void threads_and_images_do_not_change_bits(void **state)
     gd_view qkv = make_qkv(&p, true), dout = make_view(s, true, GD_F32, 6);
     result first, r;
 
-    (void)state;
     gd_set_threads(1);
-    run(&first, gd_kernels_get(), &p, &qkv, &dout, true, GD_F32);
+    run(&first, gd_kernels_get(), &p, &qkv, &dout, true, dtype);
     for (int threads = 2; threads <= 4; threads++) {
         gd_set_threads(threads);
-        run(&r, gd_kernels_get(), &p, &qkv, &dout, true, GD_F32);
+        run(&r, gd_kernels_get(), &p, &qkv, &dout, true, dtype);
         assert_same_bits(&r.out, &first.out, "attention");
         assert_same_bits(&r.dqkv, &first.dqkv, "attention_grad");
         release_result(&r);
@@ -277,9 +280,9 @@ static void threads_and_images_do_not_change_bits(void **state)
     third.n = third_dout.n = 1;
     third.data = (float *)qkv.data + 2 * qkv.image;
     third_dout.data = (float *)dout.data + 2 * dout.image;
-    run(&r, gd_kernels_get(), &alone, &third, &third_dout, true, GD_F32);
-    assert_memory_equal(r.out.data, (float *)first.out.data + 2 * first.out.image,
-                        (size_t)first.out.image * 4);
+    run(&r, gd_kernels_get(), &alone, &third, &third_dout, true, dtype);
+    const size_t out_bytes = (size_t)first.out.image * gd_dtype_bytes(dtype);
+    assert_memory_equal(r.out.data, (char *)first.out.data + 2 * out_bytes, out_bytes);
     assert_memory_equal(r.dqkv.data, (float *)first.dqkv.data + 2 * first.dqkv.image,
                         (size_t)first.dqkv.image * 4);
     release_result(&r);
@@ -288,24 +291,40 @@ static void threads_and_images_do_not_change_bits(void **state)
     release(&dout);
 }
 
-static void rounds_to_bf16(void **state)
+static void threads_and_images_do_not_change_bits(void **state)
 {
-    const problem p = { 2, 3, 24, 5, 5, GD_HEADS_NEW, 1 };
+    (void)state;
+    check_threads_and_images(GD_F32);
+    check_threads_and_images(GD_BF16);
+}
+
+/* Products of 8 bits each, or float32 ones whose result is rounded */
+static void bf16_is_within_its_rounding(void **state)
+{
+    static const int sizes[][5] = { /* n, heads, ch, h, w */
+                                    { 2, 3, 24, 5, 5 }, { 1, 2, 64, 8, 8 },  { 1, 1, 64, 10, 13 },
+                                    { 2, 3, 1, 5, 5 },  { 1, 5, 3, 7, 11 },  { 1, 1, 96, 13, 10 },
+                                    { 1, 3, 8, 1, 1 },  { 1, 1, 192, 5, 5 }, { 1, 1, 17, 6, 25 }
+    };
 
     (void)state;
-    for (int blocked = 0; blocked < 2; blocked++)
-        for (int k = 0; kernels_of(k); k++) {
-            gd_view qkv = make_qkv(&p, blocked);
-            gd_view dout = make_view((shape){ 2, 72, 5, 5 }, blocked, GD_F32, 6);
-            truth y = true_attention(&p, &qkv, &dout);
-            result r;
-            run(&r, kernels_of(k), &p, &qkv, &dout, blocked, GD_BF16);
-            assert_true(worst(&p, &r.out, -1, y.out) <= 1.0 / 256);
-            free_truth(&y);
-            release_result(&r);
-            release(&qkv);
-            release(&dout);
-        }
+    for (int i = 0; i < 2 * COUNT(sizes); i++)
+        for (int blocked = 0; blocked < 2; blocked++)
+            for (int k = 0; kernels_of(k); k++) {
+                const int *s = sizes[i / 2];
+                const problem p = { s[0], s[1], s[2], s[3], s[4], (gd_head_order)(i % 2), 1 };
+                gd_view qkv = make_qkv(&p, blocked);
+                gd_view dout =
+                    make_view((shape){ s[0], s[1] * s[2], s[3], s[4] }, blocked, GD_F32, 6);
+                truth y = true_attention(&p, &qkv, &dout);
+                result r;
+                run(&r, kernels_of(k), &p, &qkv, &dout, blocked, GD_BF16);
+                assert_true(worst(&p, &r.out, -1, y.out) <= 1.0 / 128);
+                free_truth(&y);
+                release_result(&r);
+                release(&qkv);
+                release(&dout);
+            }
 }
 
 /* A NaN in one token's q spoils that token of that head, in its v all tokens of the head */
@@ -314,13 +333,14 @@ static void nan_spreads_as_far_as_it_must(void **state)
     const problem p = { 1, 2, 32, 6, 15, GD_HEADS_NEW, 1 };
 
     (void)state;
-    for (int part = 0; part < 3; part++)
+    for (int i = 0; i < 6; i++)
         for (int k = 0; kernels_of(k); k++) {
+            const int part = i / 2;
             gd_view qkv = make_qkv(&p, true),
                     dout = make_view((shape){ 1, 64, 6, 15 }, true, GD_F32, 6);
             result r;
             set_value(&qkv, 0, channel(&p, part, 1, 5), 70, NAN);
-            run(&r, kernels_of(k), &p, &qkv, &dout, true, GD_F32);
+            run(&r, kernels_of(k), &p, &qkv, &dout, true, i % 2 ? GD_BF16 : GD_F32);
             for (int c = 0; c < 64; c++)
                 for (int t = 0; t < 90; t++) {
                     const bool spoiled = c >= 32 && (part == 0   ? t == 70
@@ -341,7 +361,7 @@ int main(void)
         cmocka_unit_test(sharp_softmax),
         cmocka_unit_test(gradient_is_the_slope_of_the_forward),
         cmocka_unit_test(threads_and_images_do_not_change_bits),
-        cmocka_unit_test(rounds_to_bf16),
+        cmocka_unit_test(bf16_is_within_its_rounding),
         cmocka_unit_test(nan_spreads_as_far_as_it_must),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

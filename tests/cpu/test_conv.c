@@ -336,7 +336,7 @@ static void outer_products_equal_the_sum(void **state)
 }
 
 /* Patches and panels are shared out in other ways for other thread counts. */
-static void check_threads(gd_conv_pass pass, gd_conv_algo algo)
+static void check_threads(gd_conv_pass pass, gd_conv_algo algo, gd_dtype dtype)
 {
     const int threads = gd_threads();
     const gd_conv_desc d = { .pass = pass,
@@ -348,7 +348,7 @@ static void check_threads(gd_conv_pass pass, gd_conv_algo algo)
                              .kernel = 3,
                              .stride = 1,
                              .pad = 1,
-                             .dtype = GD_F32 };
+                             .dtype = dtype };
     problem p;
 
     make_problem(&p, &d);
@@ -370,9 +370,12 @@ static void check_threads(gd_conv_pass pass, gd_conv_algo algo)
 static void our_kernels_do_not_depend_on_threads(void **state)
 {
     (void)state;
+    const bool has_bf16 = gd_isa_used() >= GD_ISA_AVX512;
+
     for (int pass = GD_CONV_FORWARD; pass <= GD_CONV_GRAD_WEIGHTS; pass++)
-        check_threads(pass, GD_CONV_WINOGRAD);
-    check_threads(GD_CONV_GRAD_WEIGHTS, GD_CONV_OUTER);
+        for (int bf16 = 0; bf16 <= has_bf16; bf16++)
+            check_threads(pass, GD_CONV_WINOGRAD, bf16 ? GD_BF16 : GD_F32);
+    check_threads(GD_CONV_GRAD_WEIGHTS, GD_CONV_OUTER, GD_F32);
 }
 
 /* More patches than a round of the weight gradient holds */
@@ -400,11 +403,17 @@ static void bf16_is_within_its_rounding(void **state)
         print_message("bf16 needs AVX-512: skipped\n");
         skip();
     }
-    for (int pass = 0; pass < 3; pass++) {
-        gd_conv_desc d = desc_of(0, pass, true);
-        d.dtype = GD_BF16;
-        check(&d, GD_CONV_DIRECT, 1.0 / 128); /* two operands of 8 bits each */
-    }
+    for (int s = 0; s < COUNT(shapes); s++)
+        for (int pass = 0; pass < 3; pass++)
+            for (int blocked = 0; blocked < 2; blocked++) {
+                gd_conv_desc d = desc_of(s, pass, blocked);
+                d.dtype = GD_BF16;
+                if (s == 0 && blocked)
+                    check(&d, GD_CONV_DIRECT, 1.0 / 128); /* two operands of 8 bits each */
+                if (d.kernel == 3 && !d.kernel_w && d.stride == 1 && d.ci % 16 == 0 &&
+                    d.co % 16 == 0)
+                    check(&d, GD_CONV_WINOGRAD, 1.0 / 128);
+            }
 }
 
 static void the_choice_is_a_function_of_the_shape(void **state)
@@ -424,6 +433,14 @@ static void the_choice_is_a_function_of_the_shape(void **state)
     setenv("GUIDED_CONV", "auto", 1);
     assert_int_equal(gd_conv_choose(&d),
                      gd_isa_used() == GD_ISA_C ? GD_CONV_PLAIN : GD_CONV_WINOGRAD);
+    d.dtype = GD_BF16;
+    assert_int_equal(gd_conv_choose(&d),
+                     gd_isa_used() == GD_ISA_C ? GD_CONV_PLAIN : GD_CONV_WINOGRAD);
+    d.h = d.w = 8; /* few patches share a filter's transform */
+    assert_int_equal(gd_conv_choose(&d),
+                     gd_isa_used() == GD_ISA_C ? GD_CONV_PLAIN : GD_CONV_DIRECT);
+    d.h = d.w = 32;
+    d.dtype = GD_F32;
     setenv("GUIDED_CONV", "direct", 1);
     assert_int_equal(gd_conv_choose(&d),
                      gd_isa_used() == GD_ISA_C ? GD_CONV_PLAIN : GD_CONV_DIRECT);
