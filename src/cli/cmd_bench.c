@@ -212,6 +212,8 @@ static gd_status run_bench(int argc, char **argv)
     gd_status s = measure(&net, &guide, &o, &peak);
     if (s == GD_OK && o.profile)
         s = cli_print_profile(plan_of(&net), exec_of(&net), net.floor);
+    if (s == GD_OK && o.profile && o.classifier)
+        s = cli_print_profile(plan_of(&guide), exec_of(&guide), guide.floor);
     if (s == GD_OK)
         print_result(&net, &guide, &o, peak);
     release(&net);

@@ -189,12 +189,15 @@ typedef struct gd_kernels {
      * gd_attention_scratch() bytes, 64-byte aligned. */
     void (*attention)(const gd_view *out, float *lse, const gd_view *qkv, int heads,
                       gd_head_order order, void *scratch);
-    /* The same with q, k, v and the weights rounded to bfloat16 where the ISA multiplies that */
-    void (*attention_bf16)(const gd_view *out, float *lse, const gd_view *qkv, int heads,
-                           gd_head_order order, void *scratch);
     void (*attention_grad)(const gd_view *dqkv, const gd_view *dout, const gd_view *out,
                            const gd_view *qkv, const float *lse, int heads, gd_head_order order,
                            void *scratch);
+    /* The same with factors rounded to bfloat16, where the ISA multiplies that */
+    void (*attention_bf16)(const gd_view *out, float *lse, const gd_view *qkv, int heads,
+                           gd_head_order order, void *scratch);
+    void (*attention_grad_bf16)(const gd_view *dqkv, const gd_view *dout, const gd_view *out,
+                                const gd_view *qkv, const float *lse, int heads,
+                                gd_head_order order, void *scratch);
 
     /* ---- 3x3 convolution ---- */
     void (*winograd)(const gd_winograd *job);

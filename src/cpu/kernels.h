@@ -20,4 +20,14 @@ static inline int64_t gd_attention_padded(int64_t tokens)
     return GD_MAX(columns * GD_ATTENTION_COLUMNS, rows * GD_ATTENTION_ROWS);
 }
 
+/* Into how many chunks the backward cuts the keys of a head, so that many threads have work where
+ * heads are few */
+static inline int gd_attention_chunks(int heads, int tokens)
+{
+    enum { PARTS_WANTED = 16, MOST = 4 };
+    const int spans = (tokens + GD_ATTENTION_COLUMNS - 1) / GD_ATTENTION_COLUMNS;
+
+    return GD_MIN(GD_MIN(spans, MOST), (PARTS_WANTED + heads - 1) / heads);
+}
+
 #endif

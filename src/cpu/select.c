@@ -71,13 +71,14 @@ const gd_kernels *gd_kernels_of(gd_isa isa)
     return isa <= best_isa() ? isas[isa].kernels : NULL;
 }
 
-/* Rows of every part, panels of the inputs, two sums a token (attention.inc's carve); rows have
- * room for the pairs of attention_bf16.inc */
+/* Rows of every part, panels of some, two sums a token (attention.inc's carve); rows have room for
+ * the pairs of attention_bf16.inc */
 size_t gd_attention_scratch(int heads, int head_channels, int tokens, bool backward)
 {
     const size_t padded = (size_t)gd_attention_padded(tokens);
     const size_t channels = (size_t)head_channels, width = (channels + 31) / 32 * 32;
-    const size_t n_rows = backward ? 7 : 4, n_panels = backward ? 4 : 1;
+    const size_t n_rows = backward ? 6 + (size_t)gd_attention_chunks(heads, tokens) : 4;
+    const size_t n_panels = backward ? 2 : 1;
 
     return sizeof(float) * (size_t)heads * padded * (n_rows * width + n_panels * channels + 2);
 }

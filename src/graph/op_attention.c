@@ -94,8 +94,9 @@ static double grad_macs(const gd_attr *attr, const gd_type *const in[], const gd
 
 static void grad_run(const gd_call *c)
 {
-    c->k->attention_grad(&c->out, &c->in[0], &c->in[1], &c->in[2], c->in[3].data, c->attr->heads,
-                         c->attr->order, c->scratch);
+    (c->attr->bf16 ? c->k->attention_grad_bf16
+                   : c->k->attention_grad)(&c->out, &c->in[0], &c->in[1], &c->in[2], c->in[3].data,
+                                           c->attr->heads, c->attr->order, c->scratch);
 }
 
 const gd_op gd_op_attention_grad = { "attention_grad",        grad_infer,       grad_run, NULL,

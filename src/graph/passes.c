@@ -167,15 +167,12 @@ static void insert_conversions(pass *p)
     g->scope = scope;
 }
 
-/* Attention whose gradient nobody takes: the gradient computes the same weights again, in float32,
- * from the log-sum-exp. */
-static void narrow_attention(pass *p)
+/* Both passes: the gradient computes the weights again, to fit the forward's log-sum-exp. */
+static void narrow_attention(gd_graph *g)
 {
-    for (int i = 0; i < p->g->n_node; i++) {
-        gd_node *n = &p->g->node[i];
-        if (n->op == &gd_op_attention && p->uses[n->aux.id] == 0)
-            n->attr.bf16 = true;
-    }
+    for (int i = 0; i < g->n_node; i++)
+        if (g->node[i].op == &gd_op_attention || g->node[i].op == &gd_op_attention_grad)
+            g->node[i].attr.bf16 = true;
 }
 
 /* ---- dead code ---- */
@@ -235,7 +232,7 @@ void gd_graph_optimise(gd_graph *g, const gd_val *outputs, int n_outputs, bool b
     start(&p, outputs, n_outputs);
     if (g->first_error != GD_OK)
         return;
-    narrow_attention(&p);
+    narrow_attention(g);
     narrow_producers(&p);
     if (g->first_error == GD_OK)
         insert_conversions(&p);

@@ -129,7 +129,7 @@ typedef struct result {
     float *lse;
 } result;
 
-/* dtype: of the forward's products and result.  Scratch is of exactly the promised size, full of
+/* dtype: of the products and of out.  Scratch is of exactly the promised size, full of
  * NaN, between guards */
 static void run(result *r, const gd_kernels *k, const problem *p, const gd_view *qkv,
                 const gd_view *dout, bool blocked, gd_dtype dtype)
@@ -140,19 +140,20 @@ static void run(result *r, const gd_kernels *k, const problem *p, const gd_view 
     const shape s = { p->n, p->heads * p->ch, p->h, p->w };
     gd_view out32 = make_output(s, blocked, GD_F32);
 
+    const bool bf16 = dtype == GD_BF16;
+
     r->out = make_output(s, blocked, dtype);
     r->dqkv = make_output((shape){ p->n, 3 * s.c, p->h, p->w }, blocked, GD_F32);
     r->lse = malloc((size_t)p->n * p->heads * tokens_of(p) * sizeof *r->lse);
     memset(scratch, 0xff, (bytes + 127) / 64 * 64);
-    (dtype == GD_BF16 ? k->attention_bf16 : k->attention)(&r->out, NULL, qkv, p->heads, p->order,
-                                                          scratch);
-    for (size_t i = forward; i < forward + 16; i++)
-        assert_int_equal(scratch[i], 0xff);
-    k->attention(&out32, r->lse, qkv, p->heads, p->order, scratch);
+    for (int wide = 0; wide < 2; wide++)
+        (bf16 ? k->attention_bf16 : k->attention)(wide ? &out32 : &r->out, wide ? r->lse : NULL,
+                                                  qkv, p->heads, p->order, scratch);
     for (size_t i = forward; i < forward + 16; i++)
         assert_int_equal(scratch[i], 0xff);
     memset(scratch, 0xff, (bytes + 127) / 64 * 64);
-    k->attention_grad(&r->dqkv, dout, &out32, qkv, r->lse, p->heads, p->order, scratch);
+    (bf16 ? k->attention_grad_bf16 : k->attention_grad)(&r->dqkv, dout, &out32, qkv, r->lse,
+                                                        p->heads, p->order, scratch);
     for (size_t i = bytes; i < bytes + 16; i++)
         assert_int_equal(scratch[i], 0xff);
     assert_pads_zero(&r->out);
@@ -320,6 +321,12 @@ static void bf16_is_within_its_rounding(void **state)
                 result r;
                 run(&r, kernels_of(k), &p, &qkv, &dout, blocked, GD_BF16);
                 assert_true(worst(&p, &r.out, -1, y.out) <= 1.0 / 128);
+                for (int part = 0; part < 3; part++)
+                    assert_true(worst(&p, &r.dqkv, part,
+                                      part == 0   ? y.dq
+                                      : part == 1 ? y.dk
+                                                  : y.dv) <= 1.0 / 64 ||
+                                (part < 2 && tokens_of(&p) == 1));
                 free_truth(&y);
                 release_result(&r);
                 release(&qkv);
