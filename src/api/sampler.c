@@ -71,7 +71,7 @@ static gd_status make(gd_sampler *s, const gd_model *classifier)
                                                                 : "ddpm"));
     GD_TRY(gd_schedule_make(&s->schedule, c->diffusion.noise_schedule, c->diffusion.steps,
                             s->o.steps, c->diffusion.rescale_timesteps));
-    GD_TRY(gd_engine_make(&s->engine, s->model, classifier, s->o.bf16));
+    GD_TRY(gd_engine_make(&s->engine, s->model, classifier, s->o.bf16, 1));
     s->trajectory.denoiser = gd_engine_denoiser(s->engine);
     s->trajectory.process = (gd_process){ s->schedule, gd_model_mean_type(s->model),
                                           gd_model_var_type(s->model), s->o.clip_denoised };

@@ -194,6 +194,7 @@ typedef struct cli_stage_options {
     double eta, low_res_noise;
     double scale; /* of the classifier's gradient; below 0: the preset's */
     bool clip, bf16;
+    int batch;     /* most images of a call */
     uint64_t seed; /* of the run; the stage draws with a key of its own */
     gd_status (*before_step)(void *ctx, int64_t first, int n, int step, int n_steps);
     void *step_ctx;
@@ -217,9 +218,10 @@ GD_CHECKED gd_status cli_stage_open(cli_stage *s, const char *path, const char *
                                     int n_flags);
 /* Everything that cli_stage_run needs; nothing is allocated afterwards. */
 GD_CHECKED gd_status cli_stage_make(cli_stage *s, const cli_stage_options *options);
-/* low: [small][small][C] bytes; label: ignored by an unconditional stage; out: [C][size][size] */
-GD_CHECKED gd_status cli_stage_run(cli_stage *s, int64_t image, const uint8_t *low, int64_t label,
-                                   float *out);
+/* Images first .. first + n - 1, n at most the batch.  low: [n][small][small][C] bytes; labels [n]:
+ * ignored by an unconditional stage; out: [n][C][size][size] */
+GD_CHECKED gd_status cli_stage_run(cli_stage *s, int64_t first, int n, const uint8_t *low,
+                                   const int64_t *labels, float *out);
 /* The networks of an open stage for cli_dry_run; how many they are */
 int cli_stage_load(const cli_stage *s, cli_load load[2]);
 void cli_stage_close(cli_stage *s);

@@ -188,7 +188,7 @@ static gd_status make_chain(run *r)
     steps = (size_t)r->schedule->n;
     r->process = (gd_process){ r->schedule, gd_config_mean_type(&c->diffusion),
                                gd_config_var_type(&c->diffusion), r->o.clip };
-    GD_TRY(gd_engine_make(&r->engine, r->model, NULL, strcmp(r->o.precision, "bf16") == 0));
+    GD_TRY(gd_engine_make(&r->engine, r->model, NULL, strcmp(r->o.precision, "bf16") == 0, 1));
     GD_TRY(
         gd_block_make(&r->work, gd_likelihood_bytes(gd_engine_denoiser(r->engine)), "likelihood"));
     GD_TRY(gd_block_make((void **)&r->x0,

@@ -191,8 +191,8 @@ static gd_status sample_all(run *r)
 
     cli_progress_start(&r->progress, (int64_t)n * m->steps, r->o.quiet);
     m->progress = &r->progress;
-    for (int i = 0; i < n && s == GD_OK; i += m->c.batch)
-        s = cli_maker_run(m, m->c.first + i, GD_MIN(m->c.batch, n - i), take, r);
+    for (int i = 0; i < n && s == GD_OK; i += m->batch)
+        s = cli_maker_run(m, m->c.first + i, GD_MIN(m->batch, n - i), take, r);
     cli_progress_end(&r->progress);
     return s;
 }
@@ -204,7 +204,7 @@ static gd_status sample_held(run *r)
     gd_status s;
 
     GD_TRY(open_outputs(r));
-    GD_TRY(cli_maker_prepare(&r->maker));
+    GD_TRY(cli_maker_prepare(&r->maker, r->maker.c.n));
     s = sample_all(r);
     if (s != GD_OK && s != GD_EINTERRUPTED)
         return s;
@@ -309,7 +309,7 @@ static gd_status work(run *r)
     o->make.flag = r->words.flag;
     o->make.n_flags = r->words.n_flags;
     if (large)
-        o->make.batch = 1; /* an image is what a kill may lose */
+        o->make.batch = 1; /* it changes nothing, and recipes are to be equal */
     GD_TRY(cli_maker_open(&r->maker, &o->make));
     say_assumed(r, r->maker.model);
     say_assumed(r, r->maker.classifier);

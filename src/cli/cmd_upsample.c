@@ -71,7 +71,10 @@ typedef struct run {
     cli_progress progress;
     gd_text texts[2];
     char *recipe;
-    float *out; /* block: one image */
+    int batch;    /* images enlarged together */
+    uint8_t *low; /* blocks: of a batch */
+    int64_t *labels;
+    float *out;
 } run;
 
 static gd_status settle(options *o)
@@ -100,10 +103,9 @@ static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_st
     run *r = ctx;
 
     (void)first;
-    (void)n;
     (void)n_steps;
     GD_TRY(gd_check_stop());
-    if (step > 1)
+    for (int i = 0; i < n && step > 1; i++)
         cli_progress_step(&r->progress);
     return GD_OK;
 }
@@ -116,6 +118,7 @@ static gd_status make_stage(run *r)
                                   .scale = o->scale,
                                   .clip = o->clip,
                                   .bf16 = strcmp(o->precision, "bf16") == 0,
+                                  .batch = r->batch,
                                   .seed = o->seed,
                                   .before_step = before_step,
                                   .step_ctx = r };
@@ -193,7 +196,9 @@ static gd_status choose(run *r)
 static gd_status prepare(run *r)
 {
     const options *o = &r->o;
+    const size_t low = (size_t)(r->stage.channels * r->stage.small * r->stage.small);
 
+    r->batch = gd_engine_lanes(o->n, r->stage.size);
     GD_TRY(make_stage(r));
     GD_TRY(make_recipe(r));
     r->output = (cli_output){ .path = o->output,
@@ -207,31 +212,44 @@ static gd_status prepare(run *r)
                               .texts = r->texts,
                               .n_texts = COUNT(r->texts) };
     GD_TRY(cli_output_open(&r->output, o->format));
-    return gd_block_make((void **)&r->out, (size_t)r->stage.image * sizeof *r->out, "image");
+    GD_TRY(gd_block_make((void **)&r->low, (size_t)r->batch * low, "images"));
+    GD_TRY(gd_block_make((void **)&r->labels, (size_t)r->batch * sizeof *r->labels, "labels"));
+    return gd_block_make((void **)&r->out, (size_t)(r->batch * r->stage.image) * sizeof *r->out,
+                         "images");
 }
 
-static gd_status enlarge(run *r, int64_t i)
+/* Image i of the result, k-th of its batch */
+static gd_status read_low(run *r, int64_t i, int k)
 {
     const int64_t index = i % gd_dataset_count(r->set);
-    int64_t label = gd_dataset_label(r->set, index);
+    const size_t bytes = (size_t)(r->stage.channels * r->stage.small * r->stage.small);
     char name[512];
     gd_image low;
     gd_status s = GD_OK;
 
-    if (r->classes.count)
-        label = cli_class_of(&r->classes, r->o.seed, i);
+    r->labels[k] = r->classes.count ? cli_class_of(&r->classes, r->o.seed, i)
+                                    : gd_dataset_label(r->set, index);
     GD_TRY(gd_dataset_read(r->set, index, &low));
     gd_dataset_name(r->set, index, name, sizeof name);
     if (low.width != r->stage.small || low.height != r->stage.small)
         s = gd_fail(GD_EMISMATCH, "%s is %d x %d, %s enlarges %d x %d", name, low.width, low.height,
                     r->o.model, r->stage.small, r->stage.small);
     else
-        s = cli_stage_run(&r->stage, i, low.pixels, label, r->out);
+        memcpy(r->low + (size_t)k * bytes, low.pixels, bytes);
     gd_image_free(&low);
-    if (s != GD_OK)
-        return s;
-    cli_progress_step(&r->progress);
-    return cli_output_add(&r->output, r->out, label);
+    return s;
+}
+
+static gd_status enlarge(run *r, int64_t first, int n)
+{
+    for (int k = 0; k < n; k++)
+        GD_TRY(read_low(r, first + k, k));
+    GD_TRY(cli_stage_run(&r->stage, first, n, r->low, r->labels, r->out));
+    for (int k = 0; k < n; k++) {
+        cli_progress_step(&r->progress);
+        GD_TRY(cli_output_add(&r->output, r->out + k * r->stage.image, r->labels[k]));
+    }
+    return GD_OK;
 }
 
 static void say_result(const run *r, double seconds)
@@ -258,8 +276,8 @@ static gd_status work(run *r)
     }
     GD_TRY(prepare(r));
     cli_progress_start(&r->progress, (int64_t)r->o.n * r->stage.schedule->n, r->o.quiet);
-    for (int64_t i = 0; i < r->o.n && s == GD_OK; i++)
-        s = enlarge(r, i);
+    for (int64_t i = 0; i < r->o.n && s == GD_OK; i += r->batch)
+        s = enlarge(r, i, (int)GD_MIN(r->batch, r->o.n - i));
     cli_progress_end(&r->progress);
     if (s != GD_OK && s != GD_EINTERRUPTED)
         return s;
@@ -283,6 +301,8 @@ static gd_status run_upsample(int argc, char **argv)
     if (r.words.n_words > 0)
         return gd_fail(GD_EUSAGE, "upsample: unexpected word %s", r.words.word[0]);
     s = work(&r);
+    gd_block_free(r.low);
+    gd_block_free(r.labels);
     gd_block_free(r.out);
     cli_output_free(&r.output);
     cli_classes_free(&r.classes);

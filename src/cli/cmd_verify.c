@@ -142,7 +142,6 @@ static gd_status open_recipe(run *r)
         c->upsampler = r->o.upsampler;
     GD_TRY(cli_maker_open(&r->maker, c));
     GD_TRY(check_recipe(r));
-    r->maker.c.batch = 1;
     return GD_OK;
 }
 
@@ -359,7 +358,7 @@ static gd_status work(run *r)
     gd_set_memory_limit((size_t)r->o.memory << 20);
     GD_TRY(open_recipe(r));
     GD_TRY(open_source(r));
-    GD_TRY(cli_maker_prepare(&r->maker));
+    GD_TRY(cli_maker_prepare(&r->maker, 1));
     GD_TRY(compare_some(r));
     return say_result(r);
 }

@@ -1,4 +1,4 @@
-/* large.c - a run of many images in a folder: made one by one into records, by this process or
+/* large.c - a run of many images in a folder: made a few at a time into records, by this process or
  * several, and packed at the end. */
 #include "cli/maker.h"
 
@@ -51,13 +51,13 @@ static gd_status begin(run *r)
 
 static gd_status prepare(run *r)
 {
-    GD_TRY(cli_maker_prepare(r->m));
+    GD_TRY(gd_records_count(r->records, &r->begun));
+    GD_TRY(cli_maker_prepare(r->m, GD_MAX(r->layout.n - r->begun, 1)));
     for (int k = 0; k < r->layout.n_parts; k++)
         GD_TRY(gd_block_make((void **)&r->part[k],
                              (size_t)(r->layout.part[k].width * r->layout.part[k].height *
                                       r->layout.part[k].channels),
                              "image"));
-    GD_TRY(gd_records_count(r->records, &r->begun));
     cli_progress_start(&r->progress, GD_MAX((r->layout.n - r->begun) * r->m->steps, 1),
                        r->l->quiet);
     r->m->progress = &r->progress;
@@ -86,10 +86,10 @@ static gd_status nap(void)
     return gd_check_stop();
 }
 
-static gd_status make_one(run *r, int64_t image)
+static gd_status make_some(run *r, int64_t image, int n)
 {
     GD_TRY(gd_check_stop());
-    GD_TRY(cli_maker_run(r->m, image, 1, take, r));
+    GD_TRY(cli_maker_run(r->m, image, n, take, r));
     GD_TRY(gd_records_count(r->records, &r->l->done));
     r->progress.done = (r->l->done - r->begun) * r->m->steps; /* others' too */
     return GD_OK;
@@ -103,11 +103,12 @@ static gd_status work(run *r)
     bool finished = gd_records_finished(r->records);
     gd_claim what;
     int64_t image;
+    int n;
 
     while (!finished) {
-        GD_TRY(gd_records_claim(r->records, &what, &image));
+        GD_TRY(gd_records_claim(r->records, r->m->batch, &what, &image, &n));
         if (what == GD_CLAIM_IMAGE) {
-            GD_TRY(make_one(r, image));
+            GD_TRY(make_some(r, image, n));
             continue;
         }
         if (what == GD_CLAIM_NONE)

@@ -195,10 +195,13 @@ static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_st
     return GD_OK;
 }
 
+static int64_t picture_count(const cli_maker *m, int part)
+{
+    return (int64_t)m->channels * cli_maker_size(m, part) * cli_maker_size(m, part);
+}
+
 static gd_status make_stages(cli_maker *m)
 {
-    const size_t image = (size_t)(m->channels * m->size * m->size);
-
     for (int k = 0; k < m->n_stages; k++) {
         const cli_stage_choice *c = &m->c.stage[k];
         const cli_stage_options o = { .eta = c->eta,
@@ -206,27 +209,42 @@ static gd_status make_stages(cli_maker *m)
                                       .scale = c->scale,
                                       .clip = m->c.clip,
                                       .bf16 = strcmp(m->c.precision, "bf16") == 0,
+                                      .batch = m->batch,
                                       .seed = c->seed,
                                       .before_step = before_step,
                                       .step_ctx = m };
         GD_TRY(cli_stage_make(&m->stage[k], &o));
         m->steps += m->stage[k].schedule->n;
     }
-    if (m->n_stages == 0)
-        return GD_OK;
-    GD_TRY(gd_block_make((void **)&m->large, image * sizeof *m->large, "images"));
-    return gd_block_make((void **)&m->bytes, image, "images");
+    return GD_OK;
 }
 
-gd_status cli_maker_prepare(cli_maker *m)
+static gd_status make_blocks(cli_maker *m)
 {
-    const gd_model_config *c = gd_model_get_config(m->model);
-    const int64_t image = (int64_t)m->channels * c->net.image_size * c->net.image_size;
+    const size_t n = (size_t)m->batch;
 
+    GD_TRY(gd_block_make(&m->work, gd_trajectory_bytes(&m->trajectory, m->batch), "sampler"));
+    for (int k = 0; k <= m->n_stages; k++)
+        GD_TRY(gd_block_make((void **)&m->picture[k],
+                             n * (size_t)picture_count(m, k) * sizeof(float), "images"));
+    GD_TRY(gd_block_make((void **)&m->bytes, n * (size_t)picture_count(m, m->n_stages), "images"));
+    return gd_block_make((void **)&m->labels, n * sizeof *m->labels, "labels");
+}
+
+/* torch's numbers depend on the batch, which is then the user's choice. */
+static int batch_of(const cli_maker *m, int64_t images)
+{
+    return strcmp(m->c.rng, "torch") == 0 ? m->c.batch
+                                          : gd_engine_lanes(images, cli_maker_size(m, 0));
+}
+
+gd_status cli_maker_prepare(cli_maker *m, int64_t images)
+{
+    m->batch = batch_of(m, images);
     m->steps = m->schedule->n;
     GD_TRY(make_stages(m));
-    GD_TRY(
-        gd_engine_make(&m->engine, m->model, m->classifier, strcmp(m->c.precision, "bf16") == 0));
+    GD_TRY(gd_engine_make(&m->engine, m->model, m->classifier, strcmp(m->c.precision, "bf16") == 0,
+                          gd_engine_lanes(m->batch, cli_maker_size(m, 0))));
     m->trajectory.process = (gd_process){ m->schedule, gd_model_mean_type(m->model),
                                           gd_model_var_type(m->model), m->c.clip };
     m->trajectory.eta = m->c.eta;
@@ -236,46 +254,41 @@ gd_status cli_maker_prepare(cli_maker *m)
     m->trajectory.noise_ctx = m->trajectory.step_ctx = m;
     m->trajectory.before_step = before_step;
     gd_torch_seed(&m->torch, m->c.seed);
-    GD_TRY(gd_block_make(&m->work, gd_trajectory_bytes(&m->trajectory, m->c.batch), "sampler"));
-    GD_TRY(gd_block_make((void **)&m->images, (size_t)(image * m->c.batch) * sizeof *m->images,
-                         "images"));
-    return gd_block_make((void **)&m->labels, (size_t)m->c.batch * sizeof *m->labels, "labels");
+    return make_blocks(m);
+}
+
+static void count_steps(cli_maker *m, int n)
+{
+    for (int i = 0; i < n && m->progress; i++)
+        cli_progress_step(m->progress);
 }
 
 /* Through bytes, as a file between the stages would hold */
-static gd_status finish(cli_maker *m, int64_t image, int64_t label, const float *x,
-                        cli_finished finished, void *ctx)
+static gd_status enlarge(cli_maker *m, int k, int64_t first, int n)
 {
-    int size = cli_maker_size(m, 0);
+    const int64_t count = picture_count(m, k);
 
-    GD_TRY(finished(ctx, image, label, 0, x));
-    for (int k = 0; k < m->n_stages; k++) {
-        cli_stage *s = &m->stage[k];
-        gd_to_uint8(m->bytes, x, s->channels, (int64_t)size * size);
-        GD_TRY(cli_stage_run(s, image, m->bytes, label, m->large));
-        if (m->progress)
-            cli_progress_step(m->progress);
-        x = m->large;
-        size = s->size;
-        GD_TRY(finished(ctx, image, label, k + 1, x));
-    }
+    for (int i = 0; i < n; i++)
+        gd_to_uint8(m->bytes + i * count, m->picture[k] + i * count, m->channels,
+                    count / m->channels);
+    GD_TRY(cli_stage_run(&m->stage[k], first, n, m->bytes, m->labels, m->picture[k + 1]));
+    count_steps(m, n);
     return GD_OK;
 }
 
 gd_status cli_maker_run(cli_maker *m, int64_t first, int n, cli_finished finished, void *ctx)
 {
-    const int size = cli_maker_size(m, 0);
-    const int64_t image = (int64_t)m->channels * size * size;
-
-    for (int k = 0; k < n; k++)
-        m->labels[k] = cli_class_of(&m->classes, m->c.seed, first + k);
+    for (int i = 0; i < n; i++)
+        m->labels[i] = cli_class_of(&m->classes, m->c.seed, first + i);
     GD_TRY(gd_trajectory_run(&m->trajectory, first, n, m->classes.count ? m->labels : NULL,
-                             m->images, m->work));
-    for (int k = 0; k < n; k++) {
-        if (m->progress)
-            cli_progress_step(m->progress);
-        GD_TRY(finish(m, first + k, m->labels[k], m->images + k * image, finished, ctx));
-    }
+                             m->picture[0], m->work));
+    count_steps(m, n);
+    for (int k = 0; k < m->n_stages; k++)
+        GD_TRY(enlarge(m, k, first, n));
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k <= m->n_stages; k++)
+            GD_TRY(
+                finished(ctx, first + i, m->labels[i], k, m->picture[k] + i * picture_count(m, k)));
     return GD_OK;
 }
 
@@ -292,9 +305,9 @@ bool cli_maker_labelled(const cli_maker *m)
 void cli_maker_close(cli_maker *m)
 {
     gd_block_free(m->work);
-    gd_block_free(m->images);
+    for (int k = 0; k <= CLI_MAX_STAGES; k++)
+        gd_block_free(m->picture[k]);
     gd_block_free(m->labels);
-    gd_block_free(m->large);
     gd_block_free(m->bytes);
     for (int k = 0; k < CLI_MAX_STAGES; k++)
         cli_stage_close(&m->stage[k]);

@@ -41,12 +41,13 @@ typedef struct cli_maker {
     int n_stages, size, channels; /* size: of the last stage */
     int steps;                    /* network calls of one image, all stages together */
     gd_torch_rng torch;
-    float *images, *large;  /* blocks: one batch of the base model; one image */
-    uint8_t *bytes;         /* block: what goes from stage to stage */
-    int64_t *labels;        /* block: of one batch */
-    void *work;             /* block */
-    char files[2][4096];    /* the built-in models */
-    cli_progress *progress; /* counts network calls; may be NULL */
+    int batch;                          /* most images of one call */
+    float *picture[CLI_MAX_STAGES + 1]; /* blocks: of one batch, by the base model and each stage */
+    uint8_t *bytes;                     /* block: what goes from stage to stage */
+    int64_t *labels;                    /* block: of one batch */
+    void *work;                         /* block */
+    char files[2][4096];                /* the built-in models */
+    cli_progress *progress;             /* counts network calls; may be NULL */
 } cli_maker;
 
 /* Defaults of the options that have some */
@@ -55,9 +56,9 @@ cli_sampling cli_sampling_default(void);
 GD_CHECKED gd_status cli_maker_open(cli_maker *m, const cli_sampling *choice);
 /* The seed of a run that others began; before cli_maker_prepare */
 void cli_maker_set_seed(cli_maker *m, uint64_t seed);
-/* Engines and working memory: nothing is allocated afterwards. */
-GD_CHECKED gd_status cli_maker_prepare(cli_maker *m);
-/* Images first .. first + n - 1, n at most the batch.  finished() gets each picture of each image:
+/* Engines and working memory, arranged for `images`: nothing is allocated afterwards. */
+GD_CHECKED gd_status cli_maker_prepare(cli_maker *m, int64_t images);
+/* Images first .. first + n - 1, n at most m->batch.  finished() gets each picture of each image:
  * part 0 of the base model, part k of upsampler k, x [C][size][size]. GD_EINTERRUPTED after a
  * signal. */
 typedef gd_status (*cli_finished)(void *ctx, int64_t image, int64_t label, int part,

@@ -50,10 +50,12 @@ gd_status cli_stage_open(cli_stage *s, const char *path, const char *classifier,
 gd_status cli_stage_make(cli_stage *s, const cli_stage_options *o)
 {
     const gd_model_config *c = gd_model_get_config(s->model);
+    const int64_t low = (int64_t)s->channels * s->small * s->small;
 
     s->low_res_noise = o->low_res_noise;
     s->seed = gd_stage_seed(o->seed, s->size);
-    GD_TRY(gd_engine_make(&s->engine, s->model, s->classifier, o->bf16));
+    GD_TRY(gd_engine_make(&s->engine, s->model, s->classifier, o->bf16,
+                          gd_engine_lanes(o->batch, s->size)));
     s->trajectory.process = (gd_process){ s->schedule, gd_config_mean_type(&c->diffusion),
                                           gd_config_var_type(&c->diffusion), o->clip };
     s->trajectory.denoiser = gd_engine_denoiser(s->engine);
@@ -63,24 +65,26 @@ gd_status cli_stage_make(cli_stage *s, const cli_stage_options *o)
     s->trajectory.noise_ctx = s;
     s->trajectory.before_step = o->before_step;
     s->trajectory.step_ctx = o->step_ctx;
-    GD_TRY(gd_block_make(&s->work, gd_trajectory_bytes(&s->trajectory, 1), "upsampler"));
-    GD_TRY(gd_block_make((void **)&s->low_res,
-                         (size_t)(s->channels * s->small * s->small) * sizeof *s->low_res,
-                         "low-resolution image"));
-    return gd_block_make((void **)&s->noise,
-                         (size_t)(s->channels * s->small * s->small) * sizeof *s->noise,
+    GD_TRY(gd_block_make(&s->work, gd_trajectory_bytes(&s->trajectory, o->batch), "upsampler"));
+    GD_TRY(gd_block_make((void **)&s->low_res, (size_t)(o->batch * low) * sizeof *s->low_res,
+                         "low-resolution images"));
+    return gd_block_make((void **)&s->noise, (size_t)low * sizeof *s->noise,
                          "low-resolution image");
 }
 
-gd_status cli_stage_run(cli_stage *s, int64_t image, const uint8_t *low, int64_t label, float *out)
+gd_status cli_stage_run(cli_stage *s, int64_t first, int n, const uint8_t *low,
+                        const int64_t *labels, float *out)
 {
-    const gd_image from = { s->small, s->small, s->channels, (uint8_t *)low };
+    const int64_t count = (int64_t)s->channels * s->small * s->small;
 
-    gd_image_floats(s->low_res, &from, false);
-    gd_stage_disturb(s->low_res, s->noise, (int64_t)s->channels * s->small * s->small,
-                     s->low_res_noise, s->seed, image);
+    for (int i = 0; i < n; i++) {
+        const gd_image from = { s->small, s->small, s->channels, (uint8_t *)low + i * count };
+        gd_image_floats(s->low_res + i * count, &from, false);
+        gd_stage_disturb(s->low_res + i * count, s->noise, count, s->low_res_noise, s->seed,
+                         first + i);
+    }
     gd_engine_set_low_res(s->engine, s->low_res);
-    return gd_trajectory_run(&s->trajectory, image, 1, s->classes > 0 ? &label : NULL, out,
+    return gd_trajectory_run(&s->trajectory, first, n, s->classes > 0 ? labels : NULL, out,
                              s->work);
 }
 

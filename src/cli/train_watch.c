@@ -119,7 +119,7 @@ static gd_status make_grid(grid *g, const char *path)
                          (size_t)c->net.image_size * sizeof(float);
 
     GD_TRY(gd_model_wrap(&g->model, c, &weights));
-    GD_TRY(gd_engine_make(&g->engine, g->model, NULL, g->t->options.bf16));
+    GD_TRY(gd_engine_make(&g->engine, g->model, NULL, g->t->options.bf16, 1));
     GD_TRY(gd_schedule_make(&g->schedule, c->diffusion.noise_schedule, c->diffusion.steps,
                             grid_steps, c->diffusion.rescale_timesteps));
     g->trajectory = (gd_trajectory){ .denoiser = gd_engine_denoiser(g->engine),

@@ -234,12 +234,17 @@ void gd_to_uint8(uint8_t *out, const float *x, int channels, int64_t pixels);
 /* ---- engine.c: the networks behind a denoiser ---- */
 
 struct gd_model;
-/* A diffusion model, and a classifier when guided, planned, packed and ready to run one image at a
- * time: results do not depend on the batch.  GD_EMISMATCH when the classifier's image size,
- * channels or class count do not fit the model. */
+/* A diffusion model, and a classifier when guided, planned, packed and ready to run.  Results
+ * depend neither on the batch nor on lanes: of a batch `lanes` images are worked on side by side,
+ * each by one thread and with memory for its activations (one after the other where that is short);
+ * with 1 all threads work on one image after the other.  GD_EMISMATCH when the classifier's image
+ * size, channels or class count do not fit the model. */
 typedef struct gd_engine gd_engine;
 GD_CHECKED gd_status gd_engine_make(gd_engine **out, const struct gd_model *model,
-                                    const struct gd_model *classifier, bool bf16);
+                                    const struct gd_model *classifier, bool bf16, int lanes);
+/* The arrangement that makes `images` of this size fastest: threads share the work on a small image
+ * badly */
+int gd_engine_lanes(int64_t images, int size);
 void gd_engine_free(gd_engine *engine); /* NULL is fine */
 const gd_denoiser *gd_engine_denoiser(const gd_engine *engine);
 size_t gd_engine_bytes(const gd_engine *engine);

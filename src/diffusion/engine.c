@@ -1,38 +1,92 @@
-/* engine.c - the networks behind a denoiser: one image at a time, so that results do not depend on
- * the batch. */
+/* engine.c - the networks behind a denoiser.  An image is always alone in its network, so that
+ * results do not depend on the batch; images of a batch can be worked on side by side, each on a
+ * lane of its own with one thread. */
 #include "diffusion/diffusion.h"
 #include "nn/nn.h"
 
+#include <stdio.h>
+
+typedef struct lane {
+    gd_runner *model, *classifier;
+    gd_status status; /* of the call under way */
+    char error[1024];
+} lane;
+
 struct gd_engine {
     gd_denoiser denoiser;
-    gd_runner *model, *classifier;
+    lane *lane; /* block */
+    int n_lanes;
     const float *low_res;
     int64_t image_count, low_res_count;
 };
 
+int gd_engine_lanes(int64_t images, int size)
+{
+    enum { LARGE = 64 }; /* from there on an image keeps many threads busy, and memory counts */
+    const int threads = gd_threads();
+    const bool even = images >= 4 * threads || (images >= threads && images % threads == 0);
+
+    return even && size <= LARGE ? threads : 1;
+}
+
+/* A call of predict or guide: out is the network's output or the gradient */
+typedef struct batch {
+    gd_engine *e;
+    bool guide;
+    int n;
+    const float *x, *t;
+    const int64_t *y;
+    float *out;
+} batch;
+
+static gd_status run_image(const batch *b, const lane *l, int i)
+{
+    const gd_engine *e = b->e;
+    const float *x = b->x + i * e->image_count;
+    const float *low_res = e->low_res ? e->low_res + i * e->low_res_count : NULL;
+    const int64_t out_count = e->image_count / e->denoiser.channels * e->denoiser.out_channels;
+
+    if (b->guide)
+        return gd_runner_run(l->classifier, x, b->t + i, b->y + i, NULL,
+                             b->out + i * e->image_count);
+    return gd_runner_run(l->model, x, b->t + i, b->y ? b->y + i : NULL, low_res,
+                         b->out + i * out_count);
+}
+
+/* Every n_lanes-th image; errors belong to a thread, so the text is kept */
+static void run_lane(void *ctx, int64_t k)
+{
+    const batch *b = ctx;
+    lane *l = &b->e->lane[k];
+
+    l->status = GD_OK;
+    for (int i = (int)k; i < b->n && l->status == GD_OK; i += b->e->n_lanes)
+        l->status = run_image(b, l, i);
+    if (l->status != GD_OK)
+        snprintf(l->error, sizeof l->error, "%s", gd_error());
+}
+
+static gd_status run_batch(const batch *b)
+{
+    const gd_engine *e = b->e;
+
+    gd_par(e->n_lanes, run_lane, (void *)b);
+    for (int k = 0; k < e->n_lanes; k++)
+        if (e->lane[k].status != GD_OK)
+            return gd_fail(e->lane[k].status, "%s", e->lane[k].error);
+    return GD_OK;
+}
+
 static gd_status predict(void *ctx, int n, const float *x, const float *t, const int64_t *y,
                          float *out)
 {
-    gd_engine *e = ctx;
-    const int64_t out_count = e->image_count / e->denoiser.channels * e->denoiser.out_channels;
-
-    for (int i = 0; i < n; i++) {
-        const float *low_res = e->low_res ? e->low_res + i * e->low_res_count : NULL;
-        GD_TRY(gd_runner_run(e->model, x + i * e->image_count, t + i, y ? y + i : NULL, low_res,
-                             out + i * out_count));
-    }
-    return GD_OK;
+    return run_batch(&(batch){ ctx, false, n, x, t, y, out });
 }
 
 static gd_status guide(void *ctx, int n, const float *x, const float *t, const int64_t *y,
                        float *gradient)
 {
-    gd_engine *e = ctx;
-
-    for (int i = 0; i < n; i++)
-        GD_TRY(gd_runner_run(e->classifier, x + i * e->image_count, t + i, y + i, NULL,
-                             gradient + i * e->image_count));
-    return GD_OK;
+    return run_batch(&(batch){ ctx, true, n, x, t, y, gradient });
 }
 
 static gd_status check_fit(const gd_model *model, const gd_model *classifier)
@@ -57,10 +111,28 @@ static gd_status check_fit(const gd_model *model, const gd_model *classifier)
     return GD_OK;
 }
 
+static gd_status make_lanes(gd_engine *e, const gd_model *model, const gd_model *classifier,
+                            const gd_net_size *size, bool bf16)
+{
+    lane *first = e->lane;
+
+    if (classifier)
+        GD_TRY(gd_runner_make(&first->classifier, classifier, size, true, bf16));
+    GD_TRY(gd_runner_make(&first->model, model, size, false, bf16));
+    for (int k = 1; k < e->n_lanes; k++) {
+        if (classifier)
+            GD_TRY(gd_runner_make_beside(&e->lane[k].classifier, first->classifier));
+        GD_TRY(gd_runner_make_beside(&e->lane[k].model, first->model));
+    }
+    return GD_OK;
+}
+
 static gd_status make(gd_engine *e, const gd_model *model, const gd_model *classifier, bool bf16)
 {
     const gd_net_config *c = &gd_model_get_config(model)->net;
     const gd_net_size size = { 1, c->image_size, c->image_size, c->small_size, c->small_size };
+    const int threads = gd_threads();
+    gd_status s;
 
     e->denoiser = (gd_denoiser){ .ctx = e,
                                  .channels = c->in_channels,
@@ -73,13 +145,17 @@ static gd_status make(gd_engine *e, const gd_model *model, const gd_model *class
     if (classifier) {
         GD_TRY(check_fit(model, classifier));
         e->denoiser.guide = guide;
-        GD_TRY(gd_runner_make(&e->classifier, classifier, &size, true, bf16));
     }
-    return gd_runner_make(&e->model, model, &size, false, bf16);
+    GD_TRY(gd_block_make((void **)&e->lane, (size_t)e->n_lanes * sizeof *e->lane, "engine"));
+    if (e->n_lanes > 1)
+        gd_set_threads(1); /* kernels are made for the threads that will run them */
+    s = make_lanes(e, model, classifier, &size, bf16);
+    gd_set_threads(threads);
+    return s;
 }
 
 gd_status gd_engine_make(gd_engine **out, const gd_model *model, const gd_model *classifier,
-                         bool bf16)
+                         bool bf16, int lanes)
 {
     gd_engine *e;
     gd_status s;
@@ -88,9 +164,12 @@ gd_status gd_engine_make(gd_engine **out, const gd_model *model, const gd_model 
         return gd_fail(GD_EMISMATCH, "%s: a classifier, not a diffusion model",
                        gd_model_path(model));
     GD_TRY(gd_block_make((void **)&e, sizeof *e, "engine"));
+    e->n_lanes = lanes;
     s = make(e, model, classifier, bf16);
     if (s != GD_OK) {
         gd_engine_free(e);
+        if (s == GD_ENOMEM && lanes > 1)
+            return gd_engine_make(out, model, classifier, bf16, 1);
         return s;
     }
     *out = e;
@@ -101,8 +180,11 @@ void gd_engine_free(gd_engine *e)
 {
     if (!e)
         return;
-    gd_runner_free(e->model);
-    gd_runner_free(e->classifier);
+    for (int k = e->lane ? e->n_lanes - 1 : -1; k >= 0; k--) { /* the first owns the weights */
+        gd_runner_free(e->lane[k].model);
+        gd_runner_free(e->lane[k].classifier);
+    }
+    gd_block_free(e->lane);
     gd_block_free(e);
 }
 
@@ -113,7 +195,13 @@ const gd_denoiser *gd_engine_denoiser(const gd_engine *e)
 
 size_t gd_engine_bytes(const gd_engine *e)
 {
-    return gd_runner_bytes(e->model) + (e->classifier ? gd_runner_bytes(e->classifier) : 0);
+    size_t bytes = 0;
+
+    for (int k = 0; k < e->n_lanes; k++) {
+        bytes += gd_runner_bytes(e->lane[k].model);
+        bytes += e->lane[k].classifier ? gd_runner_bytes(e->lane[k].classifier) : 0;
+    }
+    return bytes;
 }
 
 void gd_engine_set_low_res(gd_engine *e, const float *low_res)

@@ -10,7 +10,8 @@ struct gd_exec {
     const gd_plan *plan;
     gd_arena *mem;
     unsigned char *arena, *scratch, *weights; /* blocks */
-    gd_call *call;                            /* [n_step], all pointers resolved */
+    bool weights_borrowed;
+    gd_call *call; /* [n_step], all pointers resolved */
 };
 
 /* ---- binding ---- */
@@ -144,14 +145,17 @@ static gd_status make_blocks(gd_exec *e)
 {
     const gd_plan *plan = e->plan;
 
-    GD_TRY(gd_block_make((void **)&e->weights, GD_MAX(plan->weights_bytes, GD_ALIGN),
-                         "packed weights"));
+    if (!e->weights_borrowed)
+        GD_TRY(gd_block_make((void **)&e->weights, GD_MAX(plan->weights_bytes, GD_ALIGN),
+                             "packed weights"));
     GD_TRY(gd_block_make((void **)&e->arena, GD_MAX(plan->arena_bytes, GD_ALIGN), "activations"));
     return gd_block_make((void **)&e->scratch, GD_MAX(plan->scratch_bytes, GD_ALIGN),
                          "kernels' working space");
 }
 
-gd_status gd_exec_make(gd_exec **out, const gd_plan *plan, const gd_weights *weights)
+/* weights NULL: those of `of` */
+static gd_status make(gd_exec **out, const gd_plan *plan, const gd_weights *weights,
+                      const gd_exec *of)
 {
     gd_arena *mem;
     gd_exec *e;
@@ -162,6 +166,8 @@ gd_status gd_exec_make(gd_exec **out, const gd_plan *plan, const gd_weights *wei
     if (e) {
         e->mem = mem;
         e->plan = plan;
+        e->weights_borrowed = !weights;
+        e->weights = of ? of->weights : NULL;
         e->call = gd_alloc(mem, (size_t)GD_MAX(plan->n_step, 1) * sizeof *e->call);
     }
     if (!e || !e->call) {
@@ -171,7 +177,7 @@ gd_status gd_exec_make(gd_exec **out, const gd_plan *plan, const gd_weights *wei
     s = make_blocks(e);
     if (s == GD_OK)
         s = bind(e);
-    if (s == GD_OK)
+    if (s == GD_OK && weights)
         s = load_weights(e, weights);
     if (s != GD_OK) {
         gd_exec_free(e);
@@ -179,6 +185,16 @@ gd_status gd_exec_make(gd_exec **out, const gd_plan *plan, const gd_weights *wei
     }
     *out = e;
     return GD_OK;
+}
+
+gd_status gd_exec_make(gd_exec **out, const gd_plan *plan, const gd_weights *weights)
+{
+    return make(out, plan, weights, NULL);
+}
+
+gd_status gd_exec_make_beside(gd_exec **out, const gd_exec *of)
+{
+    return make(out, of->plan, NULL, of);
 }
 
 void gd_exec_free(gd_exec *e)
@@ -189,13 +205,15 @@ void gd_exec_free(gd_exec *e)
         gd_conv_call_free(e->call[i].conv);
     gd_block_free(e->arena);
     gd_block_free(e->scratch);
-    gd_block_free(e->weights);
+    if (!e->weights_borrowed)
+        gd_block_free(e->weights);
     gd_arena_free(e->mem);
 }
 
 size_t gd_exec_bytes(const gd_exec *e)
 {
-    return e->plan->weights_bytes + e->plan->arena_bytes + e->plan->scratch_bytes;
+    return (e->weights_borrowed ? 0 : e->plan->weights_bytes) + e->plan->arena_bytes +
+           e->plan->scratch_bytes;
 }
 
 /* ---- inputs and outputs ---- */

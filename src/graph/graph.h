@@ -246,6 +246,9 @@ typedef struct gd_exec gd_exec;
 /* Allocates arena, scratch and weights (the only allocation), fetches and packs every parameter
  * once.  The plan must outlive it. */
 GD_CHECKED gd_status gd_exec_make(gd_exec **out, const gd_plan *plan, const gd_weights *weights);
+/* Another one with the weights of `of`, which must outlive it and get no others, and with memory of
+ * its own: two threads may run the two at once. */
+GD_CHECKED gd_status gd_exec_make_beside(gd_exec **out, const gd_exec *of);
 void gd_exec_free(gd_exec *exec);
 size_t gd_exec_bytes(const gd_exec *exec);
 /* Inputs and outputs as plain arrays.  ACTIVATION values: [N][C][H][W] floats; PLAIN values: their

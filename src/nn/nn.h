@@ -106,6 +106,9 @@ GD_CHECKED gd_status gd_run_newest(char out[GD_MAX_PATH], const char *folder);
 typedef struct gd_runner gd_runner;
 GD_CHECKED gd_status gd_runner_make(gd_runner **out, const gd_model *m, const gd_net_size *size,
                                     bool guidance, bool bf16);
+/* Another one with the weights of `of`, which must outlive it: two threads may run the two at once.
+ */
+GD_CHECKED gd_status gd_runner_make_beside(gd_runner **out, const gd_runner *of);
 void gd_runner_free(gd_runner *r);
 size_t gd_runner_bytes(const gd_runner *r);
 const gd_plan *gd_runner_plan(const gd_runner *r);

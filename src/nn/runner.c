@@ -5,6 +5,7 @@
 
 struct gd_runner {
     gd_arena *mem;
+    const gd_runner *beside; /* whose graph and plan these are; NULL: its own */
     gd_graph *graph;
     gd_plan *plan;
     gd_exec *exec;
@@ -27,11 +28,20 @@ static gd_status make_graph(gd_runner *r, const gd_model *m, const gd_net_size *
     return gd_graph_check(r->graph);
 }
 
+static gd_status make_labels(gd_runner *r, int n)
+{
+    const int64_t *d = gd_type_of(r->graph, r->output)->dim;
+
+    r->output_count = d[0] * d[1] * d[2] * d[3];
+    r->n = n;
+    r->labels = gd_alloc(r->mem, (size_t)r->n * sizeof *r->labels);
+    return r->labels ? GD_OK : gd_fail(GD_ENOMEM, "network: out of memory");
+}
+
 static gd_status make(gd_runner *r, const gd_model *m, const gd_net_size *size, bool guidance,
                       bool bf16)
 {
     const gd_weights weights = gd_model_weights(m);
-    const int64_t *d;
 
     GD_TRY(make_graph(r, m, size, guidance, bf16));
     GD_TRY(gd_plan_make(&r->plan, r->graph, &r->output, 1));
@@ -41,30 +51,55 @@ static gd_status make(gd_runner *r, const gd_model *m, const gd_net_size *size, 
            (double)(gd_plan_arena_bytes(r->plan) + gd_plan_scratch_bytes(r->plan)) / 1048576.0);
     gd_plan_log(r->plan);
     GD_TRY(gd_exec_make(&r->exec, r->plan, &weights));
-    d = gd_type_of(r->graph, r->output)->dim;
-    r->output_count = d[0] * d[1] * d[2] * d[3];
-    r->n = size->n;
-    r->labels = gd_alloc(r->mem, (size_t)r->n * sizeof *r->labels);
-    return r->labels ? GD_OK : gd_fail(GD_ENOMEM, "network: out of memory");
+    return make_labels(r, size->n);
+}
+
+static gd_status new_runner(gd_runner **out)
+{
+    gd_arena *mem;
+
+    GD_TRY(gd_arena_make(&mem));
+    *out = gd_alloc(mem, sizeof **out);
+    if (!*out) {
+        gd_arena_free(mem);
+        return gd_fail(GD_ENOMEM, "network: out of memory");
+    }
+    (*out)->mem = mem;
+    return GD_OK;
 }
 
 gd_status gd_runner_make(gd_runner **out, const gd_model *m, const gd_net_size *size, bool guidance,
                          bool bf16)
 {
-    gd_arena *mem;
     gd_runner *r;
     gd_status s;
 
-    GD_TRY(gd_arena_make(&mem));
-    r = gd_alloc(mem, sizeof *r);
-    if (!r) {
-        gd_arena_free(mem);
-        return gd_fail(GD_ENOMEM, "network: out of memory");
-    }
-    r->mem = mem;
+    GD_TRY(new_runner(&r));
     s = make(r, m, size, guidance, bf16);
     if (s != GD_OK) {
         gd_context("%s", gd_model_path(m));
+        gd_runner_free(r);
+        return s;
+    }
+    *out = r;
+    return GD_OK;
+}
+
+gd_status gd_runner_make_beside(gd_runner **out, const gd_runner *of)
+{
+    gd_runner *r;
+    gd_status s;
+
+    GD_TRY(new_runner(&r));
+    r->beside = of;
+    r->graph = of->graph;
+    r->plan = of->plan;
+    r->net = of->net;
+    r->output = of->output;
+    s = gd_exec_make_beside(&r->exec, of->exec);
+    if (s == GD_OK)
+        s = make_labels(r, of->n);
+    if (s != GD_OK) {
         gd_runner_free(r);
         return s;
     }
@@ -77,8 +112,10 @@ void gd_runner_free(gd_runner *r)
     if (!r)
         return;
     gd_exec_free(r->exec);
-    gd_plan_free(r->plan);
-    gd_graph_free(r->graph);
+    if (!r->beside) {
+        gd_plan_free(r->plan);
+        gd_graph_free(r->graph);
+    }
     gd_arena_free(r->mem);
 }
 

@@ -105,7 +105,7 @@ gd_status records_open(gd_records *r, int flags)
         return gd_fail(GD_EFORMAT, "%s: not the records of this folder's run.json",
                        records_path(r, FILE_NAME));
     r->synced = gd_seconds();
-    r->loaded = r->claimed = -1;
+    r->loaded = -1;
     return gd_block_make((void **)&r->record, r->stride, "record");
 }
 
@@ -118,12 +118,10 @@ gd_status records_mark(gd_records *r, int64_t i, unsigned char state)
     return write_at(r, &state, 1, RECORDS_PAGE + (uint64_t)i);
 }
 
-static gd_status drop_claim(gd_records *r)
+static gd_status unlock(gd_records *r, int64_t i)
 {
-    const off_t at = RECORDS_PAGE + r->claimed;
-
-    r->claimed = -1;
-    return gd_os.lock(r->fd, F_UNLCK, at, 1) == 0 ? GD_OK : records_fail(r, FILE_NAME);
+    return gd_os.lock(r->fd, F_UNLCK, RECORDS_PAGE + i, 1) == 0 ? GD_OK
+                                                                : records_fail(r, FILE_NAME);
 }
 
 /* Lock image i, unless another has it or made it meanwhile */
@@ -135,30 +133,48 @@ static gd_status try_image(gd_records *r, int64_t i, bool *mine, bool *others)
         *others = true;
         return errno == EAGAIN ? GD_OK : records_fail(r, FILE_NAME);
     }
-    r->claimed = i;
     GD_TRY(read_at(r, &state, 1, RECORDS_PAGE + (uint64_t)i));
     *mine = state != MADE;
-    return *mine ? GD_OK : drop_claim(r);
+    return *mine ? GD_OK : unlock(r, i);
 }
 
-gd_status gd_records_claim(gd_records *r, gd_claim *what, int64_t *image)
+/* Image i is claimed: those behind it too, as far as they are free */
+static gd_status claim_from(gd_records *r, int64_t i, int most)
+{
+    const int64_t end = GD_MIN(i + most, r->layout.n);
+    bool mine = true, others = false;
+
+    r->claimed = i;
+    r->claimed_end = i + 1;
+    while (r->claimed_end < end) {
+        GD_TRY(try_image(r, r->claimed_end, &mine, &others));
+        if (others || !mine)
+            return GD_OK;
+        r->claimed_end++;
+    }
+    return GD_OK;
+}
+
+gd_status gd_records_claim(gd_records *r, int most, gd_claim *what, int64_t *image, int *count)
 {
     unsigned char state[CHUNK];
     bool mine = false, others = false;
     const int64_t n = r->layout.n;
 
     for (int64_t at = r->next; at < n; at += CHUNK) {
-        const int64_t count = GD_MIN(CHUNK, n - at);
-        GD_TRY(read_at(r, state, (size_t)count, RECORDS_PAGE + (uint64_t)at));
-        for (int64_t i = at; i < at + count; i++) {
+        const int64_t end = GD_MIN(at + CHUNK, n);
+        GD_TRY(read_at(r, state, (size_t)(end - at), RECORDS_PAGE + (uint64_t)at));
+        for (int64_t i = at; i < end; i++) {
             if (state[i - at] == MADE) {
                 r->next += i == r->next;
                 continue;
             }
             GD_TRY(try_image(r, i, &mine, &others));
             if (mine) {
+                GD_TRY(claim_from(r, i, most));
                 *what = GD_CLAIM_IMAGE;
                 *image = r->layout.first + i;
+                *count = (int)(r->claimed_end - i);
                 return GD_OK;
             }
         }
@@ -259,7 +275,8 @@ gd_status gd_records_put(gd_records *r, int64_t label, const uint8_t *const *par
         r->unsynced = false;
     }
     GD_TRY(records_mark(r, i, MADE));
-    return drop_claim(r);
+    r->claimed++;
+    return unlock(r, i);
 }
 
 gd_status records_load(gd_records *r, int64_t i, bool *whole)

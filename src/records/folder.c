@@ -119,7 +119,7 @@ static gd_status make(gd_records **out, const char *folder)
     GD_TRY(gd_block_make((void **)&r, sizeof *r, "run"));
     memcpy(r->folder, folder, n);
     r->lock_fd = r->fd = -1;
-    r->claimed = r->loaded = -1;
+    r->loaded = -1;
     *out = r;
     return GD_OK;
 }

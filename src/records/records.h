@@ -3,7 +3,7 @@
  *
  * Promises (docs/large-runs.md has the format):
  * - A record counts when it is whole: a hash over the run, the image's number, label and pixels
- *   tells it from one that was cut short.  A process that dies loses the image it was making.
+ *   tells it from one that was cut short.  A process that dies loses the images it was making.
  * - An image is claimed by a lock of the system on its state byte.  The lock dies with its owner,
  *   so a claim is free at once; no claim is ever stolen from a living process.
  * - The result appears whole under its name or not at all, and depends on the records' content
@@ -44,7 +44,7 @@ GD_CHECKED gd_status gd_records_begin(gd_records *r, const char *recipe, const c
                                       const gd_records_layout *layout);
 /* The run's own recipe, after gd_records_begin or gd_records_view */
 const char *gd_records_recipe(const gd_records *r);
-/* Leaves the folder; a claimed image is free again.  NULL is fine. */
+/* Leaves the folder; claimed images are free again.  NULL is fine. */
 void gd_records_leave(gd_records *r);
 /* The text of FOLDER/run.json, a block; GD_EFORMAT when there is none */
 GD_CHECKED gd_status gd_records_read_recipe(char **out, const char *folder);
@@ -64,12 +64,15 @@ GD_CHECKED gd_status gd_records_compare(const char *path, const char *run, const
 /* ---- file.c: images ---- */
 
 typedef enum gd_claim {
-    GD_CLAIM_IMAGE, /* *image is the caller's until gd_records_put or gd_records_leave */
+    GD_CLAIM_IMAGE, /* *n images from *image on are the caller's until they are put, in their order,
+                       or gd_records_leave */
     GD_CLAIM_WAIT,  /* others make what is left: ask again in a moment, they may die */
     GD_CLAIM_NONE   /* every image has its record */
 } gd_claim;
-GD_CHECKED gd_status gd_records_claim(gd_records *r, gd_claim *what, int64_t *image);
-/* The claimed image: part[k] is [height][width][channels] of part k */
+/* At most `most` images */
+GD_CHECKED gd_status gd_records_claim(gd_records *r, int most, gd_claim *what, int64_t *image,
+                                      int *n);
+/* The first claimed image: part[k] is [height][width][channels] of part k */
 GD_CHECKED gd_status gd_records_put(gd_records *r, int64_t label, const uint8_t *const *part);
 /* How many images have their record */
 GD_CHECKED gd_status gd_records_count(gd_records *r, int64_t *done);

@@ -25,7 +25,7 @@ struct gd_records {
     bool share;
     uint64_t pixels, stride, records_at; /* bytes: of all parts, of a record; the first record */
     int64_t next;                        /* every image before it has its record */
-    int64_t claimed;                     /* index, or -1 */
+    int64_t claimed, claimed_end;        /* indices of the images that are this process's */
     bool unsynced;
     double synced;         /* time of the last fsync */
     unsigned char *record; /* block: one record */

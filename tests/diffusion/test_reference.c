@@ -46,7 +46,7 @@ static void compare(const gd_model *model, const gd_model *classifier, double sc
 
     assert_int_equal(gd_bundle_read(reference, a, stored), GD_OK);
     assert_int_equal(gd_schedule_make(&schedule, "cosine", 1000, "ddim25", false), GD_OK);
-    if (gd_engine_make(&engine, model, classifier, false) != GD_OK)
+    if (gd_engine_make(&engine, model, classifier, false, 1) != GD_OK)
         fail_msg("%s", gd_error());
     gd_trajectory r = { .denoiser = gd_engine_denoiser(engine),
                         .sampler = &gd_sampler_ddim,

@@ -64,7 +64,7 @@ static void run_stage(const stage *s, const uint8_t *low, int low_size)
     noise = read_all(s->noise, true);
     assert_int_equal(gd_schedule_make(&schedule, s->schedule, 1000, "ddim25", false), GD_OK);
     if (gd_model_open(&m, path, told, n_told) != GD_OK ||
-        gd_engine_make(&engine, m, NULL, false) != GD_OK)
+        gd_engine_make(&engine, m, NULL, false, 1) != GD_OK)
         fail_msg("%s", gd_error());
     const gd_trajectory r = { .denoiser = gd_engine_denoiser(engine),
                               .sampler = &gd_sampler_ddim,

@@ -140,7 +140,7 @@ void golden_calc_bpd_loop(golden *g)
         golden_bool(json_object_get(g->config, "diffusion"), "learn_sigma", false);
     stored s = { golden_f32(g, NULL, "in.noise"), x->dim[0], gd_array_count(x) / x->dim[0] };
     if (golden_process(g, &p, &schedule) == GD_OK && gd_model_wrap(&model, &c, &weights) == GD_OK &&
-        gd_engine_make(&engine, model, NULL, false) == GD_OK)
+        gd_engine_make(&engine, model, NULL, false, 1) == GD_OK)
         run_images(g, engine, &p, &s);
     else
         golden_fail(g, "%s", gd_error());

@@ -68,12 +68,13 @@ static gd_status work(gd_records *r)
     bool finished = gd_records_finished(r);
     gd_claim what;
     int64_t image;
+    int count;
 
     while (!finished) {
-        GD_TRY(gd_records_claim(r, &what, &image));
-        if (what == GD_CLAIM_IMAGE)
-            GD_TRY(put(r, image));
-        else
+        GD_TRY(gd_records_claim(r, 2, &what, &image, &count));
+        for (int i = 0; what == GD_CLAIM_IMAGE && i < count; i++)
+            GD_TRY(put(r, image + i));
+        if (what != GD_CLAIM_IMAGE)
             GD_TRY(gd_records_pack(r, &finished, NULL, NULL, 0));
     }
     return GD_OK;
@@ -168,29 +169,30 @@ static void claims(void **state)
     gd_claim what;
     int64_t image, other;
     bool finished;
+    int count;
 
     (void)state;
     a = join(true);
     b = join(true);
-    assert_int_equal(gd_records_claim(a, &what, &image), GD_OK);
+    assert_int_equal(gd_records_claim(a, 1, &what, &image, &count), GD_OK);
     assert_int_equal(image, 10);
     for (int i = 0; i < N - 1; i++) {
-        assert_int_equal(gd_records_claim(b, &what, &other), GD_OK);
+        assert_int_equal(gd_records_claim(b, 1, &what, &other, &count), GD_OK);
         assert_int_equal(what, GD_CLAIM_IMAGE);
         assert_int_equal(other, 11 + i);
         assert_int_equal(put(b, other), GD_OK);
     }
-    assert_int_equal(gd_records_claim(b, &what, &other), GD_OK);
+    assert_int_equal(gd_records_claim(b, 1, &what, &other, &count), GD_OK);
     assert_int_equal(what, GD_CLAIM_WAIT);
     c = join(true);
-    assert_int_equal(gd_records_claim(c, &what, &other), GD_OK);
+    assert_int_equal(gd_records_claim(c, 1, &what, &other, &count), GD_OK);
     assert_int_equal(what, GD_CLAIM_WAIT);
     gd_records_leave(a); /* as if it died */
-    assert_int_equal(gd_records_claim(c, &what, &other), GD_OK);
+    assert_int_equal(gd_records_claim(c, 1, &what, &other, &count), GD_OK);
     assert_int_equal(what, GD_CLAIM_IMAGE);
     assert_int_equal(other, 10);
     assert_int_equal(put(c, other), GD_OK);
-    assert_int_equal(gd_records_claim(b, &what, &other), GD_OK);
+    assert_int_equal(gd_records_claim(b, 1, &what, &other, &count), GD_OK);
     assert_int_equal(what, GD_CLAIM_NONE);
     assert_int_equal(gd_records_pack(b, &finished, NULL, NULL, 0), GD_OK);
     assert_true(finished);
@@ -290,6 +292,40 @@ static void no_space(void **state)
 
 /* ---- damage ---- */
 
+/* Some at a time: up to the next image that another has */
+static void claims_of_several(void **state)
+{
+    gd_records *a, *b, *c;
+    gd_claim what;
+    int64_t image;
+    int count;
+
+    (void)state;
+    a = join(true);
+    b = join(true);
+    c = join(true);
+    assert_int_equal(gd_records_claim(a, 4, &what, &image, &count), GD_OK);
+    assert_true(image == 10 && count == 4);
+    assert_int_equal(gd_records_claim(b, 1, &what, &image, &count), GD_OK);
+    assert_true(image == 14 && count == 1);
+    assert_int_equal(put(a, 10), GD_OK);
+    assert_int_equal(put(a, 11), GD_OK);
+    gd_records_leave(a); /* as if it died with two made */
+    assert_int_equal(gd_records_claim(c, 4, &what, &image, &count), GD_OK);
+    assert_true(image == 12 && count == 2);
+    assert_int_equal(put(c, 12), GD_OK);
+    assert_int_equal(put(c, 13), GD_OK);
+    assert_int_equal(put(b, 14), GD_OK);
+    assert_int_equal(gd_records_claim(b, 1000, &what, &image, &count), GD_OK);
+    assert_true(image == 15 && count == N - 5);
+    for (int i = 0; i < count; i++)
+        assert_int_equal(put(b, 15 + i), GD_OK);
+    assert_int_equal(work(c), GD_OK);
+    gd_records_leave(b);
+    gd_records_leave(c);
+    check_result();
+}
+
 /* Whichever byte of a record is wrong, the record is made again, and only then is there a result.
  */
 static void damaged_records(void **state)
@@ -299,11 +335,12 @@ static void damaged_records(void **state)
     gd_claim what;
     int64_t image;
     bool finished;
+    int count;
 
     (void)state;
     r = join(false);
     for (int i = 0; i < N; i++) {
-        assert_int_equal(gd_records_claim(r, &what, &image), GD_OK);
+        assert_int_equal(gd_records_claim(r, 1, &what, &image, &count), GD_OK);
         assert_int_equal(put(r, image), GD_OK);
     }
     for (int at = 0; at < stride; at++) {
@@ -317,7 +354,7 @@ static void damaged_records(void **state)
         assert_int_equal(fclose(f), 0);
         assert_int_equal(gd_records_pack(r, &finished, NULL, NULL, 0), GD_OK);
         assert_false(finished);
-        assert_int_equal(gd_records_claim(r, &what, &image), GD_OK);
+        assert_int_equal(gd_records_claim(r, 1, &what, &image, &count), GD_OK);
         assert_int_equal(what, GD_CLAIM_IMAGE);
         assert_int_equal(image, 13);
         assert_int_equal(put(r, image), GD_OK);
@@ -459,9 +496,10 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(one_process),   TEST(pictures),      TEST(claims),   TEST(without_sharing),
-        TEST(recipes),       TEST(foreign_files), TEST(no_space), TEST(damaged_records),
-        TEST(failing_calls), TEST(short_calls),
+        TEST(one_process),     TEST(pictures),          TEST(claims),
+        TEST(without_sharing), TEST(recipes),           TEST(foreign_files),
+        TEST(no_space),        TEST(damaged_records),   TEST(failing_calls),
+        TEST(short_calls),     TEST(claims_of_several),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
