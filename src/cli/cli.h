@@ -246,6 +246,12 @@ bool cli_take_save_wish(void); /* SIGUSR1 came since the last call */
 /* ---- bench_metrics.c ---- */
 GD_CHECKED gd_status cli_bench_metrics(bool json); /* guided bench --metrics */
 
+/* ---- bench_accuracy.c: path NULL: the built-in model ---- */
+GD_CHECKED gd_status cli_bench_accuracy(const char *path, int images); /* guided bench --accuracy */
+
+/* ---- bench_tune.c ---- */
+GD_CHECKED gd_status cli_bench_tune(void); /* guided bench --tune */
+
 /* ---- locate.c: the built-in model and data files ---- */
 /* models/ or data/ file under GUIDED_MODELS, the install folder, the source tree; NULL if nowhere.
  * `out` has 4096 bytes. */

@@ -10,10 +10,10 @@
 enum { ROUNDS = 5, RUNS_A_ROUND = 3 };
 
 typedef struct options {
-    const char *preset, *classifier, *precision;
+    const char *preset, *classifier, *precision, *model;
     int threads;
     int batch;
-    bool train, eval, metrics, json, profile;
+    bool train, eval, metrics, tune, accuracy, json, profile;
 } options;
 
 #define AT(field) offsetof(options, field)
@@ -27,12 +27,17 @@ static const cli_option table[] = {
     { "eval", 0, CLI_SWITCH, "", "the Inception network of guided eval, with synthetic weights",
       AT(eval) },
     { "train", 0, CLI_SWITCH, "", "a training step, not a forward pass", AT(train) },
-    { "batch", 0, CLI_INT, "N", "images at a time: with --eval (default 8), --train (1)", AT(batch),
-      1, 1024 },
+    { "batch", 0, CLI_INT, "N",
+      "images at a time: with --eval (default 8), --train (1); of --accuracy (256)", AT(batch), 1,
+      1024 },
     { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
     { "profile", 0, CLI_SWITCH, "", "time by operation, and the floor's shapes", AT(profile) },
     { "metrics", 0, CLI_SWITCH, "", "instead: the metrics of guided eval, from 2048 features",
       AT(metrics) },
+    { "tune", 0, CLI_SWITCH, "", "instead: which convolutions are fastest by which algorithm",
+      AT(tune) },
+    { "accuracy", 0, CLI_SWITCH, "", "instead: what bf16 costs a diffusion model", AT(accuracy) },
+    { "model", 'm', CLI_TEXT, "FILE", "of --accuracy (default: the built-in one)", AT(model) },
     { "json", 0, CLI_SWITCH, "", "the result as one JSON line", AT(json) },
 };
 #undef AT
@@ -191,9 +196,18 @@ static gd_status run_bench(int argc, char **argv)
     if (o.eval && (o.preset || o.classifier || strcmp(o.precision, "fp32") != 0))
         return gd_fail(GD_EUSAGE, "--eval measures the Inception network in fp32: no --preset, "
                                   "--classifier or --precision");
+    if (o.model && !o.accuracy)
+        return gd_fail(GD_EUSAGE, "--model is for --accuracy; what is timed has synthetic weights\n"
+                                  "hint: --preset NAME");
     if (o.train && (o.eval || o.classifier || o.metrics))
         return gd_fail(GD_EUSAGE, "--train measures a training step alone: no --eval, "
                                   "--classifier or --metrics");
+    if (o.threads)
+        gd_set_threads(o.threads);
+    if (o.accuracy)
+        return cli_bench_accuracy(o.model, o.batch ? o.batch : 256);
+    if (o.tune)
+        return cli_bench_tune();
     if (!o.eval && !o.train && o.batch)
         return gd_fail(GD_EUSAGE,
                        "--batch goes with --eval or --train: other networks run image by "
@@ -202,8 +216,6 @@ static gd_status run_bench(int argc, char **argv)
         o.preset = o.eval ? "inception" : "64x64_diffusion";
     if (!o.batch)
         o.batch = o.train ? 1 : 8;
-    if (o.threads)
-        gd_set_threads(o.threads);
     if (o.train)
         return cli_bench_train(o.preset, strcmp(o.precision, "bf16") == 0, o.batch, o.json,
                                o.profile);

@@ -1,4 +1,4 @@
-/* conv.c - which engine and algorithm a convolution gets, and the object around them. */
+/* conv.c - a convolution's engine and buffers. */
 #include "cpu/conv_private.h"
 
 #include <stdlib.h>
@@ -31,49 +31,6 @@ double gd_conv_macs(const gd_conv_desc *d)
 {
     return (double)d->n * gd_conv_out(d->h, d) * gd_conv_out_w(d->w, d) * d->co * d->ci *
            d->kernel * gd_conv_kernel_w(d);
-}
-
-gd_status gd_conv_mode(const char **out)
-{
-    const char *mode = getenv("GUIDED_CONV");
-
-    *out = mode && *mode ? mode : "auto";
-    if (strcmp(*out, "auto") == 0 || strcmp(*out, "direct") == 0)
-        return GD_OK;
-    return gd_fail(GD_EUSAGE, "GUIDED_CONV=%s: expected auto or direct", *out);
-}
-
-static bool outer_can(const gd_conv_desc *d)
-{
-    return d->pass == GD_CONV_GRAD_WEIGHTS && d->dtype == GD_F32 && !d->kernel_w &&
-           (d->kernel == 1 || d->kernel == 3) && d->ci % 16 == 0 && d->co % 16 == 0;
-}
-
-/* Whether Winograd's products in float32 are worth it */
-static bool winograd_pays(const gd_conv_desc *d)
-{
-    enum {
-        FEW_PIXELS = 64, /* the sums are short and the rounding of the transforms shows */
-        /* Fewer than these go faster directly in bfloat16 */
-        FEW_PIXELS_BF16 = 256
-    };
-
-    if (d->h * d->w < FEW_PIXELS)
-        return false;
-    return d->dtype == GD_F32 || d->n * d->h * d->w >= FEW_PIXELS_BF16;
-}
-
-gd_conv_algo gd_conv_choose(const gd_conv_desc *d)
-{
-    const char *mode = "auto";
-
-    if (gd_isa_used() == GD_ISA_C)
-        return GD_CONV_PLAIN;
-    if (gd_conv_mode(&mode) != GD_OK || strcmp(mode, "direct") == 0)
-        return GD_CONV_DIRECT;
-    if (winograd_can(d) && winograd_pays(d))
-        return GD_CONV_WINOGRAD;
-    return outer_can(d) ? GD_CONV_OUTER : GD_CONV_DIRECT;
 }
 
 const char *gd_conv_algo_name(gd_conv_algo algo)

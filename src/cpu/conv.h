@@ -51,9 +51,11 @@ int gd_conv_out_w(int width, const gd_conv_desc *desc);
 double gd_conv_macs(const gd_conv_desc *desc); /* multiply-adds of the direct algorithm, any pass */
 
 /* Which algorithm a shape gets: a pure function of shape, ISA and GUIDED_CONV (auto,
- * direct), never of a timing.  Winograd: 3x3 stride 1 float32 with channels in sixteens.  Outer:
- * other gradients of weights with such channels. */
+ * direct), never of a timing.  Winograd: 3x3 stride 1 with channels in sixteens.  Outer: other
+ * float32 gradients of weights with such channels. */
 gd_conv_algo gd_conv_choose(const gd_conv_desc *desc);
+/* The row of the table for the ISA in use: pixels of all images from which it says Winograd */
+int gd_conv_winograd_pixels(gd_conv_pass pass, gd_dtype dtype);
 const char *gd_conv_algo_name(gd_conv_algo algo);
 /* What GUIDED_CONV says: "auto" or "direct"; GD_EUSAGE for any other word. Checked by
  * gd_conv_make too. */

@@ -22,6 +22,7 @@ void onednn_call_run(const onednn_call *c);
 gd_view conv_x(const gd_conv_desc *d, void *data);
 gd_view conv_y(const gd_conv_desc *d, void *data);
 
+bool outer_can(const gd_conv_desc *d);
 /* threads: at most so many, of both calls */
 bool winograd_can(const gd_conv_desc *d);
 size_t winograd_weights_bytes(const gd_conv_desc *d);

@@ -93,28 +93,36 @@ static gd_status time_call(const gd_conv *conv, const gd_conv_buffers *b, double
     return GD_OK;
 }
 
-/* An algorithm that does not exist for the shape is no error: it does not take part. */
-static gd_status try_algo(shape *s, gd_conv_algo algo, gd_dtype dtype)
+gd_status gd_conv_seconds(double *seconds, const gd_conv_desc *desc, gd_conv_algo algo)
 {
     gd_conv_buffers b = { 0 };
     gd_conv *conv;
-    double seconds = 0;
     gd_status status;
 
-    s->desc.dtype = dtype;
-    if (gd_conv_make_as(&conv, &s->desc, algo) != GD_OK)
+    *seconds = 0;
+    if (gd_conv_make_as(&conv, desc, algo) != GD_OK)
         return GD_OK;
-    status = make_buffers(conv, &s->desc, &b);
+    status = make_buffers(conv, desc, &b);
     if (status == GD_OK)
-        status = time_call(conv, &b, &seconds);
-    if (status == GD_OK && (s->best == 0 || seconds < s->best)) {
+        status = time_call(conv, &b, seconds);
+    free_buffers(&b);
+    gd_conv_free(conv);
+    return status;
+}
+
+/* An algorithm that does not exist for the shape is no error: it does not take part. */
+static gd_status try_algo(shape *s, gd_conv_algo algo, gd_dtype dtype)
+{
+    double seconds;
+
+    s->desc.dtype = dtype;
+    GD_TRY(gd_conv_seconds(&seconds, &s->desc, algo));
+    if (seconds > 0 && (s->best == 0 || seconds < s->best)) {
         s->best = seconds;
         s->algo = algo;
         s->dtype = dtype;
     }
-    free_buffers(&b);
-    gd_conv_free(conv);
-    return status;
+    return GD_OK;
 }
 
 static gd_status measure_shape(shape *s, bool bf16)

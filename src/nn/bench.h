@@ -21,4 +21,7 @@ double gd_floor_peak_macs(const gd_floor *floor); /* the FMA peak it used */
 /* One line per shape: count, GMACs, best algorithm, seconds, GFLOP/s */
 void gd_floor_print(const gd_floor *floor, FILE *out);
 
+/* One convolution alone, warm, best of 6; 0: there is no such kernel */
+GD_CHECKED gd_status gd_conv_seconds(double *seconds, const gd_conv_desc *desc, gd_conv_algo algo);
+
 #endif

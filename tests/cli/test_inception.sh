@@ -31,4 +31,7 @@ expect 3 "no float32 constants" "$g" info other.pb
 
 expect 2 "no --preset" "$g" bench --eval --preset 64x64_diffusion
 expect 2 "--batch goes with --eval" "$g" bench --batch 4
+GUIDED_ISA=c expect 2 "GUIDED_ISA=c has one kernel" "$g" bench --tune
+expect 2 "--model is for --accuracy" "$g" bench --model other.pb
+expect 3 "other.pb" "$g" bench --accuracy --model other.pb
 [ $failures -eq 0 ] || { echo "$failures failures"; exit 1; }
