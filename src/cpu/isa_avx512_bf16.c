@@ -9,6 +9,7 @@
 #include "cpu/resample.inc"
 #include "cpu/pool.inc"
 #include "cpu/attention.inc"
+#include "cpu/attention_grad.inc"
 #include "cpu/attention_bf16.inc"
 #include "cpu/taps.inc"
 #include "cpu/outer.inc"

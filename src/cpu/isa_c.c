@@ -9,6 +9,7 @@
 #include "cpu/resample.inc"
 #include "cpu/pool.inc"
 #include "cpu/attention.inc"
+#include "cpu/attention_grad.inc"
 #include "cpu/taps.inc"
 #include "cpu/outer.inc"
 #include "cpu/winograd.inc"

@@ -28,6 +28,17 @@ done
 expect 0 "written by 2 ranks" "$g" train --iterations 16 --resume halves
 [ "$(step_of halves)" = 16 ] || fail "resumed by one rank to $(step_of halves)"
 
+# The authors' files: written by one rank, read by all.  They do not know the heads.
+# shellcheck disable=SC2086
+{
+    expect 0 "" ranks 2 $run --num_head_channels 32 --save-pt --out sets
+    hash=$(hash_of sets)
+    rm sets/checkpoint-*
+    expect 0 "from step 8" ranks 2 $run --num_head_channels 32 --resume sets/model000008.pt --out onward
+}
+[ "$(ls sets/*.pt | wc -l)" = 9 ] || fail "authors' files: $(ls sets)"
+[ "$(hash_of onward)" = "$hash" ] || fail "from the authors' files: other parameters"
+
 # A rank that is killed or stopped: the job ends in time, the folder is whole, nothing runs on
 end_one 2 KILL 1 killed 10
 end_one 2 STOP 1 stopped 12
