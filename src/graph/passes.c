@@ -88,6 +88,22 @@ static void fuse_residual(pass *p)
 
 /* ---- bfloat16 ---- */
 
+/* Where the machine does not multiply bfloat16, only Winograd takes it: direct kernels would
+ * emulate it, three times slower than float32. */
+static bool takes_bf16(const gd_graph *g, const gd_node *n)
+{
+    const gd_type *in[GD_MAX_IN];
+    gd_conv_desc d;
+
+    if (gd_isa_used() >= GD_ISA_AVX512_BF16)
+        return true;
+    for (int k = 0; k < GD_MAX_IN; k++)
+        in[k] = n->in[k].id ? gd_type_of(g, n->in[k]) : NULL;
+    n->op->conv(&d, &n->attr, in, gd_type_of(g, n->out));
+    d.dtype = GD_BF16;
+    return gd_conv_choose(&d) == GD_CONV_WINOGRAD;
+}
+
 /* Which inputs of a node are multiplied as bfloat16: bit k.  Convolutions only; the stem and the
  * head keep float32, as the authors' fp16 mode keeps the head and because few channels leave
  * nothing to gain; linear layers too, which read each weight once. */
@@ -100,7 +116,8 @@ static unsigned bf16_operands(const gd_graph *g, const gd_node *n)
         return 0;
     a = gd_type_of(g, n->in[0]);
     b = forward || data ? gd_type_of(g, n->out) : gd_type_of(g, n->in[1]);
-    if (a->dim[3] % 16 != 0 || b->dim[3] % 16 != 0 || a->dim[1] * a->dim[2] == 1)
+    if (a->dim[3] % 16 != 0 || b->dim[3] % 16 != 0 || a->dim[1] * a->dim[2] == 1 ||
+        !takes_bf16(g, n))
         return 0;
     return forward || data ? IN0 : IN0 | IN1;
 }
