@@ -1,5 +1,5 @@
-/* fuzz_dataset.h - the input as a file, in memory where the system has a place for that, since sets
- * of images are opened by their path; and every image of a set of reasonable size. */
+/* fuzz_dataset.h - the input as a file, since sets of images are opened by their path: on a disk in
+ * memory where the system has one; and every image of a set of reasonable size. */
 #ifndef FUZZ_DATASET_H
 #define FUZZ_DATASET_H
 
@@ -52,6 +52,66 @@ static void drop_file(const char *name)
     unlink(in_folder(path, name));
 }
 
+/* ---- memory of just its size, which sanitizers watch: the linker gives the readers these ---- */
+
+gd_status __real_gd_map_file(gd_mapped *out, const char *path);
+void __real_gd_unmap(gd_mapped *map);
+gd_status __wrap_gd_map_file(gd_mapped *out, const char *path);
+void __wrap_gd_unmap(gd_mapped *map);
+gd_status __wrap_gd_block_make(void **out, size_t bytes, const char *what);
+void __wrap_gd_block_free(void *block);
+
+static int fuzz_held; /* mapped files and blocks */
+
+static void *make_exactly(size_t bytes)
+{
+    enum { ALIGN = 64 }; /* as gd_block_make promises */
+    void *out;
+
+    if (posix_memalign(&out, ALIGN, GD_MAX(bytes, 1)) != 0)
+        abort();
+    fuzz_held++;
+    return out;
+}
+
+static void free_exactly(const void *data)
+{
+    fuzz_held -= data != NULL;
+    free((void *)data);
+}
+
+gd_status __wrap_gd_map_file(gd_mapped *out, const char *path)
+{
+    gd_mapped map;
+
+    *out = (gd_mapped){ 0 };
+    GD_TRY(__real_gd_map_file(&map, path));
+    if (map.bytes > 0)
+        *out = (gd_mapped){ memcpy(make_exactly(map.bytes), map.data, map.bytes), map.bytes };
+    __real_gd_unmap(&map);
+    return GD_OK;
+}
+
+void __wrap_gd_unmap(gd_mapped *map)
+{
+    free_exactly(map->data);
+    *map = (gd_mapped){ 0 };
+}
+
+gd_status __wrap_gd_block_make(void **out, size_t bytes, const char *what)
+{
+    *out = NULL;
+    if (bytes > gd_memory_limit())
+        return gd_fail(GD_ENOMEM, "%s: no memory for %zu bytes", what, bytes);
+    *out = memset(make_exactly(bytes), 0, bytes);
+    return GD_OK;
+}
+
+void __wrap_gd_block_free(void *block)
+{
+    free_exactly(block);
+}
+
 /* ---- images ---- */
 
 static int64_t read_pixels(const gd_dataset *set, int64_t i, int channels)
@@ -95,22 +155,22 @@ static void read_images(const gd_dataset *set, int channels)
     read_image(set, n - 1, channels, &pixels);
 }
 
-/* Refused with a message, or a set whose images can be asked for; nothing is kept */
-static void open_and_read(const char *path, const gd_dataset_options *options)
+/* False: refused with a message.  Else every image can be asked for; nothing is kept */
+static bool open_and_read(const char *path, const gd_dataset_options *options)
 {
     const size_t held = gd_memory_held();
     gd_dataset *set;
+    const bool opened = gd_dataset_open(&set, path, options) == GD_OK;
 
-    if (gd_dataset_open(&set, path, options) == GD_OK) {
-        if (gd_dataset_count(set) < 1)
-            abort();
+    if (opened ? gd_dataset_count(set) < 1 : !gd_error()[0])
+        abort();
+    if (opened) {
         read_images(set, options->channels);
         gd_dataset_close(set);
-    } else if (!gd_error()[0]) {
-        abort();
     }
-    if (gd_memory_held() != held)
+    if (gd_memory_held() != held || fuzz_held != 0)
         abort();
+    return opened;
 }
 
 #endif

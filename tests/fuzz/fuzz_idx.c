@@ -43,6 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     gd_set_memory_limit(64 << 20); /* a gzip of 64 KiB would come to as much */
     put_files(data, bytes);
     for (int i = 0; i < COUNT(wanted); i++)
-        open_and_read(in_folder(path, images), &(gd_dataset_options){ .channels = wanted[i] });
+        if (!open_and_read(in_folder(path, images), &(gd_dataset_options){ .channels = wanted[i] }))
+            break; /* nor with other channels */
     return 0;
 }
