@@ -43,9 +43,7 @@ static void draw(void *ctx, int64_t first, int n, int step, float *out)
 {
     const gd_sampler *s = ctx;
 
-    for (int i = 0; i < n; i++)
-        gd_noise_normal(out + i * s->count, s->count, s->seed, (uint64_t)(first + i),
-                        (uint32_t)step);
+    gd_noise_images(out, s->count, s->seed, first, n, step);
 }
 
 static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_steps)

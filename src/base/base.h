@@ -173,6 +173,8 @@ void gd_par(int64_t n, void (*fn)(void *ctx, int64_t i), void *ctx);
  * (element / 4, step, image low, image high); each pair of words by Box-Muller in double, rounded
  * to float.  step 0 is x_T; step k is the k-th step's noise. */
 void gd_noise_normal(float *out, int64_t n, uint64_t seed, uint64_t image, uint32_t step);
+/* The same for `images` images of n floats one after the other, from image `first` on */
+void gd_noise_images(float *out, int64_t n, uint64_t seed, int64_t first, int images, int step);
 /* Uniform integer in [0, range) of the same family, for random labels. */
 uint32_t gd_noise_below(uint32_t range, uint64_t seed, uint64_t image, uint32_t step);
 

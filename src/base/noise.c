@@ -105,6 +105,12 @@ void gd_noise_normal(float *out, int64_t n, uint64_t seed, uint64_t image, uint3
     }
 }
 
+void gd_noise_images(float *out, int64_t n, uint64_t seed, int64_t first, int images, int step)
+{
+    for (int i = 0; i < images; i++)
+        gd_noise_normal(out + i * n, n, seed, (uint64_t)(first + i), (uint32_t)step);
+}
+
 /* Lemire 2019: the high half of word * range, redrawn where the low half shows a bias.  Counter
  * word 0 counts the draws from the top, away from those of gd_noise_normal. */
 uint32_t gd_noise_below(uint32_t range, uint64_t seed, uint64_t image, uint32_t step)

@@ -26,8 +26,7 @@ static void draw(void *ctx, int64_t first, int n, int step, float *out)
 {
     const accuracy *a = ctx;
 
-    for (int i = 0; i < n; i++)
-        gd_noise_normal(out + i * a->image, a->image, SEED, (uint64_t)(first + i), (uint32_t)step);
+    gd_noise_images(out, a->image, SEED, first, n, step);
 }
 
 static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_steps)
@@ -42,17 +41,14 @@ static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_st
 
 static gd_status make_engine(accuracy *a, int bf16)
 {
-    const gd_model_config *c = gd_model_get_config(a->model);
-
     GD_TRY(gd_engine_make(&a->engine[bf16], a->model, NULL, bf16, a->batch));
-    a->trajectory[bf16] =
-        (gd_trajectory){ .denoiser = gd_engine_denoiser(a->engine[bf16]),
-                         .process = { a->schedule, gd_config_mean_type(&c->diffusion),
-                                      gd_config_var_type(&c->diffusion), true },
-                         .sampler = &gd_sampler_ddim,
-                         .noise = draw,
-                         .noise_ctx = a,
-                         .before_step = before_step };
+    a->trajectory[bf16] = (gd_trajectory){ .denoiser = gd_engine_denoiser(a->engine[bf16]),
+                                           .process = { a->schedule, gd_model_mean_type(a->model),
+                                                        gd_model_var_type(a->model), true },
+                                           .sampler = &gd_sampler_ddim,
+                                           .noise = draw,
+                                           .noise_ctx = a,
+                                           .before_step = before_step };
     return GD_OK;
 }
 
@@ -91,19 +87,14 @@ static gd_status make(accuracy *a, const char *path)
     return make_blocks(a);
 }
 
-static int64_t label_of(const accuracy *a, int64_t i)
+/* Labels of n images, class by class; NULL where the model has none */
+static const int64_t *labels_of(const accuracy *a, int64_t first, int n, int64_t *labels)
 {
     const int classes = gd_model_class_count(a->model);
 
-    return classes > 0 ? i % classes : -1;
-}
-
-/* The first n images' labels; NULL where the model has none */
-static const int64_t *labels_of(const accuracy *a, int64_t first, int n, int64_t *labels)
-{
-    for (int i = 0; i < n; i++)
-        labels[i] = label_of(a, first + i);
-    return gd_model_class_count(a->model) > 0 ? labels : NULL;
+    for (int i = 0; i < n && classes > 0; i++)
+        labels[i] = (first + i) % classes;
+    return classes > 0 ? labels : NULL;
 }
 
 static gd_status sample(accuracy *a, int bf16)
@@ -209,10 +200,8 @@ gd_status cli_bench_accuracy(const char *path, int images)
     char built_in[4096];
     gd_status s;
 
-    if (!path && !cli_locate(built_in, "fashion32/diffusion.safetensors"))
-        return gd_fail(GD_EUSAGE,
-                       "no --model given, and the built-in one is not installed (GUIDED_MODELS)");
-    s = make(&a, path ? path : built_in);
+    GD_TRY(cli_built_in(&path, built_in, "fashion32/diffusion.safetensors"));
+    s = make(&a, path);
     if (s == GD_OK)
         s = measure(&a);
     release(&a);

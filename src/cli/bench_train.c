@@ -66,10 +66,8 @@ static gd_status read_noise(void *ctx, int64_t position, int n, float *images, i
     const gd_net_config *c = ctx;
     const int64_t count = (int64_t)c->in_channels * c->image_size * c->image_size;
 
-    for (int i = 0; i < n; i++) {
-        gd_noise_normal(images + i * count, count, 0, (uint64_t)(position + i), 0);
-        labels[i] = 0;
-    }
+    gd_noise_images(images, count, 0, position, n, 0);
+    memset(labels, 0, (size_t)n * sizeof *labels);
     return GD_OK;
 }
 

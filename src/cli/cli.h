@@ -256,6 +256,9 @@ GD_CHECKED gd_status cli_bench_tune(void); /* guided bench --tune */
 /* models/ or data/ file under GUIDED_MODELS, the install folder, the source tree; NULL if nowhere.
  * `out` has 4096 bytes. */
 const char *cli_locate(char *out, const char *name);
+/* *model, where the user gave none, becomes the built-in `name`; file: 4096 bytes that hold its
+ * path */
+GD_CHECKED gd_status cli_built_in(const char **model, char *file, const char *name);
 
 /* ---- inception.c: files of the 2015 Inception network ---- */
 

@@ -74,8 +74,7 @@ static void draw(void *ctx, int64_t first, int n, int step, float *out)
     const gd_denoiser *d = gd_engine_denoiser(r->engine);
     const int64_t count = (int64_t)d->channels * d->height * d->width;
 
-    for (int i = 0; i < n; i++)
-        gd_noise_normal(out + i * count, count, r->o.seed, (uint64_t)(first + i), (uint32_t)step);
+    gd_noise_images(out, count, r->o.seed, first, n, step);
 }
 
 static gd_status load_image(run *r, int64_t i)
@@ -142,11 +141,7 @@ static gd_status settle(options *o)
 {
     static char model[4096];
 
-    if (!o->model && !cli_locate(model, "fashion32/diffusion.safetensors"))
-        return gd_fail(GD_EUSAGE,
-                       "no --model given, and the built-in one is not installed (GUIDED_MODELS)");
-    if (!o->model)
-        o->model = model;
+    GD_TRY(cli_built_in(&o->model, model, "fashion32/diffusion.safetensors"));
     if (!o->data)
         return gd_fail(GD_EUSAGE, "no images\nhint: --data FOLDER, or a file of images");
     if (o->threads)

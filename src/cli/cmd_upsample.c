@@ -81,11 +81,7 @@ static gd_status settle(options *o)
 {
     static char model[4096];
 
-    if (!o->model && !cli_locate(model, "fashion32/upsampler.safetensors"))
-        return gd_fail(GD_EUSAGE,
-                       "no --model given, and the built-in one is not installed (GUIDED_MODELS)");
-    if (!o->model)
-        o->model = model;
+    GD_TRY(cli_built_in(&o->model, model, "fashion32/upsampler.safetensors"));
     if (!o->input)
         return gd_fail(GD_EUSAGE, "no low-resolution images\nhint: --input FILE.npz, or a folder");
     if (o->json && strcmp(o->output, "-") == 0)

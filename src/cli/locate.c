@@ -17,3 +17,13 @@ const char *cli_locate(char *out, const char *name)
     }
     return NULL;
 }
+
+gd_status cli_built_in(const char **model, char *file, const char *name)
+{
+    if (!*model)
+        *model = cli_locate(file, name);
+    return *model
+               ? GD_OK
+               : gd_fail(GD_EUSAGE,
+                         "no --model given, and the built-in one is not installed (GUIDED_MODELS)");
+}

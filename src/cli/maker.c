@@ -44,17 +44,11 @@ static void settle_stages(cli_sampling *c)
 static gd_status settle(cli_maker *m)
 {
     cli_sampling *c = &m->c;
+    const bool built_in = !c->model;
 
-    if (!c->model) {
-        if (!cli_locate(m->files[0], "fashion32/diffusion.safetensors"))
-            return gd_fail(
-                GD_EUSAGE,
-                "no --model given, and the built-in one is not installed (GUIDED_MODELS)");
-        c->model = m->files[0];
-        if (!c->classifier && !c->unguided &&
-            cli_locate(m->files[1], "fashion32/classifier.safetensors"))
-            c->classifier = m->files[1];
-    }
+    GD_TRY(cli_built_in(&c->model, m->files[0], "fashion32/diffusion.safetensors"));
+    if (built_in && !c->classifier && !c->unguided)
+        c->classifier = cli_locate(m->files[1], "fashion32/classifier.safetensors");
     if (!c->sampler)
         c->sampler = strncmp(c->steps, "ddim", 4) == 0 ? "ddim" : "ddpm";
     if (strcmp(c->rng, "guided") != 0 && strcmp(c->rng, "torch") != 0)
@@ -179,8 +173,7 @@ static void draw(void *ctx, int64_t first, int n, int step, float *out)
         gd_torch_randn(&m->torch, out, n * count);
         return;
     }
-    for (int i = 0; i < n; i++)
-        gd_noise_normal(out + i * count, count, m->c.seed, (uint64_t)(first + i), (uint32_t)step);
+    gd_noise_images(out, count, m->c.seed, first, n, step);
 }
 
 static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_steps)

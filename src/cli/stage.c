@@ -8,9 +8,7 @@ static void draw(void *ctx, int64_t first, int n, int step, float *out)
 {
     const cli_stage *s = ctx;
 
-    for (int i = 0; i < n; i++)
-        gd_noise_normal(out + i * s->image, s->image, s->seed, (uint64_t)(first + i),
-                        (uint32_t)step);
+    gd_noise_images(out, s->image, s->seed, first, n, step);
 }
 
 static gd_status check_model(const cli_stage *s, const char *path)

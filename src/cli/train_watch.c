@@ -107,8 +107,7 @@ static void draw(void *ctx, int64_t first, int n, int step, float *out)
     const gd_net_config *c = &((const grid *)ctx)->t->config.net;
     const int64_t count = (int64_t)c->in_channels * c->image_size * c->image_size;
 
-    for (int i = 0; i < n; i++)
-        gd_noise_normal(out + i * count, count, GRID_SEED, (uint64_t)(first + i), (uint32_t)step);
+    gd_noise_images(out, count, GRID_SEED, first, n, step);
 }
 
 static gd_status make_grid(grid *g, const char *path)

@@ -77,6 +77,12 @@ const gd_type *gd_type_of(const gd_graph *g, gd_val v)
     return &g->value[v.id].type;
 }
 
+void gd_input_types(const gd_graph *g, const gd_node *n, const gd_type *in[GD_MAX_IN])
+{
+    for (int k = 0; k < GD_MAX_IN; k++)
+        in[k] = n->in[k].id ? gd_type_of(g, n->in[k]) : NULL;
+}
+
 int gd_channels(const gd_graph *g, gd_val v)
 {
     return (int)g->value[v.id].type.dim[3];

@@ -140,6 +140,8 @@ gd_val gd_node_add(gd_graph *g, const gd_op *op, const gd_attr *attr, const gd_v
 void gd_graph_fail(gd_graph *g, gd_status status, const char *format, ...) GD_PRINTF(3, 4);
 gd_type gd_act_type(int64_t n, int64_t h, int64_t w, int64_t c);
 const gd_type *gd_type_of(const gd_graph *g, gd_val v);
+/* Types of a node's inputs; NULL where there is none */
+void gd_input_types(const gd_graph *g, const gd_node *n, const gd_type *in[GD_MAX_IN]);
 int gd_channels(const gd_graph *g, gd_val v);
 gd_val gd_find_input(const gd_graph *g, const char *name); /* GD_NONE if absent */
 /* One line per node: id, op, scope, shapes, attributes. */

@@ -97,8 +97,7 @@ static bool takes_bf16(const gd_graph *g, const gd_node *n)
 
     if (gd_isa_used() >= GD_ISA_AVX512_BF16)
         return true;
-    for (int k = 0; k < GD_MAX_IN; k++)
-        in[k] = n->in[k].id ? gd_type_of(g, n->in[k]) : NULL;
+    gd_input_types(g, n, in);
     n->op->conv(&d, &n->attr, in, gd_type_of(g, n->out));
     d.dtype = GD_BF16;
     return gd_conv_choose(&d) == GD_CONV_WINOGRAD;

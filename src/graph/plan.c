@@ -6,12 +6,6 @@
 
 /* ---- making ---- */
 
-static void input_types(const gd_graph *g, const gd_node *n, const gd_type *in[GD_MAX_IN])
-{
-    for (int k = 0; k < GD_MAX_IN; k++)
-        in[k] = n->in[k].id ? gd_type_of(g, n->in[k]) : NULL;
-}
-
 static size_t take_weights(gd_plan *plan, size_t bytes)
 {
     size_t offset = plan->weights_bytes;
@@ -47,7 +41,7 @@ static gd_status prepare_conv(gd_plan *plan, gd_step *s)
     const gd_type *in[GD_MAX_IN];
     gd_status status;
 
-    input_types(plan->graph, s->node, in);
+    gd_input_types(plan->graph, s->node, in);
     s->node->op->conv(&s->desc, &s->node->attr, in, gd_type_of(plan->graph, s->node->out));
     s->desc.blocked = plan->blocked;
     status = gd_conv_make(&s->conv, &s->desc);
@@ -99,7 +93,7 @@ static gd_status prepare(gd_plan *plan)
         if (s->node->op->conv)
             GD_TRY(prepare_conv(plan, s));
         else if (s->node->op->scratch) {
-            input_types(g, s->node, in);
+            gd_input_types(g, s->node, in);
             s->scratch_bytes =
                 s->node->op->scratch(&s->node->attr, in, gd_type_of(g, s->node->out));
         }
@@ -193,7 +187,7 @@ static double step_macs(const gd_plan *plan, const gd_step *s)
         return gd_conv_macs(&s->desc);
     if (!s->node->op->macs)
         return 0;
-    input_types(plan->graph, s->node, in);
+    gd_input_types(plan->graph, s->node, in);
     return s->node->op->macs(&s->node->attr, in, gd_type_of(plan->graph, s->node->out));
 }
 
