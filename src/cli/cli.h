@@ -126,7 +126,10 @@ void cli_set_notices(void);       /* the library's notices, as -q, -v and -vv wa
 int cli_report(gd_status status); /* prints gd_error(); the exit status */
 /* What printf left behind: GD_EIO, GD_ENOSPACE when standard output could not take all */
 GD_CHECKED gd_status cli_flush(void);
-void cli_say_machine(double seconds); /* -v */
+/* With -v: once, when the work itself begins, and at the end; seconds since cli_start_clock */
+void cli_start_clock(void);
+void cli_say_ready(void);
+void cli_say_machine(void);
 /* An image [h][w][c] of bytes in half blocks on standard error */
 void cli_preview(const uint8_t *pixels, int width, int height, int channels);
 

@@ -72,6 +72,8 @@ static void print_info(const gd_model *m, const gd_model_cost *cost)
         printf(", with input gradient %.3f\n", cost->gradient_macs * 1e-9);
     printf("memory          %.1f MiB weights, %.1f MiB activations\n",
            (double)cost->weights_bytes / 1048576.0, (double)cost->activations_bytes / 1048576.0);
+    if (gd_model_packed(m))
+        printf("packed          for %s\n", gd_model_packed(m));
     if (*gd_model_assumed(m))
         printf("assumed         %s\n", gd_model_assumed(m));
 }
@@ -115,6 +117,8 @@ static gd_status print_info_json(const gd_model *m, const gd_model_cost *cost)
                       "activations_bytes", (json_int_t)cost->activations_bytes, "classes",
                       gd_model_class_count(m), "hash", hash, "assumed", gd_model_assumed(m),
                       "config", json_loads(config, 0, NULL));
+        if (gd_model_packed(m))
+            json_object_set_new(j, "packed", json_string(gd_model_packed(m)));
         s = add_run(j, gd_model_path(m));
         text = j ? json_dumps(j, JSON_COMPACT) : NULL;
         if (s == GD_OK)
@@ -201,7 +205,7 @@ const cli_command cli_info = { "info",
 
 typedef struct convert_options {
     const char *dtype, *classes;
-    bool overwrite;
+    bool packed, overwrite;
 } convert_options;
 
 static const cli_option convert_table[] = {
@@ -209,6 +213,10 @@ static const cli_option convert_table[] = {
       offsetof(convert_options, dtype) },
     { "class-names", 0, CLI_TEXT, "FILE", "names of the classes, one a line, kept in the file",
       offsetof(convert_options, classes) },
+    { "packed", 0, CLI_SWITCH, "",
+      "as this machine's kernels want them, for sampling with --precision as --dtype: starts at "
+      "once",
+      offsetof(convert_options, packed) },
     { "overwrite", 0, CLI_SWITCH, "", "replace what exists", offsetof(convert_options, overwrite) },
 };
 
@@ -220,12 +228,23 @@ static gd_dtype dtype_named(const char *name)
 /* Features are float32; classes have no use here. */
 static gd_status convert_inception(const convert_options *o, gd_dtype dtype, const cli_words *w)
 {
-    if (dtype != GD_F32 || o->classes || w->n_flags > 0)
+    if (dtype != GD_F32 || o->classes || o->packed || w->n_flags > 0)
         return gd_fail(GD_EUSAGE,
-                       "%s: an Inception network is converted to fp32 only, without "
+                       "%s: an Inception network is converted to fp32 only, not packed, without "
                        "class names or flags of a model",
                        w->word[0]);
     return cli_inception_convert(w->word[0], w->word[1], o->overwrite);
+}
+
+static gd_status write_model(const gd_model *m, const convert_options *o, const char *path,
+                             const cli_names *names)
+{
+    const char *const *classes = names->n ? names->name : NULL;
+    const gd_dtype dtype = dtype_named(o->dtype);
+
+    if (o->packed)
+        return gd_model_pack(m, path, o->overwrite, dtype == GD_BF16, classes, names->n);
+    return gd_model_save(m, path, o->overwrite, dtype, classes, names->n);
 }
 
 static gd_status convert(const convert_options *o, const cli_words *w)
@@ -240,8 +259,7 @@ static gd_status convert(const convert_options *o, const cli_words *w)
     if (o->classes)
         s = cli_names_read(&names, o->classes, gd_model_class_count(m));
     if (s == GD_OK)
-        s = gd_model_save(m, w->word[1], o->overwrite, dtype_named(o->dtype),
-                          names.n ? names.name : NULL, names.n);
+        s = write_model(m, o, w->word[1], &names);
     if (s == GD_OK && *gd_model_assumed(m) && !cli_common.quiet)
         fprintf(stderr, "guided: %s: assumed, and now said in %s\n%s\n", w->word[0], w->word[1],
                 gd_model_assumed(m));
@@ -257,12 +275,17 @@ static gd_status run_convert(int argc, char **argv)
 
     GD_TRY(cli_parse(&cli_convert, argc, argv, &o, &w));
     GD_TRY(one_word(&cli_convert, &w, 2));
+    if (o.packed && (strcmp(o.dtype, "fp16") == 0 || gd_ends_with(w.word[1], ".pt")))
+        return gd_fail(GD_EUSAGE, "--packed: a safetensors file of fp32 or bf16 is written");
     return convert(&o, &w);
 }
 
 static const char convert_notes[] =
     "Reads .pt (zip or legacy) without evaluating anything, or safetensors, and writes "
-    "safetensors with configuration, class names and hashes: such a file needs no flags.";
+    "safetensors with configuration, class names and hashes: such a file needs no flags. "
+    "With --packed the weights are laid out for this machine's kernels, a classifier's for "
+    "guidance: sampling maps them and begins at once, several processes share one copy, and "
+    "nothing else can read them, so keep the file they came from.";
 
 const cli_command cli_convert = { "convert",
                                   "a checkpoint as a self-describing safetensors file, or a .pt",

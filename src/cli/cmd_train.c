@@ -213,29 +213,22 @@ static gd_status list_classes(train_run *r)
 
 /* ---- the beginning: fresh weights, another model's, or a checkpoint's ---- */
 
-/* Fresh where the other model has no such parameter or another shape: another number of classes */
-static gd_status fetch_mixed(void *ctx, const char *name, const gd_type *type, float *dst)
-{
-    const train_run *r = ctx;
-    const gd_weights from = gd_model_weights(r->begin), fresh = gd_model_weights(r->fresh);
-
-    if (from.fetch(from.ctx, name, type, dst) == GD_OK)
-        return GD_OK;
-    gd_log(GD_LOG_NOTE, "fresh weights for %s: %s", name, gd_error());
-    return fresh.fetch(fresh.ctx, name, type, dst);
-}
-
 static gd_status make_trainer(train_run *r)
 {
     const gd_source source = gd_stream_source(r->stream);
-    gd_weights weights = { fetch_mixed, r };
+    const bool mixed = r->o.init_from && r->first;
+    train_mix mix = { .fresh = NULL };
+    gd_weights weights = { train_mix_fetch, &mix };
 
     GD_TRY(gd_model_create(&r->fresh, &r->config, r->o.train.seed, false));
-    if (r->o.init_from && r->first)
+    if (mixed)
         GD_TRY(gd_model_open(&r->begin, r->o.init_from, NULL, 0));
     else
         weights = gd_model_weights(*r->pt_model && r->first ? r->begin : r->fresh);
+    mix = (train_mix){ r->begin, r->fresh, 0, 0 };
     GD_TRY(gd_trainer_make(&r->trainer, &r->config, &weights, &r->o.train, &source, r->dist));
+    if (mixed)
+        GD_TRY(train_mix_end(&mix));
     if (r->validation)
         r->trainer->validation = gd_stream_source(r->validation);
     if (*r->pt_model && r->first)

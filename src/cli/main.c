@@ -57,9 +57,9 @@ static int without_verb(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    const double start = gd_seconds();
     int status;
 
+    cli_start_clock();
     cli_catch_signals();
     cli_set_notices();
     status = without_verb(argc, argv);
@@ -72,7 +72,7 @@ int main(int argc, char **argv)
     if (s == GD_OK)
         s = cli_flush();
     status = cli_report(s);
-    cli_say_machine(gd_seconds() - start);
+    cli_say_machine();
     cli_forget();
     return status;
 }

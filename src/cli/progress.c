@@ -64,6 +64,7 @@ void cli_progress_start(cli_progress *p, int64_t total, bool quiet)
     p->quiet = quiet || strcmp(cli_common.progress, "none") == 0;
     p->json = strcmp(cli_common.progress, "json") == 0;
     p->tty = cli_live();
+    cli_say_ready();
 }
 
 static void show(cli_progress *p)

@@ -74,13 +74,34 @@ gd_status cli_flush(void)
     return gd_fail_errno(errno ? errno : EIO, "standard output");
 }
 
-void cli_say_machine(double seconds)
+static double begun; /* gd_seconds when the program started */
+
+void cli_start_clock(void)
 {
-    if (cli_common.verbose == 0 || cli_common.quiet)
+    begun = gd_seconds();
+}
+
+static bool is_verbose(void)
+{
+    return cli_common.verbose > 0 && !cli_common.quiet;
+}
+
+void cli_say_ready(void)
+{
+    static bool said;
+
+    if (is_verbose() && !said)
+        fprintf(stderr, "guided: ready after %.2f s\n", gd_seconds() - begun);
+    said = true;
+}
+
+void cli_say_machine(void)
+{
+    if (!is_verbose())
         return;
-    fprintf(stderr, "guided: %.2f s, %.1f MiB at most; %d thread%s, %s, oneDNN %s\n", seconds,
-            (double)gd_peak_bytes() / 1048576, gd_threads(), gd_threads() == 1 ? "" : "s",
-            gd_isa_name(gd_isa_used()), gd_onednn_version());
+    fprintf(stderr, "guided: %.2f s, %.1f MiB at most; %d thread%s, %s, oneDNN %s\n",
+            gd_seconds() - begun, (double)gd_peak_bytes() / 1048576, gd_threads(),
+            gd_threads() == 1 ? "" : "s", gd_isa_name(gd_isa_used()), gd_onednn_version());
 }
 
 /* ---- pictures ---- */

@@ -53,6 +53,15 @@ GD_CHECKED gd_status train_take_kind(train_run *r);
  * ranks */
 GD_CHECKED gd_status train_find_pt(train_run *r);
 
+/* train_mix.c: what --init-from begins with: parameters of another model where it has one of that
+ * name and shape, fresh ones elsewhere */
+typedef struct train_mix {
+    const gd_model *from, *fresh;
+    int n_from, n_fresh;
+} train_mix;
+GD_CHECKED gd_status train_mix_fetch(void *mix, const char *name, const gd_type *type, float *dst);
+GD_CHECKED gd_status train_mix_end(const train_mix *mix); /* GD_EMISMATCH: nothing fitted */
+
 /* train_watch.c: the live line, signals, sample grids */
 void train_watch_start(train_watch *w, const train_run *run, gd_run_hooks *hooks);
 void train_watch_end(train_watch *w);

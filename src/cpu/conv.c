@@ -4,6 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of winograd_pack and plain_conv_pack: another number when either lays out its weights otherwise
+ */
+enum { OWN_LAYOUT = 1 };
+
 struct gd_conv {
     gd_conv_desc desc;
     gd_conv_algo algo;
@@ -127,6 +131,18 @@ gd_status gd_conv_pack(const gd_conv *c, void *packed, const float *weights)
     else
         plain_conv_pack(&c->desc, packed, weights);
     return GD_OK;
+}
+
+gd_status gd_conv_hash_layout(const gd_conv *c, gd_hasher *hasher)
+{
+    const gd_conv_desc *d = &c->desc;
+    const int32_t what[] = {
+        OWN_LAYOUT, (int32_t)c->algo, (int32_t)d->dtype,  d->pass == GD_CONV_GRAD_DATA, d->co,
+        d->ci,      d->kernel,        gd_conv_kernel_w(d)
+    };
+
+    gd_hasher_add(hasher, what, sizeof what);
+    return c->onednn ? onednn_conv_hash_layout(c->onednn, hasher) : GD_OK;
 }
 
 gd_status gd_conv_bind(gd_conv_call **out, const gd_conv *conv, const gd_conv_buffers *buffers)

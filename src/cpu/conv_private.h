@@ -13,6 +13,7 @@ void onednn_conv_free(onednn_conv *o);
 const char *onednn_conv_kernel_name(const onednn_conv *o);
 size_t onednn_conv_weights_bytes(const onednn_conv *o);
 size_t onednn_conv_scratch_bytes(const onednn_conv *o);
+gd_status onednn_conv_hash_layout(const onednn_conv *o, gd_hasher *hasher);
 gd_status onednn_conv_pack(const onednn_conv *o, void *packed, const float *weights);
 gd_status onednn_call_make(onednn_call **out, const onednn_conv *conv, const gd_conv_buffers *b);
 void onednn_call_free(onednn_call *c);

@@ -1,96 +1,12 @@
-/* onednn.c - convolutions by oneDNN: the only file that includes its header; works with its 2.x and
- * its 3.x C API.
+/* onednn.c - convolutions by oneDNN; the only file that knows it.
  *
  * Glossary: md = memory descriptor (shape and layout), pd = primitive descriptor (the chosen
- * kernel).  What differs between 2.x and 3.x stands in the first section; the rest does not know.
- */
+ * kernel). */
 #include "cpu/conv_private.h"
+#include "cpu/onednn_versions.h"
 
-#include <dnnl.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- 2.x and 3.x ---- */
-
-#if DNNL_VERSION_MAJOR >= 3
-typedef dnnl_memory_desc_t md_t;
-typedef const_dnnl_memory_desc_t md_view;
-#else
-typedef dnnl_memory_desc_t *md_t;
-typedef const dnnl_memory_desc_t *md_view;
-#endif
-
-static dnnl_status_t md_make(md_t *out, int rank, const int64_t *dim, dnnl_data_type_t dtype,
-                             dnnl_format_tag_t tag)
-{
-    dnnl_dims_t dims = { 0 };
-
-    memcpy(dims, dim, (size_t)rank * sizeof *dim);
-#if DNNL_VERSION_MAJOR >= 3
-    return dnnl_memory_desc_create_with_tag(out, rank, dims, dtype, tag);
-#else
-    *out = malloc(sizeof **out);
-    return *out ? dnnl_memory_desc_init_by_tag(*out, rank, dims, dtype, tag) : dnnl_out_of_memory;
-#endif
-}
-
-static void md_free(md_t md)
-{
-#if DNNL_VERSION_MAJOR >= 3
-    dnnl_memory_desc_destroy(md);
-#else
-    free(md);
-#endif
-}
-
-typedef struct conv_mds {
-    md_t x, w, bias, y;
-} conv_mds;
-
-/* The pass's primitive descriptor for one algorithm */
-static dnnl_status_t pd_make(dnnl_primitive_desc_t *pd, const gd_conv_desc *d, const conv_mds *m,
-                             dnnl_alg_kind_t alg, const_dnnl_primitive_attr_t attr,
-                             dnnl_engine_t engine)
-{
-    const dnnl_dims_t stride = { d->stride, d->stride }, dilate = { 0, 0 },
-                      pad = { d->pad, gd_conv_pad_w(d) };
-    dnnl_dims_t pad_end; /* the right and bottom padding that makes (out - 1) * stride + kernel fit
-                            exactly */
-
-    pad_end[0] = (gd_conv_out(d->h, d) - 1) * d->stride + d->kernel - d->h - d->pad;
-    pad_end[1] = (gd_conv_out_w(d->w, d) - 1) * d->stride + gd_conv_kernel_w(d) - d->w - pad[1];
-#if DNNL_VERSION_MAJOR >= 3
-    switch (d->pass) {
-    case GD_CONV_FORWARD:
-        return dnnl_convolution_forward_primitive_desc_create(pd, engine, dnnl_forward_inference,
-                                                              alg, m->x, m->w, m->bias, m->y,
-                                                              stride, dilate, pad, pad_end, attr);
-    case GD_CONV_GRAD_DATA:
-        return dnnl_convolution_backward_data_primitive_desc_create(
-            pd, engine, alg, m->x, m->w, m->y, stride, dilate, pad, pad_end, NULL, attr);
-    default:
-        return dnnl_convolution_backward_weights_primitive_desc_create(
-            pd, engine, alg, m->x, m->w, NULL, m->y, stride, dilate, pad, pad_end, NULL, attr);
-    }
-#else
-    dnnl_convolution_desc_t c;
-    dnnl_status_t s;
-    switch (d->pass) {
-    case GD_CONV_FORWARD:
-        s = dnnl_dilated_convolution_forward_desc_init(&c, dnnl_forward_inference, alg, m->x, m->w,
-                                                       m->bias, m->y, stride, dilate, pad, pad_end);
-        break;
-    case GD_CONV_GRAD_DATA:
-        s = dnnl_dilated_convolution_backward_data_desc_init(&c, alg, m->x, m->w, m->y, stride,
-                                                             dilate, pad, pad_end);
-        break;
-    default:
-        s = dnnl_dilated_convolution_backward_weights_desc_init(&c, alg, m->x, m->w, NULL, m->y,
-                                                                stride, dilate, pad, pad_end);
-    }
-    return s == dnnl_success ? dnnl_primitive_desc_create(pd, &c, attr, engine, NULL) : s;
-#endif
-}
 
 /* ---- engine ---- */
 
@@ -104,7 +20,7 @@ static dnnl_cpu_isa_t isa_limit(void)
 {
     switch (gd_isa_used()) {
     case GD_ISA_AVX512_BF16:
-        return dnnl_cpu_isa_all;
+        return EVERY_ISA;
     case GD_ISA_AVX512:
         return dnnl_cpu_isa_avx512_core_vnni;
     case GD_ISA_AVX2:
@@ -188,24 +104,6 @@ static gd_status check(dnnl_status_t status, const gd_conv_desc *d)
         "convolution %dx%d %d->%d kernel %dx%d stride %d: oneDNN %s has no kernel (status %d)",
         d->h, d->w, d->ci, d->co, d->kernel, gd_conv_kernel_w(d), d->stride, gd_onednn_version(),
         (int)status);
-}
-
-static dnnl_status_t append_sum(dnnl_post_ops_t ops)
-{
-#if DNNL_VERSION_MAJOR >= 3
-    return dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_data_type_undef);
-#else
-    return dnnl_post_ops_append_sum(ops, 1.0f);
-#endif
-}
-
-static dnnl_status_t append_relu(dnnl_post_ops_t ops)
-{
-#if DNNL_VERSION_MAJOR >= 3
-    return dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, 0.0f, 0.0f);
-#else
-    return dnnl_post_ops_append_eltwise(ops, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
-#endif
 }
 
 static dnnl_status_t attributes(dnnl_primitive_attr_t *attr, bool accumulate, bool relu)
@@ -364,6 +262,18 @@ const char *onednn_conv_kernel_name(const onednn_conv *o)
 size_t onednn_conv_weights_bytes(const onednn_conv *o)
 {
     return dnnl_memory_desc_get_size(o->w);
+}
+
+gd_status onednn_conv_hash_layout(const onednn_conv *o, gd_hasher *hasher)
+{
+    int64_t layout[MAX_LAYOUT];
+    const int n = md_layout(layout, o->w);
+
+    if (n == 0)
+        return gd_fail(GD_EUSAGE, "oneDNN %s keeps these weights in no order that could be stored",
+                       gd_onednn_version());
+    gd_hasher_add(hasher, layout, (size_t)n * sizeof *layout);
+    return GD_OK;
 }
 
 static size_t onednn_round_up(size_t bytes)

@@ -153,9 +153,9 @@ static gd_status make_blocks(gd_exec *e)
                          "kernels' working space");
 }
 
-/* weights NULL: those of `of` */
+/* weights NULL: `packed` ones, which are only read */
 static gd_status make(gd_exec **out, const gd_plan *plan, const gd_weights *weights,
-                      const gd_exec *of)
+                      const void *packed)
 {
     gd_arena *mem;
     gd_exec *e;
@@ -167,7 +167,7 @@ static gd_status make(gd_exec **out, const gd_plan *plan, const gd_weights *weig
         e->mem = mem;
         e->plan = plan;
         e->weights_borrowed = !weights;
-        e->weights = of ? of->weights : NULL;
+        e->weights = (unsigned char *)packed;
         e->call = gd_alloc(mem, (size_t)GD_MAX(plan->n_step, 1) * sizeof *e->call);
     }
     if (!e || !e->call) {
@@ -194,7 +194,17 @@ gd_status gd_exec_make(gd_exec **out, const gd_plan *plan, const gd_weights *wei
 
 gd_status gd_exec_make_beside(gd_exec **out, const gd_exec *of)
 {
-    return make(out, of->plan, NULL, of);
+    return make(out, of->plan, NULL, of->weights);
+}
+
+gd_status gd_exec_make_packed(gd_exec **out, const gd_plan *plan, const void *packed)
+{
+    return make(out, plan, NULL, packed);
+}
+
+const void *gd_exec_weights(const gd_exec *e)
+{
+    return e->weights;
 }
 
 void gd_exec_free(gd_exec *e)

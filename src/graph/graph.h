@@ -223,6 +223,9 @@ void gd_plan_free(gd_plan *plan);
 size_t gd_plan_arena_bytes(const gd_plan *plan);   /* activations */
 size_t gd_plan_scratch_bytes(const gd_plan *plan); /* the largest scratch of any step */
 size_t gd_plan_weights_bytes(const gd_plan *plan); /* packed weights and resident parameters */
+/* layout.c: 32 hex digits and a zero that tell how the weights lie, whatever their values, the
+ * threads or the version of oneDNN.  GD_EUSAGE: in no order that could be stored. */
+GD_CHECKED gd_status gd_plan_layout(const gd_plan *plan, char text[33]);
 double gd_plan_macs(const gd_plan *plan);
 int gd_plan_steps(const gd_plan *plan);
 /* One notice (GD_LOG_DEBUG) for each step: shape, place and bytes of its result, kernel, layer */
@@ -251,6 +254,10 @@ GD_CHECKED gd_status gd_exec_make(gd_exec **out, const gd_plan *plan, const gd_w
 /* Another one with the weights of `of`, which must outlive it and get no others, and with memory of
  * its own: two threads may run the two at once. */
 GD_CHECKED gd_status gd_exec_make_beside(gd_exec **out, const gd_exec *of);
+/* With weights that gd_exec_weights of a plan of the same gd_plan_layout gave:
+ * gd_plan_weights_bytes, at a multiple of 64, kept and only read.  No gd_exec_set_params. */
+GD_CHECKED gd_status gd_exec_make_packed(gd_exec **out, const gd_plan *plan, const void *packed);
+const void *gd_exec_weights(const gd_exec *exec);
 void gd_exec_free(gd_exec *exec);
 size_t gd_exec_bytes(const gd_exec *exec);
 /* Inputs and outputs as plain arrays.  ACTIVATION values: [N][C][H][W] floats; PLAIN values: their

@@ -41,6 +41,13 @@ bool nn_flag_given(const gd_flag *flags, int n,
 GD_CHECKED gd_status nn_open_weights(gd_bundle **out, const char *path, const gd_flag *flags,
                                      int n_flags);
 
+/* ---- packed.c: what such a file holds ---- */
+
+#define NN_PACKED "packed" /* the array */
+#define NN_PACKED_FOR "guided.packed"
+#define NN_PACKED_LAYOUT "guided.layout"        /* gd_plan_layout */
+#define NN_PACKED_HASH "guided.parameters_xxh3" /* gd_model_hash */
+
 /* ---- infer.c ---- */
 
 /* The arrays of a file by name, without the "module." that DataParallel puts before every one. */

@@ -1,25 +1,9 @@
-/* model.c - a model file: configuration, classes, weights; opening, making, saving. */
-#include "nn/config_private.h"
-#include "nn/nn.h"
+/* model.c - a model: configuration, classes, weights; opening a file, making fresh ones. */
+#include "nn/model_private.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct gd_model {
-    gd_arena *mem;
-    gd_bundle *bundle; /* NULL: the caller's, or fresh weights */
-    gd_weights source; /* the caller's */
-    gd_model_config config;
-    const char *path;
-    char *assumed;
-    gd_param_spec *param; /* in state_dict order */
-    int n_param;
-    const char **class_name; /* NULL: the file names none */
-    int n_class_names;
-    uint64_t seed; /* fresh weights */
-    bool synthetic;
-};
 
 /* ---- opening ---- */
 
@@ -151,6 +135,11 @@ const char *gd_model_path(const gd_model *m)
     return m->path;
 }
 
+const char *gd_model_packed(const gd_model *m)
+{
+    return m->bundle ? gd_bundle_meta(m->bundle, NN_PACKED_FOR) : NULL;
+}
+
 int gd_model_class_count(const gd_model *m)
 {
     return gd_net_classes(&m->config.net);
@@ -201,6 +190,12 @@ static gd_status read_param(const gd_model *m, int i, float *dst)
             gd_init_parameter(dst, spec, m->seed, i);
         return GD_OK;
     }
+    if (gd_model_packed(m))
+        return gd_fail(
+            GD_EMISMATCH,
+            "%s: its weights are packed for sampling (%s)\nhint: give the file that they "
+            "were packed from",
+            m->path, gd_model_packed(m));
     array = find_array(m, spec->name);
     if (!array || gd_array_count(array) != gd_param_count(spec))
         return gd_fail(GD_EFORMAT, "%s: %s is missing", m->path, spec->name);
@@ -225,15 +220,36 @@ static gd_status fetch(void *ctx, const char *name, const gd_type *type, float *
                    m->path, name);
 }
 
+static bool has_shape(const gd_param_spec *spec, const gd_type *type)
+{
+    int i = 0, k = 0;
+
+    for (;; i++, k++) {
+        while (i < spec->rank && spec->dim[i] == 1)
+            i++;
+        while (k < COUNT(type->dim) && type->dim[k] == 1)
+            k++;
+        if (i == spec->rank || k == COUNT(type->dim))
+            return i == spec->rank && k == COUNT(type->dim);
+        if (spec->dim[i] != type->dim[k])
+            return false;
+    }
+}
+
+bool gd_model_has(const gd_model *m, const char *name, const gd_type *type)
+{
+    for (int i = 0; i < m->n_param; i++)
+        if (strcmp(m->param[i].name, name) == 0)
+            return has_shape(&m->param[i], type);
+    return false;
+}
+
 gd_weights gd_model_weights(const gd_model *m)
 {
     return (gd_weights){ fetch, (void *)m };
 }
 
-/* Visit all parameters in order through one staging block. */
-static gd_status each_param(const gd_model *m,
-                            gd_status (*visit)(void *ctx, int i, const float *data, int64_t count),
-                            void *ctx)
+gd_status nn_each_param(const gd_model *m, nn_visit *visit, void *ctx)
 {
     int64_t most = 1;
     void *staged;
@@ -259,9 +275,12 @@ static gd_status add_to_hash(void *ctx, int i, const float *data, int64_t count)
     return GD_OK;
 }
 
-/* A file of ours was hashed when it was opened: its data are the parameters in this order. */
+/* A file of ours was hashed when it was opened: its data are the parameters in this order, or its
+ * header says what they were. */
 static const char *hash_of_file(const gd_model *m)
 {
+    if (gd_model_packed(m))
+        return gd_bundle_meta(m->bundle, NN_PACKED_HASH);
     if (!m->bundle || gd_bundle_count(m->bundle) != m->n_param)
         return NULL;
     for (int i = 0; i < m->n_param; i++)
@@ -281,7 +300,7 @@ gd_status gd_model_hash(const gd_model *m, char text[33])
         return GD_OK;
     }
     GD_TRY(gd_hasher_make(&hasher));
-    s = each_param(m, add_to_hash, hasher);
+    s = nn_each_param(m, add_to_hash, hasher);
     if (s == GD_OK)
         gd_hasher_text(hasher, text);
     gd_hasher_free(hasher);
@@ -342,141 +361,5 @@ gd_status gd_model_dump_graph(const gd_model *m, FILE *out)
     if (s == GD_OK)
         gd_graph_print(g, out);
     gd_graph_free(g);
-    return s;
-}
-
-/* ---- saving ---- */
-
-typedef struct saving {
-    gd_safetensors_writer *writer; /* this one */
-    gd_torch_writer *torch;        /* or this */
-    gd_dtype dtype;
-    unsigned char *narrow; /* block for one parameter in dtype; NULL for float32 */
-} saving;
-
-static gd_status save_param(void *ctx, int i, const float *data, int64_t count)
-{
-    const saving *s = ctx;
-    const size_t bytes = (size_t)count * gd_dtype_bytes(s->dtype);
-    const void *from = data;
-
-    (void)i;
-    if (s->dtype != GD_F32) {
-        gd_narrow(s->narrow, s->dtype, data, count);
-        from = s->narrow;
-    }
-    return s->torch ? gd_torch_add(s->torch, from, bytes)
-                    : gd_safetensors_add(s->writer, from, bytes);
-}
-
-static char *classes_json(gd_arena *mem, const char *const *names, int n)
-{
-    json_t *list = json_array();
-    char *text, *copy;
-
-    for (int i = 0; i < n; i++)
-        json_array_append_new(list, json_string(names[i]));
-    text = json_dumps(list, JSON_COMPACT | JSON_ENSURE_ASCII);
-    json_decref(list);
-    copy = text ? gd_strdup(mem, text) : NULL;
-    free(text);
-    return copy;
-}
-
-static gd_array *arrays_of(const gd_model *m, gd_arena *mem, gd_dtype dtype, int64_t *most)
-{
-    gd_array *arrays = gd_alloc(mem, (size_t)m->n_param * sizeof *arrays);
-
-    for (int i = 0; arrays && i < m->n_param; i++) {
-        arrays[i] =
-            (gd_array){ .name = m->param[i].name, .dtype = dtype, .rank = m->param[i].rank };
-        memcpy(arrays[i].dim, m->param[i].dim, sizeof m->param[i].dim);
-        *most = GD_MAX(*most, gd_param_count(&m->param[i]));
-    }
-    return arrays;
-}
-
-static gd_status write_safetensors(const gd_model *m, gd_arena *mem, saving *s,
-                                   const gd_array *arrays, const char *path, bool overwrite,
-                                   const char *const *classes, int n_classes)
-{
-    gd_meta meta[4] = { { "guided.format", "1" },
-                        { "guided.kind", gd_net_kind_names[m->config.net.kind] } };
-    int n_meta = 3;
-    char *config;
-    gd_status status;
-
-    GD_TRY(gd_config_to_json(&m->config, mem, &config));
-    meta[2] = (gd_meta){ "guided.config", config };
-    if (n_classes > 0)
-        meta[n_meta++] = (gd_meta){ "guided.classes", classes_json(mem, classes, n_classes) };
-    if (!meta[n_meta - 1].value)
-        return gd_fail(GD_ENOMEM, "model: out of memory");
-    GD_TRY(gd_safetensors_begin(&s->writer, path, overwrite, arrays, m->n_param, meta, n_meta));
-    status = each_param(m, save_param, s);
-    if (status == GD_OK)
-        return gd_safetensors_commit(s->writer);
-    gd_safetensors_abort(s->writer);
-    return status;
-}
-
-/* A state dict and nothing else: a .pt has no place for the rest. */
-static gd_status write_torch(const gd_model *m, gd_arena *mem, saving *s, const gd_array *arrays,
-                             const char *path, bool overwrite)
-{
-    gd_pickle_node *dict = gd_pickle_new(mem, GD_PICKLE_DICT, m->n_param);
-    bool ok = dict != NULL;
-    gd_status status;
-
-    for (int i = 0; i < m->n_param && ok; i++) {
-        const gd_pickle_node tensor = { .kind = GD_PICKLE_TENSOR, .tensor = &arrays[i] };
-        ok = gd_pickle_set(mem, dict, i, arrays[i].name, &tensor);
-    }
-    if (!ok)
-        return gd_fail(GD_ENOMEM, "model: out of memory");
-    GD_TRY(gd_torch_begin(&s->torch, path, overwrite, dict));
-    status = each_param(m, save_param, s);
-    if (status == GD_OK)
-        return gd_torch_commit(s->torch);
-    gd_torch_abort(s->torch);
-    return status;
-}
-
-static gd_status write_file(const gd_model *m, gd_arena *mem, const char *path, bool overwrite,
-                            gd_dtype dtype, const char *const *classes, int n_classes)
-{
-    int64_t most = 1;
-    gd_array *arrays = arrays_of(m, mem, dtype, &most);
-    saving s = { .dtype = dtype };
-    gd_status status;
-
-    if (!arrays)
-        return gd_fail(GD_ENOMEM, "model: out of memory");
-    if (dtype != GD_F32)
-        GD_TRY(gd_block_make((void **)&s.narrow, (size_t)most * gd_dtype_bytes(dtype),
-                             "one parameter"));
-    status = gd_ends_with(path, ".pt")
-                 ? write_torch(m, mem, &s, arrays, path, overwrite)
-                 : write_safetensors(m, mem, &s, arrays, path, overwrite, classes, n_classes);
-    gd_block_free(s.narrow);
-    return status;
-}
-
-gd_status gd_model_save(const gd_model *m, const char *path, bool overwrite, gd_dtype dtype,
-                        const char *const *classes, int n_classes)
-{
-    gd_arena *mem;
-    gd_status s;
-
-    if (!classes) {
-        classes = m->class_name;
-        n_classes = m->n_class_names;
-    }
-    if (n_classes > 0 && n_classes != gd_model_class_count(m))
-        return gd_fail(GD_EMISMATCH, "%d class names for a model of %d classes", n_classes,
-                       gd_model_class_count(m));
-    GD_TRY(gd_arena_make(&mem));
-    s = write_file(m, mem, path, overwrite, dtype, classes, n_classes);
-    gd_arena_free(mem);
     return s;
 }

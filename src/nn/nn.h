@@ -73,6 +73,8 @@ const char *gd_model_assumed(const gd_model *m); /* lines; "" when nothing was a
 const char *gd_model_path(const gd_model *m);    /* "" for gd_model_create */
 int64_t gd_model_parameters(const gd_model *m);
 int gd_model_class_count(const gd_model *m);
+/* A parameter of this name and shape (dimensions of 1 aside) */
+bool gd_model_has(const gd_model *m, const char *name, const gd_type *type);
 /* Fetch parameters for gd_exec_make */
 gd_weights gd_model_weights(const gd_model *m);
 
@@ -88,6 +90,17 @@ GD_CHECKED gd_status gd_model_dump_graph(const gd_model *m, FILE *out);
  * classes may be NULL: those of m. */
 GD_CHECKED gd_status gd_model_save(const gd_model *m, const char *path, bool overwrite,
                                    gd_dtype dtype, const char *const *classes, int n_classes);
+
+/* ---- packed.c: weights as one plan wants them ---- */
+
+/* Write safetensors with the weights as gd_runner_make wants them for images of the model's own
+ * size, a classifier's for its gradient, in this precision on this machine: opened again they are
+ * mapped and used where they lie.  classes: as gd_model_save's. */
+GD_CHECKED gd_status gd_model_pack(const gd_model *m, const char *path, bool overwrite, bool bf16,
+                                   const char *const *classes, int n_classes);
+/* What such a file's weights are packed for, to be read; NULL: another file.  Parameters of a
+ * packed model cannot be fetched. */
+const char *gd_model_packed(const gd_model *m);
 
 /* ---- training_file.c: which weights of a run ---- */
 
@@ -112,7 +125,7 @@ GD_CHECKED gd_status gd_runner_make_beside(gd_runner **out, const gd_runner *of)
 void gd_runner_free(gd_runner *r);
 size_t gd_runner_bytes(const gd_runner *r);
 const gd_plan *gd_runner_plan(const gd_runner *r);
-gd_exec *gd_runner_exec(gd_runner *r);
+gd_exec *gd_runner_exec(const gd_runner *r);
 /* x [N][C][H][W], t [N], y [N] or NULL, low_res or NULL -> out (the network's output, or the
  * gradient).  GD_EFAILED names the first node whose result is not finite. */
 GD_CHECKED gd_status gd_runner_run(gd_runner *r, const float *x, const float *t, const int64_t *y,

@@ -175,6 +175,17 @@ static gd_status check_keys(const nn_keys *keys, const gd_model_config *config, 
     return s;
 }
 
+/* Weights as a plan wants them (packed.c): the configuration is all that says what they are. */
+static gd_status check_packed(const nn_keys *keys)
+{
+    if (keys->n == 1 && nn_key_find(keys, NN_PACKED) && keys->sorted[0]->dtype == GD_U8 &&
+        keys->sorted[0]->rank == 1)
+        return GD_OK;
+    return gd_fail(GD_EFORMAT,
+                   "%s: expected one array of bytes, \"%s\", as weights that are packed",
+                   keys->path, NN_PACKED);
+}
+
 /* ---- all together ---- */
 
 gd_status gd_config_recognise(gd_model_config *out, gd_arena *arena, char **assumed,
@@ -194,5 +205,6 @@ gd_status gd_config_recognise(gd_model_config *out, gd_arena *arena, char **assu
         gd_context("%s", keys.path);
         return GD_EFORMAT;
     }
-    return check_keys(&keys, out, arena);
+    return json && gd_bundle_meta(bundle, NN_PACKED_FOR) ? check_packed(&keys)
+                                                         : check_keys(&keys, out, arena);
 }

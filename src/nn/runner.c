@@ -1,5 +1,5 @@
 /* runner.c - a network ready to run: graph, plan, executor. */
-#include "nn/nn.h"
+#include "nn/model_private.h"
 
 #include <math.h>
 
@@ -42,6 +42,7 @@ static gd_status make(gd_runner *r, const gd_model *m, const gd_net_size *size, 
                       bool bf16)
 {
     const gd_weights weights = gd_model_weights(m);
+    const void *packed;
 
     GD_TRY(make_graph(r, m, size, guidance, bf16));
     GD_TRY(gd_plan_make(&r->plan, r->graph, &r->output, 1));
@@ -50,7 +51,9 @@ static gd_status make(gd_runner *r, const gd_model *m, const gd_net_size *size, 
            (double)gd_plan_weights_bytes(r->plan) / 1048576.0,
            (double)(gd_plan_arena_bytes(r->plan) + gd_plan_scratch_bytes(r->plan)) / 1048576.0);
     gd_plan_log(r->plan);
-    GD_TRY(gd_exec_make(&r->exec, r->plan, &weights));
+    GD_TRY(nn_packed_weights(&packed, m, r->plan, bf16));
+    GD_TRY(packed ? gd_exec_make_packed(&r->exec, r->plan, packed)
+                  : gd_exec_make(&r->exec, r->plan, &weights));
     return make_labels(r, size->n);
 }
 
@@ -129,7 +132,7 @@ const gd_plan *gd_runner_plan(const gd_runner *r)
     return r->plan;
 }
 
-gd_exec *gd_runner_exec(gd_runner *r)
+gd_exec *gd_runner_exec(const gd_runner *r)
 {
     return r->exec;
 }

@@ -96,6 +96,8 @@ expect 0 "" "$g" convert whole whole.safetensors
 # another number of classes, other weights kept
 mkdir two && cp -r images/boot images/bag two/
 expect 0 "fresh weights for label_emb.weight" "$g" train --data two $net --batch-size 4 --iterations 2 --init-from whole --out tuned
+expect 3 "--init-from whole: no parameter fits this network" "$g" train --data two --image_size 8 --num_channels 64 --channel_mult 1 --num_res_blocks 1 \
+    --learn_sigma False --batch-size 4 --iterations 2 --init-from whole --out alien
 expect 0 "" "$g" train-classifier --data images --image_size 8 --classifier_width 32 --classifier_depth 1 \
     --classifier_channel_mult 1 --classifier_attention_resolutions 8 --classifier_num_head_channels 16 --batch-size 4 --iterations 3 --val-data images --out crun
 grep -q val_loss crun/progress.csv || fail "no validation"

@@ -34,7 +34,10 @@ for layer in base dist io cpu graph nn diffusion data train eval api records cli
     done
 done
 for f in $(grep -rlE '#include <(dnnl|oneapi)' src); do
-    [ "$f" = src/cpu/onednn.c ] || say "$f:1: only src/cpu/onednn.c includes oneDNN's header"
+    [ "$f" = src/cpu/onednn_versions.h ] || say "$f:1: only src/cpu/onednn_versions.h includes oneDNN's header"
+done
+for f in $(grep -rl '"cpu/onednn_versions.h"' src); do
+    [ "$f" = src/cpu/onednn.c ] || say "$f:1: only src/cpu/onednn.c knows oneDNN"
 done
 for f in $(grep -rl '#include <mpi' src); do
     [ "$f" = src/dist/mpi.c ] || say "$f:1: only src/dist/mpi.c includes MPI's header"

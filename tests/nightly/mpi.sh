@@ -36,7 +36,8 @@ points() {
         while [ $i -lt "$number" ]; do
             later=0.0$((i * 7 % 10))
             end_one "$count" "$signal" $((i % count)) "$signal-$count" "$most"
-            [ "$signal" = KILL ] || grep -q "no answer for 2 s from rank $((i % count)) (pid $pid on" err.txt || fail "not named: $(cat err.txt)"
+            # on a loaded machine another one may be late too
+            [ "$signal" = KILL ] || grep -q "no answer for 2 s from .*rank $((i % count)) (pid $pid on" err.txt || fail "not named: $(cat err.txt)"
             continue_run "$count" "$signal-$count"
             i=$((i + 1))
         done
