@@ -17,6 +17,19 @@ typedef struct idx {
 
 /* ---- the bytes ---- */
 
+/* All members of the file, one after another, as far as there is room */
+static int inflate_members(z_stream *z)
+{
+    for (;;) {
+        const int error = inflate(z, Z_NO_FLUSH);
+        if (error != Z_STREAM_END || z->avail_in == 0)
+            return error;
+        inflateReset(z);
+        if (z->avail_out == 0)
+            return Z_OK;
+    }
+}
+
 static gd_status inflate_all(unsigned char **out, size_t *n, const gd_mapped *map, const char *path)
 {
     const size_t most = GD_MIN(map->bytes * INFLATION, (size_t)MOST_BYTES);
@@ -40,7 +53,7 @@ static gd_status inflate_all(unsigned char **out, size_t *n, const gd_mapped *ma
         *out = wider;
         z.next_out = wider + *n;
         z.avail_out = (unsigned)(room - *n);
-        error = inflate(&z, Z_NO_FLUSH);
+        error = inflate_members(&z);
         *n = room - z.avail_out;
         if (error != Z_OK || z.avail_out > 0 || room == most)
             break;
