@@ -115,6 +115,7 @@ struct gd_op {
     size_t (*scratch)(const gd_attr *attr, const gd_type *const in[], const gd_type *out);
     double (*macs)(const gd_attr *attr, const gd_type *const in[], const gd_type *out);
     uint8_t inplace;  /* bit i: the output may be input i's memory */
+    bool joins;       /* the inputs one after another along the channels: may be parts of it */
     uint8_t optional; /* bit i: input i may be GD_NONE */
     uint8_t bf16_out; /* 1: can write bfloat16 when asked (passes set out.dtype) */
     /* Small graphs that exercise it: every generic test runs them all.  Returns the value to test.

@@ -2,8 +2,9 @@
  *
  * A value lives from the step that makes it to the last step that reads it; inputs and outputs live
  * throughout.  An op that allows it writes over an input that dies there: the two values share one
- * buffer.  Buffers are placed largest first, each at the lowest offset where it meets no other that
- * lives at the same time. */
+ * buffer.  What is joined along the channels is made side by side in the joint value's buffer where
+ * that is possible, and need not be copied.  Buffers are placed largest first, each at the lowest
+ * offset where it meets no other that lives at the same time. */
 #include "graph/plan.h"
 
 #include <stdlib.h>
@@ -19,6 +20,7 @@ typedef struct placing {
     gd_plan *plan;
     buffer *buffer; /* [value]: the root's entry counts */
     int *root;      /* [value] */
+    size_t *shift;  /* [value]: where it begins in the root's buffer */
 } placing;
 
 size_t gd_plan_value_bytes(const gd_plan *plan, gd_val v)
@@ -85,15 +87,62 @@ static bool may_overwrite(const placing *p, int i, int k)
     return true;
 }
 
+/* The channels of one image in blocks of 16 lie one after another, so that the inputs of step i can
+ * be parts of its output, if each fills a buffer of its own. */
+static bool may_join(const placing *p, int i)
+{
+    const gd_node *n = p->plan->step[i].node;
+    const gd_value *value = p->plan->graph->value, *out = &value[n->out.id];
+
+    if (!n->op->joins || !p->plan->blocked || out->type.dim[0] != 1)
+        return false;
+    for (int k = 0; k < n->n_in; k++) {
+        const gd_value *in = &value[n->in[k].id];
+        const int root = p->root[n->in[k].id];
+        if (value[root].role != GD_ROLE_NODE || in->type.dim[3] % 16 != 0 ||
+            in->type.dtype != out->type.dtype ||
+            p->buffer[root].bytes != gd_plan_value_bytes(p->plan, n->in[k]))
+            return false;
+        for (int other = 0; other < k; other++)
+            if (p->root[n->in[other].id] == root)
+                return false;
+    }
+    return true;
+}
+
+static void join(placing *p, int i)
+{
+    const gd_node *n = p->plan->step[i].node;
+    buffer *joint = &p->buffer[n->out.id];
+    size_t shift = 0;
+
+    for (int k = 0; k < n->n_in; k++) {
+        const int root = p->root[n->in[k].id];
+        buffer *b = &p->buffer[root];
+        for (int v = 1; v < p->plan->graph->n_value; v++)
+            if (p->root[v] == root) {
+                p->root[v] = n->out.id;
+                p->shift[v] += shift;
+            }
+        joint->first = GD_MIN(joint->first, b->first);
+        joint->last = GD_MAX(joint->last, b->last);
+        b->used = false;
+        shift += b->bytes;
+    }
+}
+
 static void share_buffers(placing *p)
 {
     for (int i = 0; i < p->plan->n_step; i++) {
         const gd_node *n = p->plan->step[i].node;
+        if (may_join(p, i))
+            join(p, i);
         for (int k = 0; k < n->n_in; k++) {
             int root = p->root[n->in[k].id];
             if (!may_overwrite(p, i, k))
                 continue;
             p->root[n->out.id] = root;
+            p->shift[n->out.id] = p->shift[n->in[k].id];
             p->buffer[root].last = p->buffer[n->out.id].last;
             p->buffer[n->out.id].used = false;
             break;
@@ -159,16 +208,17 @@ gd_status gd_plan_place(gd_plan *plan)
 {
     const int n_value = plan->graph->n_value;
     placing p = { plan, gd_alloc(plan->mem, (size_t)n_value * sizeof *p.buffer),
-                  gd_alloc(plan->mem, (size_t)n_value * sizeof *p.root) };
+                  gd_alloc(plan->mem, (size_t)n_value * sizeof *p.root),
+                  gd_alloc(plan->mem, (size_t)n_value * sizeof *p.shift) };
 
-    if (!p.buffer || !p.root)
+    if (!p.buffer || !p.root || !p.shift)
         return gd_fail(GD_ENOMEM, "plan: out of memory");
     live_ranges(&p);
     share_buffers(&p);
     GD_TRY(assign_offsets(&p, n_value));
     for (int i = 1; i < n_value; i++)
         if (p.root[i])
-            plan->slot[i] = (gd_slot){ p.buffer[p.root[i]].offset,
+            plan->slot[i] = (gd_slot){ p.buffer[p.root[i]].offset + p.shift[i],
                                        gd_plan_value_bytes(plan, (gd_val){ i }), true };
     return GD_OK;
 }

@@ -24,14 +24,18 @@ static gd_val named_param(gd_graph *g, const char *kind, int i, int64_t a, int64
     return gd_param(g, gd_sprintf(g->mem, "%s%d", kind, i), a, b, c, d);
 }
 
-/* One random node on earlier values; shapes stay [1,4,4,32] or [1,2,2,32] so that most pairs fit */
+/* One random node on earlier values; shapes stay [1,4,4,C] or [1,2,2,C], C 32, 64 or 96, so that
+ * most pairs fit */
 static gd_val random_node(gd_graph *g, const gd_val *made, int n, int i)
 {
     gd_val a = made[pick(n)], b = made[pick(n)];
     const bool same = same_shape(gd_type_of(g, a), gd_type_of(g, b));
     const int channels = gd_channels(g, a);
 
-    switch (pick(8)) {
+    const bool joins =
+        gd_type_of(g, a)->dim[1] == gd_type_of(g, b)->dim[1] && channels + gd_channels(g, b) <= 96;
+
+    switch (pick(9)) {
     case 0:
         return same ? gd_plus(g, a, b) : gd_scaled(g, a, 0.5f);
     case 1:
@@ -47,10 +51,12 @@ static gd_val random_node(gd_graph *g, const gd_val *made, int n, int i)
     case 5:
         return gd_conv2d(g, a, named_param(g, "w", i, 32, channels, 3, 3),
                          named_param(g, "b", i, 1, 1, 1, 32), 1);
+    case 7:
+        return joins ? gd_concat(g, a, b) : gd_relu(g, a);
     case 6:
-        return same ? gd_plus(
-                          g, a,
-                          gd_conv2d(g, b, named_param(g, "w", i, 32, channels, 1, 1), GD_NONE, 1))
+        return same ? gd_plus(g, a,
+                              gd_conv2d(g, b, named_param(g, "w", i, channels, channels, 1, 1),
+                                        GD_NONE, 1))
                     : a;
     default:
         return gd_plus_channel(g, a, gd_mean_pixels(g, gd_scaled(g, a, 0.25f)));
@@ -112,6 +118,28 @@ static void sharing_memory_changes_no_bit(void **state)
         free(shared);
         free(alone);
     }
+}
+
+/* Joined values lie where they go; one that is joined twice is copied once. */
+static void joined_values_are_parts(void **state)
+{
+    fixture f;
+
+    (void)state;
+    fixture_init(&f);
+    gd_graph *g = f.graph;
+    gd_val a = gd_silu(g, example_input(g, 0, 1, 4, 5, 32)),
+           b = gd_silu(g, example_input(g, 1, 1, 4, 5, 16));
+    gd_val first = gd_concat(g, a, b), second = gd_concat(g, a, gd_silu(g, first));
+    gd_val outputs[] = { first, second };
+    fixture_plan(&f, outputs, 2);
+    const char *start = gd_exec_data(f.exec, first);
+    if (gd_isa_used() >= GD_ISA_AVX512) {
+        assert_ptr_equal(gd_exec_data(f.exec, a), start);
+        assert_ptr_equal(gd_exec_data(f.exec, b), start + 32 * 20 * sizeof(float));
+        assert_ptr_not_equal(gd_exec_data(f.exec, second), start);
+    }
+    fixture_free(&f);
 }
 
 static void fusion_keeps_the_result(void **state)
@@ -257,6 +285,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sharing_memory_changes_no_bit),
+        cmocka_unit_test(joined_values_are_parts),
         cmocka_unit_test(fusion_keeps_the_result),
         cmocka_unit_test(norm_silu_and_residual_become_two_nodes_less),
         cmocka_unit_test(bf16_is_close),
