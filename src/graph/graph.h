@@ -232,7 +232,7 @@ int gd_plan_steps(const gd_plan *plan);
 /* One notice (GD_LOG_DEBUG) for each step: shape, place and bytes of its result, kernel, layer */
 void gd_plan_log(const gd_plan *plan);
 /* A line for each kind and shape of step, longest first: kernel, calls, milliseconds of one, share,
- * GFLOP/s.  seconds: of every step (gd_exec_profile). */
+ * GFLOP/s or, where bytes decide, GB/s.  seconds: of every step (gd_exec_profile). */
 GD_CHECKED gd_status gd_plan_print_times(const gd_plan *plan, const double *seconds, FILE *out);
 /* Distinct convolutions of the plan with how often each runs: the kernel floor is timed from this.
  * Returns how many there are; fills at most `max`. */

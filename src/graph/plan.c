@@ -265,6 +265,25 @@ static bool same_kind(const gd_plan *plan, const gd_step *a, const gd_step *b)
     return !a->conv || same_desc(&a->desc, &b->desc);
 }
 
+/* Read and written at least once: inputs, output, packed weights; 0 where the inputs are parts of
+ * the output already */
+static double step_bytes(const gd_plan *plan, const gd_step *s)
+{
+    const gd_slot *out = &plan->slot[s->node->out.id];
+    double bytes = (double)out->bytes;
+
+    if (s->node->op->joins && plan->slot[s->node->in[0].id].offset == out->offset)
+        return 0;
+    for (int k = 0; k < s->node->n_in; k++)
+        bytes += (double)plan->slot[s->node->in[k].id].bytes;
+    return bytes + (s->conv ? (double)gd_conv_weights_bytes(s->conv) : 0);
+}
+
+static bool is_linear(const gd_step *s)
+{
+    return s->conv && s->desc.h * s->desc.w == 1;
+}
+
 static void print_row(const gd_plan *plan, const profile_row *r, double total, FILE *out)
 {
     const gd_step *s = r->step;
@@ -281,8 +300,10 @@ static void print_row(const gd_plan *plan, const profile_row *r, double total, F
     fprintf(out, "%-19s %-30s %-16s %4d x %9.3f ms %5.1f %%", s->node->op->name, shape,
             s->conv ? gd_conv_algo_name(gd_conv_algo_of(s->conv)) : "", r->calls,
             r->seconds / r->calls * 1e3, 100 * r->seconds / total);
-    if (macs > 0)
+    if (macs > 0 && !is_linear(s))
         fprintf(out, " %7.0f GFLOP/s", 2e-9 * macs / r->seconds);
+    else if (step_bytes(plan, s) > 0)
+        fprintf(out, " %7.1f GB/s", 1e-9 * step_bytes(plan, s) * r->calls / r->seconds);
     fputc('\n', out);
 }
 
