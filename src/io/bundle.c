@@ -8,7 +8,7 @@
 /* A view may repeat its storage this often, or hold this many elements. */
 enum { EXPANSION = 16, EXPANSION_FREE = 1 << 20 };
 
-bool io_is_text(const void *text, uint64_t bytes)
+bool gd_is_text(const void *text, uint64_t bytes)
 {
     static const struct {
         unsigned char mask, lead;
@@ -122,7 +122,7 @@ gd_status io_add_array(gd_bundle *b, const gd_array *array, const io_source *sou
 
     if (b->n >= GD_MAX_ARRAYS)
         return gd_fail(GD_EFORMAT, "%s: more than %d arrays", b->path, GD_MAX_ARRAYS);
-    if (length > GD_MAX_NAME || !io_is_text(array->name, length))
+    if (length > GD_MAX_NAME || !gd_is_text(array->name, length))
         return gd_fail(GD_EFORMAT, "%s: the name of array %d is no text of at most %d bytes",
                        b->path, b->n, GD_MAX_NAME);
     GD_TRY(io_count(&count, array, b->path));

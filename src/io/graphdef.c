@@ -221,7 +221,7 @@ static gd_status copy_name(const char **out, const gd_cursor *name, const gd_cur
     const uint64_t n = gd_cursor_left(name);
     char *copy;
 
-    if (n == 0 || n > GD_MAX_NAME || !io_is_text(name->at, n))
+    if (n == 0 || n > GD_MAX_NAME || !gd_is_text(name->at, n))
         return wrong(c, "a constant without a name of 1 to 512 bytes");
     *out = copy = gd_alloc(mem, n + 1);
     if (!copy)

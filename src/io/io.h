@@ -41,6 +41,9 @@ GD_CHECKED gd_status gd_take_bytes(gd_cursor *c, const unsigned char **out, uint
 uint64_t gd_cursor_offset(const gd_cursor *c);
 uint64_t gd_cursor_left(const gd_cursor *c);
 
+/* Well-formed UTF-8 without control characters: fit for a name and for a message */
+bool gd_is_text(const void *text, uint64_t bytes);
+
 /* ---- bundle: the named arrays of one file ---- */
 
 typedef struct gd_array {

@@ -69,8 +69,6 @@ GD_CHECKED gd_status io_add_array(gd_bundle *b, const gd_array *array, const io_
 /* Elements of a shape; GD_EFORMAT on a negative size or when the sizes that are not 0 overflow */
 GD_CHECKED gd_status io_count(int64_t *out, const gd_array *array, const char *file);
 void io_row_major(int64_t *stride, const gd_array *array);
-/* Well-formed UTF-8 without control characters: fit for a name and for a message */
-bool io_is_text(const void *text, uint64_t bytes);
 
 /* Each reads b->map, which is whole, into b. */
 GD_CHECKED gd_status io_read_safetensors(gd_bundle *b);

@@ -152,7 +152,7 @@ static gd_status take_text(machine *m, uint64_t n, const char **out)
     if (n > GD_MAX_PICKLE_STRING)
         return io_pickle_refuse(m, "a text this long is not expected");
     GD_TRY(gd_take_bytes(m->c, &p, n));
-    if (!io_is_text(p, n))
+    if (!gd_is_text(p, n))
         return io_pickle_refuse(m, "a text that is no UTF-8 or has control characters");
     text = io_pickle_take(m, n + 1);
     if (!text)

@@ -54,7 +54,7 @@ static gd_status read_entry(gd_bundle *b, const char *name, json_t *entry)
 
     if (!a.name)
         return gd_fail(GD_ENOMEM, "%s: out of memory", b->path);
-    if (!io_is_text(name, strlen(name)))
+    if (!gd_is_text(name, strlen(name)))
         return gd_fail(GD_EFORMAT, "%s: a name with control characters", b->path);
     if (!json_is_object(entry) || json_object_size(entry) != 3 || !json_is_string(dtype) ||
         json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end))
@@ -170,7 +170,7 @@ static gd_status check_hash(const gd_bundle *b, gd_hasher *hasher, const char *k
         return GD_OK;
     return gd_fail(GD_EFORMAT, "%s: damaged: %s does not match its hash (%s %.32s, computed %s)",
                    b->path, what, key,
-                   stored && io_is_text(stored, strlen(stored)) ? stored : "missing", text);
+                   stored && gd_is_text(stored, strlen(stored)) ? stored : "missing", text);
 }
 
 /* The header with both hashes blanked */
@@ -316,7 +316,7 @@ static gd_status add_arrays(json_t *header, const gd_array *arrays, int n, uint6
     for (int i = 0; i < n; i++) {
         const gd_array *a = &arrays[i];
         const size_t length = strlen(a->name);
-        if (length > GD_MAX_NAME || !io_is_text(a->name, length) ||
+        if (length > GD_MAX_NAME || !gd_is_text(a->name, length) ||
             json_object_get(header, a->name))
             return gd_fail(GD_EUSAGE, "%s: array %d: name taken, too long or no text", path, i);
         GD_TRY(io_count(&count, a, path));

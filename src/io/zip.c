@@ -136,7 +136,7 @@ static gd_status read_entry(io_zip *z, int i)
                      .bytes = info.size,
                      .crc = info.crc,
                      .deflated = info.comp_method == ZIP_CM_DEFLATE };
-    if (!io_is_text(e->name, strlen(e->name)))
+    if (!gd_is_text(e->name, strlen(e->name)))
         return damaged(z, "a name that is no text");
     if ((!e->deflated && info.comp_method != ZIP_CM_STORE) || info.encryption_method != ZIP_EM_NONE)
         return gd_fail(GD_EFORMAT, "%s: %.100s is encrypted or neither stored nor deflated",

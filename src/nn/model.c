@@ -17,9 +17,10 @@ static gd_status read_class_names(gd_model *m, json_t *list)
     if (!m->class_name)
         return gd_fail(GD_ENOMEM, "class names: out of memory");
     for (size_t i = 0; i < n; i++) {
-        if (!json_is_string(json_array_get(list, i)))
+        const char *name = json_string_value(json_array_get(list, i));
+        if (!name || !gd_is_text(name, strlen(name)))
             return gd_fail(GD_EFORMAT, "guided.classes: entry %zu is not a name", i);
-        m->class_name[i] = gd_strdup(m->mem, json_string_value(json_array_get(list, i)));
+        m->class_name[i] = gd_strdup(m->mem, name);
     }
     m->n_class_names = (int)n;
     return GD_OK;

@@ -176,14 +176,16 @@ static gd_status check_keys(const nn_keys *keys, const gd_model_config *config, 
 }
 
 /* Weights as a plan wants them (packed.c): the configuration is all that says what they are. */
-static gd_status check_packed(const nn_keys *keys)
+static gd_status check_packed(const nn_keys *keys, const char *packed_for)
 {
     if (keys->n == 1 && nn_key_find(keys, NN_PACKED) && keys->sorted[0]->dtype == GD_U8 &&
-        keys->sorted[0]->rank == 1)
+        keys->sorted[0]->rank == 1 && gd_is_text(packed_for, strlen(packed_for)))
         return GD_OK;
-    return gd_fail(GD_EFORMAT,
-                   "%s: expected one array of bytes, \"%s\", as weights that are packed",
-                   keys->path, NN_PACKED);
+    return gd_fail(
+        GD_EFORMAT,
+        "%s: expected one array of bytes, \"%s\", as weights that are packed, and a text "
+        "that says for what",
+        keys->path, NN_PACKED);
 }
 
 /* ---- all together ---- */
@@ -192,10 +194,13 @@ gd_status gd_config_recognise(gd_model_config *out, gd_arena *arena, char **assu
                               const gd_bundle *bundle, const gd_flag *flags, int n_flags)
 {
     const char *json = gd_bundle_meta(bundle, "guided.config");
+    const char *packed_for = gd_bundle_meta(bundle, NN_PACKED_FOR);
     nn_keys keys;
 
     *assumed = NULL;
     GD_TRY(sort_keys(&keys, bundle, arena));
+    if (packed_for && !json)
+        return gd_fail(GD_EFORMAT, "%s: guided.packed without guided.config", keys.path);
     if (json)
         GD_TRY(gd_config_from_json(out, json, keys.path));
     else
@@ -205,6 +210,5 @@ gd_status gd_config_recognise(gd_model_config *out, gd_arena *arena, char **assu
         gd_context("%s", keys.path);
         return GD_EFORMAT;
     }
-    return json && gd_bundle_meta(bundle, NN_PACKED_FOR) ? check_packed(&keys)
-                                                         : check_keys(&keys, out, arena);
+    return packed_for ? check_packed(&keys, packed_for) : check_keys(&keys, out, arena);
 }

@@ -87,9 +87,9 @@ static void text_is_utf8_without_controls(void **state)
 
     (void)state;
     for (int i = 0; i < COUNT(good); i++)
-        assert_true(io_is_text(good[i], strlen(good[i])));
+        assert_true(gd_is_text(good[i], strlen(good[i])));
     for (int i = 0; i < COUNT(bad); i++)
-        if (io_is_text(bad[i], strlen(bad[i])))
+        if (gd_is_text(bad[i], strlen(bad[i])))
             fail_msg("text %d", i);
 }
 

@@ -133,6 +133,88 @@ static void files_of_another_type_are_refused(void **state)
     }
 }
 
+/* packed.safetensors once more with another array or other texts; a text may be NULL: left out */
+typedef struct packed_change {
+    const char *array, *packed_for, *config, *layout, *classes;
+    gd_dtype dtype;
+    int64_t less;     /* bytes */
+    const char *says; /* what is said of it; NULL: it is good */
+} packed_change;
+
+static void write_packed(const char *path, const packed_change *change)
+{
+    const char *const key[] = { "guided.packed", "guided.config", "guided.layout",
+                                "guided.classes" };
+    const char *const text[] = { change->packed_for, change->config, change->layout,
+                                 change->classes };
+    gd_meta meta[COUNT(key) + 1] = { { "guided.format", "1" } };
+    gd_safetensors_writer *w;
+    gd_bundle *b;
+    int n = 1;
+
+    assert_int_equal(gd_bundle_open(&b, "packed.safetensors"), GD_OK);
+    for (int i = 0; i < COUNT(key); i++) {
+        const char *found = gd_bundle_meta(b, key[i]);
+        const char *value = text[i] && !strcmp(text[i], "same") ? found : text[i];
+        if (value)
+            meta[n++] = (gd_meta){ key[i], value };
+    }
+    const gd_array *from = gd_bundle_array(b, 0);
+    gd_array array = { change->array, change->dtype, 1, { from->dim[0] - change->less } };
+    const size_t bytes = (size_t)array.dim[0];
+    array.dim[0] /= (int64_t)gd_dtype_bytes(change->dtype);
+    assert_int_equal(gd_safetensors_begin(&w, path, true, &array, 1, meta, n), GD_OK);
+    assert_int_equal(gd_safetensors_add(w, gd_bundle_view(b, from), bytes), GD_OK);
+    assert_int_equal(gd_safetensors_commit(w), GD_OK);
+    gd_bundle_close(b);
+}
+
+/* Opened and made ready, or the first refusal */
+static gd_status use(const char *path)
+{
+    const gd_net_size size = { 1, 8, 8, 0, 0 };
+    gd_runner *r = NULL;
+    gd_model *m = NULL;
+    gd_status s = gd_model_open(&m, path, NULL, 0);
+
+    if (s == GD_OK)
+        s = gd_runner_make(&r, m, &size, false, false);
+    gd_runner_free(r);
+    gd_model_close(m);
+    return s;
+}
+
+static void damaged_packed_files_are_refused(void **state)
+{
+    static const packed_change change[] = {
+        { "packed", "x", "same", "same", NULL, GD_U8, 0, NULL },
+        { "other", "x", "same", "same", NULL, GD_U8, 0, "expected one array" },
+        { "packed", "x", "same", "same", NULL, GD_F32, 0, "expected one array" },
+        { "packed", "x\033[2J", "same", "same", NULL, GD_U8, 0, "expected one array" },
+        { "packed", "x", NULL, "same", NULL, GD_U8, 0, "without guided.config" },
+        { "packed", "x", "same", NULL, NULL, GD_U8, 0, "packed for x; wanted here: 8x8, fp32" },
+        { "packed", "x", "same", "0123456789abcdef0123456789abcdef", NULL, GD_U8, 0,
+          "packed for x; wanted here: 8x8, fp32" },
+        { "packed", "x", "same", "same", NULL, GD_U8, 64, "packed for x; wanted here: 8x8, fp32" },
+        { "packed", "x", "same", "same", "[\"\\u001b[2J\"]", GD_U8, 0, "is not a name" },
+    };
+    gd_model *m;
+    (void)state;
+
+    assert_int_equal(gd_model_open(&m, "good.safetensors", NULL, 0), GD_OK);
+    assert_int_equal(gd_model_pack(m, "packed.safetensors", false, false, NULL, 0), GD_OK);
+    gd_model_close(m);
+    for (int i = 0; i < COUNT(change); i++) {
+        write_packed("bad.safetensors", &change[i]);
+        const gd_status s = use("bad.safetensors");
+        const char *says = change[i].says;
+        if (gd_exit_status(s) != (says ? 3 : 0) || (says && !strstr(gd_error(), says)))
+            fail_msg("%d: %s", i, gd_error());
+        if (strchr(gd_error(), '\033'))
+            fail_msg("%d: control characters are shown", i);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +222,7 @@ int main(void)
         cmocka_unit_test(a_missing_key_is_named),
         cmocka_unit_test(an_extra_key_is_named),
         cmocka_unit_test(a_wrong_shape_is_named),
+        cmocka_unit_test(damaged_packed_files_are_refused),
         cmocka_unit_test(files_of_another_type_are_refused),
     };
     return cmocka_run_group_tests(tests, enter, leave);
