@@ -143,8 +143,9 @@ typedef struct gd_sampler_options {
 GD_API void gd_sampler_defaults(gd_sampler_options *out, const gd_model *model);
 
 /* A model planned and loaded, and a classifier that guides it (NULL: none); both must stay open.
- * Texts of the options are copied.  GD_EMISMATCH: files that do not fit each other; GD_EUSAGE: an
- * option that cannot be; GD_ENOMEM.  One sampler is used by one thread at a time. */
+ * Texts of the options are copied.  GD_EMISMATCH: files that do not fit each other, or weights
+ * packed for another machine, size or precision (guided convert --packed); GD_EUSAGE: an option
+ * that cannot be; GD_ENOMEM.  One sampler is used by one thread at a time. */
 typedef struct gd_sampler gd_sampler;
 GD_API GD_CHECKED gd_status gd_sampler_open(gd_sampler **out, const gd_model *model,
                                             const gd_model *classifier,
