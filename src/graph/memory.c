@@ -88,7 +88,8 @@ static bool may_overwrite(const placing *p, int i, int k)
 }
 
 /* The channels of one image in blocks of 16 lie one after another, so that the inputs of step i can
- * be parts of its output, if each fills a buffer of its own. */
+ * be parts of its output, if each fills a buffer of its own and dies there.  (Those that live on,
+ * as in training, would keep the memory of all.) */
 static bool may_join(const placing *p, int i)
 {
     const gd_node *n = p->plan->step[i].node;
@@ -99,8 +100,8 @@ static bool may_join(const placing *p, int i)
     for (int k = 0; k < n->n_in; k++) {
         const gd_value *in = &value[n->in[k].id];
         const int root = p->root[n->in[k].id];
-        if (value[root].role != GD_ROLE_NODE || in->type.dim[3] % 16 != 0 ||
-            in->type.dtype != out->type.dtype ||
+        if (value[root].role != GD_ROLE_NODE || p->buffer[root].last != i ||
+            in->type.dim[3] % 16 != 0 || in->type.dtype != out->type.dtype ||
             p->buffer[root].bytes != gd_plan_value_bytes(p->plan, n->in[k]))
             return false;
         for (int other = 0; other < k; other++)
@@ -125,7 +126,6 @@ static void join(placing *p, int i)
                 p->shift[v] += shift;
             }
         joint->first = GD_MIN(joint->first, b->first);
-        joint->last = GD_MAX(joint->last, b->last);
         b->used = false;
         shift += b->bytes;
     }
