@@ -76,8 +76,7 @@ static gd_status make(timed *t, const char *preset, bool guidance, bool bf16)
 
     GD_TRY(gd_preset_config(&c, preset));
     GD_TRY(gd_model_create(&t->model, &c, 0, true));
-    const gd_net_size size = { 1, c.net.image_size, c.net.image_size, c.net.small_size,
-                               c.net.small_size };
+    const gd_net_size size = gd_net_natural_size(&c.net, 1);
     GD_TRY(gd_runner_make(&t->runner, t->model, &size, guidance, bf16));
     return gd_floor_make(&t->floor, plan_of(t), bf16);
 }

@@ -217,15 +217,14 @@ static gd_status make_trainer(train_run *r)
 {
     const gd_source source = gd_stream_source(r->stream);
     const bool mixed = r->o.init_from && r->first;
-    train_mix mix = { .fresh = NULL };
-    gd_weights weights = { train_mix_fetch, &mix };
 
     GD_TRY(gd_model_create(&r->fresh, &r->config, r->o.train.seed, false));
     if (mixed)
         GD_TRY(gd_model_open(&r->begin, r->o.init_from, NULL, 0));
-    else
-        weights = gd_model_weights(*r->pt_model && r->first ? r->begin : r->fresh);
-    mix = (train_mix){ r->begin, r->fresh, 0, 0 };
+    train_mix mix = { .from = r->begin, .fresh = r->fresh };
+    const gd_weights weights =
+        mixed ? (gd_weights){ train_mix_fetch, &mix }
+              : gd_model_weights(*r->pt_model && r->first ? r->begin : r->fresh);
     GD_TRY(gd_trainer_make(&r->trainer, &r->config, &weights, &r->o.train, &source, r->dist));
     if (mixed)
         GD_TRY(train_mix_end(&mix));

@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of winograd_pack and plain_conv_pack: another number when either lays out its weights otherwise
- */
+/* Another number when winograd_pack or plain_conv_pack lays out its weights otherwise */
 enum { OWN_LAYOUT = 1 };
 
 struct gd_conv {

@@ -76,8 +76,8 @@ size_t gd_conv_scratch_bytes(const gd_conv *conv);
 /* packed <- weights [co][ci][kernel][kernel_w] float32 */
 GD_CHECKED gd_status gd_conv_pack(const gd_conv *conv, void *packed, const float *weights);
 
-/* Adds what tells how packed weights lie: two convolutions that add the same may use each other's.
- */
+/* Adds what tells how packed weights lie: those that add the same may use each other's.
+ * GD_EUSAGE: in no order that could be told */
 GD_CHECKED gd_status gd_conv_hash_layout(const gd_conv *conv, gd_hasher *hasher);
 
 /* Buffers of one use.  FORWARD: x, weights (packed), bias, y, residual (float32 laid out as y; may

@@ -14,9 +14,9 @@ typedef dnnl_memory_desc_t md_t;
 typedef const_dnnl_memory_desc_t md_view;
 #define EVERY_ISA dnnl_cpu_isa_default
 #else
-#define EVERY_ISA dnnl_cpu_isa_all
 typedef dnnl_memory_desc_t *md_t;
 typedef const dnnl_memory_desc_t *md_view;
+#define EVERY_ISA dnnl_cpu_isa_all
 #endif
 
 static dnnl_status_t md_make(md_t *out, int rank, const int64_t *dim, dnnl_data_type_t dtype,

@@ -130,7 +130,7 @@ static gd_status make_lanes(gd_engine *e, const gd_model *model, const gd_model 
 static gd_status make(gd_engine *e, const gd_model *model, const gd_model *classifier, bool bf16)
 {
     const gd_net_config *c = &gd_model_get_config(model)->net;
-    const gd_net_size size = { 1, c->image_size, c->image_size, c->small_size, c->small_size };
+    const gd_net_size size = gd_net_natural_size(c, 1);
     const int threads = gd_threads();
     gd_status s;
 

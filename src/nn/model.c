@@ -205,20 +205,26 @@ static gd_status read_param(const gd_model *m, int i, float *dst)
     return GD_OK;
 }
 
+/* -1: none of this name */
+static int find_param(const gd_model *m, const char *name)
+{
+    for (int i = 0; i < m->n_param; i++)
+        if (strcmp(m->param[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
 static gd_status fetch(void *ctx, const char *name, const gd_type *type, float *dst)
 {
     const gd_model *m = ctx;
+    const int i = find_param(m, name);
 
-    for (int i = 0; i < m->n_param; i++) {
-        if (strcmp(m->param[i].name, name) != 0)
-            continue;
-        if (gd_param_count(&m->param[i]) !=
-            type->dim[0] * type->dim[1] * type->dim[2] * type->dim[3])
-            return gd_fail(GD_EFORMAT, "%s: %s has another size than the network", m->path, name);
-        return read_param(m, i, dst);
-    }
-    return gd_fail(GD_EFORMAT, "%s: the network's parameter %s is not in the configuration",
-                   m->path, name);
+    if (i < 0)
+        return gd_fail(GD_EFORMAT, "%s: the network's parameter %s is not in the configuration",
+                       m->path, name);
+    if (gd_param_count(&m->param[i]) != type->dim[0] * type->dim[1] * type->dim[2] * type->dim[3])
+        return gd_fail(GD_EFORMAT, "%s: %s has another size than the network", m->path, name);
+    return read_param(m, i, dst);
 }
 
 static bool has_shape(const gd_param_spec *spec, const gd_type *type)
@@ -239,10 +245,9 @@ static bool has_shape(const gd_param_spec *spec, const gd_type *type)
 
 bool gd_model_has(const gd_model *m, const char *name, const gd_type *type)
 {
-    for (int i = 0; i < m->n_param; i++)
-        if (strcmp(m->param[i].name, name) == 0)
-            return has_shape(&m->param[i], type);
-    return false;
+    const int i = find_param(m, name);
+
+    return i >= 0 && has_shape(&m->param[i], type);
 }
 
 gd_weights gd_model_weights(const gd_model *m)
@@ -310,15 +315,10 @@ gd_status gd_model_hash(const gd_model *m, char text[33])
 
 /* ---- cost ---- */
 
-static gd_net_size natural_size(const gd_net_config *c)
-{
-    return (gd_net_size){ 1, c->image_size, c->image_size, c->small_size, c->small_size };
-}
-
 static gd_status plan_cost(const gd_model *m, bool gradient, bool bf16, double *macs,
                            gd_model_cost *cost)
 {
-    const gd_net_size size = natural_size(&m->config.net);
+    const gd_net_size size = gd_net_natural_size(&m->config.net, 1);
     gd_graph *g = NULL;
     gd_plan *plan = NULL;
     gd_net net;
@@ -351,7 +351,7 @@ gd_status gd_model_get_cost(gd_model_cost *out, const gd_model *m, bool bf16)
 
 gd_status gd_model_dump_graph(const gd_model *m, FILE *out)
 {
-    const gd_net_size size = natural_size(&m->config.net);
+    const gd_net_size size = gd_net_natural_size(&m->config.net, 1);
     gd_graph *g = NULL;
     gd_net net;
     gd_status s;

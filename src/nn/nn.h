@@ -52,6 +52,9 @@ typedef struct gd_net_size {
     int low_h, low_w; /* super-resolution only */
 } gd_net_size;
 
+/* n images of the size that the network is made for */
+gd_net_size gd_net_natural_size(const gd_net_config *config, int n);
+
 void gd_net_build(gd_net *out, gd_graph *g, const gd_net_config *config, const gd_net_size *size,
                   bool training);
 /* The classifier's guidance: gradient of sum log p(y|x_t) with respect to x; adds the input "y". */

@@ -66,7 +66,7 @@ gd_status gd_model_pack(const gd_model *m, const char *path, bool overwrite, boo
                         const char *const *classes, int n_classes)
 {
     const gd_net_config *c = &gd_model_get_config(m)->net;
-    const gd_net_size size = { 1, c->image_size, c->image_size, c->small_size, c->small_size };
+    const gd_net_size size = gd_net_natural_size(c, 1);
     gd_runner *r = NULL;
     gd_arena *mem;
     gd_status s;

@@ -177,6 +177,11 @@ static gd_val classifier_head(build *b)
     }
 }
 
+gd_net_size gd_net_natural_size(const gd_net_config *c, int n)
+{
+    return (gd_net_size){ n, c->image_size, c->image_size, c->small_size, c->small_size };
+}
+
 void gd_net_build(gd_net *out, gd_graph *g, const gd_net_config *config, const gd_net_size *size,
                   bool training)
 {

@@ -82,8 +82,7 @@ static int index_of(const gd_learner *l, const char *name)
 static void build(gd_learner *l, network *w)
 {
     const gd_net_config *c = &l->config.net;
-    const gd_net_size size = { l->options.microbatch, c->image_size, c->image_size, c->small_size,
-                               c->small_size };
+    const gd_net_size size = gd_net_natural_size(c, l->options.microbatch);
 
     gd_net_build(&w->net, w->graph, c, &size, true);
     for (int i = 1; i < w->graph->n_value; i++) {

@@ -189,7 +189,7 @@ void golden_fullsize(golden *g)
         return;
     }
     p.c = config.net;
-    p.size = (gd_net_size){ 1, p.c.image_size, p.c.image_size, p.c.small_size, p.c.small_size };
+    p.size = gd_net_natural_size(&p.c, 1);
     compare_use(&p, false);
     if (p.c.kind == GD_NET_CLASSIFIER)
         compare_use(&p, true);

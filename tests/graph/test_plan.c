@@ -31,7 +31,6 @@ static gd_val random_node(gd_graph *g, const gd_val *made, int n, int i)
     gd_val a = made[pick(n)], b = made[pick(n)];
     const bool same = same_shape(gd_type_of(g, a), gd_type_of(g, b));
     const int channels = gd_channels(g, a);
-
     const bool joins =
         gd_type_of(g, a)->dim[1] == gd_type_of(g, b)->dim[1] && channels + gd_channels(g, b) <= 96;
 
@@ -51,13 +50,13 @@ static gd_val random_node(gd_graph *g, const gd_val *made, int n, int i)
     case 5:
         return gd_conv2d(g, a, named_param(g, "w", i, 32, channels, 3, 3),
                          named_param(g, "b", i, 1, 1, 1, 32), 1);
-    case 7:
-        return joins ? gd_concat(g, a, b) : gd_relu(g, a);
     case 6:
         return same ? gd_plus(g, a,
                               gd_conv2d(g, b, named_param(g, "w", i, channels, channels, 1, 1),
                                         GD_NONE, 1))
                     : a;
+    case 7:
+        return joins ? gd_concat(g, a, b) : gd_relu(g, a);
     default:
         return gd_plus_channel(g, a, gd_mean_pixels(g, gd_scaled(g, a, 0.25f)));
     }
