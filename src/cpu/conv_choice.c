@@ -33,6 +33,7 @@ static const struct {
     [GD_ISA_AVX2] = { { 64, 64, 64 }, { NEVER, NEVER, NEVER } },
     [GD_ISA_AVX512] = { { 64, 64, 64 }, { 64, 64, 64 } },
     [GD_ISA_AVX512_BF16] = { { 64, 64, 64 }, { 256, 256, 64 } },
+    [GD_ISA_AVX512_AMX] = { { 64, 64, 64 }, { NEVER, NEVER, 64 } },
 };
 
 int gd_conv_winograd_pixels(gd_conv_pass pass, gd_dtype dtype)
@@ -48,6 +49,13 @@ int gd_conv_winograd_pixels(gd_conv_pass pass, gd_dtype dtype)
     default:
         return least_pixels[isa][bf16].weights;
     }
+}
+
+bool gd_conv_wants_blocks(gd_dtype dtype)
+{
+    const bool tiles = gd_isa_used() == GD_ISA_AVX512_AMX && dtype == GD_BF16;
+
+    return gd_isa_used() >= GD_ISA_AVX512 && !tiles;
 }
 
 gd_conv_algo gd_conv_choose(const gd_conv_desc *d)

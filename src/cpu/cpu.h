@@ -19,11 +19,12 @@ typedef enum gd_isa {
     GD_ISA_SSE41,
     GD_ISA_AVX2,
     GD_ISA_AVX512,
-    GD_ISA_AVX512_BF16
+    GD_ISA_AVX512_BF16,
+    GD_ISA_AVX512_AMX
 } gd_isa;
-/* The best this machine has, or what GUIDED_ISA (c, sse41, avx2, avx512, avx512_bf16) forces;
- * decided at the first call. gd_isa_force is for tests and the command (GD_EUSAGE when the machine
- * lacks it): before the first plan only. */
+/* The best this machine has, or what GUIDED_ISA (c, sse41, avx2, avx512, avx512_bf16, avx512_amx)
+ * forces; decided at the first call. gd_isa_force is for tests and the command (GD_EUSAGE when the
+ * machine lacks it): before the first plan only. */
 gd_isa gd_isa_used(void);
 const char *gd_isa_name(gd_isa isa);
 GD_CHECKED gd_status gd_isa_force(const char *name);

@@ -6,7 +6,7 @@
 #include "cpu/cpu.h"
 
 extern const gd_kernels gd_kernels_c, gd_kernels_sse41, gd_kernels_avx2, gd_kernels_avx512,
-    gd_kernels_avx512_bf16;
+    gd_kernels_avx512_bf16, gd_kernels_avx512_amx;
 
 /* Largest block of columns and of rows that any ISA's attention works on (attention.inc) */
 enum { GD_ATTENTION_COLUMNS = 64, GD_ATTENTION_ROWS = 24 };

@@ -19,8 +19,10 @@ static struct {
 static dnnl_cpu_isa_t isa_limit(void)
 {
     switch (gd_isa_used()) {
-    case GD_ISA_AVX512_BF16:
+    case GD_ISA_AVX512_AMX:
         return EVERY_ISA;
+    case GD_ISA_AVX512_BF16:
+        return dnnl_cpu_isa_avx512_core_bf16;
     case GD_ISA_AVX512:
         return dnnl_cpu_isa_avx512_core_vnni;
     case GD_ISA_AVX2:

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 enum { LOOPS = 20000, CHAINS = 16, REPEATS = 20, MAX_THREADS = 1024 };
+enum { TILE_CYCLES = 16, TILE_MACS = 16 * 16 * 32 }; /* of an instruction on tiles */
 
 /* Each returns the sum of its registers so that the loop is not removed. */
 __attribute__((target("avx512f"))) static float fma_avx512(int loops)
@@ -38,6 +39,38 @@ __attribute__((target("avx512f,avx512bf16"))) static float dot_bf16(int loops)
     for (int i = 1; i < CHAINS; i++)
         s[0] = _mm512_add_ps(s[0], s[i]);
     return _mm512_reduce_add_ps(s[0]);
+}
+
+__attribute__((target("amx-tile,amx-bf16"))) static float dot_tiles(int loops)
+{
+    static const struct {
+        uint8_t palette, start_row, zero[14];
+        uint16_t bytes[16];
+        uint8_t rows[16];
+    } shape = { .palette = 1,
+                .bytes = { 64, 64, 64, 64, 64, 64 },
+                .rows = { 16, 16, 16, 16, 16, 16 } };
+    float out[256];
+
+    _tile_loadconfig(&shape);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    for (int k = 0; k < loops / TILE_CYCLES; k++) {
+#pragma GCC unroll 4
+        for (int i = 0; i < CHAINS / 4; i++) {
+            _tile_dpbf16ps(0, 4, 5);
+            _tile_dpbf16ps(1, 4, 5);
+            _tile_dpbf16ps(2, 4, 5);
+            _tile_dpbf16ps(3, 4, 5);
+        }
+    }
+    _tile_stored(0, out, 64);
+    _tile_release();
+    return out[0];
 }
 
 __attribute__((target("avx2,fma"))) static float fma_avx2(int loops)
@@ -91,23 +124,34 @@ static void run_one(void *ctx, int64_t i)
     job->sink[i] = job->run(LOOPS);
 }
 
+/* What runs, and the multiply-adds of one of its CHAINS in one of its loops */
+typedef struct multiplier {
+    float (*run)(int loops);
+    double macs;
+} multiplier;
+
+static multiplier multiplier_of(gd_isa isa, gd_dtype dtype)
+{
+    if (dtype == GD_BF16 && isa == GD_ISA_AVX512_AMX)
+        return (multiplier){ dot_tiles, (double)TILE_MACS / TILE_CYCLES };
+    if (dtype == GD_BF16 && isa == GD_ISA_AVX512_BF16)
+        return (multiplier){ dot_bf16, 32 };
+    if (isa >= GD_ISA_AVX512)
+        return (multiplier){ fma_avx512, 16 };
+    return isa == GD_ISA_AVX2 ? (multiplier){ fma_avx2, 8 } : (multiplier){ mul_add_sse, 4 };
+}
+
 double gd_peak_macs(gd_dtype dtype)
 {
-    const gd_isa isa = gd_isa_used();
-    const bool bf16 = dtype == GD_BF16 && isa == GD_ISA_AVX512_BF16;
-    float (*run)(int) = bf16                   ? dot_bf16
-                        : isa >= GD_ISA_AVX512 ? fma_avx512
-                        : isa == GD_ISA_AVX2   ? fma_avx2
-                                               : mul_add_sse;
-    const double lanes = bf16 ? 32 : isa >= GD_ISA_AVX512 ? 16 : isa == GD_ISA_AVX2 ? 8 : 4;
+    const multiplier m = multiplier_of(gd_isa_used(), dtype);
     const int threads = GD_MIN(gd_threads(), MAX_THREADS);
     volatile float sink[MAX_THREADS];
     double best = 0;
 
     for (int r = 0; r < REPEATS; r++) {
         const double start = gd_seconds();
-        gd_par(threads, run_one, &(peak_job){ run, sink });
-        best = GD_MAX(best, (double)LOOPS * CHAINS * lanes * threads / (gd_seconds() - start));
+        gd_par(threads, run_one, &(peak_job){ m.run, sink });
+        best = GD_MAX(best, (double)LOOPS * CHAINS * m.macs * threads / (gd_seconds() - start));
     }
     return best;
 }

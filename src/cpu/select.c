@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static const struct {
     const char *name;
@@ -13,15 +15,33 @@ static const struct {
     [GD_ISA_AVX2] = { "avx2", &gd_kernels_avx2 },
     [GD_ISA_AVX512] = { "avx512", &gd_kernels_avx512 },
     [GD_ISA_AVX512_BF16] = { "avx512_bf16", &gd_kernels_avx512_bf16 },
+    [GD_ISA_AVX512_AMX] = { "avx512_amx", &gd_kernels_avx512_amx },
 };
 
 static int chosen = -1;
+
+/* Linux lets a process use the tile registers once it has asked for them: their contents are 8 KB
+ * more to save. */
+static bool may_use_tiles(void)
+{
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+
+    return __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
+           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+
+static gd_isa best_avx512(void)
+{
+    if (!__builtin_cpu_supports("avx512bf16"))
+        return GD_ISA_AVX512;
+    return may_use_tiles() ? GD_ISA_AVX512_AMX : GD_ISA_AVX512_BF16;
+}
 
 static gd_isa best_isa(void)
 {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-        return __builtin_cpu_supports("avx512bf16") ? GD_ISA_AVX512_BF16 : GD_ISA_AVX512;
+        return best_avx512();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return GD_ISA_AVX2;
     return __builtin_cpu_supports("sse4.1") ? GD_ISA_SSE41 : GD_ISA_C;
@@ -40,7 +60,8 @@ gd_status gd_isa_force(const char *name)
         chosen = i;
         return GD_OK;
     }
-    return gd_fail(GD_EUSAGE, "GUIDED_ISA=%s: expected c, sse41, avx2, avx512 or avx512_bf16",
+    return gd_fail(GD_EUSAGE,
+                   "GUIDED_ISA=%s: expected c, sse41, avx2, avx512, avx512_bf16 or avx512_amx",
                    name);
 }
 

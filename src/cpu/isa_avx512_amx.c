@@ -1,0 +1,22 @@
+/* isa_avx512_amx.c - the kernels compiled for AVX-512 with tiles of bfloat16. */
+#define GD_VECTOR_LANES 16
+#define GD_PANEL_VECTORS 4 /* attention.inc */
+
+#include "cpu/vec.h"
+
+#include "cpu/pointwise.inc"
+#include "cpu/reduce.inc"
+#include "cpu/resample.inc"
+#include "cpu/pool.inc"
+#include "cpu/attention.inc"
+#include "cpu/attention_grad.inc"
+#include "cpu/attention_bf16.inc"
+#include "cpu/attention_amx.inc"
+#include "cpu/taps.inc"
+#include "cpu/outer.inc"
+#include "cpu/winograd.inc"
+#include "cpu/winograd_weights.inc"
+#include "cpu/train.inc"
+#include "cpu/table.inc"
+
+const gd_kernels gd_kernels_avx512_amx = GD_KERNEL_TABLE;
