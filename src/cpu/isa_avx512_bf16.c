@@ -10,6 +10,7 @@
 #include "cpu/pool.inc"
 #include "cpu/attention.inc"
 #include "cpu/attention_grad.inc"
+#include "cpu/attention_pairs.inc"
 #include "cpu/attention_bf16.inc"
 #include "cpu/taps.inc"
 #include "cpu/outer.inc"
