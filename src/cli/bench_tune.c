@@ -20,7 +20,7 @@ static gd_status measure(gd_conv_pass pass, gd_dtype dtype, int side, double sec
                                  .stride = 1,
                                  .pad = 1,
                                  .dtype = dtype,
-                                 .blocked = gd_conv_wants_blocks(dtype) };
+                                 .blocked = gd_isa_used() >= GD_ISA_AVX512 };
         const bool outer = pass == GD_CONV_GRAD_WEIGHTS && dtype == GD_F32;
         double one;
         GD_TRY(gd_check_stop());

@@ -38,7 +38,8 @@ double gd_conv_macs(const gd_conv_desc *d)
 
 const char *gd_conv_algo_name(gd_conv_algo algo)
 {
-    static const char *const name[] = { "direct", "winograd", "outer", "onednn winograd", "plain" };
+    static const char *const name[] = { "direct", "winograd",        "outer",
+                                        "tiles",  "onednn winograd", "plain" };
     return name[algo];
 }
 
@@ -51,7 +52,7 @@ gd_status gd_conv_make_as(gd_conv **out, const gd_conv_desc *desc, gd_conv_algo 
         return gd_fail(GD_EUSAGE, "bf16 needs AVX-512; this machine, or GUIDED_ISA, gives %s",
                        gd_isa_name(gd_isa_used()));
     if ((algo == GD_CONV_WINOGRAD && !winograd_can(desc)) ||
-        (algo == GD_CONV_OUTER && !outer_can(desc)))
+        (algo == GD_CONV_OUTER && !outer_can(desc)) || (algo == GD_CONV_TILES && !tiles_can(desc)))
         return gd_fail(GD_EUSAGE, "convolution %dx%d %d->%d kernel %d: no %s", desc->h, desc->w,
                        desc->ci, desc->co, desc->kernel, gd_conv_algo_name(algo));
     c = calloc(1, sizeof *c);
@@ -107,6 +108,8 @@ size_t gd_conv_weights_bytes(const gd_conv *c)
         return 0;
     if (c->algo == GD_CONV_WINOGRAD)
         return winograd_weights_bytes(&c->desc);
+    if (c->algo == GD_CONV_TILES)
+        return tiles_weights_bytes(&c->desc);
     return c->onednn ? onednn_conv_weights_bytes(c->onednn) : plain_weights_bytes(&c->desc);
 }
 
@@ -114,6 +117,8 @@ size_t gd_conv_scratch_bytes(const gd_conv *c)
 {
     if (c->algo == GD_CONV_WINOGRAD)
         return winograd_scratch_bytes(&c->desc, c->threads);
+    if (c->algo == GD_CONV_TILES)
+        return tiles_scratch_bytes(&c->desc);
     if (c->algo == GD_CONV_OUTER)
         return (size_t)gd_outer_scratch(c->desc.kernel * c->desc.kernel, c->threads) *
                sizeof(float);
@@ -127,6 +132,9 @@ gd_status gd_conv_pack(const gd_conv *c, void *packed, const float *weights)
     if (c->algo == GD_CONV_WINOGRAD)
         gd_kernels_get()->winograd_pack(packed, c->desc.dtype, weights, c->desc.co, c->desc.ci,
                                         c->desc.pass == GD_CONV_GRAD_DATA);
+    else if (c->algo == GD_CONV_TILES)
+        gd_tiles_pack(packed, weights, c->desc.co, c->desc.ci, c->desc.kernel * c->desc.kernel,
+                      c->desc.pass == GD_CONV_GRAD_DATA);
     else
         plain_conv_pack(&c->desc, packed, weights);
     return GD_OK;
@@ -221,6 +229,10 @@ void gd_conv_run(const gd_conv_call *call)
 
     if (c->algo == GD_CONV_WINOGRAD) {
         winograd_conv_run(&c->desc, c->threads, &call->buffers);
+        return;
+    }
+    if (c->algo == GD_CONV_TILES) {
+        tiles_conv_run(&c->desc, c->threads, &call->buffers);
         return;
     }
     if (c->algo == GD_CONV_OUTER) {

@@ -15,6 +15,7 @@ typedef enum gd_conv_algo {
     GD_CONV_DIRECT,
     GD_CONV_WINOGRAD,        /* ours (winograd.inc, winograd_weights.inc) */
     GD_CONV_OUTER,           /* ours, gradients of weights (outer.inc) */
+    GD_CONV_TILES,           /* ours, bfloat16 by AMX (conv_tiles.inc) */
     GD_CONV_ONEDNN_WINOGRAD, /* never chosen: part of the floor that bench.h measures */
     GD_CONV_PLAIN
 } gd_conv_algo;
@@ -56,9 +57,6 @@ double gd_conv_macs(const gd_conv_desc *desc); /* multiply-adds of the direct al
 gd_conv_algo gd_conv_choose(const gd_conv_desc *desc);
 /* The row of the table for the ISA in use: pixels of all images from which it says Winograd */
 int gd_conv_winograd_pixels(gd_conv_pass pass, gd_dtype dtype);
-/* Whether activations lie in blocks of 16 channels where operands are of this type: oneDNN's
- * AVX-512 kernels want that, its kernels of all other ISAs, AMX among them, run in nhwc */
-bool gd_conv_wants_blocks(gd_dtype dtype);
 const char *gd_conv_algo_name(gd_conv_algo algo);
 /* What GUIDED_CONV says: "auto" or "direct"; GD_EUSAGE for any other word. Checked by
  * gd_conv_make too. */

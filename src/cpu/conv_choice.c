@@ -51,13 +51,6 @@ int gd_conv_winograd_pixels(gd_conv_pass pass, gd_dtype dtype)
     }
 }
 
-bool gd_conv_wants_blocks(gd_dtype dtype)
-{
-    const bool tiles = gd_isa_used() == GD_ISA_AVX512_AMX && dtype == GD_BF16;
-
-    return gd_isa_used() >= GD_ISA_AVX512 && !tiles;
-}
-
 gd_conv_algo gd_conv_choose(const gd_conv_desc *d)
 {
     enum { FEW_PIXELS = 64 }; /* the sums are short and the rounding of the transforms shows */
@@ -67,6 +60,8 @@ gd_conv_algo gd_conv_choose(const gd_conv_desc *d)
         return GD_CONV_PLAIN;
     if (gd_conv_mode(&mode) != GD_OK || strcmp(mode, "direct") == 0)
         return GD_CONV_DIRECT;
+    if (tiles_can(d))
+        return GD_CONV_TILES;
     if (winograd_can(d) && d->h * d->w >= FEW_PIXELS &&
         d->n * d->h * d->w >= gd_conv_winograd_pixels(d->pass, d->dtype))
         return GD_CONV_WINOGRAD;

@@ -1,5 +1,5 @@
-/* conv_private.h - the engines behind conv.h: oneDNN (onednn.c), our Winograd (conv_winograd.c) and
- * plain C (conv_plain.c). */
+/* conv_private.h - the engines behind conv.h: oneDNN (onednn.c), our Winograd (conv_winograd.c),
+ * our tiles of AMX (conv_tiles.c) and plain C (conv_plain.c). */
 #ifndef GD_CPU_CONV_PRIVATE_H
 #define GD_CPU_CONV_PRIVATE_H
 
@@ -29,6 +29,11 @@ bool winograd_can(const gd_conv_desc *d);
 size_t winograd_weights_bytes(const gd_conv_desc *d);
 size_t winograd_scratch_bytes(const gd_conv_desc *d, int threads);
 void winograd_conv_run(const gd_conv_desc *d, int threads, const gd_conv_buffers *b);
+
+bool tiles_can(const gd_conv_desc *d);
+size_t tiles_weights_bytes(const gd_conv_desc *d);
+size_t tiles_scratch_bytes(const gd_conv_desc *d);
+void tiles_conv_run(const gd_conv_desc *d, int threads, const gd_conv_buffers *b);
 
 /* For linear.c: the engine once, outside parallel regions; then products on the calling thread */
 gd_status onednn_ready(void);

@@ -87,6 +87,24 @@ typedef struct gd_winograd {
     int threads;           /* most that there is scratch for */
     float *scratch;        /* threads times gd_winograd_scratch(round, channels of x) */
 } gd_winograd;
+/* Convolution, stride 1, kernel 1 or 3, by tiles of AMX (conv_tiles.inc; GD_ISA_AVX512_AMX only): y
+ * = conv(x) + bias + residual, then max(0, y) with relu.  x: bfloat16, channels of x and y in
+ * sixteens, of the same layout; y and its sums are float32. */
+typedef struct gd_tiles {
+    gd_view x, y;
+    int kernel, pad;
+    bool relu;
+    const uint16_t *weights; /* of gd_tiles_pack */
+    const float *bias;       /* or NULL */
+    const float *residual;   /* laid out as y, may be y; or NULL */
+    int threads;
+    int round;         /* images that there is scratch for */
+    uint16_t *scratch; /* round * channels of x / 32 rounded up * gd_tiles_plane() */
+} gd_tiles;
+void gd_tiles_run(const gd_tiles *job);
+/* packed <- filters [co][ci][taps], taps 1 or 9; turned: those of the gradient of the data, which
+ * has ci channels out.  packed: taps * channels in, rounded up to 32, * channels out */
+void gd_tiles_pack(uint16_t *packed, const float *filters, int co, int ci, int taps, bool turned);
 /* Most of any ISA */
 enum { GD_WINOGRAD_DEPTH = 128, GD_WINOGRAD_PANEL = 32, GD_OUTER_GROUP = 64 };
 
@@ -228,6 +246,17 @@ typedef struct gd_kernels {
     double (*square_sum)(const float *x, int64_t count);
 } gd_kernels;
 
+/* Elements that 32 channels of x take with padding, rows up to a multiple of 32 positions; 0: the
+ * tiles read x as it is */
+static inline int64_t gd_tiles_plane(const gd_view *x, int kernel, int pad)
+{
+    const int64_t width = x->w + 2 * pad;
+    const int64_t results = (x->h + 2 * pad - kernel) * width + width - kernel + 1;
+
+    if (kernel == 1 && pad == 0 && !gd_view_blocked(x) && x->c % 32 == 0 && results % 32 == 0)
+        return 0;
+    return ((results + 31) / 32 * 32 + (kernel - 1) * (width + 1)) * 32;
+}
 /* Floats of one point of a round's transforms; one cache line more than they fill, so that the
  * points of one patch do not fall into the same cache sets */
 static inline int64_t gd_winograd_point(int round, int channels)

@@ -13,6 +13,7 @@
 #include "cpu/attention_pairs.inc"
 #include "cpu/attention_amx.inc"
 #include "cpu/taps.inc"
+#include "cpu/conv_tiles.inc"
 #include "cpu/outer.inc"
 #include "cpu/winograd.inc"
 #include "cpu/winograd_weights.inc"

@@ -115,15 +115,6 @@ static gd_status copy_outputs(gd_plan *plan, const gd_val *outputs, int n)
     return GD_OK;
 }
 
-/* What is multiplied: bfloat16 where any convolution takes it */
-static gd_dtype operands_of(const gd_graph *g)
-{
-    for (int i = 0; i < g->n_node; i++)
-        if (g->node[i].op->conv && gd_type_of(g, g->node[i].in[0])->dtype == GD_BF16)
-            return GD_BF16;
-    return GD_F32;
-}
-
 gd_status gd_plan_make(gd_plan **out, const gd_graph *g, const gd_val *outputs, int n_outputs)
 {
     gd_arena *mem;
@@ -136,7 +127,9 @@ gd_status gd_plan_make(gd_plan **out, const gd_graph *g, const gd_val *outputs, 
     if (plan) {
         plan->mem = mem;
         plan->graph = g;
-        plan->blocked = gd_conv_wants_blocks(operands_of(g));
+        plan->blocked =
+            gd_isa_used() >=
+            GD_ISA_AVX512; /* oneDNN's AVX-512 kernels want 16 lanes, all others run in nhwc */
         plan->step = gd_alloc(mem, (size_t)GD_MAX(g->n_node, 1) * sizeof *plan->step);
         plan->slot = gd_alloc(mem, (size_t)g->n_value * sizeof *plan->slot);
     }

@@ -125,6 +125,19 @@ static gd_status try_algo(shape *s, gd_conv_algo algo, gd_dtype dtype)
     return GD_OK;
 }
 
+/* oneDNN's kernels for AMX run in nhwc. */
+static gd_status measure_bf16(shape *s)
+{
+    const bool blocked = s->desc.blocked;
+    gd_status status;
+
+    if (gd_isa_used() == GD_ISA_AVX512_AMX)
+        s->desc.blocked = false;
+    status = try_algo(s, GD_CONV_DIRECT, GD_BF16);
+    s->desc.blocked = blocked;
+    return status;
+}
+
 static gd_status measure_shape(shape *s, bool bf16)
 {
     const bool winograd = s->desc.kernel == 3 && !s->desc.kernel_w && s->desc.stride == 1 &&
@@ -135,7 +148,7 @@ static gd_status measure_shape(shape *s, bool bf16)
     GD_TRY(try_algo(s, GD_CONV_DIRECT, GD_F32));
     if (winograd)
         GD_TRY(try_algo(s, GD_CONV_ONEDNN_WINOGRAD, GD_F32));
-    return bf16 ? try_algo(s, GD_CONV_DIRECT, GD_BF16) : GD_OK;
+    return bf16 ? measure_bf16(s) : GD_OK;
 }
 
 gd_status gd_floor_measure(gd_floor *f, double *seconds)

@@ -376,6 +376,9 @@ static void our_kernels_do_not_depend_on_threads(void **state)
         for (int bf16 = 0; bf16 <= has_bf16; bf16++)
             check_threads(pass, GD_CONV_WINOGRAD, bf16 ? GD_BF16 : GD_F32);
     check_threads(GD_CONV_GRAD_WEIGHTS, GD_CONV_OUTER, GD_F32);
+    for (int pass = GD_CONV_FORWARD; pass <= GD_CONV_GRAD_DATA; pass++)
+        if (gd_isa_used() == GD_ISA_AVX512_AMX)
+            check_threads(pass, GD_CONV_TILES, GD_BF16);
 }
 
 /* More patches than a round of the weight gradient holds */
@@ -416,6 +419,74 @@ static void bf16_is_within_its_rounding(void **state)
             }
 }
 
+static bool no_tiles(void)
+{
+    if (gd_isa_used() == GD_ISA_AVX512_AMX)
+        return false;
+    print_message("this machine, or GUIDED_ISA, has no AMX: skipped\n");
+    return true;
+}
+
+/* Shapes that end inside a tile, a plane of 32 channels, a panel, a block of panels */
+static const struct {
+    int n, ci, h, w, co, kernel, pad;
+} tile_shapes[] = {
+    { 1, 32, 8, 8, 32, 3, 1 },   { 1, 16, 1, 1, 16, 3, 1 },  { 2, 48, 5, 7, 80, 3, 1 },
+    { 1, 64, 17, 30, 16, 3, 0 }, { 3, 16, 9, 4, 48, 1, 0 },  { 1, 96, 8, 8, 112, 1, 0 },
+    { 2, 32, 4, 8, 32, 1, 0 },   { 1, 80, 33, 3, 64, 1, 0 }, { 1, 576, 8, 8, 48, 3, 1 },
+};
+
+static gd_conv_desc tile_desc(int s, gd_conv_pass pass, bool blocked)
+{
+    return (gd_conv_desc){ .pass = pass,
+                           .n = tile_shapes[s].n,
+                           .ci = tile_shapes[s].ci,
+                           .h = tile_shapes[s].h,
+                           .w = tile_shapes[s].w,
+                           .co = tile_shapes[s].co,
+                           .kernel = tile_shapes[s].kernel,
+                           .stride = 1,
+                           .pad = tile_shapes[s].pad,
+                           .dtype = GD_BF16,
+                           .blocked = blocked };
+}
+
+static void tiles_equal_the_sum(void **state)
+{
+    (void)state;
+    if (no_tiles())
+        skip();
+    for (int s = 0; s < COUNT(tile_shapes); s++)
+        for (int pass = GD_CONV_FORWARD; pass <= GD_CONV_GRAD_DATA; pass++)
+            for (int blocked = 0; blocked < 2; blocked++) {
+                gd_conv_desc d = tile_desc(s, pass, blocked);
+                check(&d, GD_CONV_TILES, 1.0 / 128);
+                if (pass != GD_CONV_FORWARD)
+                    continue;
+                d.bias = true;
+                check(&d, GD_CONV_TILES, 1.0 / 128);
+                d.accumulate = true;
+                check(&d, GD_CONV_TILES, 1.0 / 128);
+                d.relu = true;
+                check(&d, GD_CONV_TILES, 1.0 / 128);
+            }
+}
+
+static void tiles_are_what_bf16_gets(void **state)
+{
+    gd_conv_desc d = tile_desc(0, GD_CONV_FORWARD, true);
+
+    (void)state;
+    if (no_tiles())
+        skip();
+    assert_int_equal(gd_conv_choose(&d), GD_CONV_TILES);
+    d.stride = 2;
+    assert_int_equal(gd_conv_choose(&d), GD_CONV_DIRECT);
+    check(&d, GD_CONV_DIRECT, 1.0 / 128);
+    gd_conv *conv;
+    assert_int_equal(gd_conv_make_as(&conv, &d, GD_CONV_TILES), GD_EUSAGE);
+}
+
 static void the_choice_is_a_function_of_the_shape(void **state)
 {
     gd_conv_desc d = { .n = 1,
@@ -434,12 +505,14 @@ static void the_choice_is_a_function_of_the_shape(void **state)
     assert_int_equal(gd_conv_choose(&d),
                      gd_isa_used() == GD_ISA_C ? GD_CONV_PLAIN : GD_CONV_WINOGRAD);
     if (gd_isa_used() >= GD_ISA_AVX512) {
-        const bool tiles = gd_isa_used() == GD_ISA_AVX512_AMX; /* multiply 16 times as fast */
+        const bool tiles = gd_isa_used() == GD_ISA_AVX512_AMX;
         d.dtype = GD_BF16;
-        assert_int_equal(gd_conv_choose(&d), tiles ? GD_CONV_DIRECT : GD_CONV_WINOGRAD);
+        assert_int_equal(gd_conv_choose(&d), tiles ? GD_CONV_TILES : GD_CONV_WINOGRAD);
         d.h = d.w = 8; /* few patches share a filter's transform */
-        assert_int_equal(gd_conv_choose(&d),
-                         gd_isa_used() >= GD_ISA_AVX512_BF16 ? GD_CONV_DIRECT : GD_CONV_WINOGRAD);
+        assert_int_equal(gd_conv_choose(&d), tiles ? GD_CONV_TILES
+                                             : gd_isa_used() == GD_ISA_AVX512_BF16
+                                                 ? GD_CONV_DIRECT
+                                                 : GD_CONV_WINOGRAD);
     }
     d.h = d.w = 32;
     d.dtype = GD_F32;
@@ -463,6 +536,8 @@ int main(void)
         cmocka_unit_test(our_kernels_do_not_depend_on_threads),
         cmocka_unit_test(winograd_adds_the_rounds_of_a_weight_gradient),
         cmocka_unit_test(bf16_is_within_its_rounding),
+        cmocka_unit_test(tiles_equal_the_sum),
+        cmocka_unit_test(tiles_are_what_bf16_gets),
         cmocka_unit_test(the_choice_is_a_function_of_the_shape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
