@@ -5,6 +5,14 @@
 
 static const int channels[] = { 64, 192, 384, 768 }, sides[] = { 8, 16, 32, 64 };
 
+/* What a convolution gets that Winograd does not */
+static gd_conv_algo other_way(gd_conv_pass pass, gd_dtype dtype)
+{
+    if (pass == GD_CONV_GRAD_WEIGHTS)
+        return dtype == GD_F32 ? GD_CONV_OUTER : GD_CONV_DIRECT;
+    return dtype == GD_BF16 && gd_isa_used() == GD_ISA_AVX512_AMX ? GD_CONV_TILES : GD_CONV_DIRECT;
+}
+
 /* 3x3 convolutions of one size, summed over widths: by Winograd and the other way */
 static gd_status measure(gd_conv_pass pass, gd_dtype dtype, int side, double seconds[2])
 {
@@ -21,12 +29,11 @@ static gd_status measure(gd_conv_pass pass, gd_dtype dtype, int side, double sec
                                  .pad = 1,
                                  .dtype = dtype,
                                  .blocked = gd_isa_used() >= GD_ISA_AVX512 };
-        const bool outer = pass == GD_CONV_GRAD_WEIGHTS && dtype == GD_F32;
         double one;
         GD_TRY(gd_check_stop());
         GD_TRY(gd_conv_seconds(&one, &d, GD_CONV_WINOGRAD));
         seconds[0] += one;
-        GD_TRY(gd_conv_seconds(&one, &d, outer ? GD_CONV_OUTER : GD_CONV_DIRECT));
+        GD_TRY(gd_conv_seconds(&one, &d, other_way(pass, dtype)));
         seconds[1] += one;
     }
     return GD_OK;
