@@ -70,11 +70,27 @@ INLINE void v_store_n(float *p, vec v, int n)
 #endif
 }
 
+/* GCC 12 makes two halves of what is one instruction. */
+INLINE vec_bits v_widen(vec_half h)
+{
+#if GD_VECTOR_LANES == 16
+    return (vec_bits)_mm512_cvtepu16_epi32((__m256i)h);
+#else
+    return __builtin_convertvector(h, vec_bits);
+#endif
+}
+
+/* Lane by lane, the low one's bits in front */
+INLINE vec v_pairs(vec_half low, vec_half high)
+{
+    return (vec)(v_widen(low) | v_widen(high) << 16);
+}
+
 INLINE vec v_load_bf16(const uint16_t *p)
 {
     vec_half h;
     memcpy(&h, p, sizeof h);
-    return (vec)(__builtin_convertvector(h, vec_bits) << 16);
+    return (vec)(v_widen(h) << 16);
 }
 
 /* Round to nearest even; NaN keeps a payload bit, so that it stays NaN.  The machine's instruction
