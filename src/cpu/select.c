@@ -1,6 +1,7 @@
 /* select.c - which ISA's kernels are used: the machine's best, or what GUIDED_ISA says. */
 #include "cpu/kernels.h"
 
+#include <cpuid.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -20,21 +21,29 @@ static const struct {
 
 static int chosen = -1;
 
-/* Linux lets a process use the tile registers once it has asked for them: their contents are 8 KB
- * more to save. */
+/* Not every compiler knows these by name. */
+static bool has_tiles(void)
+{
+    enum { LEAF = 7, AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 };
+    unsigned a, b, c, d;
+
+    return __get_cpuid_count(LEAF, 0, &a, &b, &c, &d) && d & AMX_BF16 && d & AMX_TILE;
+}
+
+/* Linux lets a process use the tile registers once it has asked: their contents are 8 KB more to
+ * save. */
 static bool may_use_tiles(void)
 {
     enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
 
-    return __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
-           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
 }
 
 static gd_isa best_avx512(void)
 {
     if (!__builtin_cpu_supports("avx512bf16"))
         return GD_ISA_AVX512;
-    return may_use_tiles() ? GD_ISA_AVX512_AMX : GD_ISA_AVX512_BF16;
+    return has_tiles() && may_use_tiles() ? GD_ISA_AVX512_AMX : GD_ISA_AVX512_BF16;
 }
 
 static gd_isa best_isa(void)
