@@ -145,5 +145,5 @@ void assert_ulps(double a, double b, double ulps, double absolute, const char *w
 
 const gd_kernels *kernels_of(int k)
 {
-    return k > GD_ISA_AVX512 ? NULL : gd_kernels_of((gd_isa)k);
+    return k > GD_ISA_AVX512_AMX ? NULL : gd_kernels_of((gd_isa)k);
 }

@@ -302,12 +302,6 @@ static void threads_and_images_do_not_change_bits(void **state)
     }
 }
 
-/* Those that multiply bfloat16 too, whose bits are their own */
-static const gd_kernels *any_kernels(int k)
-{
-    return k > GD_ISA_AVX512_AMX ? NULL : gd_kernels_of((gd_isa)k);
-}
-
 /* Products of 8 bits each, or float32 ones whose result is rounded */
 static void bf16_is_within_its_rounding(void **state)
 {
@@ -321,7 +315,7 @@ static void bf16_is_within_its_rounding(void **state)
     (void)state;
     for (int i = 0; i < 2 * COUNT(sizes); i++)
         for (int blocked = 0; blocked < 2; blocked++)
-            for (int k = 0; any_kernels(k); k++) {
+            for (int k = 0; kernels_of(k); k++) {
                 const int *s = sizes[i / 2];
                 const problem p = { s[0], s[1], s[2], s[3], s[4], (gd_head_order)(i % 2), 1 };
                 gd_view qkv = make_qkv(&p, blocked);
@@ -329,7 +323,7 @@ static void bf16_is_within_its_rounding(void **state)
                     make_view((shape){ s[0], s[1] * s[2], s[3], s[4] }, blocked, GD_F32, 6);
                 truth y = true_attention(&p, &qkv, &dout);
                 result r;
-                run(&r, any_kernels(k), &p, &qkv, &dout, blocked, GD_BF16);
+                run(&r, kernels_of(k), &p, &qkv, &dout, blocked, GD_BF16);
                 assert_true(worst(&p, &r.out, -1, y.out) <= 1.0 / 128);
                 for (int part = 0; part < 3; part++)
                     assert_true(worst(&p, &r.dqkv, part,
@@ -351,13 +345,13 @@ static void nan_spreads_as_far_as_it_must(void **state)
 
     (void)state;
     for (int i = 0; i < 6; i++)
-        for (int k = 0; any_kernels(k); k++) {
+        for (int k = 0; kernels_of(k); k++) {
             const int part = i / 2;
             gd_view qkv = make_qkv(&p, true),
                     dout = make_view((shape){ 1, 64, 6, 15 }, true, GD_F32, 6);
             result r;
             set_value(&qkv, 0, channel(&p, part, 1, 5), 70, NAN);
-            run(&r, any_kernels(k), &p, &qkv, &dout, true, i % 2 ? GD_BF16 : GD_F32);
+            run(&r, kernels_of(k), &p, &qkv, &dout, true, i % 2 ? GD_BF16 : GD_F32);
             for (int c = 0; c < 64; c++)
                 for (int t = 0; t < 90; t++) {
                     const bool spoiled = c >= 32 && (part == 0   ? t == 70

@@ -255,8 +255,12 @@ static void bf16_ties_infinities_and_nan(void **state)
     memcpy((float *)x.data + 10, &payload, sizeof payload);
     for (int k = 0; kernels_of(k); k++) {
         kernels_of(k)->convert(&y, &x);
-        for (int i = 0; i < 16; i++)
-            assert_int_equal(((uint16_t *)y.data)[i], nearest_bf16(((float *)x.data)[i]));
+        for (int i = 0; i < 16; i++) {
+            /* AVX-512's own instruction takes denormal numbers for zero (vec.h). */
+            const bool flushed = k >= GD_ISA_AVX512_BF16 && fpclassify(in[i]) == FP_SUBNORMAL;
+            assert_int_equal(((uint16_t *)y.data)[i],
+                             flushed ? 0 : nearest_bf16(((float *)x.data)[i]));
+        }
         assert_true(isnan(value(&y, 0, 10, 0)));
     }
     release(&x);
