@@ -201,6 +201,31 @@ gd_view conv_y(const gd_conv_desc *d, void *data)
     return view_of(d, dtype, data, d->co, gd_conv_out(d->h, d), gd_conv_out_w(d->w, d));
 }
 
+gd_view conv_input(const gd_conv_desc *d, const gd_conv_buffers *b)
+{
+    return d->pass == GD_CONV_FORWARD ? conv_x(d, b ? b->x : NULL) : conv_y(d, b ? b->y : NULL);
+}
+
+gd_view conv_output(const gd_conv_desc *d, const gd_conv_buffers *b)
+{
+    return d->pass == GD_CONV_FORWARD ? conv_y(d, b ? b->y : NULL) : conv_x(d, b ? b->x : NULL);
+}
+
+int conv_in_channels(const gd_conv_desc *d)
+{
+    return d->pass == GD_CONV_FORWARD ? d->ci : d->co;
+}
+
+int conv_out_channels(const gd_conv_desc *d)
+{
+    return d->pass == GD_CONV_FORWARD ? d->co : d->ci;
+}
+
+int conv_in_pad(const gd_conv_desc *d)
+{
+    return d->pass == GD_CONV_FORWARD ? d->pad : d->kernel - 1 - d->pad;
+}
+
 static void outer_run(const gd_conv_desc *d, int threads, const gd_conv_buffers *b)
 {
     const gd_outer job = { .x = conv_x(d, b->x),

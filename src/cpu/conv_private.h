@@ -22,6 +22,13 @@ void onednn_call_run(const onednn_call *c);
 /* The activations x and y of d, and what has their shapes */
 gd_view conv_x(const gd_conv_desc *d, void *data);
 gd_view conv_y(const gd_conv_desc *d, void *data);
+/* What is read and what is written by our engines: the gradient of the data goes from y to x, as a
+ * convolution with padding of its own.  b: NULL for the shapes alone */
+gd_view conv_input(const gd_conv_desc *d, const gd_conv_buffers *b);
+gd_view conv_output(const gd_conv_desc *d, const gd_conv_buffers *b);
+int conv_in_channels(const gd_conv_desc *d);
+int conv_out_channels(const gd_conv_desc *d);
+int conv_in_pad(const gd_conv_desc *d); /* square kernels */
 
 bool outer_can(const gd_conv_desc *d);
 /* threads: at most so many, of both calls */

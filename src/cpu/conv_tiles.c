@@ -11,22 +11,6 @@ bool tiles_can(const gd_conv_desc *d)
            d->co % 16 == 0;
 }
 
-/* What is read and what is written: the gradient of the data goes from y to x. */
-static gd_view input(const gd_conv_desc *d, const gd_conv_buffers *b)
-{
-    return d->pass == GD_CONV_FORWARD ? conv_x(d, b ? b->x : NULL) : conv_y(d, b ? b->y : NULL);
-}
-
-static gd_view output(const gd_conv_desc *d, const gd_conv_buffers *b)
-{
-    return d->pass == GD_CONV_FORWARD ? conv_y(d, b->y) : conv_x(d, b->x);
-}
-
-static int pad_of(const gd_conv_desc *d)
-{
-    return d->pass == GD_CONV_FORWARD ? d->pad : d->kernel - 1 - d->pad;
-}
-
 static size_t blocks_of_32(int channels)
 {
     return (size_t)(channels + 31) / 32;
@@ -34,18 +18,17 @@ static size_t blocks_of_32(int channels)
 
 size_t tiles_weights_bytes(const gd_conv_desc *d)
 {
-    const size_t taps = (size_t)(d->kernel * d->kernel);
+    const size_t taps = (size_t)(d->kernel * d->kernel), out = (size_t)conv_out_channels(d);
 
-    const int in = d->pass == GD_CONV_FORWARD ? d->ci : d->co, out = d->ci + d->co - in;
-
-    return blocks_of_32(in) * 32 * (size_t)out * taps * sizeof(uint16_t);
+    return blocks_of_32(conv_in_channels(d)) * 32 * out * taps * sizeof(uint16_t);
 }
 
 static size_t image_bytes(const gd_conv_desc *d)
 {
-    const gd_view x = input(d, NULL);
+    const gd_view x = conv_input(d, NULL);
 
-    return blocks_of_32(x.c) * (size_t)gd_tiles_plane(&x, d->kernel, pad_of(d)) * sizeof(uint16_t);
+    return blocks_of_32(x.c) * (size_t)gd_tiles_plane(&x, d->kernel, conv_in_pad(d)) *
+           sizeof(uint16_t);
 }
 
 /* Images that are laid out together: small ones, so that all threads have work */
@@ -64,10 +47,10 @@ size_t tiles_scratch_bytes(const gd_conv_desc *d)
 
 void tiles_conv_run(const gd_conv_desc *d, int threads, const gd_conv_buffers *b)
 {
-    const gd_tiles job = { .x = input(d, b),
-                           .y = output(d, b),
+    const gd_tiles job = { .x = conv_input(d, b),
+                           .y = conv_output(d, b),
                            .kernel = d->kernel,
-                           .pad = pad_of(d),
+                           .pad = conv_in_pad(d),
                            .relu = d->relu,
                            .weights = b->weights,
                            .bias = d->bias ? b->bias : NULL,

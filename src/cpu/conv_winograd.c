@@ -10,32 +10,12 @@ bool winograd_can(const gd_conv_desc *d)
            d->co % 16 == 0;
 }
 
-static int in_channels(const gd_conv_desc *d)
-{
-    return d->pass == GD_CONV_FORWARD ? d->ci : d->co;
-}
-
-static int out_channels(const gd_conv_desc *d)
-{
-    return d->pass == GD_CONV_FORWARD ? d->co : d->ci;
-}
-
 size_t winograd_weights_bytes(const gd_conv_desc *d)
 {
-    const size_t panels = (size_t)(out_channels(d) + GD_WINOGRAD_PANEL - 1) / GD_WINOGRAD_PANEL;
+    const size_t panels =
+        (size_t)(conv_out_channels(d) + GD_WINOGRAD_PANEL - 1) / GD_WINOGRAD_PANEL;
 
-    return panels * GD_WINOGRAD_PANEL * 9 * (size_t)in_channels(d) * gd_dtype_bytes(d->dtype);
-}
-
-/* What is read and what is written: the gradient of the data goes from y to x. */
-static gd_view input(const gd_conv_desc *d, const gd_conv_buffers *b)
-{
-    return d->pass == GD_CONV_FORWARD ? conv_x(d, b->x) : conv_y(d, b->y);
-}
-
-static gd_view output(const gd_conv_desc *d, const gd_conv_buffers *b)
-{
-    return d->pass == GD_CONV_FORWARD ? conv_y(d, b ? b->y : NULL) : conv_x(d, b ? b->x : NULL);
+    return panels * GD_WINOGRAD_PANEL * 9 * (size_t)conv_in_channels(d) * gd_dtype_bytes(d->dtype);
 }
 
 static int patches_of(const gd_conv_desc *d, const gd_view *y)
@@ -48,8 +28,8 @@ static int patches_of(const gd_conv_desc *d, const gd_view *y)
 static int round_of(const gd_conv_desc *d)
 {
     enum { ROUND_BYTES = 4 << 20, LEAST = 28, MOST = 64 };
-    const gd_view y = output(d, NULL);
-    const int fitting = ROUND_BYTES / (POINTS * in_channels(d) * (int)sizeof(float));
+    const gd_view y = conv_output(d, NULL);
+    const int fitting = ROUND_BYTES / (POINTS * conv_in_channels(d) * (int)sizeof(float));
 
     return GD_MIN(patches_of(d, &y), GD_MIN(GD_MAX(fitting, LEAST), MOST));
 }
@@ -70,7 +50,8 @@ size_t winograd_scratch_bytes(const gd_conv_desc *d, int threads)
     if (d->pass == GD_CONV_GRAD_WEIGHTS)
         return (size_t)gd_winograd_weights_scratch(gradient_round_of(d), d->ci, d->co, threads) *
                sizeof(float);
-    return (size_t)(threads * gd_winograd_scratch(round_of(d), in_channels(d))) * sizeof(float);
+    return (size_t)(threads * gd_winograd_scratch(round_of(d), conv_in_channels(d))) *
+           sizeof(float);
 }
 
 static void run_weights(const gd_conv_desc *d, int threads, const gd_conv_buffers *b)
@@ -88,9 +69,9 @@ static void run_weights(const gd_conv_desc *d, int threads, const gd_conv_buffer
 
 static void run_data(const gd_conv_desc *d, int threads, const gd_conv_buffers *b)
 {
-    const gd_winograd job = { .x = input(d, b),
-                              .y = output(d, b),
-                              .pad = d->pass == GD_CONV_FORWARD ? d->pad : 2 - d->pad,
+    const gd_winograd job = { .x = conv_input(d, b),
+                              .y = conv_output(d, b),
+                              .pad = conv_in_pad(d),
                               .weights = b->weights,
                               .bias = d->bias ? b->bias : NULL,
                               .residual = d->accumulate ? b->residual : NULL,

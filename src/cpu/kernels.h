@@ -8,6 +8,14 @@
 extern const gd_kernels gd_kernels_c, gd_kernels_sse41, gd_kernels_avx2, gd_kernels_avx512,
     gd_kernels_avx512_bf16, gd_kernels_avx512_amx;
 
+/* How ldtilecfg is told that every tile register has 16 rows of 64 bytes */
+typedef struct gd_tile_shape {
+    uint8_t palette, start_row, zero[14];
+    uint16_t bytes[16]; /* of a row */
+    uint8_t rows[16];
+} gd_tile_shape;
+extern const gd_tile_shape gd_whole_tiles;
+
 /* Largest block of columns and of rows that any ISA's attention works on (attention.inc) */
 enum { GD_ATTENTION_COLUMNS = 64, GD_ATTENTION_ROWS = 24 };
 

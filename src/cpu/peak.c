@@ -1,6 +1,7 @@
 /* peak.c - the machine's multiply-add rate, measured in registers: what a kernel can reach at most,
  * today, on this machine. */
 #include "cpu/conv.h"
+#include "cpu/kernels.h"
 
 #include <immintrin.h>
 
@@ -43,16 +44,9 @@ __attribute__((target("avx512f,avx512bf16"))) static float dot_bf16(int loops)
 
 __attribute__((target("amx-tile,amx-bf16"))) static float dot_tiles(int loops)
 {
-    static const struct {
-        uint8_t palette, start_row, zero[14];
-        uint16_t bytes[16];
-        uint8_t rows[16];
-    } shape = { .palette = 1,
-                .bytes = { 64, 64, 64, 64, 64, 64 },
-                .rows = { 16, 16, 16, 16, 16, 16 } };
     float out[256];
 
-    _tile_loadconfig(&shape);
+    _tile_loadconfig(&gd_whole_tiles);
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);

@@ -19,6 +19,10 @@ static const struct {
     [GD_ISA_AVX512_AMX] = { "avx512_amx", &gd_kernels_avx512_amx },
 };
 
+const gd_tile_shape gd_whole_tiles = { .palette = 1,
+                                       .bytes = { 64, 64, 64, 64, 64, 64, 64, 64 },
+                                       .rows = { 16, 16, 16, 16, 16, 16, 16, 16 } };
+
 static int chosen = -1;
 
 /* Not every compiler knows these by name. */

@@ -183,10 +183,12 @@ static void run(const problem *p, gd_conv_algo algo, float *result)
     free(residual);
 }
 
-static const struct {
+typedef struct conv_shape {
     int n, ci, h, w, co, kernel, stride;
     int pad, kernel_w, pad_w;
-} shapes[] = {
+} conv_shape;
+
+static const conv_shape shapes[] = {
     { 1, 32, 8, 8, 48, 3, 1, 1 },
     { 2, 3, 6, 5, 32, 3, 1, 1 },
     { 1, 64, 7, 9, 6, 3, 1, 1 },
@@ -239,21 +241,32 @@ static void check(const gd_conv_desc *d, gd_conv_algo algo, double epsilon)
     free_problem(&p);
 }
 
-static gd_conv_desc desc_of(int shape, gd_conv_pass pass, bool blocked)
+static gd_conv_desc desc_of(const conv_shape *s, gd_conv_pass pass, bool blocked)
 {
     return (gd_conv_desc){ .pass = pass,
-                           .n = shapes[shape].n,
-                           .ci = shapes[shape].ci,
-                           .h = shapes[shape].h,
-                           .w = shapes[shape].w,
-                           .co = shapes[shape].co,
-                           .kernel = shapes[shape].kernel,
-                           .stride = shapes[shape].stride,
-                           .pad = shapes[shape].pad,
-                           .kernel_w = shapes[shape].kernel_w,
-                           .pad_w = shapes[shape].pad_w,
+                           .n = s->n,
+                           .ci = s->ci,
+                           .h = s->h,
+                           .w = s->w,
+                           .co = s->co,
+                           .kernel = s->kernel,
+                           .stride = s->stride,
+                           .pad = s->pad,
+                           .kernel_w = s->kernel_w,
+                           .pad_w = s->pad_w,
                            .dtype = GD_F32,
                            .blocked = blocked };
+}
+
+/* Forward with bias, and residual, and relu, one more each time */
+static void check_extras(gd_conv_desc d, gd_conv_algo algo, double epsilon)
+{
+    d.bias = true;
+    check(&d, algo, epsilon);
+    d.accumulate = true;
+    check(&d, algo, epsilon);
+    d.relu = true;
+    check(&d, algo, epsilon);
 }
 
 static void direct_equals_the_sum(void **state)
@@ -265,17 +278,12 @@ static void direct_equals_the_sum(void **state)
     for (int s = 0; s < COUNT(shapes); s++)
         for (int pass = 0; pass < 3; pass++)
             for (int blocked = 0; blocked <= has_blocked; blocked++) {
-                gd_conv_desc d = desc_of(s, pass, blocked);
+                gd_conv_desc d = desc_of(&shapes[s], pass, blocked);
                 check(&d, algo, 1e-6);
                 if (pass != GD_CONV_FORWARD)
                     continue;
-                d.bias = true;
-                check(&d, algo, 1e-6);
-                d.accumulate = true;
-                check(&d, algo, 1e-6);
-                d.relu = true;
-                check(&d, algo, 1e-6);
-                d.accumulate = false;
+                check_extras(d, algo, 1e-6);
+                d.bias = d.relu = true;
                 check(&d, algo, 1e-6);
             }
 }
@@ -285,7 +293,7 @@ static void plain_c_equals_the_sum(void **state)
     (void)state;
     for (int s = 0; s < COUNT(shapes); s++)
         for (int pass = 0; pass < 3; pass++) {
-            gd_conv_desc d = desc_of(s, pass, false);
+            gd_conv_desc d = desc_of(&shapes[s], pass, false);
             check(&d, GD_CONV_PLAIN, 1e-7);
             d.relu = pass == GD_CONV_FORWARD;
             check(&d, GD_CONV_PLAIN, 1e-7);
@@ -302,18 +310,12 @@ static void winograd_equals_the_sum(void **state)
     for (int s = 0; s < COUNT(shapes); s++)
         for (int pass = 0; pass < 3; pass++)
             for (int blocked = 0; blocked <= has_blocked; blocked++) {
-                gd_conv_desc d = desc_of(s, pass, blocked);
+                gd_conv_desc d = desc_of(&shapes[s], pass, blocked);
                 if (d.kernel != 3 || d.kernel_w || d.stride != 1 || d.ci % 16 || d.co % 16)
                     continue;
                 check(&d, GD_CONV_WINOGRAD, epsilon);
-                if (pass != GD_CONV_FORWARD)
-                    continue;
-                d.bias = true;
-                check(&d, GD_CONV_WINOGRAD, epsilon);
-                d.accumulate = true;
-                check(&d, GD_CONV_WINOGRAD, epsilon);
-                d.relu = true;
-                check(&d, GD_CONV_WINOGRAD, epsilon);
+                if (pass == GD_CONV_FORWARD)
+                    check_extras(d, GD_CONV_WINOGRAD, epsilon);
             }
 }
 
@@ -329,7 +331,7 @@ static void outer_products_equal_the_sum(void **state)
     (void)state;
     for (int s = 0; s < COUNT(shapes); s++)
         for (int blocked = 0; blocked <= has_blocked; blocked++) {
-            const gd_conv_desc d = desc_of(s, GD_CONV_GRAD_WEIGHTS, blocked);
+            const gd_conv_desc d = desc_of(&shapes[s], GD_CONV_GRAD_WEIGHTS, blocked);
             if (outer_takes(&d))
                 check(&d, GD_CONV_OUTER, 1e-6);
         }
@@ -409,7 +411,7 @@ static void bf16_is_within_its_rounding(void **state)
     for (int s = 0; s < COUNT(shapes); s++)
         for (int pass = 0; pass < 3; pass++)
             for (int blocked = 0; blocked < 2; blocked++) {
-                gd_conv_desc d = desc_of(s, pass, blocked);
+                gd_conv_desc d = desc_of(&shapes[s], pass, blocked);
                 d.dtype = GD_BF16;
                 if (s == 0 && blocked)
                     check(&d, GD_CONV_DIRECT, 1.0 / 128); /* two operands of 8 bits each */
@@ -428,27 +430,20 @@ static bool no_tiles(void)
 }
 
 /* Shapes that end inside a tile, a plane of 32 channels, a panel, a block of panels */
-static const struct {
-    int n, ci, h, w, co, kernel, pad;
-} tile_shapes[] = {
-    { 1, 32, 8, 8, 32, 3, 1 },   { 1, 16, 1, 1, 16, 3, 1 },  { 2, 48, 5, 7, 80, 3, 1 },
-    { 1, 64, 17, 30, 16, 3, 0 }, { 3, 16, 9, 4, 48, 1, 0 },  { 1, 96, 8, 8, 112, 1, 0 },
-    { 2, 32, 4, 8, 32, 1, 0 },   { 1, 80, 33, 3, 64, 1, 0 }, { 1, 576, 8, 8, 48, 3, 1 },
+static const conv_shape tile_shapes[] = {
+    { 1, 32, 8, 8, 32, 3, 1, 1, 0, 0 },  { 1, 16, 1, 1, 16, 3, 1, 1, 0, 0 },
+    { 2, 48, 5, 7, 80, 3, 1, 1, 0, 0 },  { 1, 64, 17, 30, 16, 3, 1, 0, 0, 0 },
+    { 3, 16, 9, 4, 48, 1, 1, 0, 0, 0 },  { 1, 96, 8, 8, 112, 1, 1, 0, 0, 0 },
+    { 2, 32, 4, 8, 32, 1, 1, 0, 0, 0 },  { 1, 80, 33, 3, 64, 1, 1, 0, 0, 0 },
+    { 1, 576, 8, 8, 48, 3, 1, 1, 0, 0 },
 };
 
-static gd_conv_desc tile_desc(int s, gd_conv_pass pass, bool blocked)
+static gd_conv_desc tile_desc(const conv_shape *shape, gd_conv_pass pass, bool blocked)
 {
-    return (gd_conv_desc){ .pass = pass,
-                           .n = tile_shapes[s].n,
-                           .ci = tile_shapes[s].ci,
-                           .h = tile_shapes[s].h,
-                           .w = tile_shapes[s].w,
-                           .co = tile_shapes[s].co,
-                           .kernel = tile_shapes[s].kernel,
-                           .stride = 1,
-                           .pad = tile_shapes[s].pad,
-                           .dtype = GD_BF16,
-                           .blocked = blocked };
+    gd_conv_desc d = desc_of(shape, pass, blocked);
+
+    d.dtype = GD_BF16;
+    return d;
 }
 
 static void tiles_equal_the_sum(void **state)
@@ -459,22 +454,16 @@ static void tiles_equal_the_sum(void **state)
     for (int s = 0; s < COUNT(tile_shapes); s++)
         for (int pass = GD_CONV_FORWARD; pass <= GD_CONV_GRAD_DATA; pass++)
             for (int blocked = 0; blocked < 2; blocked++) {
-                gd_conv_desc d = tile_desc(s, pass, blocked);
+                gd_conv_desc d = tile_desc(&tile_shapes[s], pass, blocked);
                 check(&d, GD_CONV_TILES, 1.0 / 128);
-                if (pass != GD_CONV_FORWARD)
-                    continue;
-                d.bias = true;
-                check(&d, GD_CONV_TILES, 1.0 / 128);
-                d.accumulate = true;
-                check(&d, GD_CONV_TILES, 1.0 / 128);
-                d.relu = true;
-                check(&d, GD_CONV_TILES, 1.0 / 128);
+                if (pass == GD_CONV_FORWARD)
+                    check_extras(d, GD_CONV_TILES, 1.0 / 128);
             }
 }
 
 static void tiles_are_what_bf16_gets(void **state)
 {
-    gd_conv_desc d = tile_desc(0, GD_CONV_FORWARD, true);
+    gd_conv_desc d = tile_desc(&tile_shapes[0], GD_CONV_FORWARD, true);
 
     (void)state;
     if (no_tiles())
