@@ -7,7 +7,7 @@
 
 int gd_threads(void)
 {
-    return omp_get_max_threads();
+    return omp_in_parallel() ? 1 : omp_get_max_threads();
 }
 
 void gd_set_threads(int n)

@@ -40,7 +40,8 @@ static gd_view view_of(const gd_exec *e, gd_val v)
 /* x, y and weights stand at other inputs in each pass */
 static gd_status bind_conv(gd_exec *e, const gd_step *s, gd_call *c)
 {
-    gd_conv_buffers b = { .scratch = e->scratch, .weights = e->weights + s->weights_offset };
+    gd_conv_buffers b = { .scratch = e->scratch + s->scratch_offset,
+                          .weights = e->weights + s->weights_offset };
 
     switch (s->desc.pass) {
     case GD_CONV_FORWARD: /* x, w, bias?, residual? */
@@ -66,7 +67,9 @@ static gd_status bind(gd_exec *e)
     for (int i = 0; i < e->plan->n_step; i++) {
         const gd_step *s = &e->plan->step[i];
         gd_call *c = &e->call[i];
-        *c = (gd_call){ .k = gd_kernels_get(), .attr = &s->node->attr, .scratch = e->scratch };
+        *c = (gd_call){ .k = gd_kernels_get(),
+                        .attr = &s->node->attr,
+                        .scratch = e->scratch + s->scratch_offset };
         for (int k = 0; k < GD_MAX_IN; k++)
             c->in[k] = view_of(e, s->node->in[k]);
         c->out = view_of(e, s->node->out);
@@ -105,19 +108,66 @@ static gd_status pack_param(gd_exec *e, int value, const float *staged)
     return GD_OK;
 }
 
-gd_status gd_exec_set_params(gd_exec *e, const float *const *data)
+/* New values for all parameters: small ones are shared out, of large ones each is packed by all
+ * threads. */
+typedef struct packing {
+    gd_exec *e;
+    const float *const *data; /* [n_value] */
+    int shares;
+    gd_status status; /* the first failure, */
+    char error[320];  /* which belongs to a thread, so that its text is kept */
+} packing;
+
+static bool is_packed_by(const gd_step *s, bool large)
 {
-    const gd_plan *plan = e->plan;
+    enum { LARGE = 1 << 20 /* bytes */ };
+
+    return s->conv && s->desc.pass != GD_CONV_GRAD_WEIGHTS && !s->weights_shared &&
+           (gd_conv_weights_bytes(s->conv) >= LARGE) == large;
+}
+
+static gd_status pack_step(const packing *p, const gd_step *s)
+{
+    return gd_conv_pack(s->conv, p->e->weights + s->weights_offset, p->data[s->node->in[1].id]);
+}
+
+/* Where in the weights block it lies tells whose it is. */
+static bool is_of_share(const packing *p, size_t offset, int64_t share)
+{
+    return (int64_t)(offset * (size_t)p->shares / p->e->plan->weights_bytes) == share;
+}
+
+static void pack_share(void *ctx, int64_t share)
+{
+    packing *p = ctx;
+    const gd_plan *plan = p->e->plan;
 
     for (int i = 0; i < plan->n_step; i++) {
         const gd_step *s = &plan->step[i];
-        if (s->conv && s->desc.pass != GD_CONV_GRAD_WEIGHTS && !s->weights_shared)
-            GD_TRY(gd_conv_pack(s->conv, e->weights + s->weights_offset, data[s->node->in[1].id]));
+        if (!is_packed_by(s, false) || !is_of_share(p, s->weights_offset, share) ||
+            pack_step(p, s) == GD_OK)
+            continue;
+        p->status = GD_EFAILED;
+        snprintf(p->error, sizeof p->error, "%s", gd_error());
     }
     for (int i = 1; i < plan->graph->n_value; i++)
-        if (plan->graph->value[i].role == GD_ROLE_PARAM && plan->slot[i].placed)
-            memcpy(e->weights + plan->slot[i].offset, data[i],
+        if (plan->graph->value[i].role == GD_ROLE_PARAM && plan->slot[i].placed &&
+            is_of_share(p, plan->slot[i].offset, share))
+            memcpy(p->e->weights + plan->slot[i].offset, p->data[i],
                    (size_t)type_count(&plan->graph->value[i].type) * sizeof(float));
+}
+
+gd_status gd_exec_set_params(gd_exec *e, const float *const *data)
+{
+    const gd_plan *plan = e->plan;
+    packing p = { .e = e, .data = data, .shares = gd_threads(), .status = GD_OK };
+
+    gd_par(p.shares, pack_share, &p);
+    if (p.status != GD_OK)
+        return gd_fail(p.status, "%s", p.error);
+    for (int i = 0; i < plan->n_step; i++)
+        if (is_packed_by(&plan->step[i], true))
+            GD_TRY(pack_step(&p, &plan->step[i]));
     return GD_OK;
 }
 
@@ -324,17 +374,50 @@ static void spoil(gd_exec *e, int i)
 
 /* ---- running ---- */
 
-static void run_step(gd_exec *e, int i)
+/* Some or all steps of a wave */
+typedef struct wave {
+    gd_exec *e;
+    int first, end;
+    double *seconds; /* [end - first]: what each step takes; or NULL */
+} wave;
+
+static void run_part(void *ctx, int64_t part)
 {
-    e->plan->step[i].node->op->run(&e->call[i]);
-    if (fault.left > 0 || fault.node)
-        spoil(e, i);
+    const wave *w = ctx;
+
+    for (int i = w->first; i < w->end; i++) {
+        const double start = w->seconds ? gd_seconds() : 0;
+        if (w->e->plan->step[i].part != part)
+            continue;
+        w->e->plan->step[i].node->op->run(&w->e->call[i]);
+        if (w->seconds)
+            w->seconds[i - w->first] = gd_seconds() - start;
+    }
+}
+
+static wave wave_at(gd_exec *e, int first, int end)
+{
+    const gd_step *s = e->plan->step;
+    wave w = { e, first, first + 1, NULL };
+
+    while (w.end < end && s[w.end].wave == s[first].wave)
+        w.end++;
+    return w;
+}
+
+static void run_wave(wave *w)
+{
+    gd_par(w->e->plan->step[w->first].parts, run_part, w);
+    for (int i = w->first; i < w->end && (fault.left > 0 || fault.node); i++)
+        spoil(w->e, i);
 }
 
 static void run_steps(gd_exec *e, int first, int end)
 {
-    for (int i = first; i < end; i++)
-        run_step(e, i);
+    for (wave w; first < end; first = w.end) {
+        w = wave_at(e, first, end);
+        run_wave(&w);
+    }
 }
 
 void gd_exec_run(gd_exec *e)
@@ -352,16 +435,32 @@ void gd_exec_run_after(gd_exec *e, gd_val boundary)
     run_steps(e, e->plan->graph->value[boundary.id].node + 1, e->plan->n_step);
 }
 
+/* Each step of a wave has the share of its time that it has of its threads'. */
+static void time_wave(wave *w, double *seconds)
+{
+    double own[GD_WAVE_STEPS], all = 0;
+    const double start = gd_seconds();
+
+    w->seconds = own;
+    run_wave(w);
+    const double taken = gd_seconds() - start;
+    for (int i = w->first; i < w->end; i++)
+        all += own[i - w->first];
+    for (int i = w->first; i < w->end && all > 0; i++)
+        seconds[i] = GD_MIN(seconds[i], taken * own[i - w->first] / all);
+}
+
 void gd_exec_profile(gd_exec *e, double *seconds)
 {
     enum { RUNS = 5 };
+    const int end = e->plan->n_step;
 
+    for (int i = 0; i < end; i++)
+        seconds[i] = INFINITY;
     for (int r = 0; r < RUNS; r++)
-        for (int i = 0; i < e->plan->n_step; i++) {
-            const double start = gd_seconds();
-            e->plan->step[i].node->op->run(&e->call[i]);
-            const double taken = gd_seconds() - start;
-            seconds[i] = r == 0 ? taken : GD_MIN(seconds[i], taken);
+        for (wave w = { .end = 0 }; w.end < end;) {
+            w = wave_at(e, w.end, end);
+            time_wave(&w, seconds);
         }
 }
 
@@ -388,7 +487,7 @@ const char *gd_exec_probe(gd_exec *e)
 
     for (int i = 0; i < e->plan->n_step; i++) {
         const gd_node *n = e->plan->step[i].node;
-        run_step(e, i);
+        run_steps(e, i, i + 1);
         if (all_finite(&e->call[i].out, content_bytes(e, n->out, &e->call[i].out)))
             continue;
         name_node(text, sizeof text, n);

@@ -1,6 +1,6 @@
 /* memory.c - a place in one arena for every value of a plan.
  *
- * A value lives from the step that makes it to the last step that reads it; inputs and outputs live
+ * A value lives from the wave that makes it to the last wave that reads it; inputs and outputs live
  * throughout.  An op that allows it writes over an input that dies there: the two values share one
  * buffer.  What is joined along the channels is made side by side in the joint value's buffer where
  * that is possible, and need not be copied.  Buffers are placed largest first, each at the lowest
@@ -11,7 +11,7 @@
 #include <string.h>
 
 typedef struct buffer {
-    int first, last; /* steps between which it lives */
+    int first, last; /* waves between which it lives */
     size_t bytes, offset;
     bool used;
 } buffer;
@@ -34,14 +34,14 @@ size_t gd_plan_value_bytes(const gd_plan *plan, gd_val v)
     return gd_round_up((size_t)(d[0] * d[1] * d[2] * channels) * gd_dtype_bytes(value->type.dtype));
 }
 
-static void begin(placing *p, gd_val v, int step)
+static void begin(placing *p, gd_val v, int wave)
 {
     buffer *b = &p->buffer[v.id];
 
     if (!v.id)
         return;
     *b = (buffer){
-        .first = step, .last = step, .bytes = gd_plan_value_bytes(p->plan, v), .used = true
+        .first = wave, .last = wave, .bytes = gd_plan_value_bytes(p->plan, v), .used = true
     };
     p->root[v.id] = v.id;
 }
@@ -58,17 +58,35 @@ static void live_ranges(placing *p)
         }
     for (int i = 0; i < plan->n_step; i++) {
         const gd_node *n = plan->step[i].node;
+        const int wave = plan->step[i].wave;
         for (int k = 0; k < n->n_in; k++)
-            p->buffer[n->in[k].id].last = GD_MAX(p->buffer[n->in[k].id].last, i);
-        begin(p, n->out, i);
-        begin(p, n->aux, i);
+            p->buffer[n->in[k].id].last = GD_MAX(p->buffer[n->in[k].id].last, wave);
+        begin(p, n->out, wave);
+        begin(p, n->aux, wave);
     }
     for (int i = 0; i < plan->n_output; i++)
         p->buffer[plan->output[i].id].last = plan->n_step;
 }
 
-/* May step i write its output over input k?  Not if another input is in the same memory: it would
- * be read after being written. */
+/* Whether a step of i's wave, by another input than k of step i, reads this buffer */
+static bool read_besides(const placing *p, int i, int k, int root)
+{
+    const gd_step *s = p->plan->step;
+    int first = i;
+
+    while (first > 0 && s[first - 1].wave == s[i].wave)
+        first--;
+    for (int o = first; o < p->plan->n_step && s[o].wave == s[i].wave; o++)
+        for (int other = 0; other < s[o].node->n_in; other++) {
+            const gd_val in = s[o].node->in[other];
+            if ((o != i || other != k) && in.id && p->root[in.id] == root)
+                return true;
+        }
+    return false;
+}
+
+/* May step i write its output over input k?  Not if the same memory is read besides: that might be
+ * after it is written. */
 static bool may_overwrite(const placing *p, int i, int k)
 {
     const gd_node *n = p->plan->step[i].node;
@@ -76,15 +94,13 @@ static bool may_overwrite(const placing *p, int i, int k)
                    *out = &p->plan->graph->value[n->out.id];
     const int root = p->root[n->in[k].id];
 
-    if (!(n->op->inplace >> k & 1) || in->role != GD_ROLE_NODE || p->buffer[root].last != i)
+    if (!(n->op->inplace >> k & 1) || in->role != GD_ROLE_NODE ||
+        p->buffer[root].last != p->plan->step[i].wave)
         return false;
     if (in->type.dtype != out->type.dtype ||
         memcmp(in->type.dim, out->type.dim, sizeof in->type.dim) != 0 || in->place != out->place)
         return false;
-    for (int other = 0; other < n->n_in; other++)
-        if (other != k && n->in[other].id && p->root[n->in[other].id] == root)
-            return false;
-    return true;
+    return !read_besides(p, i, k, root);
 }
 
 /* The channels of one image in blocks of 16 lie one after another, so that the inputs of step i can
@@ -100,7 +116,7 @@ static bool may_join(const placing *p, int i)
     for (int k = 0; k < n->n_in; k++) {
         const gd_value *in = &value[n->in[k].id];
         const int root = p->root[n->in[k].id];
-        if (value[root].role != GD_ROLE_NODE || p->buffer[root].last != i ||
+        if (value[root].role != GD_ROLE_NODE || p->buffer[root].last != p->plan->step[i].wave ||
             in->type.dim[3] % 16 != 0 || in->type.dtype != out->type.dtype ||
             p->buffer[root].bytes != gd_plan_value_bytes(p->plan, n->in[k]))
             return false;

@@ -35,16 +35,25 @@ static void place_weights(gd_plan *plan, gd_step *s)
     s->weights_offset = take_weights(plan, gd_conv_weights_bytes(s->conv));
 }
 
-static gd_status prepare_conv(gd_plan *plan, gd_step *s)
+static void describe_conv(gd_plan *plan, gd_step *s)
 {
-    const gd_value *w = &plan->graph->value[s->node->in[1].id];
     const gd_type *in[GD_MAX_IN];
-    gd_status status;
 
     gd_input_types(plan->graph, s->node, in);
     s->node->op->conv(&s->desc, &s->node->attr, in, gd_type_of(plan->graph, s->node->out));
     s->desc.blocked = plan->blocked;
+}
+
+static gd_status prepare_conv(gd_plan *plan, gd_step *s)
+{
+    const gd_value *w = &plan->graph->value[s->node->in[1].id];
+    const int threads = gd_threads();
+    gd_status status;
+
+    if (s->parts > 1)
+        gd_set_threads(1); /* kernels are made for the threads that will run them */
     status = gd_conv_make(&s->conv, &s->desc);
+    gd_set_threads(threads);
     if (status != GD_OK) {
         gd_context("%s", s->node->scope);
         return status;
@@ -82,23 +91,34 @@ static void place_params(gd_plan *plan)
     }
 }
 
+static gd_status prepare_step(gd_plan *plan, gd_step *s)
+{
+    const gd_type *in[GD_MAX_IN];
+
+    if (s->node->op->conv)
+        return prepare_conv(plan, s);
+    if (s->node->op->scratch) {
+        gd_input_types(plan->graph, s->node, in);
+        s->scratch_bytes =
+            s->node->op->scratch(&s->node->attr, in, gd_type_of(plan->graph, s->node->out));
+    }
+    return GD_OK;
+}
+
 static gd_status prepare(gd_plan *plan)
 {
     const gd_graph *g = plan->graph;
-    const gd_type *in[GD_MAX_IN];
 
     for (int i = 0; i < g->n_node; i++) {
         gd_step *s = &plan->step[plan->n_step++];
         s->node = &g->node[i];
         if (s->node->op->conv)
-            GD_TRY(prepare_conv(plan, s));
-        else if (s->node->op->scratch) {
-            gd_input_types(g, s->node, in);
-            s->scratch_bytes =
-                s->node->op->scratch(&s->node->attr, in, gd_type_of(g, s->node->out));
-        }
-        plan->scratch_bytes = GD_MAX(plan->scratch_bytes, gd_round_up(s->scratch_bytes));
+            describe_conv(plan, s);
     }
+    gd_plan_waves(plan);
+    for (int i = 0; i < plan->n_step; i++)
+        GD_TRY(prepare_step(plan, &plan->step[i]));
+    gd_plan_place_scratch(plan);
     place_params(plan);
     return gd_plan_place(plan);
 }
@@ -179,11 +199,11 @@ int gd_plan_steps(const gd_plan *plan)
     return plan->n_step;
 }
 
-static double step_macs(const gd_plan *plan, const gd_step *s)
+double gd_step_macs(const gd_plan *plan, const gd_step *s)
 {
     const gd_type *in[GD_MAX_IN];
 
-    if (s->conv)
+    if (s->node->op->conv)
         return gd_conv_macs(&s->desc);
     if (!s->node->op->macs)
         return 0;
@@ -196,7 +216,7 @@ double gd_plan_macs(const gd_plan *plan)
     double sum = 0;
 
     for (int i = 0; i < plan->n_step; i++)
-        sum += step_macs(plan, &plan->step[i]);
+        sum += gd_step_macs(plan, &plan->step[i]);
     return sum;
 }
 
@@ -206,7 +226,7 @@ double gd_plan_attention_macs(const gd_plan *plan)
 
     for (int i = 0; i < plan->n_step; i++)
         if (!plan->step[i].conv)
-            sum += step_macs(plan, &plan->step[i]);
+            sum += gd_step_macs(plan, &plan->step[i]);
     return sum;
 }
 
@@ -288,7 +308,7 @@ static void print_row(const gd_plan *plan, const profile_row *r, double total, F
 {
     const gd_step *s = r->step;
     const int64_t *d = gd_type_of(plan->graph, s->node->out)->dim;
-    const double macs = step_macs(plan, s) * r->calls;
+    const double macs = gd_step_macs(plan, s) * r->calls;
     char shape[64];
 
     if (s->conv)

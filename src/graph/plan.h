@@ -1,18 +1,20 @@
-/* plan.h - a plan's inside, shared by plan.c (which makes it), memory.c (which places values) and
- * exec.c (which runs it). */
+/* plan.h - a plan's inside, shared by plan.c (which makes it), waves.c (what runs at once),
+ * memory.c (which places values) and exec.c (which runs it). */
 #ifndef GD_GRAPH_PLAN_H
 #define GD_GRAPH_PLAN_H
 
 #include "graph/graph.h"
 
-enum { GD_ALIGN = 64 };
+enum { GD_ALIGN = 64, GD_WAVE_STEPS = 16 /* at most */ };
 
 typedef struct gd_step {
     const gd_node *node;
     gd_conv *conv;         /* NULL: not a convolution */
     gd_conv_desc desc;     /* of conv */
     size_t weights_offset; /* convolution with weights: its packed weights in the weights block */
-    size_t scratch_bytes;
+    size_t scratch_bytes, scratch_offset;
+    int wave, part; /* waves.c: steps of one wave run at once, those of one part by one thread */
+    int parts;      /* of the wave */
     bool weights_shared; /* an earlier step has packed them there */
 } gd_step;
 
@@ -38,6 +40,12 @@ static inline size_t gd_round_up(size_t bytes)
     return (bytes + GD_ALIGN - 1) / GD_ALIGN * GD_ALIGN;
 }
 
+/* waves.c: which steps run at once; from nodes and desc.  Then, from scratch_bytes of the steps,
+ * where each has its working space; sets the plan's scratch_bytes. */
+void gd_plan_waves(gd_plan *plan);
+void gd_plan_place_scratch(gd_plan *plan);
+/* Multiply-adds of one step; 0: it is none that multiplies */
+double gd_step_macs(const gd_plan *plan, const gd_step *s);
 /* memory.c: places every value that a step makes or an input holds; sets arena_bytes. */
 GD_CHECKED gd_status gd_plan_place(gd_plan *plan);
 /* Bytes of a value in this plan's layouts */

@@ -19,14 +19,14 @@ typedef struct gd_learner_network {
     float *t;                 /* [microbatch], and two words of dropout keys each */
     int32_t *y;
     uint32_t *keys;
-    struct piece *piece; /* [n_piece]: of all parameters, for the norms */
+    struct piece *piece; /* [n_piece]: of all parameters, in order */
     int64_t n_piece;
 } network;
 
 /* Some elements of one parameter, and the sum of their squares */
 typedef struct piece {
     int param;
-    int64_t first, count;
+    int64_t first, count; /* in the parameter */
     double square;
 } piece;
 
@@ -400,43 +400,54 @@ float *gd_learner_gradients(gd_learner *l)
     return l->network->sum;
 }
 
-/* ---- norms: sums of pieces, then in order ---- */
+/* ---- over all parameters: in pieces, each thread those in its share of the elements ---- */
 
-typedef struct norms {
+typedef struct sweep {
     const gd_learner *l;
-    bool of_gradient;
-} norms;
+    void (*visit)(const struct sweep *s, piece *p);
+    const gd_adamw *rule; /* of an update */
+    int shares;
+} sweep;
 
-static void square_piece(void *ctx, int64_t i)
+static void sweep_share(void *ctx, int64_t share)
 {
-    const norms *n = ctx;
-    piece *p = &n->l->network->piece[i];
-    const float *x =
-        n->of_gradient ? gd_learner_gradient(n->l, p->param) : n->l->p + n->l->offset[p->param];
+    const sweep *s = ctx;
+    const network *w = s->l->network;
 
-    p->square = x ? gd_kernels_get()->square_sum(x + p->first, p->count) : 0;
+    for (int64_t i = 0; i < w->n_piece; i++) {
+        piece *p = &w->piece[i];
+        if ((s->l->offset[p->param] + p->first) * s->shares / s->l->total == share)
+            s->visit(s, p);
+    }
 }
 
-static double norm(const gd_learner *l, bool of_gradient)
+static void run_sweep(const gd_learner *l, void (*visit)(const sweep *s, piece *p),
+                      const gd_adamw *rule)
 {
-    const network *w = l->network;
-    norms n = { l, of_gradient };
+    sweep s = { l, visit, rule, gd_threads() };
+    gd_par(s.shares, sweep_share, &s);
+}
+
+/* The order is that of the parameters, whatever the threads. */
+static double norm_of_pieces(const network *w)
+{
     double sum = 0;
 
-    gd_par(w->n_piece, square_piece, &n);
     for (int64_t i = 0; i < w->n_piece; i++)
         sum += w->piece[i].square;
     return sqrt(sum);
 }
 
-double gd_learner_gradient_norm(const gd_learner *l)
+static void square_gradient(const sweep *s, piece *p)
 {
-    return norm(l, true);
+    const float *g = gd_learner_gradient(s->l, p->param);
+    p->square = g ? gd_kernels_get()->square_sum(g + p->first, p->count) : 0;
 }
 
-double gd_learner_parameter_norm(const gd_learner *l)
+double gd_learner_gradient_norm(const gd_learner *l)
 {
-    return norm(l, false);
+    run_sweep(l, square_gradient, NULL);
+    return norm_of_pieces(l->network);
 }
 
 /* ---- the update ---- */
@@ -446,9 +457,25 @@ void gd_learner_forget(gd_learner *l)
     l->network->fresh = true;
 }
 
-gd_status gd_learner_update(gd_learner *l, double lr, double weight_decay)
+static void update_piece(const sweep *s, piece *p)
 {
+    const gd_learner *l = s->l;
     const gd_kernels *k = gd_kernels_get();
+    const float *g = gd_learner_gradient(l, p->param);
+    const int64_t at = l->offset[p->param] + p->first;
+    gd_adamw_state state = { .p = l->p + at, .m = l->m + at, .v = l->v + at };
+
+    p->square = k->square_sum(l->p + at, p->count);
+    if (!g)
+        return;
+    state.gradient = g + p->first;
+    for (int e = 0; e < s->rule->n_ema; e++)
+        state.ema[e] = l->ema[e] + at;
+    k->adamw(s->rule, &state, p->count);
+}
+
+gd_status gd_learner_update(gd_learner *l, double lr, double weight_decay, double *norm)
+{
     const gd_learner_options *o = &l->options;
     const double count = (double)++l->updates;
     gd_adamw rule = { .beta1 = (float)o->beta1,
@@ -465,14 +492,8 @@ gd_status gd_learner_update(gd_learner *l, double lr, double weight_decay)
         rule.ema_rate[e] = (float)o->ema_rate[e];
         rule.ema_rest[e] = (float)(1 - o->ema_rate[e]);
     }
-    for (int i = 0; i < l->n_param; i++) {
-        const int64_t at = l->offset[i];
-        gd_adamw_state s = { l->p + at, l->m + at, l->v + at, { NULL }, gd_learner_gradient(l, i) };
-        for (int e = 0; e < o->n_ema; e++)
-            s.ema[e] = l->ema[e] + at;
-        if (s.gradient)
-            k->adamw(&rule, &s, gd_param_count(&l->spec[i]));
-    }
+    run_sweep(l, update_piece, &rule);
+    *norm = norm_of_pieces(l->network);
     l->network->fresh = true;
     return gd_learner_refresh(l);
 }

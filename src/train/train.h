@@ -68,11 +68,11 @@ const float *gd_learner_gradient(const gd_learner *l, int param);
 float *gd_learner_gradients(gd_learner *l);
 /* sqrt of the sum of squares over all parameters; summed in an order fixed by shape */
 double gd_learner_gradient_norm(const gd_learner *l);
-double gd_learner_parameter_norm(const gd_learner *l);
 /* Drop the gradients since the last update. */
 void gd_learner_forget(gd_learner *l);
-/* AdamW and the averages, then the network gets the new parameters. */
-GD_CHECKED gd_status gd_learner_update(gd_learner *l, double lr, double weight_decay);
+/* AdamW and the averages, then the network gets the new parameters.  *norm: of the parameters
+ * before, like gd_learner_gradient_norm */
+GD_CHECKED gd_status gd_learner_update(gd_learner *l, double lr, double weight_decay, double *norm);
 /* After p was filled from a file */
 GD_CHECKED gd_status gd_learner_refresh(gd_learner *l);
 /* Name of the first layer whose result is not finite in the last pass; "" if none */

@@ -346,10 +346,12 @@ static gd_status skip(gd_trainer *t, const char *why)
 
 static gd_status update(gd_trainer *t, double norm)
 {
+    double param_norm;
+
     gd_means_add(&t->means, "grad_norm", norm);
-    gd_means_add(&t->means, "param_norm", gd_learner_parameter_norm(t->learner));
     GD_TRY(update_sampler(t));
-    GD_TRY(gd_learner_update(t->learner, gd_trainer_lr(t), t->options.weight_decay));
+    GD_TRY(gd_learner_update(t->learner, gd_trainer_lr(t), t->options.weight_decay, &param_norm));
+    gd_means_add(&t->means, "param_norm", param_norm);
     t->step++;
     t->skipped_in_row = 0;
     return GD_OK;

@@ -214,13 +214,16 @@ static bool update(training *t, const gd_train_batch *b, gd_timestep_sampler *sa
                    float *weight, double lr, gd_means *means)
 {
     const double decay = json_number_value(json_object_get(t->g->config, "weight_decay"));
+    double norm;
 
     for (int first = 0; first < b->n; first += t->learner->options.microbatch)
         if (!run_micro(t, *b, first, sampler, weight, means))
             return false;
     gd_means_add(means, "grad_norm", gd_learner_gradient_norm(t->learner));
-    gd_means_add(means, "param_norm", gd_learner_parameter_norm(t->learner));
-    return gd_learner_update(t->learner, lr, decay) == GD_OK;
+    if (gd_learner_update(t->learner, lr, decay, &norm) != GD_OK)
+        return false;
+    gd_means_add(means, "param_norm", norm);
+    return true;
 }
 
 static bool make_sampler(training *t, gd_timestep_sampler *sampler)
