@@ -5,8 +5,8 @@
  * products and reorders are oneDNN's, behind onednn.c.
  *
  * Bits: results never depend on the number of threads.  Pointwise kernels, norms, resampling and
- * softmax give the same bits on every ISA (no FMA contraction, own exp/log); attention agrees
- * within rounding. */
+ * softmax give the same bits on every ISA (no FMA contraction, own exp/log); attention and SiLU
+ * agree within rounding. */
 #ifndef GD_CPU_H
 #define GD_CPU_H
 

@@ -3,8 +3,8 @@
  *
  * A channel block of 16 is walked as 16 / LANES parts, each by the same operations in the same
  * order, so the width does not show in the bits: nothing here contracts a product and a sum
- * (-ffp-contract=off).  Only v_fma and v_exp_negative, which attention uses, are fused where the
- * machine can. */
+ * (-ffp-contract=off).  Only v_fma, v_exp_negative and v_logistic, which attention and SiLU use,
+ * are fused where the machine can. */
 #ifndef GD_CPU_VEC_H
 #define GD_CPU_VEC_H
 
@@ -242,13 +242,6 @@ INLINE vec v_exp(vec x)
     return v_exp_inside(v_min(v_set(89.0f), v_max(v_set(-104.0f), x)));
 }
 
-/* exp(-|x|) */
-INLINE vec v_exp_minus(vec x)
-{
-    const vec minus = (vec)((vec_int)x | (vec_int)v_set(-0.0f));
-    return v_exp_inside(v_max(v_set(-104.0f), minus));
-}
-
 /* For x up to about 0: e^-86 (5e-38, for "none") below -86, fused */
 INLINE vec v_exp_negative(vec x)
 {
@@ -269,26 +262,38 @@ INLINE vec v_if_negative(vec x, vec a, vec b)
     return v_select((vec_int)x >> 31, a, b);
 }
 
-/* 1 / (1 + e^-x) = e^x / (1 + e^x), whichever has the exponential of a negative number */
-INLINE vec v_sigmoid(vec x)
+/* e^-|x|, fused, and 1 / (1 + e^-|x|) */
+typedef struct logistic {
+    vec e, unit;
+} logistic;
+
+INLINE logistic v_logistic(vec x)
 {
-    const vec one = v_set(1.0f), e = v_exp_minus(x);
-    return v_if_negative(x, e, one) / (one + e);
+    const vec one = v_set(1.0f), e = v_exp_negative((vec)((vec_int)x | (vec_int)v_set(-0.0f)));
+#if GD_VECTOR_LANES == 16
+    const vec sum = one + e, near = (vec)_mm512_rcp14_ps((__m512)sum); /* then a Newton step */
+    return (logistic){ e, v_fma(near, v_fma(-sum, near, one), near) };
+#else
+    return (logistic){ e, one / (one + e) };
+#endif
 }
 
-/* x sigmoid(x); -infinity counts as -1e4, where the result has long been -0 */
+/* x / (1 + e^-x) = x e^x / (1 + e^x), whichever has the exponential of a negative number; below -86
+ * the quotient is no longer smaller than 5e-38, and -infinity counts as -1e4 */
 INLINE vec v_silu(vec x)
 {
-    const vec one = v_set(1.0f), inside = v_max(v_set(-1e4f), x), e = v_exp_minus(x);
-    return inside * v_if_negative(x, e, one) / (one + e);
+    const logistic l = v_logistic(x);
+    const vec inside = v_max(v_set(-1e4f), x);
+    return inside * v_if_negative(x, l.e, v_set(1.0f)) * l.unit;
 }
 
 /* d silu / dx = s (1 + x (1 - s)), where 1 - s is the sigmoid of -x */
 INLINE vec v_silu_slope(vec x)
 {
-    const vec one = v_set(1.0f), inside = v_min(v_set(1e4f), v_max(v_set(-1e4f), x));
-    const vec e = v_exp_minus(x), unit = one / (one + e), other = e * unit;
-    return v_if_negative(x, other, unit) * (one + inside * v_if_negative(x, unit, other));
+    const logistic l = v_logistic(x);
+    const vec inside = v_min(v_set(1e4f), v_max(v_set(-1e4f), x)), other = l.e * l.unit;
+    return v_if_negative(x, other, l.unit) *
+           v_fma(inside, v_if_negative(x, l.unit, other), v_set(1.0f));
 }
 
 #endif

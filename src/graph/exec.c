@@ -11,7 +11,8 @@ struct gd_exec {
     gd_arena *mem;
     unsigned char *arena, *scratch, *weights; /* blocks */
     bool weights_borrowed;
-    gd_call *call; /* [n_step], all pointers resolved */
+    gd_call *call;                     /* [n_step], all pointers resolved */
+    int *first_packing, *next_packing; /* [value], [n_step]: a step and 1, or 0 for none */
 };
 
 /* ---- binding ---- */
@@ -93,81 +94,42 @@ static size_t largest_param(const gd_plan *plan)
     return most;
 }
 
-static gd_status pack_param(gd_exec *e, int value, const float *staged)
+static bool packs(const gd_step *s)
+{
+    return s->conv && s->desc.pass != GD_CONV_GRAD_WEIGHTS && !s->weights_shared;
+}
+
+/* Which steps pack a parameter: the first, and after each the next */
+static gd_status list_packing(gd_exec *e)
 {
     const gd_plan *plan = e->plan;
 
-    for (int i = 0; i < plan->n_step; i++) {
+    e->first_packing = gd_alloc(e->mem, (size_t)plan->graph->n_value * sizeof *e->first_packing);
+    e->next_packing = gd_alloc(e->mem, (size_t)GD_MAX(plan->n_step, 1) * sizeof *e->next_packing);
+    if (!e->first_packing || !e->next_packing)
+        return gd_fail(GD_ENOMEM, "executor: out of memory");
+    for (int i = plan->n_step - 1; i >= 0; i--) {
         const gd_step *s = &plan->step[i];
-        if (s->conv && s->desc.pass != GD_CONV_GRAD_WEIGHTS && !s->weights_shared &&
-            s->node->in[1].id == value)
-            GD_TRY(gd_conv_pack(s->conv, e->weights + s->weights_offset, staged));
+        if (!packs(s))
+            continue;
+        e->next_packing[i] = e->first_packing[s->node->in[1].id];
+        e->first_packing[s->node->in[1].id] = i + 1;
     }
-    if (plan->slot[value].placed)
-        memcpy(e->weights + plan->slot[value].offset, staged, plan->slot[value].bytes);
     return GD_OK;
 }
 
-/* New values for all parameters: small ones are shared out, of large ones each is packed by all
- * threads. */
-typedef struct packing {
-    gd_exec *e;
-    const float *const *data; /* [n_value] */
-    int shares;
-    gd_status status; /* the first failure, */
-    char error[320];  /* which belongs to a thread, so that its text is kept */
-} packing;
-
-static bool is_packed_by(const gd_step *s, bool large)
-{
-    enum { LARGE = 1 << 20 /* bytes */ };
-
-    return s->conv && s->desc.pass != GD_CONV_GRAD_WEIGHTS && !s->weights_shared &&
-           (gd_conv_weights_bytes(s->conv) >= LARGE) == large;
-}
-
-static gd_status pack_step(const packing *p, const gd_step *s)
-{
-    return gd_conv_pack(s->conv, p->e->weights + s->weights_offset, p->data[s->node->in[1].id]);
-}
-
-/* Where in the weights block it lies tells whose it is. */
-static bool is_of_share(const packing *p, size_t offset, int64_t share)
-{
-    return (int64_t)(offset * (size_t)p->shares / p->e->plan->weights_bytes) == share;
-}
-
-static void pack_share(void *ctx, int64_t share)
-{
-    packing *p = ctx;
-    const gd_plan *plan = p->e->plan;
-
-    for (int i = 0; i < plan->n_step; i++) {
-        const gd_step *s = &plan->step[i];
-        if (!is_packed_by(s, false) || !is_of_share(p, s->weights_offset, share) ||
-            pack_step(p, s) == GD_OK)
-            continue;
-        p->status = GD_EFAILED;
-        snprintf(p->error, sizeof p->error, "%s", gd_error());
-    }
-    for (int i = 1; i < plan->graph->n_value; i++)
-        if (plan->graph->value[i].role == GD_ROLE_PARAM && plan->slot[i].placed &&
-            is_of_share(p, plan->slot[i].offset, share))
-            memcpy(p->e->weights + plan->slot[i].offset, p->data[i],
-                   (size_t)type_count(&plan->graph->value[i].type) * sizeof(float));
-}
-
-gd_status gd_exec_set_params(gd_exec *e, const float *const *data)
+gd_status gd_exec_set_param(gd_exec *e, gd_val param, const float *data)
 {
     const gd_plan *plan = e->plan;
-    packing p = { .e = e, .data = data, .shares = gd_threads(), .status = GD_OK };
+    const gd_slot *slot = &plan->slot[param.id];
 
-    gd_par(p.shares, pack_share, &p);
-    if (p.status != GD_OK)
-        return gd_fail(p.status, "%s", p.error);
-    for (int i = 0; i < plan->n_step; i++)
-        if (is_packed_by(&plan->step[i], true))
-            GD_TRY(pack_step(&p, &plan->step[i]));
+    for (int i = e->first_packing[param.id]; i > 0; i = e->next_packing[i - 1]) {
+        const gd_step *s = &plan->step[i - 1];
+        GD_TRY(gd_conv_pack(s->conv, e->weights + s->weights_offset, data));
+    }
+    if (slot->placed)
+        memcpy(e->weights + slot->offset, data,
+               (size_t)type_count(gd_type_of(plan->graph, param)) * sizeof *data);
     return GD_OK;
 }
 
@@ -183,7 +145,7 @@ static gd_status load_weights(gd_exec *e, const gd_weights *weights)
             continue;
         s = weights->fetch(weights->ctx, g->value[i].name, &g->value[i].type, staged);
         if (s == GD_OK)
-            s = pack_param(e, i, staged);
+            s = gd_exec_set_param(e, (gd_val){ i }, staged);
     }
     gd_block_free(staged);
     return s;
@@ -227,6 +189,8 @@ static gd_status make(gd_exec **out, const gd_plan *plan, const gd_weights *weig
     s = make_blocks(e);
     if (s == GD_OK)
         s = bind(e);
+    if (s == GD_OK)
+        s = list_packing(e);
     if (s == GD_OK && weights)
         s = load_weights(e, weights);
     if (s != GD_OK) {

@@ -256,7 +256,7 @@ GD_CHECKED gd_status gd_exec_make(gd_exec **out, const gd_plan *plan, const gd_w
  * its own: two threads may run the two at once. */
 GD_CHECKED gd_status gd_exec_make_beside(gd_exec **out, const gd_exec *of);
 /* With weights that gd_exec_weights of a plan of the same gd_plan_layout gave:
- * gd_plan_weights_bytes, at a multiple of 64, kept and only read.  No gd_exec_set_params. */
+ * gd_plan_weights_bytes, at a multiple of 64, kept and only read.  No gd_exec_set_param. */
 GD_CHECKED gd_status gd_exec_make_packed(gd_exec **out, const gd_plan *plan, const void *packed);
 const void *gd_exec_weights(const gd_exec *exec);
 void gd_exec_free(gd_exec *exec);
@@ -272,9 +272,9 @@ void gd_exec_run_before(gd_exec *exec, gd_val boundary);
 void gd_exec_run_after(gd_exec *exec, gd_val boundary);
 /* A PLAIN output where it lies, valid until the next run */
 const void *gd_exec_data(const gd_exec *exec, gd_val output);
-/* New values of all parameters: data[v.id] for each parameter v, row-major float32.  Packs them
- * again. */
-GD_CHECKED gd_status gd_exec_set_params(gd_exec *exec, const float *const *data);
+/* New values of one parameter, row-major float32, packed again.  Several threads may set different
+ * ones. */
+GD_CHECKED gd_status gd_exec_set_param(gd_exec *exec, gd_val param, const float *data);
 /* After a run that gave NaN or infinity: run again step by step and name the first node whose
  * output is not finite; "" if none. */
 const char *gd_exec_probe(gd_exec *exec);

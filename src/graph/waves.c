@@ -9,7 +9,7 @@
 #include "graph/plan.h"
 
 /* What the estimates rest on; only ratios count. */
-static const double START = 3e-6;      /* of a step that all threads share, in seconds */
+static const double START = 3e-6;      /* of what several threads do, in seconds */
 static const double FETCHED = 15e9;    /* bytes a second of what another thread has written */
 static const double READ = 20e9;       /* and of all else, one thread */
 static const double MULTIPLIED = 6e10; /* multiply-adds a second of one thread */
@@ -41,7 +41,8 @@ static guess guess_step(const gd_plan *plan, const gd_step *s, int threads)
     for (int k = 0; k < s->node->n_in; k++)
         bytes += activation_bytes(plan, s->node->in[k]);
     const double alone = gd_step_macs(plan, s) / rate_of(s) + bytes / READ;
-    return (guess){ alone, alone / threads + START + bytes / FETCHED * (threads - 1) / threads };
+    const double shared = alone / threads + START + bytes / FETCHED * (threads - 1) / threads;
+    return (guess){ alone, GD_MIN(alone, shared) };
 }
 
 static bool reads(const gd_node *n, gd_val v)
@@ -52,15 +53,27 @@ static bool reads(const gd_node *n, gd_val v)
     return false;
 }
 
+/* In training the steps up to the network's output run first (gd_exec_run_before). */
+static bool is_boundary(const gd_plan *plan, const gd_step *s)
+{
+    for (int i = 0; i < plan->n_output; i++)
+        if (plan->output[i].id == s->node->out.id)
+            return plan->graph->value[s->node->out.id].place == GD_PLACE_ACTIVATION;
+    return false;
+}
+
 /* How many steps from `first` on do not need each other's results */
 static int independent(const gd_plan *plan, int first)
 {
     int n = 1;
 
-    for (; n < GD_WAVE_STEPS && first + n < plan->n_step; n++)
+    for (; n < GD_WAVE_STEPS && first + n < plan->n_step; n++) {
+        if (is_boundary(plan, &plan->step[first + n - 1]))
+            return n;
         for (int k = 0; k < n; k++)
             if (reads(plan->step[first + n].node, plan->step[first + k].node->out))
                 return n;
+    }
     return n;
 }
 
@@ -98,7 +111,7 @@ static int make_wave(gd_plan *plan, int first, int threads)
         g[i] = guess_step(plan, &s[i], threads);
         shared += g[i].shared;
     }
-    if (n > 1 && assign(s, g, n, GD_MIN(threads, n)) * SAFETY < shared)
+    if (n > 1 && assign(s, g, n, GD_MIN(threads, n)) * SAFETY + START < shared)
         return n;
     s->part = 0;
     return 1;

@@ -12,7 +12,6 @@ typedef struct gd_learner_network {
     gd_net net;
     gd_val dout;
     gd_val *param, *gradient; /* [n_param]; gradient: none where the output does not depend on it */
-    const float **data;       /* [n_value]: parameters for gd_exec_set_params */
     float *x, *out, *low_res; /* blocks: one full microbatch */
     float *sum;               /* gradients when accumulating; NULL otherwise */
     bool fresh;               /* no backward pass since the last update */
@@ -133,7 +132,7 @@ static int64_t element_count(const network *w, gd_val v)
 
 static gd_status make_pieces(gd_learner *l, network *w)
 {
-    enum { PIECE = 1 << 16 };
+    enum { PIECE = 1 << 17 };
 
     for (int i = 0; i < l->n_param; i++)
         w->n_piece += (gd_param_count(&l->spec[i]) + PIECE - 1) / PIECE;
@@ -162,15 +161,11 @@ static gd_status make_buffers(gd_learner *l, network *w)
                              "low-resolution images"));
     if (l->options.accumulate)
         GD_TRY(gd_block_make((void **)&w->sum, (size_t)l->total * sizeof(float), "gradients"));
-    w->data = gd_alloc(l->mem, (size_t)w->graph->n_value * sizeof *w->data);
     w->t = gd_alloc(l->mem, images * sizeof *w->t);
     w->y = gd_alloc(l->mem, images * sizeof *w->y);
     w->keys = gd_alloc(l->mem, images * 2 * sizeof *w->keys);
-    if (!w->data || !w->t || !w->y || !w->keys)
+    if (!w->t || !w->y || !w->keys)
         return gd_fail(GD_ENOMEM, "network: out of memory");
-    for (int i = 0; i < l->n_param; i++)
-        if (w->param[i].id)
-            w->data[w->param[i].id] = l->p + l->offset[i];
     return make_pieces(l, w);
 }
 
@@ -403,29 +398,39 @@ float *gd_learner_gradients(gd_learner *l)
 /* ---- over all parameters: in pieces, each thread those in its share of the elements ---- */
 
 typedef struct sweep {
-    const gd_learner *l;
-    void (*visit)(const struct sweep *s, piece *p);
+    gd_learner *l;
+    gd_status (*visit)(const struct sweep *s, piece *p);
     const gd_adamw *rule; /* of an update */
     int shares;
+    gd_status status; /* the first that was not GD_OK; */
+    char error[320];  /* texts belong to a thread, so this one is kept */
 } sweep;
 
 static void sweep_share(void *ctx, int64_t share)
 {
-    const sweep *s = ctx;
+    sweep *s = ctx;
     const network *w = s->l->network;
 
     for (int64_t i = 0; i < w->n_piece; i++) {
         piece *p = &w->piece[i];
-        if ((s->l->offset[p->param] + p->first) * s->shares / s->l->total == share)
-            s->visit(s, p);
+        gd_status status;
+        if ((s->l->offset[p->param] + p->first) * s->shares / s->l->total != share)
+            continue;
+        status = s->visit(s, p);
+        if (status == GD_OK)
+            continue;
+        s->status = status;
+        snprintf(s->error, sizeof s->error, "%s", gd_error());
     }
 }
 
-static void run_sweep(const gd_learner *l, void (*visit)(const sweep *s, piece *p),
-                      const gd_adamw *rule)
+static gd_status run_sweep(gd_learner *l, gd_status (*visit)(const sweep *s, piece *p),
+                           const gd_adamw *rule)
 {
-    sweep s = { l, visit, rule, gd_threads() };
+    sweep s = { .l = l, .visit = visit, .rule = rule, .shares = gd_threads(), .status = GD_OK };
+
     gd_par(s.shares, sweep_share, &s);
+    return s.status == GD_OK ? GD_OK : gd_fail(s.status, "%s", s.error);
 }
 
 /* The order is that of the parameters, whatever the threads. */
@@ -438,16 +443,17 @@ static double norm_of_pieces(const network *w)
     return sqrt(sum);
 }
 
-static void square_gradient(const sweep *s, piece *p)
+static gd_status square_gradient(const sweep *s, piece *p)
 {
     const float *g = gd_learner_gradient(s->l, p->param);
+
     p->square = g ? gd_kernels_get()->square_sum(g + p->first, p->count) : 0;
+    return GD_OK;
 }
 
-double gd_learner_gradient_norm(const gd_learner *l)
+double gd_learner_gradient_norm(gd_learner *l)
 {
-    run_sweep(l, square_gradient, NULL);
-    return norm_of_pieces(l->network);
+    return run_sweep(l, square_gradient, NULL) == GD_OK ? norm_of_pieces(l->network) : NAN;
 }
 
 /* ---- the update ---- */
@@ -457,9 +463,22 @@ void gd_learner_forget(gd_learner *l)
     l->network->fresh = true;
 }
 
-static void update_piece(const sweep *s, piece *p)
+/* The network gets what has changed. */
+static gd_status refresh(gd_learner *l, int i)
 {
-    const gd_learner *l = s->l;
+    const network *w = l->network;
+
+    return w->param[i].id ? gd_exec_set_param(w->exec, w->param[i], l->p + l->offset[i]) : GD_OK;
+}
+
+static bool is_whole(const gd_learner *l, const piece *p)
+{
+    return p->count == gd_param_count(&l->spec[p->param]);
+}
+
+static gd_status update_piece(const sweep *s, piece *p)
+{
+    gd_learner *l = s->l;
     const gd_kernels *k = gd_kernels_get();
     const float *g = gd_learner_gradient(l, p->param);
     const int64_t at = l->offset[p->param] + p->first;
@@ -467,11 +486,23 @@ static void update_piece(const sweep *s, piece *p)
 
     p->square = k->square_sum(l->p + at, p->count);
     if (!g)
-        return;
+        return GD_OK;
     state.gradient = g + p->first;
     for (int e = 0; e < s->rule->n_ema; e++)
         state.ema[e] = l->ema[e] + at;
     k->adamw(s->rule, &state, p->count);
+    return is_whole(l, p) ? refresh(l, p->param) : GD_OK; /* while it is in the cache */
+}
+
+/* Parameters in several pieces */
+static gd_status refresh_large(gd_learner *l)
+{
+    const network *w = l->network;
+
+    for (int64_t i = 0; i < w->n_piece; i++)
+        if (w->piece[i].first == 0 && !is_whole(l, &w->piece[i]))
+            GD_TRY(refresh(l, w->piece[i].param));
+    return GD_OK;
 }
 
 gd_status gd_learner_update(gd_learner *l, double lr, double weight_decay, double *norm)
@@ -492,15 +523,17 @@ gd_status gd_learner_update(gd_learner *l, double lr, double weight_decay, doubl
         rule.ema_rate[e] = (float)o->ema_rate[e];
         rule.ema_rest[e] = (float)(1 - o->ema_rate[e]);
     }
-    run_sweep(l, update_piece, &rule);
+    GD_TRY(run_sweep(l, update_piece, &rule));
     *norm = norm_of_pieces(l->network);
     l->network->fresh = true;
-    return gd_learner_refresh(l);
+    return refresh_large(l);
 }
 
 gd_status gd_learner_refresh(gd_learner *l)
 {
-    return gd_exec_set_params(l->network->exec, l->network->data);
+    for (int i = 0; i < l->n_param; i++)
+        GD_TRY(refresh(l, i));
+    return GD_OK;
 }
 
 const char *gd_learner_probe(gd_learner *l)

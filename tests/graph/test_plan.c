@@ -1,6 +1,7 @@
 /* The plan: values that share memory change nothing; fusion changes nothing but the number of
  * steps; errors name the layer. */
 #include "fixture.h"
+#include "graph/plan.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -24,10 +25,11 @@ static gd_val named_param(gd_graph *g, const char *kind, int i, int64_t a, int64
     return gd_param(g, gd_sprintf(g->mem, "%s%d", kind, i), a, b, c, d);
 }
 
-/* One random node on earlier values; shapes stay [1,4,4,C] or [1,2,2,C], C 32, 64 or 96, so that
- * most pairs fit */
+/* One random node on earlier values; shapes stay those of the first image or half of it, C 32, 64
+ * or 96, so that most pairs fit */
 static gd_val random_node(gd_graph *g, const gd_val *made, int n, int i)
 {
+    const int64_t side = gd_type_of(g, made[0])->dim[1];
     gd_val a = made[pick(n)], b = made[pick(n)];
     const bool same = same_shape(gd_type_of(g, a), gd_type_of(g, b));
     const int channels = gd_channels(g, a);
@@ -46,7 +48,7 @@ static gd_val random_node(gd_graph *g, const gd_val *made, int n, int i)
                                         named_param(g, "beta", i, 1, 1, 1, channels), GD_NONE, 32,
                                         1e-5f));
     case 4:
-        return gd_type_of(g, a)->dim[1] == 4 ? gd_downsample(g, a) : gd_upsample(g, a);
+        return gd_type_of(g, a)->dim[1] == side ? gd_downsample(g, a) : gd_upsample(g, a);
     case 5:
         return gd_conv2d(g, a, named_param(g, "w", i, 32, channels, 3, 3),
                          named_param(g, "b", i, 1, 1, 1, 32), 1);
@@ -62,14 +64,14 @@ static gd_val random_node(gd_graph *g, const gd_val *made, int n, int i)
     }
 }
 
-static gd_val random_graph(fixture *f, uint32_t seed)
+static gd_val random_graph(fixture *f, uint32_t seed, int side)
 {
     gd_val made[MAX_NODES + 1];
     int n = 1;
 
     fixture_init(f);
     rng_state = seed;
-    made[0] = example_input(f->graph, 0, 1, 4, 4, 32);
+    made[0] = example_input(f->graph, 0, 1, side, side, 32);
     while (n <= MAX_NODES)
         made[n] = random_node(f->graph, made, n, n), n++;
     if (gd_graph_check(f->graph) != GD_OK)
@@ -83,7 +85,7 @@ static float *run_random(uint32_t seed, bool optimised, bool keep_all, int64_t *
     float *result;
     int n = 1;
     fixture f;
-    gd_val y = random_graph(&f, seed);
+    gd_val y = random_graph(&f, seed, 4);
 
     if (optimised)
         gd_graph_optimise(f.graph, &y, 1, false);
@@ -117,6 +119,50 @@ static void sharing_memory_changes_no_bit(void **state)
         free(shared);
         free(alone);
     }
+}
+
+/* The result of a graph of 32x32 images, and how many waves its plan has with several steps */
+static float *run_waves(uint32_t seed, int threads, int64_t *bytes, int *waves)
+{
+    const int before = gd_threads();
+    fixture f;
+    float *result;
+
+    gd_set_threads(threads);
+    gd_val y = random_graph(&f, seed, 32);
+    gd_graph_optimise(f.graph, &y, 1, false);
+    fixture_plan(&f, &y, 1);
+    for (int i = 0; i < f.plan->n_step; i++)
+        *waves += f.plan->step[i].parts > 1 && f.plan->step[i].part == 0;
+    gd_exec_poison(f.exec);
+    fixture_run(&f);
+    *bytes = fixture_count(&f, y) * (int64_t)sizeof(float);
+    result = fixture_get(&f, y);
+    fixture_free(&f);
+    gd_set_threads(before);
+    return result;
+}
+
+static void steps_side_by_side_change_no_bit(void **state)
+{
+    int waves[5] = { 0 };
+
+    (void)state;
+    for (uint32_t seed = 1; seed <= RANDOM_GRAPHS / 3; seed++) {
+        int64_t bytes;
+        float *first = run_waves(seed, 1, &bytes, &waves[1]);
+        for (int threads = 2; threads <= 4; threads++) {
+            float *result = run_waves(seed, threads, &bytes, &waves[threads]);
+            if (memcmp(result, first, (size_t)bytes) != 0)
+                fail_msg("graph %u: results differ with %d threads", seed, threads);
+            free(result);
+        }
+        free(first);
+    }
+    print_message("waves with several steps: %d, %d, %d\n", waves[2], waves[3], waves[4]);
+    assert_int_equal(waves[1], 0);
+    for (int threads = 2; threads <= 4; threads++)
+        assert_true(waves[threads] >= RANDOM_GRAPHS / 30);
 }
 
 /* Joined values lie where they go, but for one that is read afterwards. */
@@ -272,7 +318,7 @@ static void running_allocates_nothing(void **state)
     uint64_t before;
 
     (void)state;
-    gd_val y = random_graph(&f, 5);
+    gd_val y = random_graph(&f, 5, 4);
     fixture_plan(&f, &y, 1);
     fixture_run(&f);
     before = gd_allocation_count();
@@ -286,6 +332,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sharing_memory_changes_no_bit),
+        cmocka_unit_test(steps_side_by_side_change_no_bit),
         cmocka_unit_test(joined_values_are_parts),
         cmocka_unit_test(fusion_keeps_the_result),
         cmocka_unit_test(norm_silu_and_residual_become_two_nodes_less),
