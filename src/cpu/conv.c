@@ -125,13 +125,27 @@ size_t gd_conv_scratch_bytes(const gd_conv *c)
     return c->onednn ? onednn_conv_scratch_bytes(c->onednn) : 0;
 }
 
+int gd_conv_pack_tiles(const gd_conv *c)
+{
+    return c->algo == GD_CONV_WINOGRAD ? gd_winograd_tiles(c->desc.co, c->desc.ci) : 0;
+}
+
+void gd_conv_pack_tile(const gd_conv *c, void *packed, const float *weights, int tile, bool stream)
+{
+    const gd_winograd_packing job = { packed,     c->desc.dtype, weights,
+                                      c->desc.co, c->desc.ci,    c->desc.pass == GD_CONV_GRAD_DATA,
+                                      stream };
+
+    gd_kernels_get()->winograd_pack(&job, tile);
+}
+
 gd_status gd_conv_pack(const gd_conv *c, void *packed, const float *weights)
 {
     if (c->onednn)
         return onednn_conv_pack(c->onednn, packed, weights);
     if (c->algo == GD_CONV_WINOGRAD)
-        gd_kernels_get()->winograd_pack(packed, c->desc.dtype, weights, c->desc.co, c->desc.ci,
-                                        c->desc.pass == GD_CONV_GRAD_DATA);
+        for (int i = 0; i < gd_conv_pack_tiles(c); i++)
+            gd_conv_pack_tile(c, packed, weights, i, false);
     else if (c->algo == GD_CONV_TILES)
         gd_tiles_pack(packed, weights, c->desc.co, c->desc.ci, c->desc.kernel * c->desc.kernel,
                       c->desc.pass == GD_CONV_GRAD_DATA);

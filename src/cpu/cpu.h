@@ -108,6 +108,16 @@ void gd_tiles_pack(uint16_t *packed, const float *filters, int co, int ci, int t
 /* Most of any ISA */
 enum { GD_WINOGRAD_DEPTH = 128, GD_WINOGRAD_PANEL = 32, GD_OUTER_GROUP = 64 };
 
+/* packed <- filters [co][ci][3][3], tile by tile: GD_WINOGRAD_PANEL channels of either kind */
+typedef struct gd_winograd_packing {
+    void *packed; /* 9 * channels in * channels out rounded up to GD_WINOGRAD_PANEL */
+    gd_dtype dtype;
+    const float *filters;
+    int co, ci;
+    bool turned; /* those of the gradient of the data, which has ci channels out */
+    bool stream; /* past the caches */
+} gd_winograd_packing;
+
 /* The gradient of a convolution's weights, dy the gradient of its result (outer.inc): kernel 1 or
  * 3, channels in sixteens, both float32 of the same layout */
 typedef struct gd_outer {
@@ -220,10 +230,8 @@ typedef struct gd_kernels {
 
     /* ---- 3x3 convolution ---- */
     void (*winograd)(const gd_winograd *job);
-    /* packed <- filters [co][ci][3][3]; turned: those of the gradient of the data, which has ci
-     * channels out.  packed: 9 * channels in * channels out rounded up to GD_WINOGRAD_PANEL. */
-    void (*winograd_pack)(void *packed, gd_dtype dtype, const float *filters, int co, int ci,
-                          bool turned);
+    /* One of gd_winograd_tiles(co, ci) tiles; several threads may pack different ones. */
+    void (*winograd_pack)(const gd_winograd_packing *job, int tile);
     void (*winograd_weights)(const gd_winograd_weights *job);
     void (*outer_weights)(const gd_outer *job);
 
@@ -270,6 +278,11 @@ static inline int64_t gd_winograd_scratch(int round, int channels)
     return 36 * (slices * gd_winograd_point(round, GD_WINOGRAD_DEPTH) +
                  gd_winograd_point(round, GD_WINOGRAD_PANEL) +
                  gd_winograd_point(GD_WINOGRAD_DEPTH, GD_WINOGRAD_PANEL));
+}
+static inline int gd_winograd_tiles(int co, int ci)
+{
+    return (co + GD_WINOGRAD_PANEL - 1) / GD_WINOGRAD_PANEL *
+           ((ci + GD_WINOGRAD_PANEL - 1) / GD_WINOGRAD_PANEL);
 }
 static inline int64_t gd_outer_scratch(int taps, int threads)
 {

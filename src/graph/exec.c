@@ -3,6 +3,7 @@
 #include "graph/ops.h"
 #include "graph/plan.h"
 
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -118,18 +119,59 @@ static gd_status list_packing(gd_exec *e)
     return GD_OK;
 }
 
+/* One parameter for all steps that pack it */
+typedef struct packing {
+    gd_exec *e;
+    int first; /* a step and 1 */
+    const float *data;
+    bool stream; /* no cache holds all weights */
+} packing;
+
+/* By all steps, so that the tile is read once */
+static void pack_tile(void *ctx, int64_t tile)
+{
+    const packing *p = ctx;
+
+    for (int i = p->first; i > 0; i = p->e->next_packing[i - 1]) {
+        const gd_step *s = &p->e->plan->step[i - 1];
+        gd_conv_pack_tile(s->conv, p->e->weights + s->weights_offset, p->data, (int)tile,
+                          p->stream);
+    }
+}
+
+static gd_status pack_whole(const packing *p)
+{
+    for (int i = p->first; i > 0; i = p->e->next_packing[i - 1]) {
+        const gd_step *s = &p->e->plan->step[i - 1];
+        GD_TRY(gd_conv_pack(s->conv, p->e->weights + s->weights_offset, p->data));
+    }
+    return GD_OK;
+}
+
+/* 0: some step packs it only as a whole, or none does */
+static int common_tiles(const packing *p)
+{
+    int tiles = p->first ? INT_MAX : 0;
+
+    for (int i = p->first; i > 0; i = p->e->next_packing[i - 1])
+        tiles = GD_MIN(tiles, gd_conv_pack_tiles(p->e->plan->step[i - 1].conv));
+    return tiles;
+}
+
 gd_status gd_exec_set_param(gd_exec *e, gd_val param, const float *data)
 {
-    const gd_plan *plan = e->plan;
-    const gd_slot *slot = &plan->slot[param.id];
+    enum { CACHED = 256 << 20 };
+    const gd_slot *slot = &e->plan->slot[param.id];
+    packing p = { e, e->first_packing[param.id], data, e->plan->weights_bytes > CACHED };
+    const int tiles = common_tiles(&p);
 
-    for (int i = e->first_packing[param.id]; i > 0; i = e->next_packing[i - 1]) {
-        const gd_step *s = &plan->step[i - 1];
-        GD_TRY(gd_conv_pack(s->conv, e->weights + s->weights_offset, data));
-    }
+    if (tiles > 0)
+        gd_par(tiles, pack_tile, &p);
+    else
+        GD_TRY(pack_whole(&p));
     if (slot->placed)
         memcpy(e->weights + slot->offset, data,
-               (size_t)type_count(gd_type_of(plan->graph, param)) * sizeof *data);
+               (size_t)type_count(gd_type_of(e->plan->graph, param)) * sizeof *data);
     return GD_OK;
 }
 
