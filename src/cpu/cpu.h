@@ -138,10 +138,24 @@ typedef struct gd_winograd_weights {
     float *scratch;  /* gd_winograd_weights_scratch */
 } gd_winograd_weights;
 
+/* Group normalisation of x, C divisible by groups (models.md 3) */
+typedef struct gd_norm {
+    const gd_view *x;
+    /* [N][2][C]: mean, and 1 / sqrt(biased variance + eps), of the channel's group; accurate for
+     * |mean| >> sigma */
+    float *stats;
+    int groups;
+    float eps;
+    const float *gamma, *beta; /* [C] */
+    const float *modulation;   /* NULL, or [N] rows of {scale[C], shift[C]} */
+    int64_t mod_stride;        /* floats */
+    gd_act act;
+} gd_norm;
+
 /* Any kernel parallelises by itself with gd_par, bounds fixed by shape.  y is written whole (pad
  * lanes as zeros); y may be x (same strides) where said.  All views of one call have the same
- * layout.  bfloat16 is possible for y of convert, norm_apply, norm_grad_data, resample and
- * attention, and for x of convert; all other views are float32. */
+ * layout.  bfloat16 is possible for y of convert, norm, resample and attention, dx of
+ * norm_grad, and for x of convert; all other views are float32. */
 typedef struct gd_kernels {
     /* ---- element by element; y may be a or b ---- */
     void (*silu)(const gd_view *y, const gd_view *x);
@@ -167,27 +181,15 @@ typedef struct gd_kernels {
     /* y[n,c,p] = factor * e[n,c] for all p */
     void (*spread_pixels)(const gd_view *y, const gd_view *e, float factor);
 
-    /* ---- group normalisation; C divisible by groups (models.md 3) ---- */
-    /* stats[n][0][c] = mean, stats[n][1][c] = 1 / sqrt(variance + eps) of c's group; biased
-     * variance; accurate for |mean| >> sigma: chunks' shifted sums are combined in double, in an
-     * order fixed by shape.  stats: [N][2][C] */
-    void (*norm_stats)(float *stats, const gd_view *x, int groups, float eps);
-    /* y = act(u), u = ((x - mean) * rstd * gamma + beta) * (1 + scale) + shift.  gamma, beta: [C].
-     * modulation: NULL, or [N] rows of {scale[C], shift[C]}, row stride mod_stride floats.  y may
-     * be x when dtypes and strides agree. */
-    void (*norm_apply)(const gd_view *y, const gd_view *x, const float *stats, const float *gamma,
-                       const float *beta, const float *modulation, int64_t mod_stride, gd_act act);
-    /* Backward, step 1: with du = dy * act'(u), xhat = (x-mean)*rstd:  sums[n][0][c] = sum_p du,
-     * sums[n][1][c] = sum_p du*xhat. sums: [N][2][C] floats */
-    void (*norm_grad_sums)(float *sums, const gd_view *dy, const gd_view *x, const float *stats,
-                           const float *gamma, const float *beta, const float *modulation,
-                           int64_t mod_stride, gd_act act);
-    /* Backward, step 2: dx = rstd * (A du - m1 - xhat * m2), A = gamma (1+scale), m1 = mean over
-     * the group of A du, m2 = of A du xhat, both from sums.  dx may be dy. */
-    void (*norm_grad_data)(const gd_view *dx, const gd_view *dy, const gd_view *x,
-                           const float *stats, const float *sums, int groups, const float *gamma,
-                           const float *beta, const float *modulation, int64_t mod_stride,
-                           gd_act act);
+    /* ---- group normalisation ---- */
+    /* Statistics, from chunks' shifted sums in double in an order fixed by shape; then y = act(u),
+     * u = ((x - mean) * rstd * gamma + beta) * (1 + scale) + shift.  y may be x when dtypes and
+     * strides agree. */
+    void (*norm)(const gd_norm *norm, const gd_view *y);
+    /* From stats, with du = dy * act'(u), xhat = (x - mean) * rstd: sums[n][0][c] = sum_p du,
+     * sums[n][1][c] = sum_p du * xhat, [N][2][C] floats; then dx = rstd * (A du - m1 - xhat * m2),
+     * A = gamma (1 + scale), m1 = mean over the group of A du, m2 = of A du xhat.  dx may be dy. */
+    void (*norm_grad)(const gd_norm *norm, const gd_view *dx, const gd_view *dy, float *sums);
 
     /* ---- resampling ---- */
     /* UP_NEAREST: y[.., i, j] = factor * x[.., i/2, j/2], zero where i/2 or j/2 is outside x

@@ -2,75 +2,84 @@
  *
  *   u = (xhat * gamma + beta) * (1 + scale) + shift,   y = act(u),   xhat = (x - mean) * rstd
  *
- * attr: groups, eps (statistics), act.  The statistics are a node of their own because the gradient
- * reads them too; what flows back through them is part of norm_grad_data. */
+ * attr: groups, eps (statistics), act.  aux: the statistics, because the gradient reads them too;
+ * what flows back through them is part of norm_grad. */
 #include "graph/ops.h"
 
-static gd_status stats_infer(gd_infer *c)
+/* [N,2,C] beside an activation's result */
+static void infer_pairs(gd_infer *c, const gd_type *x)
 {
-    if (c->attr->groups < 1 || c->in[0]->dim[3] % c->attr->groups != 0)
-        return gd_fail(GD_EUSAGE, "group norm: %lld channels do not divide into %d groups",
-                       (long long)c->in[0]->dim[3], c->attr->groups);
-    c->out = plain_type(c->in[0]->dim[0], 2, c->in[0]->dim[3], 1);
-    c->out_place = GD_PLACE_PLAIN;
-    return GD_OK;
+    c->aux = plain_type(x->dim[0], 2, x->dim[3], 1);
+    c->aux_place = GD_PLACE_PLAIN;
 }
 
-static void stats_run(const gd_call *c)
-{
-    c->k->norm_stats(c->out.data, &c->in[0], c->attr->groups, c->attr->eps);
-}
-
-const gd_op gd_op_norm_stats = { "norm_stats", stats_infer, stats_run, NULL };
-
-/* ---- forward: x, stats, gamma, beta, modulation? ---- */
+/* ---- forward: x, gamma, beta, modulation? ---- */
 
 static gd_status infer(gd_infer *c)
 {
-    const gd_type *x = c->in[0], *mod = c->in[4];
+    const gd_type *x = c->in[0], *mod = c->in[3];
 
-    if (c->in[2]->dim[3] != x->dim[3] || c->in[3]->dim[3] != x->dim[3])
-        return gd_fail(GD_EUSAGE, "group norm: weight %s for %lld channels", shape_text(c->in[2]),
+    if (c->attr->groups < 1 || x->dim[3] % c->attr->groups != 0)
+        return gd_fail(GD_EUSAGE, "group norm: %lld channels do not divide into %d groups",
+                       (long long)x->dim[3], c->attr->groups);
+    if (c->in[1]->dim[3] != x->dim[3] || c->in[2]->dim[3] != x->dim[3])
+        return gd_fail(GD_EUSAGE, "group norm: weight %s for %lld channels", shape_text(c->in[1]),
                        (long long)x->dim[3]);
     if (mod && (mod->dim[0] != x->dim[0] || mod->dim[3] != 2 * x->dim[3]))
         return gd_fail(GD_EUSAGE, "group norm: scale and shift %s for %s", shape_text(mod),
                        shape_text(x));
+    infer_pairs(c, x);
     return infer_like_first(c);
+}
+
+/* x, gamma, beta, modulation? from input k on */
+static gd_norm norm_of(const gd_call *c, int k, float *stats)
+{
+    return (gd_norm){ .x = &c->in[k],
+                      .stats = stats,
+                      .groups = c->attr->groups,
+                      .eps = c->attr->eps,
+                      .gamma = c->in[k + 1].data,
+                      .beta = c->in[k + 2].data,
+                      .modulation = c->in[k + 3].data,
+                      .mod_stride = c->in[k + 3].image,
+                      .act = c->attr->act };
 }
 
 static void run(const gd_call *c)
 {
-    c->k->norm_apply(&c->out, &c->in[0], c->in[1].data, c->in[2].data, c->in[3].data, c->in[4].data,
-                     c->in[4].image, c->attr->act);
+    const gd_norm norm = norm_of(c, 0, c->aux.data);
+    c->k->norm(&norm, &c->out);
 }
 
 static void vjp(const gd_adjoint *a, gd_val dx[])
 {
-    const gd_val *in = a->node->in;
-    gd_attr attr = a->node->attr;
-    gd_val sums = gd_node_add(a->g, &gd_op_norm_grad_sums, &attr,
-                              (gd_val[]){ a->dout, in[0], in[1], in[2], in[3], in[4] }, 6);
+    const gd_node *n = a->node;
+    gd_attr attr = n->attr;
+    gd_val data =
+        gd_node_add(a->g, &gd_op_norm_grad, &attr,
+                    (gd_val[]){ a->dout, n->aux, n->in[0], n->in[1], n->in[2], n->in[3] }, 6);
+    gd_val sums = data.id ? a->g->node[a->g->value[data.id].node].aux : GD_NONE;
 
     if (a->wanted[0])
-        dx[0] = gd_node_add(a->g, &gd_op_norm_grad_data, &attr,
-                            (gd_val[]){ a->dout, in[0], in[1], in[2], in[3], in[4], sums }, 7);
-    for (int k = 2; k <= 3; k++)
+        dx[0] = data;
+    for (int k = 1; k <= 2; k++)
         if (a->wanted[k]) {
-            attr.c0 = k - 2;
-            dx[k] = gd_node_add(a->g, &gd_op_norm_grad_affine, &attr, (gd_val[]){ sums, in[4] }, 2);
+            attr.c0 = k - 1;
+            dx[k] =
+                gd_node_add(a->g, &gd_op_norm_grad_affine, &attr, (gd_val[]){ sums, n->in[3] }, 2);
         }
-    if (a->wanted[4])
-        dx[4] = gd_node_add(a->g, &gd_op_norm_grad_modulation, &attr,
-                            (gd_val[]){ sums, in[2], in[3] }, 3);
+    if (a->wanted[3])
+        dx[3] = gd_node_add(a->g, &gd_op_norm_grad_modulation, &attr,
+                            (gd_val[]){ sums, n->in[1], n->in[2] }, 3);
 }
 
 gd_val gd_group_norm(gd_graph *g, gd_val x, gd_val gamma, gd_val beta, gd_val scale_shift,
                      int groups, float eps)
 {
-    gd_attr attr = { .groups = groups, .eps = eps, .act = GD_ACT_NONE };
-    gd_val stats = gd_node_add(g, &gd_op_norm_stats, &attr, &x, 1);
+    const gd_attr attr = { .groups = groups, .eps = eps, .act = GD_ACT_NONE };
 
-    return gd_node_add(g, &gd_op_norm, &attr, (gd_val[]){ x, stats, gamma, beta, scale_shift }, 5);
+    return gd_node_add(g, &gd_op_norm, &attr, (gd_val[]){ x, gamma, beta, scale_shift }, 4);
 }
 
 static gd_val example(gd_graph *g, int k)
@@ -93,38 +102,25 @@ static gd_val example(gd_graph *g, int k)
 }
 
 const gd_op gd_op_norm = { "norm",         infer,           run,           vjp,
-                           .inplace = IN0, .optional = IN4, .bf16_out = 1, .example = example,
+                           .inplace = IN0, .optional = IN3, .bf16_out = 1, .example = example,
                            .n_examples = 4 };
 
-/* ---- gradient, step 1: dy, x, stats, gamma, beta, modulation? -> sums [N,2,C] ---- */
+/* ---- gradient: dy, stats, x, gamma, beta, modulation? -> dx; aux: sums [N,2,C] ---- */
 
-static gd_status sums_infer(gd_infer *c)
+static gd_status grad_infer(gd_infer *c)
 {
-    c->out = plain_type(c->in[1]->dim[0], 2, c->in[1]->dim[3], 1);
-    c->out_place = GD_PLACE_PLAIN;
-    return GD_OK;
+    infer_pairs(c, c->in[2]);
+    return infer_like_first(c);
 }
 
-static void sums_run(const gd_call *c)
+static void grad_run(const gd_call *c)
 {
-    c->k->norm_grad_sums(c->out.data, &c->in[0], &c->in[1], c->in[2].data, c->in[3].data,
-                         c->in[4].data, c->in[5].data, c->in[5].image, c->attr->act);
+    const gd_norm norm = norm_of(c, 2, c->in[1].data);
+    c->k->norm_grad(&norm, &c->out, &c->in[0], c->aux.data);
 }
 
-const gd_op gd_op_norm_grad_sums = { "norm_grad_sums", sums_infer, sums_run, NULL,
-                                     .optional = 1 << 5 };
-
-/* ---- step 2: the same and sums -> dx ---- */
-
-static void data_run(const gd_call *c)
-{
-    c->k->norm_grad_data(&c->out, &c->in[0], &c->in[1], c->in[2].data, c->in[6].data,
-                         c->attr->groups, c->in[3].data, c->in[4].data, c->in[5].data,
-                         c->in[5].image, c->attr->act);
-}
-
-const gd_op gd_op_norm_grad_data = { "norm_grad_data", infer_like_first,   data_run,     NULL,
-                                     .inplace = IN0,   .optional = 1 << 5, .bf16_out = 1 };
+const gd_op gd_op_norm_grad = { "norm_grad",    grad_infer,         grad_run,     NULL,
+                                .inplace = IN0, .optional = 1 << 5, .bf16_out = 1 };
 
 /* ---- gradients of gamma (c0 = 0) and beta (c0 = 1): sums, modulation? -> [1,1,1,C] ---- */
 

@@ -18,10 +18,8 @@
     X(conv)                                                                                        \
     X(conv_grad_data)                                                                              \
     X(conv_grad_weights)                                                                           \
-    X(norm_stats)                                                                                  \
     X(norm)                                                                                        \
-    X(norm_grad_sums)                                                                              \
-    X(norm_grad_data) X(norm_grad_affine) X(norm_grad_modulation) X(silu) X(silu_grad) X(relu)     \
+    X(norm_grad) X(norm_grad_affine) X(norm_grad_modulation) X(silu) X(silu_grad) X(relu)          \
         X(relu_grad) X(add) X(mul) X(scale) X(convert) X(add_channel) X(sum_pixels)                \
             X(spread_pixels) X(resample) X(bilinear) X(bilinear_grad) X(concat) X(slice)           \
                 X(pad_channels) X(attention) X(attention_grad) X(timestep_embedding) X(lookup)     \

@@ -53,6 +53,11 @@ static bool reads(const gd_node *n, gd_val v)
     return false;
 }
 
+static bool needs(const gd_node *n, const gd_node *earlier)
+{
+    return reads(n, earlier->out) || reads(n, earlier->aux);
+}
+
 /* In training the steps up to the network's output run first (gd_exec_run_before). */
 static bool is_boundary(const gd_plan *plan, const gd_step *s)
 {
@@ -71,7 +76,7 @@ static int independent(const gd_plan *plan, int first)
         if (is_boundary(plan, &plan->step[first + n - 1]))
             return n;
         for (int k = 0; k < n; k++)
-            if (reads(plan->step[first + n].node, plan->step[first + k].node->out))
+            if (needs(plan->step[first + n].node, plan->step[first + k].node))
                 return n;
     }
     return n;

@@ -74,6 +74,19 @@ static double slope_of(const norm *m, double u)
     return m->silu ? s * (1 + u * (1 - s)) : 1;
 }
 
+static gd_norm job_of(const norm *m, const gd_view *x, float *stats)
+{
+    return (gd_norm){ .x = x,
+                      .stats = stats,
+                      .groups = m->groups,
+                      .eps = 1e-5f,
+                      .gamma = m->gamma,
+                      .beta = m->beta,
+                      .modulation = modulation(m),
+                      .mod_stride = 2 * m->s.c,
+                      .act = act_of(m) };
+}
+
 /* ---- one case on every ISA ---- */
 
 static void check_outputs(const norm *m, const gd_view *x, const gd_view *y, const float *stats)
@@ -101,24 +114,25 @@ static void check_forward(const norm *m, bool blocked, gd_dtype dtype)
     float *stats = malloc((size_t)m->s.n * 2 * m->s.c * sizeof *stats), *first_stats = NULL;
     const size_t bytes = (size_t)m->s.n * 2 * m->s.c * sizeof *stats;
 
+    gd_norm n = job_of(m, &x, stats);
+
     for (int k = 0; kernels_of(k); k++) {
         gd_view y = make_output(m->s, blocked, dtype);
-        kernels_of(k)->norm_stats(stats, &x, m->groups, 1e-5f);
-        kernels_of(k)->norm_apply(&y, &x, stats, m->gamma, m->beta, modulation(m), 2 * m->s.c,
-                                  act_of(m));
+        kernels_of(k)->norm(&n, &y);
         if (!first_stats) {
             first_stats = memcpy(malloc(bytes), stats, bytes);
             memcpy(first.data, y.data, (size_t)(y.n * y.image) * (dtype == GD_F32 ? 4 : 2));
         }
         assert_memory_equal(stats, first_stats, bytes);
         if (!m->silu)
-            assert_same_bits(&y, &first, "norm_apply");
+            assert_same_bits(&y, &first, "norm");
         check_outputs(m, &x, &y, stats);
         if (dtype == GD_F32) {
             gd_view in_place = copy_of(&x);
-            kernels_of(k)->norm_apply(&in_place, &in_place, stats, m->gamma, m->beta, modulation(m),
-                                      2 * m->s.c, act_of(m));
-            assert_same_bits(&in_place, &y, "norm_apply in place");
+            n.x = &in_place;
+            kernels_of(k)->norm(&n, &in_place);
+            n.x = &x;
+            assert_same_bits(&in_place, &y, "norm in place");
             release(&in_place);
         }
         release(&y);
@@ -186,25 +200,25 @@ static void check_backward(const norm *m, bool blocked)
     gd_view first = make_output(m->s, blocked, GD_F32);
     const size_t bytes = (size_t)m->s.n * 2 * m->s.c * sizeof(float);
     float *stats = malloc(bytes), *sums = malloc(bytes), *first_sums = malloc(bytes);
+    const gd_norm n = job_of(m, &x, stats);
 
     for (int k = 0; kernels_of(k); k++) {
         const gd_kernels *kernels = kernels_of(k);
+        gd_view y = make_output(m->s, blocked, GD_F32);
         gd_view dx = k == 0 ? first : copy_of(&dy); /* in place from the second ISA on */
-        kernels->norm_stats(stats, &x, m->groups, 1e-5f);
-        kernels->norm_grad_sums(sums, &dy, &x, stats, m->gamma, m->beta, modulation(m), 2 * m->s.c,
-                                act_of(m));
-        kernels->norm_grad_data(&dx, k == 0 ? &dy : &dx, &x, stats, sums, m->groups, m->gamma,
-                                m->beta, modulation(m), 2 * m->s.c, act_of(m));
+        kernels->norm(&n, &y);
+        kernels->norm_grad(&n, &dx, k == 0 ? &dy : &dx, sums);
         if (k == 0)
             memcpy(first_sums, sums, bytes);
         if (!m->silu) {
             assert_memory_equal(sums, first_sums, bytes);
-            assert_same_bits(&dx, &first, "norm_grad_data");
+            assert_same_bits(&dx, &first, "norm_grad");
         }
         check_sums(m, &x, &dy, sums);
         check_dx(m, &x, &dy, &dx, stats[m->s.c]);
         if (k > 0)
             release(&dx);
+        release(&y);
     }
     free(stats);
     free(sums);
@@ -269,17 +283,20 @@ static void backward_agrees_with_double(void **state)
  * half its unit, 1e4 * 2^-24, only. */
 static void large_mean_does_not_cancel(void **state)
 {
-    const shape s = { 1, 64, 32, 32 };
+    static norm m = { .s = { 1, 64, 32, 32 }, .groups = 32 };
+    const shape s = m.s;
     float stats[128];
 
     (void)state;
+    fill_parameters(&m);
     for (int blocked = 0; blocked < 2; blocked++) {
-        gd_view x = make_view(s, blocked, GD_F32, 9);
+        gd_view x = make_view(s, blocked, GD_F32, 9), y = make_output(s, blocked, GD_F32);
+        const gd_norm n = job_of(&m, &x, stats);
         for (int c = 0; c < s.c; c++)
             for (int p = 0; p < s.h * s.w; p++)
                 set_value(&x, 0, c, p, (float)value(&x, 0, c, p) + 1e4f);
         for (int k = 0; kernels_of(k); k++) {
-            kernels_of(k)->norm_stats(stats, &x, 32, 1e-5f);
+            kernels_of(k)->norm(&n, &y);
             for (int c = 0; c < s.c; c++) {
                 double mean, rstd;
                 true_stats(&mean, &rstd, &x, 32, 0, c);
@@ -288,6 +305,7 @@ static void large_mean_does_not_cancel(void **state)
             }
         }
         release(&x);
+        release(&y);
     }
 }
 
@@ -305,9 +323,9 @@ static void nan_and_infinity_stay_in_their_group(void **state)
             for (int k = 0; kernels_of(k); k++) {
                 gd_view x = make_view(m.s, blocked, GD_F32, 3),
                         y = make_output(m.s, blocked, GD_F32);
+                const gd_norm job = job_of(&m, &x, stats);
                 set_value(&x, 1, 37, 11, bad[i]);
-                kernels_of(k)->norm_stats(stats, &x, 32, 1e-5f);
-                kernels_of(k)->norm_apply(&y, &x, stats, m.gamma, m.beta, NULL, 0, GD_ACT_SILU);
+                kernels_of(k)->norm(&job, &y);
                 for (int n = 0; n < 2; n++)
                     for (int c = 0; c < 64; c++)
                         for (int p = 0; p < 25; p++)
@@ -322,8 +340,9 @@ static void threads_do_not_change_bits(void **state)
     static norm m = { .s = { 2, 192, 33, 31 }, .groups = 32, .modulated = true, .silu = true };
     const int before = gd_threads();
     gd_view x = make_view(m.s, true, GD_F32, 3), dy = make_view(m.s, true, GD_F32, 4);
-    gd_view first = make_output(m.s, true, GD_F32);
+    gd_view first = make_output(m.s, true, GD_F32), y = make_output(m.s, true, GD_F32);
     float stats[2 * 384], sums[2 * 384];
+    const gd_norm n = job_of(&m, &x, stats);
 
     (void)state;
     fill_parameters(&m);
@@ -331,16 +350,15 @@ static void threads_do_not_change_bits(void **state)
         gd_view dx = make_output(m.s, true, GD_F32);
         const gd_kernels *k = gd_kernels_get();
         gd_set_threads(threads);
-        k->norm_stats(stats, &x, 32, 1e-5f);
-        k->norm_grad_sums(sums, &dy, &x, stats, m.gamma, m.beta, m.mod, 384, GD_ACT_SILU);
-        k->norm_grad_data(threads == 1 ? &first : &dx, &dy, &x, stats, sums, 32, m.gamma, m.beta,
-                          m.mod, 384, GD_ACT_SILU);
+        k->norm(&n, &y);
+        k->norm_grad(&n, threads == 1 ? &first : &dx, &dy, sums);
         if (threads > 1)
             assert_same_bits(&dx, &first, "norm and its gradient");
         release(&dx);
     }
     gd_set_threads(before);
     release(&x);
+    release(&y);
     release(&dy);
     release(&first);
 }
