@@ -25,8 +25,7 @@ static void note(void *ctx, gd_log_level level, const char *line)
 /* x sigmoid(x) of minus infinity is -0: an infinity right before it may be no fault at all. */
 static bool is_absorbed(float value)
 {
-    return isinf(value) &&
-           (strstr(gd_failed_node(), "norm_stats") || strstr(gd_failed_node(), "time_embed"));
+    return isinf(value) && strstr(gd_failed_node(), "time_embed");
 }
 
 /* NaN at every step, infinities at some of them; FAULT_ALL=1: at every one */
