@@ -319,6 +319,49 @@ static void winograd_equals_the_sum(void **state)
             }
 }
 
+static void check_tiles(const gd_conv_desc *d)
+{
+    gd_conv *conv;
+    problem p;
+
+    assert_int_equal(gd_conv_make_as(&conv, d, GD_CONV_WINOGRAD), GD_OK);
+    const size_t bytes = gd_conv_weights_bytes(conv);
+    unsigned char *whole = aligned_alloc(64, bytes / 64 * 64 + 64);
+    unsigned char *tiled = aligned_alloc(64, bytes / 64 * 64 + 64);
+    make_problem(&p, d);
+    memset(whole, 0xaa, bytes);
+    memset(tiled, 0xaa, bytes);
+    assert_int_equal(gd_conv_pack(conv, whole, p.w), GD_OK);
+    for (int i = gd_conv_pack_tiles(conv) - 1; i >= 0; i--)
+        gd_conv_pack_tile(conv, tiled, p.w, i, true);
+    assert_memory_equal(whole, tiled, bytes);
+    free(whole);
+    free(tiled);
+    free_problem(&p);
+    gd_conv_free(conv);
+}
+
+/* Past the caches go the same bytes as into them, in any order of tiles. */
+static void tiles_pack_what_the_whole_packs(void **state)
+{
+    static const int channels[][2] = { { 16, 16 }, { 48, 80 }, { 64, 32 }, { 16, 96 } };
+
+    (void)state;
+    for (int c = 0; c < COUNT(channels); c++)
+        for (int pass = GD_CONV_FORWARD; pass <= GD_CONV_GRAD_DATA; pass++)
+            for (int bf16 = 0; bf16 <= (gd_isa_used() >= GD_ISA_AVX512); bf16++)
+                check_tiles(&(gd_conv_desc){ .pass = pass,
+                                             .n = 1,
+                                             .ci = channels[c][0],
+                                             .co = channels[c][1],
+                                             .h = 4,
+                                             .w = 4,
+                                             .kernel = 3,
+                                             .stride = 1,
+                                             .pad = 1,
+                                             .dtype = bf16 ? GD_BF16 : GD_F32 });
+}
+
 static bool outer_takes(const gd_conv_desc *d)
 {
     return (d->kernel == 1 || d->kernel == 3) && !d->kernel_w && d->ci % 16 == 0 && d->co % 16 == 0;
@@ -521,6 +564,7 @@ int main(void)
         cmocka_unit_test(plain_c_equals_the_sum),
         cmocka_unit_test(direct_equals_the_sum),
         cmocka_unit_test(winograd_equals_the_sum),
+        cmocka_unit_test(tiles_pack_what_the_whole_packs),
         cmocka_unit_test(outer_products_equal_the_sum),
         cmocka_unit_test(our_kernels_do_not_depend_on_threads),
         cmocka_unit_test(winograd_adds_the_rounds_of_a_weight_gradient),
