@@ -164,7 +164,7 @@ GD_CHECKED gd_status gd_file_put(const char *path, bool overwrite, const void *d
 /* ---- par.c: threads ---- */
 
 /* fn(ctx, i) for i in [0, n), spread over the threads in contiguous ranges.  One parallel region,
- * no nesting.  Results must not depend on which thread runs which i. */
+ * no nesting: inside, gd_threads() is 1.  Results must not depend on which thread runs which i. */
 void gd_par(int64_t n, void (*fn)(void *ctx, int64_t i), void *ctx);
 
 /* ---- noise.c: counter-based noise (a format for ever) ---- */

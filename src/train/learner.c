@@ -27,6 +27,7 @@ typedef struct piece {
     int param;
     int64_t first, count; /* in the parameter */
     double square;
+    gd_status status; /* of the last sweep */
 } piece;
 
 /* ---- parameters ---- */
@@ -142,7 +143,7 @@ static gd_status make_pieces(gd_learner *l, network *w)
     for (int64_t i = 0, k = 0; i < l->n_param; i++) {
         const int64_t count = gd_param_count(&l->spec[i]);
         for (int64_t first = 0; first < count; first += PIECE)
-            w->piece[k++] = (piece){ (int)i, first, GD_MIN(PIECE, count - first), 0 };
+            w->piece[k++] = (piece){ (int)i, first, GD_MIN(PIECE, count - first), 0, GD_OK };
     }
     return GD_OK;
 }
@@ -402,35 +403,33 @@ typedef struct sweep {
     gd_status (*visit)(const struct sweep *s, piece *p);
     const gd_adamw *rule; /* of an update */
     int shares;
-    gd_status status; /* the first that was not GD_OK; */
-    char error[320];  /* texts belong to a thread, so this one is kept */
 } sweep;
 
 static void sweep_share(void *ctx, int64_t share)
 {
-    sweep *s = ctx;
+    const sweep *s = ctx;
     const network *w = s->l->network;
 
     for (int64_t i = 0; i < w->n_piece; i++) {
         piece *p = &w->piece[i];
-        gd_status status;
-        if ((s->l->offset[p->param] + p->first) * s->shares / s->l->total != share)
-            continue;
-        status = s->visit(s, p);
-        if (status == GD_OK)
-            continue;
-        s->status = status;
-        snprintf(s->error, sizeof s->error, "%s", gd_error());
+        if ((s->l->offset[p->param] + p->first) * s->shares / s->l->total == share)
+            p->status = s->visit(s, p);
     }
 }
 
+/* Texts of errors belong to a thread, so this one names the parameter. */
 static gd_status run_sweep(gd_learner *l, gd_status (*visit)(const sweep *s, piece *p),
                            const gd_adamw *rule)
 {
-    sweep s = { .l = l, .visit = visit, .rule = rule, .shares = gd_threads(), .status = GD_OK };
+    sweep s = { l, visit, rule, gd_threads() };
+    const network *w = l->network;
 
     gd_par(s.shares, sweep_share, &s);
-    return s.status == GD_OK ? GD_OK : gd_fail(s.status, "%s", s.error);
+    for (int64_t i = 0; i < w->n_piece; i++)
+        if (w->piece[i].status != GD_OK)
+            return gd_fail(w->piece[i].status, "%s: could not be packed for the network",
+                           l->spec[w->piece[i].param].name);
+    return GD_OK;
 }
 
 /* The order is that of the parameters, whatever the threads. */
