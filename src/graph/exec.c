@@ -403,12 +403,7 @@ static void run_part(void *ctx, int64_t part)
 
 static wave wave_at(gd_exec *e, int first, int end)
 {
-    const gd_step *s = e->plan->step;
-    wave w = { e, first, first + 1, NULL };
-
-    while (w.end < end && s[w.end].wave == s[first].wave)
-        w.end++;
-    return w;
+    return (wave){ e, first, GD_MIN(gd_wave_end(e->plan, first), end), NULL };
 }
 
 static void run_wave(wave *w)

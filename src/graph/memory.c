@@ -76,7 +76,7 @@ static bool read_besides(const placing *p, int i, int k, int root)
 
     while (first > 0 && s[first - 1].wave == s[i].wave)
         first--;
-    for (int o = first; o < p->plan->n_step && s[o].wave == s[i].wave; o++)
+    for (int o = first; o < gd_wave_end(p->plan, i); o++)
         for (int other = 0; other < s[o].node->n_in; other++) {
             const gd_val in = s[o].node->in[other];
             if ((o != i || other != k) && in.id && p->root[in.id] == root)

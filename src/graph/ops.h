@@ -10,7 +10,6 @@
 #define IN1 2
 #define IN2 4
 #define IN3 8
-#define IN4 16
 
 /* It would indent this list anew each time. */
 /* clang-format off */

@@ -40,6 +40,16 @@ static inline size_t gd_round_up(size_t bytes)
     return (bytes + GD_ALIGN - 1) / GD_ALIGN * GD_ALIGN;
 }
 
+/* The step after the wave of step i */
+static inline int gd_wave_end(const gd_plan *plan, int i)
+{
+    const int wave = plan->step[i].wave;
+
+    while (i < plan->n_step && plan->step[i].wave == wave)
+        i++;
+    return i;
+}
+
 /* waves.c: which steps run at once; from nodes and desc.  Then, from scratch_bytes of the steps,
  * where each has its working space; sets the plan's scratch_bytes. */
 void gd_plan_waves(gd_plan *plan);

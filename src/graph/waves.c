@@ -155,8 +155,7 @@ static size_t place_wave(gd_step *s, int n)
 void gd_plan_place_scratch(gd_plan *plan)
 {
     for (int i = 0, n; i < plan->n_step; i += n) {
-        for (n = 1; i + n < plan->n_step && plan->step[i + n].wave == plan->step[i].wave; n++)
-            ;
+        n = gd_wave_end(plan, i) - i;
         plan->scratch_bytes = GD_MAX(plan->scratch_bytes, place_wave(&plan->step[i], n));
     }
 }

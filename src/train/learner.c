@@ -27,7 +27,7 @@ typedef struct piece {
     int param;
     int64_t first, count; /* in the parameter */
     double square;
-    gd_status status; /* of the last sweep */
+    gd_status status; /* of packing it */
 } piece;
 
 /* ---- parameters ---- */
@@ -399,8 +399,8 @@ float *gd_learner_gradients(gd_learner *l)
 /* ---- over all parameters: in pieces, each thread those in its share of the elements ---- */
 
 typedef struct sweep {
-    gd_learner *l;
-    gd_status (*visit)(const struct sweep *s, piece *p);
+    const gd_learner *l;
+    void (*visit)(const struct sweep *s, piece *p);
     const gd_adamw *rule; /* of an update */
     int shares;
 } sweep;
@@ -413,23 +413,15 @@ static void sweep_share(void *ctx, int64_t share)
     for (int64_t i = 0; i < w->n_piece; i++) {
         piece *p = &w->piece[i];
         if ((s->l->offset[p->param] + p->first) * s->shares / s->l->total == share)
-            p->status = s->visit(s, p);
+            s->visit(s, p);
     }
 }
 
-/* Texts of errors belong to a thread, so this one names the parameter. */
-static gd_status run_sweep(gd_learner *l, gd_status (*visit)(const sweep *s, piece *p),
-                           const gd_adamw *rule)
+static void run_sweep(const gd_learner *l, void (*visit)(const sweep *s, piece *p),
+                      const gd_adamw *rule)
 {
     sweep s = { l, visit, rule, gd_threads() };
-    const network *w = l->network;
-
     gd_par(s.shares, sweep_share, &s);
-    for (int64_t i = 0; i < w->n_piece; i++)
-        if (w->piece[i].status != GD_OK)
-            return gd_fail(w->piece[i].status, "%s: could not be packed for the network",
-                           l->spec[w->piece[i].param].name);
-    return GD_OK;
 }
 
 /* The order is that of the parameters, whatever the threads. */
@@ -442,17 +434,16 @@ static double norm_of_pieces(const network *w)
     return sqrt(sum);
 }
 
-static gd_status square_gradient(const sweep *s, piece *p)
+static void square_gradient(const sweep *s, piece *p)
 {
     const float *g = gd_learner_gradient(s->l, p->param);
-
     p->square = g ? gd_kernels_get()->square_sum(g + p->first, p->count) : 0;
-    return GD_OK;
 }
 
-double gd_learner_gradient_norm(gd_learner *l)
+double gd_learner_gradient_norm(const gd_learner *l)
 {
-    return run_sweep(l, square_gradient, NULL) == GD_OK ? norm_of_pieces(l->network) : NAN;
+    run_sweep(l, square_gradient, NULL);
+    return norm_of_pieces(l->network);
 }
 
 /* ---- the update ---- */
@@ -463,7 +454,7 @@ void gd_learner_forget(gd_learner *l)
 }
 
 /* The network gets what has changed. */
-static gd_status refresh(gd_learner *l, int i)
+static gd_status refresh(const gd_learner *l, int i)
 {
     const network *w = l->network;
 
@@ -475,9 +466,9 @@ static bool is_whole(const gd_learner *l, const piece *p)
     return p->count == gd_param_count(&l->spec[p->param]);
 }
 
-static gd_status update_piece(const sweep *s, piece *p)
+static void update_piece(const sweep *s, piece *p)
 {
-    gd_learner *l = s->l;
+    const gd_learner *l = s->l;
     const gd_kernels *k = gd_kernels_get();
     const float *g = gd_learner_gradient(l, p->param);
     const int64_t at = l->offset[p->param] + p->first;
@@ -485,22 +476,29 @@ static gd_status update_piece(const sweep *s, piece *p)
 
     p->square = k->square_sum(l->p + at, p->count);
     if (!g)
-        return GD_OK;
+        return;
     state.gradient = g + p->first;
     for (int e = 0; e < s->rule->n_ema; e++)
         state.ema[e] = l->ema[e] + at;
     k->adamw(s->rule, &state, p->count);
-    return is_whole(l, p) ? refresh(l, p->param) : GD_OK; /* while it is in the cache */
+    if (is_whole(l, p))
+        p->status = refresh(l, p->param); /* while it is in the cache */
 }
 
-/* Parameters in several pieces */
-static gd_status refresh_large(gd_learner *l)
+/* What update_piece has left, parameters in several pieces; its failures by name, because texts of
+ * errors belong to a thread */
+static gd_status refresh_rest(const gd_learner *l)
 {
     const network *w = l->network;
 
-    for (int64_t i = 0; i < w->n_piece; i++)
-        if (w->piece[i].first == 0 && !is_whole(l, &w->piece[i]))
-            GD_TRY(refresh(l, w->piece[i].param));
+    for (int64_t i = 0; i < w->n_piece; i++) {
+        const piece *p = &w->piece[i];
+        if (p->status != GD_OK)
+            return gd_fail(p->status, "%s: could not be packed for the network",
+                           l->spec[p->param].name);
+        if (p->first == 0 && !is_whole(l, p))
+            GD_TRY(refresh(l, p->param));
+    }
     return GD_OK;
 }
 
@@ -522,10 +520,10 @@ gd_status gd_learner_update(gd_learner *l, double lr, double weight_decay, doubl
         rule.ema_rate[e] = (float)o->ema_rate[e];
         rule.ema_rest[e] = (float)(1 - o->ema_rate[e]);
     }
-    GD_TRY(run_sweep(l, update_piece, &rule));
+    run_sweep(l, update_piece, &rule);
     *norm = norm_of_pieces(l->network);
     l->network->fresh = true;
-    return refresh_large(l);
+    return refresh_rest(l);
 }
 
 gd_status gd_learner_refresh(gd_learner *l)

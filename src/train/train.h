@@ -67,7 +67,7 @@ const float *gd_learner_gradient(const gd_learner *l, int param);
  * accumulating */
 float *gd_learner_gradients(gd_learner *l);
 /* sqrt of the sum of squares over all parameters; summed in an order fixed by shape */
-double gd_learner_gradient_norm(gd_learner *l);
+double gd_learner_gradient_norm(const gd_learner *l);
 /* Drop the gradients since the last update. */
 void gd_learner_forget(gd_learner *l);
 /* AdamW and the averages, then the network gets the new parameters.  *norm: of the parameters
