@@ -106,7 +106,7 @@ void gd_tiles_run(const gd_tiles *job);
  * has ci channels out.  packed: taps * channels in, rounded up to 32, * channels out */
 void gd_tiles_pack(uint16_t *packed, const float *filters, int co, int ci, int taps, bool turned);
 /* Most of any ISA */
-enum { GD_WINOGRAD_DEPTH = 128, GD_WINOGRAD_PANEL = 32, GD_OUTER_GROUP = 64 };
+enum { GD_WINOGRAD_DEPTH = 64, GD_WINOGRAD_PANEL = 32, GD_OUTER_GROUP = 64 };
 
 /* packed <- filters [co][ci][3][3], tile by tile: GD_WINOGRAD_PANEL channels of either kind */
 typedef struct gd_winograd_packing {
