@@ -426,6 +426,49 @@ static void our_kernels_do_not_depend_on_threads(void **state)
             check_threads(pass, GD_CONV_TILES, GD_BF16);
 }
 
+/* One image and two of 8x8 have four and eight patches, which winograd_few.inc takes; five images
+ * have more. */
+static void check_few(gd_conv_pass pass, gd_dtype dtype)
+{
+    const int threads = gd_threads();
+    const gd_conv_desc d = { .pass = pass,
+                             .n = 5,
+                             .ci = 112,
+                             .h = 8,
+                             .w = 8,
+                             .co = 80,
+                             .kernel = 3,
+                             .stride = 1,
+                             .pad = 1,
+                             .dtype = dtype };
+    problem p;
+
+    make_problem(&p, &d);
+    const size_t bytes = (size_t)result_count(&p) * sizeof(float);
+    float *five = malloc(bytes), *fewer = malloc(bytes);
+    gd_set_threads(1);
+    run(&p, GD_CONV_WINOGRAD, five);
+    for (int n = 1; n <= 2; n++) {
+        p.d.n = n;
+        run(&p, GD_CONV_WINOGRAD, fewer);
+        assert_memory_equal(five, fewer, bytes / 5 * (size_t)n);
+    }
+    gd_set_threads(threads);
+    free(five);
+    free(fewer);
+    free_problem(&p);
+}
+
+static void few_patches_have_the_bits_of_many(void **state)
+{
+    (void)state;
+    const bool has_bf16 = gd_isa_used() >= GD_ISA_AVX512;
+
+    for (int pass = GD_CONV_FORWARD; pass <= GD_CONV_GRAD_DATA; pass++)
+        for (int bf16 = 0; bf16 <= has_bf16; bf16++)
+            check_few(pass, bf16 ? GD_BF16 : GD_F32);
+}
+
 /* More patches than a round of the weight gradient holds */
 static void winograd_adds_the_rounds_of_a_weight_gradient(void **state)
 {
@@ -567,6 +610,7 @@ int main(void)
         cmocka_unit_test(tiles_pack_what_the_whole_packs),
         cmocka_unit_test(outer_products_equal_the_sum),
         cmocka_unit_test(our_kernels_do_not_depend_on_threads),
+        cmocka_unit_test(few_patches_have_the_bits_of_many),
         cmocka_unit_test(winograd_adds_the_rounds_of_a_weight_gradient),
         cmocka_unit_test(bf16_is_within_its_rounding),
         cmocka_unit_test(tiles_equal_the_sum),
