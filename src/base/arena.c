@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { CHUNK_BYTES = 64 * 1024, ALIGN = 16, BLOCK_HEADER = 64 };
 
@@ -171,6 +172,28 @@ char *gd_sprintf(gd_arena *arena, const char *format, ...)
 
 /* ---- blocks ---- */
 
+/* Zeros, from a boundary of HUGE bytes on if there are as many: the kernel backs whole huge pages
+ * only, and what lies in small ones costs a walk through the page tables every 4 KiB.  NULL: none
+ */
+static unsigned char *map_zeros(size_t total)
+{
+    enum { HUGE = 2 << 20 };
+    const size_t spare = total >= HUGE && total <= SIZE_MAX - HUGE ? HUGE : 0;
+    unsigned char *base =
+        mmap(NULL, total + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (base == MAP_FAILED)
+        return NULL;
+    const size_t before = spare ? (HUGE - (uintptr_t)base % HUGE) % HUGE : 0;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), end = (total + page - 1) / page * page;
+    if (before > 0)
+        munmap(base, before);
+    if (before < spare)
+        munmap(base + before + end, spare - before);
+    madvise(base + before, total, MADV_HUGEPAGE);
+    return base + before;
+}
+
 /* The mapping's size stands in the 64 bytes before the block. */
 gd_status gd_block_make(void **out, size_t bytes, const char *what)
 {
@@ -181,13 +204,12 @@ gd_status gd_block_make(void **out, size_t bytes, const char *what)
     if (total == SIZE_MAX || !account(total))
         return gd_fail(GD_ENOMEM, "%s: no memory for %.1f MiB (limit %.1f MiB, 0 = none)", what,
                        (double)bytes / 1048576.0, (double)limit / 1048576.0);
-    base = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (base == MAP_FAILED) {
+    base = map_zeros(total);
+    if (!base) {
         held -= total;
         return gd_fail(GD_ENOMEM, "%s: the system has no memory for %.1f MiB", what,
                        (double)bytes / 1048576.0);
     }
-    madvise(base, total, MADV_HUGEPAGE);
     memcpy(base, &total, sizeof total);
     *out = base + BLOCK_HEADER;
     return GD_OK;

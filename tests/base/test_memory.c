@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -64,6 +65,36 @@ static void a_block_is_zeroed_and_aligned(void **state)
     gd_block_free(p);
     gd_block_free(NULL);
     assert_int_equal(gd_memory_held(), before);
+}
+
+static long mapped_pages(void)
+{
+    FILE *f = fopen("/proc/self/statm", "r");
+    long pages = -1;
+
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%ld", &pages), 1);
+    fclose(f);
+    return pages;
+}
+
+/* So that the system can back all of it but the end with huge pages; and nothing mapped is left */
+static void large_blocks_begin_at_a_huge_page(void **state)
+{
+    const size_t huge = 2 << 20, bytes[] = { huge, 3 * huge + 12345, 5 * huge - 64 };
+    const long before = mapped_pages();
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        unsigned char *small, *p;
+        assert_int_equal(gd_block_make((void **)&small, 8192, "to move the next one"), GD_OK);
+        assert_int_equal(gd_block_make((void **)&p, bytes[i], "test"), GD_OK);
+        assert_true((uintptr_t)p % huge <= 64);
+        p[0] = p[bytes[i] - 1] = 1;
+        gd_block_free(p);
+        gd_block_free(small);
+    }
+    assert_int_equal(mapped_pages(), before);
 }
 
 static void the_limit_is_kept_and_named(void **state)
@@ -133,6 +164,7 @@ int main(void)
         cmocka_unit_test(arena_memory_is_zeroed_and_aligned),
         cmocka_unit_test(large_requests_get_their_own_piece),
         cmocka_unit_test(a_block_is_zeroed_and_aligned),
+        cmocka_unit_test(large_blocks_begin_at_a_huge_page),
         cmocka_unit_test(the_limit_is_kept_and_named),
         cmocka_unit_test(the_kth_allocation_fails),
         cmocka_unit_test(allocations_are_counted),
