@@ -12,96 +12,114 @@
 
 static void philox(uint32_t out[4], const uint32_t counter[4], uint32_t key0, uint32_t key1)
 {
-    uint32_t c[4] = { counter[0], counter[1], counter[2], counter[3] };
+    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
 
+#pragma GCC unroll 10
     for (int round = 0; round < 10; round++) {
-        const uint64_t a = (uint64_t)0xD2511F53u * c[0], b = (uint64_t)0xCD9E8D57u * c[2];
-        const uint32_t next[4] = { (uint32_t)(b >> 32) ^ c[1] ^ key0, (uint32_t)b,
-                                   (uint32_t)(a >> 32) ^ c[3] ^ key1, (uint32_t)a };
-        memcpy(c, next, sizeof c);
+        const uint64_t a = (uint64_t)0xD2511F53u * c0, b = (uint64_t)0xCD9E8D57u * c2;
+        c0 = (uint32_t)(b >> 32) ^ c1 ^ key0;
+        c1 = (uint32_t)b;
+        c2 = (uint32_t)(a >> 32) ^ c3 ^ key1;
+        c3 = (uint32_t)a;
         key0 += 0x9E3779B9u;
         key1 += 0xBB67AE85u;
     }
-    memcpy(out, c, sizeof c);
+    out[0] = c0;
+    out[1] = c1;
+    out[2] = c2;
+    out[3] = c3;
 }
 
-/* ---- elementary functions with fixed bits ---- */
+/* ---- elementary functions with fixed bits, on LANES numbers at once ---- */
 
-/* ln x for x in (0, 1]: x = m 2^e, m in [sqrt(1/2), sqrt 2), ln m = 2 atanh(s), s = (m-1)/(m+1),
- * |s| < 0.1716, series to s^19 */
-static double fixed_log(double x)
+enum { LANES = 4, BLOCKS = 2 * LANES / 4 /* of Philox, two words to a lane */ };
+typedef double reals __attribute__((vector_size(LANES * 8)));
+typedef int64_t masks __attribute__((vector_size(LANES * 8)));
+typedef int32_t ints __attribute__((vector_size(LANES * 4)));
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE reals choose(masks mask, reals yes, reals no)
 {
-    const double ln2 = 0.69314718055994530942;
-    double s, s2, sum = 0;
-    int e;
-    double m = frexp(x, &e);
+    return (reals)(((masks)yes & mask) | ((masks)no & ~mask));
+}
 
-    if (m < 0.70710678118654752440) {
-        m *= 2;
-        e--;
-    }
+/* ln x for x in [2^-32, 1]: x = m 2^e, m in [sqrt(1/2), sqrt 2), ln m = 2 atanh(s), s =
+ * (m-1)/(m+1), |s| < 0.1716, series to s^19 */
+INLINE reals fixed_log(reals x)
+{
+    static const double coefficient[] = { 1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13, 1.0 / 11,
+                                          1.0 / 9,  1.0 / 7,  1.0 / 5,  1.0 / 3,  1.0 };
+    const double ln2 = 0.69314718055994530942;
+    const masks bits = (masks)x, exponent = bits >> 52;
+    reals m = (reals)((bits & ((INT64_C(1) << 52) - 1)) | INT64_C(0x3fe) << 52); /* [1/2, 1) */
+    const masks low = m < 0.70710678118654752440;
+    reals s, s2, sum = { 0 };
+
+    m = choose(low, m * 2, m);
     s = (m - 1) / (m + 1);
     s2 = s * s;
-    for (int k = 19; k >= 1; k -= 2)
-        sum = sum * s2 + 1.0 / k;
-    return 2 * s * sum + e * ln2;
+#pragma GCC unroll 10
+    for (int k = 0; k < 10; k++)
+        sum = sum * s2 + coefficient[k];
+    return 2 * s * sum +
+           __builtin_convertvector(__builtin_convertvector(exponent - 0x3fe + low, ints), reals) *
+               ln2;
 }
 
 /* cos and sin of 2 pi u, u in [0, 1): the angle is brought to [-pi/4, pi/4], Taylor series to x^16
  * and x^17 */
-static void fixed_cos_sin(double u, double *c, double *s)
+INLINE void fixed_cos_sin(reals u, reals *c, reals *s)
 {
-    const double quarter = floor(4 * u + 0.5);
-    const double x = (4 * u - quarter) * 1.57079632679489661923, x2 = x * x;
-    double cosine = 0, sine = 0;
+    const ints quarters = __builtin_convertvector(4 * u + 0.5, ints);
+    const masks quarter = __builtin_convertvector(quarters, masks);
+    const reals x = (4 * u - __builtin_convertvector(quarters, reals)) * 1.57079632679489661923;
+    const reals x2 = x * x;
+    const masks odd = -(quarter & 1), sign = INT64_MIN & ((quarter & 2) << 62);
+    reals cosine = { 0 }, sine = { 0 };
 
-    for (int k = 16; k >= 2; k -= 2)
+#pragma GCC unroll 8
+    for (int k = 16; k >= 2; k -= 2) {
         cosine = (cosine + 1) * -x2 / (k * (k - 1));
-    for (int k = 17; k >= 3; k -= 2)
-        sine = (sine + 1) * -x2 / (k * (k - 1));
+        sine = (sine + 1) * -x2 / ((k + 1) * k);
+    }
     cosine += 1;
     sine = x * (sine + 1);
-    switch ((int)quarter & 3) {
-    case 0:
-        *c = cosine;
-        *s = sine;
-        break;
-    case 1:
-        *c = -sine;
-        *s = cosine;
-        break;
-    case 2:
-        *c = -cosine;
-        *s = -sine;
-        break;
-    default:
-        *c = sine;
-        *s = -cosine;
-    }
+    /* Of quarters 0 to 3 the cosine is cos, -sin, -cos, sin, and the sine sin, cos, -sin, -cos. */
+    *c = (reals)((masks)choose(odd, -sine, cosine) ^ sign);
+    *s = (reals)((masks)choose(odd, cosine, sine) ^ sign);
 }
 
 /* Two words to two normal values: u1 = (a + 1) 2^-32 in (0, 1], u2 = b 2^-32 in [0, 1) */
-static void box_muller(float *first, float *second, uint32_t a, uint32_t b)
+INLINE void box_muller(float value[2 * LANES], const uint32_t word[2 * LANES])
 {
-    const double radius = sqrt(-2 * fixed_log(((double)a + 1) * 0x1p-32));
-    double c, s;
+    reals u1, u2, radius, c, s;
 
-    fixed_cos_sin((double)b * 0x1p-32, &c, &s);
-    *first = (float)(radius * c);
-    *second = (float)(radius * s);
+    for (int l = 0; l < LANES; l++) {
+        u1[l] = ((double)word[2 * l] + 1) * 0x1p-32;
+        u2[l] = (double)word[2 * l + 1] * 0x1p-32;
+    }
+    radius = -2 * fixed_log(u1);
+    for (int l = 0; l < LANES; l++)
+        radius[l] = sqrt(radius[l]);
+    fixed_cos_sin(u2, &c, &s);
+    for (int l = 0; l < LANES; l++) {
+        value[2 * l] = (float)(radius[l] * c[l]);
+        value[2 * l + 1] = (float)(radius[l] * s[l]);
+    }
 }
 
 void gd_noise_normal(float *out, int64_t n, uint64_t seed, uint64_t image, uint32_t step)
 {
-    for (int64_t i = 0; i < n; i += 4) {
-        const uint32_t counter[4] = { (uint32_t)(i / 4), step, (uint32_t)image,
-                                      (uint32_t)(image >> 32) };
-        uint32_t word[4];
-        float value[4];
-        philox(word, counter, (uint32_t)seed, (uint32_t)(seed >> 32));
-        box_muller(&value[0], &value[1], word[0], word[1]);
-        box_muller(&value[2], &value[3], word[2], word[3]);
-        memcpy(out + i, value, (size_t)GD_MIN(4, n - i) * sizeof *out);
+    for (int64_t i = 0; i < n; i += 2 * LANES) {
+        uint32_t word[2 * LANES];
+        float value[2 * LANES];
+        for (int k = 0; k < BLOCKS; k++) {
+            const uint32_t counter[4] = { (uint32_t)(i / 4 + k), step, (uint32_t)image,
+                                          (uint32_t)(image >> 32) };
+            philox(word + 4 * k, counter, (uint32_t)seed, (uint32_t)(seed >> 32));
+        }
+        box_muller(value, word);
+        memcpy(out + i, value, (size_t)GD_MIN(2 * LANES, n - i) * sizeof *out);
     }
 }
 
