@@ -74,7 +74,7 @@ INLINE void fixed_cos_sin(reals u, reals *c, reals *s)
     const masks quarter = __builtin_convertvector(quarters, masks);
     const reals x = (4 * u - __builtin_convertvector(quarters, reals)) * 1.57079632679489661923;
     const reals x2 = x * x;
-    const masks odd = -(quarter & 1), sign = INT64_MIN & ((quarter & 2) << 62);
+    const masks odd = -(quarter & 1), sign = -(quarter >> 1 & 1) & INT64_MIN;
     reals cosine = { 0 }, sine = { 0 };
 
 #pragma GCC unroll 8

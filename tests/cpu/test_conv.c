@@ -430,19 +430,12 @@ static void our_kernels_do_not_depend_on_threads(void **state)
  * have more. */
 static void check_few(gd_conv_pass pass, gd_dtype dtype)
 {
+    static const conv_shape five_images = { 5, 112, 8, 8, 80, 3, 1, 1 };
     const int threads = gd_threads();
-    const gd_conv_desc d = { .pass = pass,
-                             .n = 5,
-                             .ci = 112,
-                             .h = 8,
-                             .w = 8,
-                             .co = 80,
-                             .kernel = 3,
-                             .stride = 1,
-                             .pad = 1,
-                             .dtype = dtype };
+    gd_conv_desc d = desc_of(&five_images, pass, false);
     problem p;
 
+    d.dtype = dtype;
     make_problem(&p, &d);
     const size_t bytes = (size_t)result_count(&p) * sizeof(float);
     float *five = malloc(bytes), *fewer = malloc(bytes);
