@@ -3,7 +3,7 @@
  *
  * A channel block of 16 is walked as 16 / LANES parts, each by the same operations in the same
  * order, so the width does not show in the bits: nothing here contracts a product and a sum
- * (-ffp-contract=off).  Only v_fma, v_exp_negative and v_logistic, which attention and SiLU use,
+ * (-ffp-contract=off).  Only v_fma, v_exp_normal and v_logistic, which attention and SiLU use,
  * are fused where the machine can. */
 #ifndef GD_CPU_VEC_H
 #define GD_CPU_VEC_H
@@ -242,12 +242,14 @@ INLINE vec v_exp(vec x)
     return v_exp_inside(v_min(v_set(89.0f), v_max(v_set(-104.0f), x)));
 }
 
-/* For x up to about 0: e^-86 (5e-38, for "none") below -86, fused */
-INLINE vec v_exp_negative(vec x)
+/* Where e^x and e^-x are normal numbers: |x| up to EXP_NORMAL, or NaN; fused */
+#define EXP_NORMAL 86.0f
+
+INLINE vec v_exp_normal(vec x)
 {
-    const vec rounder = v_set(ROUNDER), inside = v_max(v_set(-86.0f), x);
-    const vec shifted = v_fma(inside, v_set(1.44269504f), rounder), n = shifted - rounder;
-    const vec r = v_fma(n, v_set(-LN2_LOW), v_fma(n, v_set(-LN2_HIGH), inside));
+    const vec rounder = v_set(ROUNDER);
+    const vec shifted = v_fma(x, v_set(1.44269504f), rounder), n = shifted - rounder;
+    const vec r = v_fma(n, v_set(-LN2_LOW), v_fma(n, v_set(-LN2_HIGH), x));
     vec q = v_set(exp_q[4]);
 
     for (int i = 3; i >= 0; i--)
@@ -255,45 +257,45 @@ INLINE vec v_exp_negative(vec x)
     return (vec)((vec_int)v_fma(q * r, r, r + v_set(1.0f)) + ((vec_int)shifted << 23));
 }
 
-/* ---- the logistic function ---- */
-
-INLINE vec v_if_negative(vec x, vec a, vec b)
+/* For x up to about 0: e^-86 (5e-38, for "none") below -86 */
+INLINE vec v_exp_negative(vec x)
 {
-    return v_select((vec_int)x >> 31, a, b);
+    return v_exp_normal(v_max(v_set(-EXP_NORMAL), x));
 }
 
-/* e^-|x|, fused, and 1 / (1 + e^-|x|) */
+/* ---- the logistic function ---- */
+
+/* x, at least -EXP_NORMAL, with e^-x and 1 / (1 + e^-x); below -EXP_NORMAL the latter is 5e-38, and
+ * above EXP_NORMAL 1 */
 typedef struct logistic {
-    vec e, unit;
+    vec x, e, unit;
 } logistic;
 
 INLINE logistic v_logistic(vec x)
 {
-    const vec one = v_set(1.0f), e = v_exp_negative((vec)((vec_int)x | (vec_int)v_set(-0.0f)));
+    const vec one = v_set(1.0f), inside = v_max(v_set(-EXP_NORMAL), x);
+    const vec e = v_exp_normal(-v_min(v_set(EXP_NORMAL), inside)), sum = one + e;
 #if GD_VECTOR_LANES == 16
-    const vec sum = one + e, near = (vec)_mm512_rcp14_ps((__m512)sum); /* then a Newton step */
-    return (logistic){ e, v_fma(near, v_fma(-sum, near, one), near) };
+    const vec near = (vec)_mm512_rcp14_ps((__m512)sum); /* then a Newton step */
+    return (logistic){ inside, e, v_fma(near, v_fma(-sum, near, one), near) };
 #else
-    return (logistic){ e, one / (one + e) };
+    return (logistic){ inside, e, one / sum };
 #endif
 }
 
-/* x / (1 + e^-x) = x e^x / (1 + e^x), whichever has the exponential of a negative number; below -86
- * the quotient is no longer smaller than 5e-38, and -infinity counts as -1e4 */
+/* x / (1 + e^-x) */
 INLINE vec v_silu(vec x)
 {
     const logistic l = v_logistic(x);
-    const vec inside = v_max(v_set(-1e4f), x);
-    return inside * v_if_negative(x, l.e, v_set(1.0f)) * l.unit;
+    return l.x * l.unit;
 }
 
-/* d silu / dx = s (1 + x (1 - s)), where 1 - s is the sigmoid of -x */
+/* d silu / dx = s (1 + x (1 - s)), where 1 - s is e^-x s */
 INLINE vec v_silu_slope(vec x)
 {
     const logistic l = v_logistic(x);
-    const vec inside = v_min(v_set(1e4f), v_max(v_set(-1e4f), x)), other = l.e * l.unit;
-    return v_if_negative(x, other, l.unit) *
-           v_fma(inside, v_if_negative(x, l.unit, other), v_set(1.0f));
+    const vec most = v_min(v_set(1e4f), l.x); /* infinity times 0 is not a number */
+    return l.unit * v_fma(most, l.e * l.unit, v_set(1.0f));
 }
 
 #endif
