@@ -254,7 +254,8 @@ INLINE vec v_exp_normal(vec x)
 
     for (int i = 3; i >= 0; i--)
         q = v_fma(q, r, v_set(exp_q[i]));
-    return (vec)((vec_int)v_fma(q * r, r, r + v_set(1.0f)) + ((vec_int)shifted << 23));
+    /* bits: not a number may overflow */
+    return (vec)((vec_bits)v_fma(q * r, r, r + v_set(1.0f)) + ((vec_bits)shifted << 23));
 }
 
 /* For x up to about 0: e^-86 (5e-38, for "none") below -86 */
