@@ -23,14 +23,14 @@ static void note(void *ctx, gd_log_level level, const char *line)
 }
 
 /* x sigmoid(x) of minus infinity is -0: an infinity right before it may be no fault at all.  Minus
- * infinity as the logarithm of a class's probability is a probability of 0, of a class that
- * guidance does not ask for. */
+ * infinity as the logarithm of a probability is a probability of 0. */
 static bool is_absorbed(float value)
 {
     const char *node = gd_failed_node();
 
-    return isinf(value) && (strstr(node, "time_embed") || strstr(node, "label_emb") ||
-                            (value < 0 && strstr(node, "log_softmax")));
+    return isinf(value) &&
+           (strstr(node, "time_embed") ||
+            (value < 0 && (strstr(node, "label_emb") || strstr(node, "log_softmax"))));
 }
 
 /* NaN at every step, infinities at some of them; FAULT_ALL=1: at every one */
