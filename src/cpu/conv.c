@@ -125,28 +125,40 @@ size_t gd_conv_scratch_bytes(const gd_conv *c)
     return c->onednn ? onednn_conv_scratch_bytes(c->onednn) : 0;
 }
 
-int gd_conv_pack_tiles(const gd_conv *c)
+int gd_conv_pack_bands(const gd_conv *c)
 {
-    return c->algo == GD_CONV_WINOGRAD ? gd_winograd_tiles(c->desc.co, c->desc.ci) : 0;
+    const bool has_bands =
+        c->onednn ? onednn_conv_blocks(c->onednn) != NULL : c->algo == GD_CONV_WINOGRAD;
+
+    return has_bands ? c->desc.co / GD_BAND : 0;
 }
 
-void gd_conv_pack_tile(const gd_conv *c, void *packed, const float *weights, int tile, bool stream)
+void gd_conv_pack_band(const gd_conv *c, void *packed, const float *weights, int band, bool stream)
 {
-    const gd_winograd_packing job = { packed,     c->desc.dtype, weights,
-                                      c->desc.co, c->desc.ci,    c->desc.pass == GD_CONV_GRAD_DATA,
-                                      stream };
+    const gd_conv_desc *d = &c->desc;
+    const gd_winograd_packing winograd = { packed, d->dtype, weights,
+                                           d->co,  d->ci,    d->pass == GD_CONV_GRAD_DATA,
+                                           stream };
 
-    gd_kernels_get()->winograd_pack(&job, tile);
+    if (c->onednn)
+        gd_kernels_get()->blocks_pack(
+            &(gd_blocks_packing){ packed, weights, d->ci, *onednn_conv_blocks(c->onednn), stream },
+            band);
+    else
+        gd_kernels_get()->winograd_pack(&winograd, band);
 }
 
 gd_status gd_conv_pack(const gd_conv *c, void *packed, const float *weights)
 {
+    const int bands = gd_conv_pack_bands(c);
+
+    for (int i = 0; i < bands; i++)
+        gd_conv_pack_band(c, packed, weights, i, false);
+    if (bands > 0)
+        return GD_OK;
     if (c->onednn)
         return onednn_conv_pack(c->onednn, packed, weights);
-    if (c->algo == GD_CONV_WINOGRAD)
-        for (int i = 0; i < gd_conv_pack_tiles(c); i++)
-            gd_conv_pack_tile(c, packed, weights, i, false);
-    else if (c->algo == GD_CONV_TILES)
+    if (c->algo == GD_CONV_TILES)
         gd_tiles_pack(packed, weights, c->desc.co, c->desc.ci, c->desc.kernel * c->desc.kernel,
                       c->desc.pass == GD_CONV_GRAD_DATA);
     else

@@ -76,10 +76,10 @@ size_t gd_conv_weights_bytes(const gd_conv *conv); /* packed; for GRAD_WEIGHTS 0
 size_t gd_conv_scratch_bytes(const gd_conv *conv);
 /* packed <- weights [co][ci][kernel][kernel_w] float32 */
 GD_CHECKED gd_status gd_conv_pack(const gd_conv *conv, void *packed, const float *weights);
-/* The same in so many tiles, by several threads in any order; 0: only as a whole.  Tile i has the
- * same weights for all convolutions with as many channels.  stream: past the caches */
-int gd_conv_pack_tiles(const gd_conv *conv);
-void gd_conv_pack_tile(const gd_conv *conv, void *packed, const float *weights, int tile,
+/* The same in so many bands, each as many consecutive filters, by several threads in any order; 0:
+ * only as a whole.  weights: of all bands; stream: past the caches */
+int gd_conv_pack_bands(const gd_conv *conv);
+void gd_conv_pack_band(const gd_conv *conv, void *packed, const float *weights, int band,
                        bool stream);
 
 /* Adds what tells how packed weights lie: those that add the same may use each other's.

@@ -14,6 +14,8 @@ const char *onednn_conv_kernel_name(const onednn_conv *o);
 size_t onednn_conv_weights_bytes(const onednn_conv *o);
 size_t onednn_conv_scratch_bytes(const onednn_conv *o);
 gd_status onednn_conv_hash_layout(const onednn_conv *o, gd_hasher *hasher);
+/* How float32 weights of a 1x1 kernel lie if they lie in blocks of 16 x 16 channels, else NULL */
+const gd_blocks *onednn_conv_blocks(const onednn_conv *o);
 gd_status onednn_conv_pack(const onednn_conv *o, void *packed, const float *weights);
 gd_status onednn_call_make(onednn_call **out, const onednn_conv *conv, const gd_conv_buffers *b);
 void onednn_call_free(onednn_call *c);

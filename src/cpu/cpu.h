@@ -108,7 +108,9 @@ void gd_tiles_pack(uint16_t *packed, const float *filters, int co, int ci, int t
 /* Most of any ISA */
 enum { GD_WINOGRAD_DEPTH = 64, GD_WINOGRAD_PANEL = 32, GD_OUTER_GROUP = 64 };
 
-/* packed <- filters [co][ci][3][3], tile by tile: GD_WINOGRAD_PANEL channels of either kind */
+/* Filters that are packed together: they lie one after the other. */
+enum { GD_BAND = 16 };
+/* packed <- filters [co][ci][3][3], band by band */
 typedef struct gd_winograd_packing {
     void *packed; /* 9 * channels in * channels out rounded up to GD_WINOGRAD_PANEL */
     gd_dtype dtype;
@@ -117,6 +119,20 @@ typedef struct gd_winograd_packing {
     bool turned; /* those of the gradient of the data, which has ci channels out */
     bool stream; /* past the caches */
 } gd_winograd_packing;
+
+/* packed <- filters [co][ci] as oneDNN wants them, band by band: in blocks of 16 x 16, channels in
+ * sixteens both */
+typedef struct gd_blocks {
+    int64_t next_filters, next_channels; /* elements from one block to the next sixteen */
+    bool by_channel;                     /* in a block [channel][filter], not the other way */
+} gd_blocks;
+typedef struct gd_blocks_packing {
+    float *packed;
+    const float *filters;
+    int ci;
+    gd_blocks blocks;
+    bool stream; /* past the caches */
+} gd_blocks_packing;
 
 /* The gradient of a convolution's weights, dy the gradient of its result (outer.inc): kernel 1 or
  * 3, channels in sixteens, both float32 of the same layout */
@@ -232,8 +248,9 @@ typedef struct gd_kernels {
 
     /* ---- 3x3 convolution ---- */
     void (*winograd)(const gd_winograd *job);
-    /* One of gd_winograd_tiles(co, ci) tiles; several threads may pack different ones. */
-    void (*winograd_pack)(const gd_winograd_packing *job, int tile);
+    /* One of co / GD_BAND bands; several threads may pack different ones. */
+    void (*winograd_pack)(const gd_winograd_packing *job, int band);
+    void (*blocks_pack)(const gd_blocks_packing *job, int band);
     void (*winograd_weights)(const gd_winograd_weights *job);
     void (*outer_weights)(const gd_outer *job);
 
@@ -251,6 +268,7 @@ typedef struct gd_kernels {
      * and pixel, so that the gradient is the same call.  y may be x. */
     void (*dropout)(const gd_view *y, const gd_view *x, const uint32_t *key, uint32_t layer,
                     float p);
+    /* On the calling thread */
     void (*adamw)(const gd_adamw *rule, const gd_adamw_state *state, int64_t count);
     /* The sum of squares in double, in an order fixed by count, on the calling thread */
     double (*square_sum)(const float *x, int64_t count);
@@ -280,11 +298,6 @@ static inline int64_t gd_winograd_scratch(int round, int channels)
     return 36 * (slices * gd_winograd_point(round, GD_WINOGRAD_DEPTH) +
                  gd_winograd_point(round, GD_WINOGRAD_PANEL) +
                  gd_winograd_point(GD_WINOGRAD_DEPTH, GD_WINOGRAD_PANEL));
-}
-static inline int gd_winograd_tiles(int co, int ci)
-{
-    return (co + GD_WINOGRAD_PANEL - 1) / GD_WINOGRAD_PANEL *
-           ((ci + GD_WINOGRAD_PANEL - 1) / GD_WINOGRAD_PANEL);
 }
 static inline int64_t gd_outer_scratch(int taps, int threads)
 {

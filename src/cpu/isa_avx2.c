@@ -12,6 +12,7 @@
 #include "cpu/attention_grad.inc"
 #include "cpu/taps.inc"
 #include "cpu/outer.inc"
+#include "cpu/blocks.inc"
 #include "cpu/winograd.inc"
 #include "cpu/winograd_weights.inc"
 #include "cpu/train.inc"

@@ -15,6 +15,7 @@
 #include "cpu/taps.inc"
 #include "cpu/conv_tiles.inc"
 #include "cpu/outer.inc"
+#include "cpu/blocks.inc"
 #include "cpu/winograd.inc"
 #include "cpu/winograd_weights.inc"
 #include "cpu/train.inc"

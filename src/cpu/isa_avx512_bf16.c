@@ -14,6 +14,7 @@
 #include "cpu/attention_bf16.inc"
 #include "cpu/taps.inc"
 #include "cpu/outer.inc"
+#include "cpu/blocks.inc"
 #include "cpu/winograd.inc"
 #include "cpu/winograd_weights.inc"
 #include "cpu/train.inc"

@@ -92,6 +92,8 @@ struct onednn_conv {
     md_view w;                /* as the kernel wants them, owned by pd */
     md_view scratchpad;
     float *wide; /* block: weights with padded channels, on their way to be packed; or NULL */
+    gd_blocks blocks;
+    bool in_blocks;
 };
 
 static gd_status check(dnnl_status_t status, const gd_conv_desc *d)
@@ -220,6 +222,29 @@ static gd_status make_wide(onednn_conv *o)
                          "padded weights");
 }
 
+/* As md_layout gives it */
+enum { LAYOUT_RANK, LAYOUT_TYPE, LAYOUT_OFFSET, LAYOUT_BLOCKS, LAYOUT_DIMS };
+
+static void find_blocks(onednn_conv *o)
+{
+    const gd_conv_desc *d = &o->desc;
+    int64_t layout[MAX_LAYOUT];
+    const int n = md_layout(layout, o->w);
+    const int64_t *stride = layout + LAYOUT_DIMS + 2 * 4, *size = stride + 4, *index = size + 2;
+
+    if (n != LAYOUT_DIMS + 3 * 4 + 2 * 2 || layout[LAYOUT_RANK] != 4 ||
+        layout[LAYOUT_TYPE] != dnnl_f32 || layout[LAYOUT_OFFSET] != 0)
+        return;
+    o->blocks = (gd_blocks){ stride[0], stride[1], index[0] == 1 };
+    o->in_blocks = taps_of(d) == 1 && d->ci % 16 == 0 && d->co % 16 == 0 && size[0] == 16 &&
+                   size[1] == 16 && index[0] + index[1] == 1;
+}
+
+const gd_blocks *onednn_conv_blocks(const onednn_conv *o)
+{
+    return o->in_blocks ? &o->blocks : NULL;
+}
+
 gd_status onednn_conv_make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo algo)
 {
     const int threads = gd_threads();
@@ -234,8 +259,10 @@ gd_status onednn_conv_make(onednn_conv **out, const gd_conv_desc *d, gd_conv_alg
     if (s != GD_OK) {
         onednn_conv_free(*out);
         *out = NULL;
+        return s;
     }
-    return s;
+    find_blocks(*out);
+    return GD_OK;
 }
 
 void onednn_conv_free(onednn_conv *o)

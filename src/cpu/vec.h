@@ -49,6 +49,12 @@ INLINE void v_store(float *p, vec v)
     NATIVE(storeu_ps)(p, (native)v);
 }
 
+/* Past the caches; p at a multiple of the vector's size.  _mm_sfence() after the last */
+INLINE void v_stream(float *p, vec v)
+{
+    NATIVE(stream_ps)(p, (native)v);
+}
+
 /* The first n lanes (0 to LANES); the others are zero */
 INLINE vec v_load_n(const float *p, int n)
 {

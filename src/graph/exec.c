@@ -127,14 +127,14 @@ typedef struct packing {
     bool stream; /* no cache holds all weights */
 } packing;
 
-/* By all steps, so that the tile is read once */
-static void pack_tile(void *ctx, int64_t tile)
+/* By all steps, so that the band is read once */
+static void pack_band(void *ctx, int64_t band)
 {
     const packing *p = ctx;
 
     for (int i = p->first; i > 0; i = p->e->next_packing[i - 1]) {
         const gd_step *s = &p->e->plan->step[i - 1];
-        gd_conv_pack_tile(s->conv, p->e->weights + s->weights_offset, p->data, (int)tile,
+        gd_conv_pack_band(s->conv, p->e->weights + s->weights_offset, p->data, (int)band,
                           p->stream);
     }
 }
@@ -148,25 +148,38 @@ static gd_status pack_whole(const packing *p)
     return GD_OK;
 }
 
-/* 0: some step packs it only as a whole, or none does */
-static int common_tiles(const packing *p)
+static packing packing_of(gd_exec *e, gd_val param, const float *data)
 {
-    int tiles = p->first ? INT_MAX : 0;
+    enum { CACHED = 256 << 20 };
 
-    for (int i = p->first; i > 0; i = p->e->next_packing[i - 1])
-        tiles = GD_MIN(tiles, gd_conv_pack_tiles(p->e->plan->step[i - 1].conv));
-    return tiles;
+    return (packing){ e, e->first_packing[param.id], data, e->plan->weights_bytes > CACHED };
+}
+
+/* All steps that pack the parameter in bands have the same ones: they go by its filters. */
+int gd_exec_bands(const gd_exec *e, gd_val param)
+{
+    int bands = e->first_packing[param.id] && !e->plan->slot[param.id].placed ? INT_MAX : 0;
+
+    for (int i = e->first_packing[param.id]; i > 0; i = e->next_packing[i - 1])
+        bands = GD_MIN(bands, gd_conv_pack_bands(e->plan->step[i - 1].conv));
+    return bands;
+}
+
+void gd_exec_set_band(gd_exec *e, gd_val param, const float *data, int band)
+{
+    packing p = packing_of(e, param, data);
+
+    pack_band(&p, band);
 }
 
 gd_status gd_exec_set_param(gd_exec *e, gd_val param, const float *data)
 {
-    enum { CACHED = 256 << 20 };
     const gd_slot *slot = &e->plan->slot[param.id];
-    packing p = { e, e->first_packing[param.id], data, e->plan->weights_bytes > CACHED };
-    const int tiles = common_tiles(&p);
+    packing p = packing_of(e, param, data);
+    const int bands = gd_exec_bands(e, param);
 
-    if (tiles > 0)
-        gd_par(tiles, pack_tile, &p);
+    if (bands > 0)
+        gd_par(bands, pack_band, &p);
     else
         GD_TRY(pack_whole(&p));
     if (slot->placed)

@@ -275,6 +275,11 @@ const void *gd_exec_data(const gd_exec *exec, gd_val output);
 /* New values of one parameter, row-major float32, packed again.  Several threads may set different
  * ones. */
 GD_CHECKED gd_status gd_exec_set_param(gd_exec *exec, gd_val param, const float *data);
+/* Parameters that can be set in parts have so many bands, equal runs of consecutive elements; 0:
+ * only as a whole.  data: the whole parameter, of which one band is read; several threads may set
+ * different bands. */
+int gd_exec_bands(const gd_exec *exec, gd_val param);
+void gd_exec_set_band(gd_exec *exec, gd_val param, const float *data, int band);
 /* After a run that gave NaN or infinity: run again step by step and name the first node whose
  * output is not finite; "" if none. */
 const char *gd_exec_probe(gd_exec *exec);

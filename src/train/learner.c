@@ -26,6 +26,7 @@ typedef struct gd_learner_network {
 typedef struct piece {
     int param;
     int64_t first, count; /* in the parameter */
+    int band;             /* of the network's, -1: the network is given the whole parameter */
     double square;
     gd_status status; /* of packing it */
 } piece;
@@ -131,20 +132,33 @@ static int64_t element_count(const network *w, gd_val v)
     return v.id ? d[0] * d[1] * d[2] * d[3] : 0;
 }
 
-static gd_status make_pieces(gd_learner *l, network *w)
+/* Appends one parameter's pieces: its bands if it has some; only counts them where there are none
+ * yet. */
+static void cut(const gd_learner *l, network *w, int i)
 {
     enum { PIECE = 1 << 17 };
+    const int64_t count = gd_param_count(&l->spec[i]);
+    const int bands = w->param[i].id ? gd_exec_bands(w->exec, w->param[i]) : 0;
+    const int64_t most = bands > 0 ? count / bands : PIECE;
 
+    for (int64_t first = 0; first < count; first += most, w->n_piece++)
+        if (w->piece)
+            w->piece[w->n_piece] = (piece){ .param = i,
+                                            .first = first,
+                                            .count = GD_MIN(most, count - first),
+                                            .band = bands > 0 ? (int)(first / most) : -1 };
+}
+
+static gd_status make_pieces(gd_learner *l, network *w)
+{
     for (int i = 0; i < l->n_param; i++)
-        w->n_piece += (gd_param_count(&l->spec[i]) + PIECE - 1) / PIECE;
+        cut(l, w, i);
     w->piece = gd_alloc(l->mem, (size_t)w->n_piece * sizeof *w->piece);
     if (!w->piece)
         return gd_fail(GD_ENOMEM, "network: out of memory");
-    for (int64_t i = 0, k = 0; i < l->n_param; i++) {
-        const int64_t count = gd_param_count(&l->spec[i]);
-        for (int64_t first = 0; first < count; first += PIECE)
-            w->piece[k++] = (piece){ (int)i, first, GD_MIN(PIECE, count - first), 0, GD_OK };
-    }
+    w->n_piece = 0;
+    for (int i = 0; i < l->n_param; i++)
+        cut(l, w, i);
     return GD_OK;
 }
 
@@ -461,28 +475,46 @@ static gd_status refresh(const gd_learner *l, int i)
     return w->param[i].id ? gd_exec_set_param(w->exec, w->param[i], l->p + l->offset[i]) : GD_OK;
 }
 
-static bool is_whole(const gd_learner *l, const piece *p)
+/* The network packs it while it is in the cache. */
+static bool is_packed_at_once(const gd_learner *l, const piece *p)
 {
-    return p->count == gd_param_count(&l->spec[p->param]);
+    return p->band >= 0 || p->count == gd_param_count(&l->spec[p->param]);
 }
 
-static void update_piece(const sweep *s, piece *p)
+/* Elements of a piece, few enough that what the sum has read is in the cache for the update */
+static void update_part(const sweep *s, piece *p, int64_t first, int64_t count)
 {
     const gd_learner *l = s->l;
     const gd_kernels *k = gd_kernels_get();
     const float *g = gd_learner_gradient(l, p->param);
-    const int64_t at = l->offset[p->param] + p->first;
+    const int64_t at = l->offset[p->param] + first;
     gd_adamw_state state = { .p = l->p + at, .m = l->m + at, .v = l->v + at };
 
-    p->square = k->square_sum(l->p + at, p->count);
+    p->square += k->square_sum(l->p + at, count);
     if (!g)
         return;
-    state.gradient = g + p->first;
+    state.gradient = g + first;
     for (int e = 0; e < s->rule->n_ema; e++)
         state.ema[e] = l->ema[e] + at;
-    k->adamw(s->rule, &state, p->count);
-    if (is_whole(l, p))
-        p->status = refresh(l, p->param); /* while it is in the cache */
+    k->adamw(s->rule, &state, count);
+}
+
+static void update_piece(const sweep *s, piece *p)
+{
+    enum { PART = 1 << 12 };
+    const gd_learner *l = s->l;
+    const int64_t end = p->first + p->count;
+
+    p->square = 0;
+    for (int64_t i = p->first; i < end; i += PART)
+        update_part(s, p, i, GD_MIN(PART, end - i));
+    if (!gd_learner_gradient(l, p->param) || !is_packed_at_once(l, p))
+        return;
+    if (p->band >= 0)
+        gd_exec_set_band(l->network->exec, l->network->param[p->param], l->p + l->offset[p->param],
+                         p->band);
+    else
+        p->status = refresh(l, p->param);
 }
 
 /* What update_piece has left, parameters in several pieces; its failures by name, because texts of
@@ -496,7 +528,7 @@ static gd_status refresh_rest(const gd_learner *l)
         if (p->status != GD_OK)
             return gd_fail(p->status, "%s: could not be packed for the network",
                            l->spec[p->param].name);
-        if (p->first == 0 && !is_whole(l, p))
+        if (p->first == 0 && !is_packed_at_once(l, p))
             GD_TRY(refresh(l, p->param));
     }
     return GD_OK;
