@@ -49,6 +49,16 @@ INLINE void v_store(float *p, vec v)
     NATIVE(storeu_ps)(p, (native)v);
 }
 
+/* What comes this much later is asked for by loops that both compute and wait for memory: left
+ * alone, the machine asks too late, all the more with several arrays at once.  (Loops that only
+ * copy or add gain nothing.) */
+enum { AHEAD = 512 /* floats */, PIXELS_AHEAD = AHEAD / 16 };
+
+INLINE void ask_for(const void *p)
+{
+    __builtin_prefetch(p, 0, 3);
+}
+
 /* Past the caches; p at a multiple of the vector's size.  _mm_sfence() after the last */
 INLINE void v_stream(float *p, vec v)
 {
