@@ -222,9 +222,6 @@ static gd_status make_wide(onednn_conv *o)
                          "padded weights");
 }
 
-/* As md_layout gives it */
-enum { LAYOUT_RANK, LAYOUT_TYPE, LAYOUT_OFFSET, LAYOUT_BLOCKS, LAYOUT_DIMS };
-
 static void find_blocks(onednn_conv *o)
 {
     const gd_conv_desc *d = &o->desc;
@@ -232,7 +229,7 @@ static void find_blocks(onednn_conv *o)
     const int n = md_layout(layout, o->w);
     const int64_t *stride = layout + LAYOUT_DIMS + 2 * 4, *size = stride + 4, *index = size + 2;
 
-    if (n != LAYOUT_DIMS + 3 * 4 + 2 * 2 || layout[LAYOUT_RANK] != 4 ||
+    if (n == 0 || layout[LAYOUT_RANK] != 4 || layout[LAYOUT_BLOCKS] != 2 ||
         layout[LAYOUT_TYPE] != dnnl_f32 || layout[LAYOUT_OFFSET] != 0)
         return;
     o->blocks = (gd_blocks){ stride[0], stride[1], index[0] == 1 };

@@ -42,9 +42,11 @@ static void md_free(md_t md)
 #endif
 }
 
-/* How a tensor lies, as numbers: type, sizes, strides, inner blocks.  Returns how many; 0: not in
+/* How a tensor lies, as numbers: these four, then [rank] sizes, padded sizes and strides, then
+ * [blocks] sizes of the inner blocks and which dimensions they cut.  Returns how many; 0: not in
  * blocks. */
-enum { MAX_LAYOUT = 4 + 5 * DNNL_MAX_NDIMS };
+enum { LAYOUT_RANK, LAYOUT_TYPE, LAYOUT_OFFSET, LAYOUT_BLOCKS, LAYOUT_DIMS };
+enum { MAX_LAYOUT = LAYOUT_DIMS + 5 * DNNL_MAX_NDIMS };
 
 static int put_dims(int64_t *out, const int64_t *from, int n)
 {

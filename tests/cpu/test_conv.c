@@ -325,8 +325,13 @@ static void check_bands(const gd_conv_desc *d, gd_conv_algo algo)
     problem p;
 
     assert_int_equal(gd_conv_make_as(&conv, d, algo), GD_OK);
-    if (algo == GD_CONV_WINOGRAD) /* oneDNN's versions lay out as they like */
-        assert_int_equal(gd_conv_pack_bands(conv), d->co / GD_BAND);
+    const int bands = gd_conv_pack_bands(conv);
+    if (algo == GD_CONV_DIRECT && bands == 0) { /* oneDNN's versions lay out as they like */
+        print_message("%s: only as a whole\n", gd_conv_kernel_name(conv));
+        gd_conv_free(conv);
+        return;
+    }
+    assert_int_equal(bands, d->co / GD_BAND);
     const size_t bytes = gd_conv_weights_bytes(conv);
     unsigned char *whole = aligned_alloc(64, bytes / 64 * 64 + 64);
     unsigned char *banded = aligned_alloc(64, bytes / 64 * 64 + 64);
@@ -334,7 +339,7 @@ static void check_bands(const gd_conv_desc *d, gd_conv_algo algo)
     memset(whole, 0xaa, bytes);
     memset(banded, 0xaa, bytes);
     assert_int_equal(gd_conv_pack(conv, whole, p.w), GD_OK);
-    for (int i = gd_conv_pack_bands(conv) - 1; i >= 0; i--)
+    for (int i = bands - 1; i >= 0; i--)
         gd_conv_pack_band(conv, banded, p.w, i, true);
     assert_memory_equal(whole, banded, bytes);
     free(whole);
@@ -347,7 +352,7 @@ static void check_bands(const gd_conv_desc *d, gd_conv_algo algo)
 static void bands_pack_what_the_whole_packs(void **state)
 {
     static const int channels[][2] = { { 16, 16 }, { 48, 80 }, { 64, 32 }, { 16, 96 } };
-    const bool has_bf16 = gd_isa_used() >= GD_ISA_AVX512;
+    const bool has_avx512 = gd_isa_used() >= GD_ISA_AVX512;
 
     (void)state;
     for (int c = 0; c < COUNT(channels); c++)
@@ -361,15 +366,15 @@ static void bands_pack_what_the_whole_packs(void **state)
                                .kernel = 3,
                                .stride = 1,
                                .pad = 1 };
-            for (int bf16 = 0; bf16 <= has_bf16; bf16++) {
+            for (int bf16 = 0; bf16 <= has_avx512; bf16++) {
                 d.dtype = bf16 ? GD_BF16 : GD_F32;
                 check_bands(&d, GD_CONV_WINOGRAD);
             }
             d.kernel = 1;
             d.pad = 0;
             d.dtype = GD_F32;
-            d.blocked = gd_isa_used() >= GD_ISA_AVX512;
-            if (d.blocked)
+            d.blocked = true;
+            if (has_avx512)
                 check_bands(&d, GD_CONV_DIRECT);
         }
 }
