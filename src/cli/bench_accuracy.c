@@ -12,22 +12,13 @@ static const char steps[] = "ddim25";
 
 typedef struct accuracy {
     gd_model *model;
-    gd_schedule *schedule, *all; /* of the images; of every training step */
-    gd_engine *engine[2];        /* fp32, bf16 */
-    gd_trajectory trajectory[2];
+    gd_schedule *all;   /* every training step */
+    gd_stage stage[2];  /* fp32, bf16 */
     int64_t image, out; /* elements */
     int n, batch;
     float *x[2], *prediction[2], *noised; /* blocks: [n] images; [NOISED] */
     uint8_t *bytes[2];                    /* block: one image */
-    void *work;                           /* block */
 } accuracy;
-
-static void draw(void *ctx, int64_t first, int n, int step, float *out)
-{
-    const accuracy *a = ctx;
-
-    gd_noise_images(out, a->image, SEED, first, n, step);
-}
 
 static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_steps)
 {
@@ -39,17 +30,13 @@ static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_st
     return gd_check_stop();
 }
 
-static gd_status make_engine(accuracy *a, int bf16)
+static gd_status make_stage(accuracy *a, int bf16)
 {
-    GD_TRY(gd_engine_make(&a->engine[bf16], a->model, NULL, bf16, a->batch));
-    a->trajectory[bf16] = (gd_trajectory){ .denoiser = gd_engine_denoiser(a->engine[bf16]),
-                                           .process = { a->schedule, gd_model_mean_type(a->model),
-                                                        gd_model_var_type(a->model), true },
-                                           .sampler = &gd_sampler_ddim,
-                                           .noise = draw,
-                                           .noise_ctx = a,
-                                           .before_step = before_step };
-    return GD_OK;
+    const gd_stage_options o = { .steps = steps, .clip = true, .bf16 = bf16, .seed = SEED };
+
+    GD_TRY(gd_stage_open(&a->stage[bf16], a->model, NULL, &o));
+    a->stage[bf16].trajectory.before_step = before_step;
+    return gd_stage_prepare(&a->stage[bf16], a->batch);
 }
 
 static gd_status make_blocks(accuracy *a)
@@ -62,9 +49,8 @@ static gd_status make_blocks(accuracy *a)
                              "predictions"));
         GD_TRY(gd_block_make((void **)&a->bytes[k], (size_t)a->image, "image"));
     }
-    GD_TRY(gd_block_make((void **)&a->noised, (size_t)(NOISED * a->image) * sizeof(float),
-                         "noised images"));
-    return gd_block_make(&a->work, gd_trajectory_bytes(&a->trajectory[0], a->batch), "sampler");
+    return gd_block_make((void **)&a->noised, (size_t)(NOISED * a->image) * sizeof(float),
+                         "noised images");
 }
 
 static gd_status make(accuracy *a, const char *path)
@@ -75,15 +61,13 @@ static gd_status make(accuracy *a, const char *path)
     c = gd_model_get_config(a->model);
     if (c->net.kind != GD_NET_UNET)
         return gd_fail(GD_EMISMATCH, "%s: --accuracy is for diffusion models", path);
-    GD_TRY(gd_schedule_make(&a->schedule, c->diffusion.noise_schedule, c->diffusion.steps, steps,
-                            c->diffusion.rescale_timesteps));
     GD_TRY(gd_schedule_make(&a->all, c->diffusion.noise_schedule, c->diffusion.steps, "",
                             c->diffusion.rescale_timesteps));
     a->image = (int64_t)c->net.in_channels * c->net.image_size * c->net.image_size;
     a->out = a->image / c->net.in_channels * c->net.out_channels;
     a->batch = gd_engine_lanes(a->n, c->net.image_size);
     for (int k = 0; k < 2; k++)
-        GD_TRY(make_engine(a, k));
+        GD_TRY(make_stage(a, k));
     return make_blocks(a);
 }
 
@@ -105,8 +89,8 @@ static gd_status sample(accuracy *a, int bf16)
     GD_TRY(gd_block_make((void **)&labels, (size_t)a->batch * sizeof *labels, "labels"));
     for (int i = 0; i < a->n && s == GD_OK; i += a->batch) {
         const int n = GD_MIN(a->batch, a->n - i);
-        s = gd_trajectory_run(&a->trajectory[bf16], i, n, labels_of(a, i, n, labels),
-                              a->x[bf16] + i * a->image, a->work);
+        s = gd_stage_run(&a->stage[bf16], i, n, NULL, labels_of(a, i, n, labels),
+                         a->x[bf16] + i * a->image);
     }
     gd_block_free(labels);
     return s;
@@ -145,13 +129,13 @@ static gd_status compare_predictions(accuracy *a, int t)
     float times[NOISED];
     double error = 0, norm = 0;
 
-    draw(a, 0, n, t + 1, a->noised);
+    gd_noise_images(a->noised, a->image, SEED, 0, n, t + 1);
     for (int64_t i = 0; i < n * a->image; i++)
         a->noised[i] = (float)(signal * a->x[0][i] + noise * a->noised[i]);
     for (int i = 0; i < n; i++)
         times[i] = gd_schedule_model_t(a->all, t);
     for (int k = 0; k < 2; k++) {
-        const gd_denoiser *d = gd_engine_denoiser(a->engine[k]);
+        const gd_denoiser *d = gd_engine_denoiser(a->stage[k].engine);
         GD_TRY(
             d->predict(d->ctx, n, a->noised, times, labels_of(a, 0, n, labels), a->prediction[k]));
     }
@@ -182,14 +166,12 @@ static gd_status measure(accuracy *a)
 static void release(accuracy *a)
 {
     for (int k = 0; k < 2; k++) {
-        gd_engine_free(a->engine[k]);
+        gd_stage_close(&a->stage[k]);
         gd_block_free(a->x[k]);
         gd_block_free(a->prediction[k]);
         gd_block_free(a->bytes[k]);
     }
     gd_block_free(a->noised);
-    gd_block_free(a->work);
-    gd_schedule_free(a->schedule);
     gd_schedule_free(a->all);
     gd_model_close(a->model);
 }

@@ -7,6 +7,7 @@
 #include "dist/dist.h"
 #include "nn/bench.h"
 #include "nn/nn.h"
+#include "sampling/sampling.h"
 
 #include <stddef.h>
 
@@ -190,44 +191,8 @@ typedef struct cli_load {
 } cli_load;
 /* Prints parameters, memory and an estimate of the time on standard output. */
 GD_CHECKED gd_status cli_dry_run(const cli_load *load, int n, int64_t images, bool bf16);
-
-/* ---- stage.c: an upsampler behind other images ---- */
-
-typedef struct cli_stage_options {
-    double eta, low_res_noise;
-    double scale; /* of the classifier's gradient; below 0: the preset's */
-    bool clip, bf16;
-    int batch;     /* most images of a call */
-    uint64_t seed; /* of the run; the stage draws with a key of its own */
-    gd_status (*before_step)(void *ctx, int64_t first, int n, int step, int n_steps);
-    void *step_ctx;
-} cli_stage_options;
-typedef struct cli_stage {
-    gd_model *model, *classifier;
-    gd_engine *engine;
-    gd_schedule *schedule;
-    gd_trajectory trajectory;
-    uint64_t seed;
-    int size, small, channels, classes; /* classes: of the upsampler, or of what guides it */
-    int64_t image;                      /* elements */
-    double low_res_noise;
-    float *low_res, *noise; /* blocks */
-    void *work;             /* block */
-} cli_stage;
-/* Opens the models; classifier NULL: unguided; sampler NULL: by the steps.  GD_EMISMATCH for a
- * model that is no upsampler.  No weights are read.  Close it whatever happened. */
-GD_CHECKED gd_status cli_stage_open(cli_stage *s, const char *path, const char *classifier,
-                                    const char *steps, const char *sampler, const gd_flag *flags,
-                                    int n_flags);
-/* Everything that cli_stage_run needs; nothing is allocated afterwards. */
-GD_CHECKED gd_status cli_stage_make(cli_stage *s, const cli_stage_options *options);
-/* Images first .. first + n - 1, n at most the batch.  low: [n][small][small][C] bytes; labels [n]:
- * ignored by an unconditional stage; out: [n][C][size][size] */
-GD_CHECKED gd_status cli_stage_run(cli_stage *s, int64_t first, int n, const uint8_t *low,
-                                   const int64_t *labels, float *out);
 /* The networks of an open stage for cli_dry_run; how many they are */
-int cli_stage_load(const cli_stage *s, cli_load load[2]);
-void cli_stage_close(cli_stage *s);
+int cli_stage_load(const gd_stage *stage, cli_load load[2]);
 
 /* ---- progress.c, signals ---- */
 

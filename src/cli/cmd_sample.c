@@ -191,8 +191,8 @@ static gd_status sample_all(run *r)
 
     cli_progress_start(&r->progress, (int64_t)n * m->steps, r->o.quiet);
     m->progress = &r->progress;
-    for (int i = 0; i < n && s == GD_OK; i += m->batch)
-        s = cli_maker_run(m, m->c.first + i, GD_MIN(m->batch, n - i), take, r);
+    for (int i = 0; i < n && s == GD_OK; i += m->stack.batch)
+        s = cli_maker_run(m, m->c.first + i, GD_MIN(m->stack.batch, n - i), take, r);
     cli_progress_end(&r->progress);
     return s;
 }
@@ -278,11 +278,8 @@ static gd_status dry_run(const run *r)
     cli_load load[2 + 2 * CLI_MAX_STAGES];
     int n = 0;
 
-    load[n++] = (cli_load){ m->model, m->schedule->n };
-    if (m->classifier)
-        load[n++] = (cli_load){ m->classifier, m->schedule->n };
-    for (int k = 0; k < m->n_stages; k++)
-        n += cli_stage_load(&m->stage[k], load + n);
+    for (int k = 0; k <= m->n_stages; k++)
+        n += cli_stage_load(&m->stack.stage[k], load + n);
     return cli_dry_run(load, n, m->c.n, strcmp(m->c.precision, "bf16") == 0);
 }
 
@@ -311,8 +308,8 @@ static gd_status work(run *r)
     if (large)
         o->make.batch = 1; /* it changes nothing, and recipes are to be equal */
     GD_TRY(cli_maker_open(&r->maker, &o->make));
-    say_assumed(r, r->maker.model);
-    say_assumed(r, r->maker.classifier);
+    say_assumed(r, r->maker.model[0]);
+    say_assumed(r, r->maker.classifier[0]);
     if (o->dry_run)
         return dry_run(r);
     return large ? sample_large(r, launch) : sample_held(r);

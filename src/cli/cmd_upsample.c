@@ -65,7 +65,8 @@ typedef struct run {
     options o;
     cli_words words;
     gd_dataset *set;
-    cli_stage stage;
+    gd_model *model, *guide;
+    gd_stage stage;
     cli_classes classes;
     cli_output output;
     cli_progress progress;
@@ -106,20 +107,27 @@ static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_st
     return GD_OK;
 }
 
-static gd_status make_stage(run *r)
+static gd_status open_stage(run *r)
 {
     const options *o = &r->o;
-    const cli_stage_options s = { .eta = o->eta,
-                                  .low_res_noise = o->low_res_noise,
-                                  .scale = o->scale,
-                                  .clip = o->clip,
-                                  .bf16 = strcmp(o->precision, "bf16") == 0,
-                                  .batch = r->batch,
-                                  .seed = o->seed,
-                                  .before_step = before_step,
-                                  .step_ctx = r };
+    const gd_stage_options s = { .steps = o->steps,
+                                 .sampler = o->sampler,
+                                 .solver.eta = o->eta,
+                                 .low_res_noise = o->low_res_noise,
+                                 .scale = o->scale,
+                                 .clip = o->clip,
+                                 .bf16 = strcmp(o->precision, "bf16") == 0,
+                                 .seed = o->seed };
 
-    return cli_stage_make(&r->stage, &s);
+    GD_TRY(gd_model_open(&r->model, o->model, r->words.flag, r->words.n_flags));
+    if (o->classifier)
+        GD_TRY(gd_model_open(&r->guide, o->classifier, NULL, 0));
+    GD_TRY(gd_stage_open(&r->stage, r->model, r->guide, &s));
+    if (r->stage.small == 0)
+        return gd_fail(GD_EMISMATCH, "%s: a diffusion model, not an upsampler", o->model);
+    r->stage.trajectory.before_step = before_step;
+    r->stage.trajectory.step_ctx = r;
+    return GD_OK;
 }
 
 /* Labels: --class, else the input's; a class-conditional stage needs either */
@@ -156,11 +164,11 @@ static gd_status make_recipe(run *r)
     j = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:f, s:f, s:b, s:s, s:s, s:s, s:s, s:s, s:f}",
         "guided", gd_version(), "verb", "upsample", "model", o->model, "model_hash", hash, "input",
-        o->input, "num", o->n, "steps", o->steps, "sampler", r->stage.trajectory.sampler->name,
-        "eta", o->eta, "low_res_noise", o->low_res_noise, "clip_denoised", o->clip, "seed", seed,
-        "precision", o->precision, "isa", gd_isa_name(gd_isa_used()), "classifier",
-        o->classifier ? o->classifier : "", "classifier_hash", guide, "scale",
-        r->stage.trajectory.scale);
+        o->input, "num", o->n, "steps", o->steps, "sampler",
+        gd_solver_name(r->stage.trajectory.solver), "eta", o->eta, "low_res_noise",
+        o->low_res_noise, "clip_denoised", o->clip, "seed", seed, "precision", o->precision, "isa",
+        gd_isa_name(gd_isa_used()), "classifier", o->classifier ? o->classifier : "",
+        "classifier_hash", guide, "scale", r->stage.trajectory.scale);
     s = j ? cli_recipe_add_command(j, &cli_upsample, &r->words) : GD_OK;
     r->recipe = j ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
@@ -179,8 +187,7 @@ static gd_status choose(run *r)
     options *o = &r->o;
     gd_dataset_options data = { .labels = GD_LABELS_AUTO };
 
-    GD_TRY(cli_stage_open(&r->stage, o->model, o->classifier, o->steps, o->sampler, r->words.flag,
-                          r->words.n_flags));
+    GD_TRY(open_stage(r));
     data.channels = r->stage.channels;
     GD_TRY(gd_dataset_open(&r->set, o->input, &data));
     GD_TRY(find_classes(r));
@@ -195,7 +202,7 @@ static gd_status prepare(run *r)
     const size_t low = (size_t)(r->stage.channels * r->stage.small * r->stage.small);
 
     r->batch = gd_engine_lanes(o->n, r->stage.size);
-    GD_TRY(make_stage(r));
+    GD_TRY(gd_stage_prepare(&r->stage, r->batch));
     GD_TRY(make_recipe(r));
     r->output = (cli_output){ .path = o->output,
                               .overwrite = o->overwrite,
@@ -240,7 +247,7 @@ static gd_status enlarge(run *r, int64_t first, int n)
 {
     for (int k = 0; k < n; k++)
         GD_TRY(read_low(r, first + k, k));
-    GD_TRY(cli_stage_run(&r->stage, first, n, r->low, r->labels, r->out));
+    GD_TRY(gd_stage_run(&r->stage, first, n, r->low, r->labels, r->out));
     for (int k = 0; k < n; k++) {
         cli_progress_step(&r->progress);
         GD_TRY(cli_output_add(&r->output, r->out + k * r->stage.image, r->labels[k]));
@@ -271,7 +278,7 @@ static gd_status work(run *r)
                            strcmp(r->o.precision, "bf16") == 0);
     }
     GD_TRY(prepare(r));
-    cli_progress_start(&r->progress, (int64_t)r->o.n * r->stage.schedule->n, r->o.quiet);
+    cli_progress_start(&r->progress, (int64_t)r->o.n * gd_stage_calls(&r->stage), r->o.quiet);
     for (int64_t i = 0; i < r->o.n && s == GD_OK; i += r->batch)
         s = enlarge(r, i, (int)GD_MIN(r->batch, r->o.n - i));
     cli_progress_end(&r->progress);
@@ -302,7 +309,9 @@ static gd_status run_upsample(int argc, char **argv)
     gd_block_free(r.out);
     cli_output_free(&r.output);
     cli_classes_free(&r.classes);
-    cli_stage_close(&r.stage);
+    gd_stage_close(&r.stage);
+    gd_model_close(r.model);
+    gd_model_close(r.guide);
     gd_dataset_close(r.set);
     free(r.recipe);
     return s;

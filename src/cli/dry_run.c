@@ -39,3 +39,12 @@ gd_status cli_dry_run(const cli_load *load, int n, int64_t images, bool bf16)
            images == 1 ? "" : "s", 2e-9 * peak, gd_threads());
     return GD_OK;
 }
+
+int cli_stage_load(const gd_stage *stage, cli_load load[2])
+{
+    const int calls = gd_stage_calls(stage);
+
+    load[0] = (cli_load){ stage->model, calls };
+    load[1] = (cli_load){ stage->classifier, calls };
+    return stage->classifier ? 2 : 1;
+}

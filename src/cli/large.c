@@ -106,7 +106,7 @@ static gd_status work(run *r)
     int n;
 
     while (!finished) {
-        GD_TRY(gd_records_claim(r->records, r->m->batch, &what, &image, &n));
+        GD_TRY(gd_records_claim(r->records, r->m->stack.batch, &what, &image, &n));
         if (what == GD_CLAIM_IMAGE) {
             GD_TRY(make_some(r, image, n));
             continue;

@@ -5,8 +5,9 @@
 
 #include "cli/cli.h"
 #include "records/records.h"
+#include "sampling/sampling.h"
 
-enum { CLI_MAX_STAGES = 4 }; /* upsamplers behind the base model */
+enum { CLI_MAX_STAGES = GD_MAX_STAGES - 1 }; /* upsamplers behind the base model */
 
 /* Of one upsampler; NULL, and below 0: not said */
 typedef struct cli_stage_choice {
@@ -32,22 +33,15 @@ typedef struct cli_sampling {
 
 typedef struct cli_maker {
     cli_sampling c; /* settled: nothing is left open but a scale of the preset */
-    gd_model *model, *classifier;
-    gd_engine *engine;
-    gd_schedule *schedule;
-    gd_trajectory trajectory;
+    gd_model *model[GD_MAX_STAGES], *classifier[GD_MAX_STAGES]; /* of each stage */
+    gd_stack stack;
     cli_classes classes;
-    cli_stage stage[CLI_MAX_STAGES];
-    int n_stages, size, channels; /* size: of the last stage */
+    int n_stages, size, channels; /* n_stages: upsamplers; size: of the last stage */
     int steps;                    /* network calls of one image, all stages together */
     gd_torch_rng torch;
-    int batch;                          /* most images of one call */
-    float *picture[CLI_MAX_STAGES + 1]; /* blocks: of one batch, by the base model and each stage */
-    uint8_t *bytes;                     /* block: what goes from stage to stage */
-    int64_t *labels;                    /* block: of one batch */
-    void *work;                         /* block */
-    char files[2][4096];                /* the built-in models */
-    cli_progress *progress;             /* counts network calls; may be NULL */
+    int64_t *labels;        /* block: of one batch */
+    char files[2][4096];    /* the built-in models */
+    cli_progress *progress; /* counts network calls; may be NULL */
 } cli_maker;
 
 /* Defaults of the options that have some */
@@ -58,12 +52,10 @@ GD_CHECKED gd_status cli_maker_open(cli_maker *m, const cli_sampling *choice);
 void cli_maker_set_seed(cli_maker *m, uint64_t seed);
 /* Engines and working memory, arranged for `images`: nothing is allocated afterwards. */
 GD_CHECKED gd_status cli_maker_prepare(cli_maker *m, int64_t images);
-/* Images first .. first + n - 1, n at most m->batch.  finished() gets each picture of each image:
- * part 0 of the base model, part k of upsampler k, x [C][size][size]. GD_EINTERRUPTED after a
- * signal. */
-typedef gd_status (*cli_finished)(void *ctx, int64_t image, int64_t label, int part,
-                                  const float *x);
-GD_CHECKED gd_status cli_maker_run(cli_maker *m, int64_t first, int n, cli_finished finished,
+/* Images first .. first + n - 1, n at most m->stack.batch.  finished() gets each picture of each
+ * image: part 0 of the base model, part k of upsampler k, x [C][size][size]. GD_EINTERRUPTED after
+ * a signal. */
+GD_CHECKED gd_status cli_maker_run(cli_maker *m, int64_t first, int n, gd_picture_fn finished,
                                    void *ctx);
 int cli_maker_size(const cli_maker *m, int part);
 bool cli_maker_labelled(const cli_maker *m);

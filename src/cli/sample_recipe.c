@@ -61,11 +61,8 @@ static gd_status set_stage(json_t *j, const cli_maker *m, int k)
     if (!c->classifier)
         return GD_OK;
     set_text(j, KEY("classifier"), c->classifier);
-    json_object_set_new(j, KEY("scale"),
-                        json_real(c->scale >= 0
-                                      ? c->scale
-                                      : gd_model_get_config(m->stage[k].model)->guidance_scale));
-    return set_hash(j, KEY("classifier_hash"), m->stage[k].classifier);
+    json_object_set_new(j, KEY("scale"), json_real(m->stack.stage[k + 1].trajectory.scale));
+    return set_hash(j, KEY("classifier_hash"), m->classifier[k + 1]);
 #undef KEY
 }
 
@@ -76,7 +73,7 @@ static gd_status set_stages(json_t *j, const cli_maker *m)
     set_text(j, "upsampler", m->c.upsampler ? m->c.upsampler : "");
     for (int k = 0; k < m->n_stages; k++) {
         const size_t used = strlen(hashes);
-        GD_TRY(gd_model_hash(m->stage[k].model, one));
+        GD_TRY(gd_model_hash(m->model[k + 1], one));
         snprintf(hashes + used, sizeof hashes - used, "%s%s", k ? "," : "", one);
         GD_TRY(set_stage(j, m, k));
     }
@@ -93,9 +90,9 @@ static gd_status set_all(json_t *j, const cli_maker *m)
 
     set_text(j, "guided", gd_version());
     set_text(j, "model", c->model);
-    GD_TRY(set_hash(j, "model_hash", m->model));
+    GD_TRY(set_hash(j, "model_hash", m->model[0]));
     set_text(j, "classifier", c->classifier ? c->classifier : "");
-    GD_TRY(set_hash(j, "classifier_hash", m->classifier));
+    GD_TRY(set_hash(j, "classifier_hash", m->classifier[0]));
     json_object_set_new(j, "scale", json_real(c->scale));
     set_text(j, "class", c->classes ? c->classes : "all");
     set_text(j, "labels", c->labels);

@@ -73,7 +73,6 @@ static gd_run_wish wish(void *ctx)
 /* ---- grids: the same seed, so that grids can be compared ---- */
 
 enum { GRID_IMAGES = 16, GRID_COLUMNS = 4, GRID_SEED = 0 };
-static const char grid_steps[] = "ddim25";
 
 static gd_status fetch_average(void *ctx, const char *name, const gd_type *type, float *dst)
 {
@@ -92,41 +91,26 @@ static gd_status fetch_average(void *ctx, const char *name, const gd_type *type,
 typedef struct grid {
     const gd_trainer *t;
     gd_model *model;
-    gd_engine *engine;
-    gd_schedule *schedule;
-    gd_trajectory trajectory;
+    gd_stage stage;
     cli_output output;
     float *x, *low_res; /* blocks: one image */
     int64_t *labels;    /* of the set's first images, for an upsampler */
     float *images;
-    void *work;
 } grid;
-
-static void draw(void *ctx, int64_t first, int n, int step, float *out)
-{
-    const gd_net_config *c = &((const grid *)ctx)->t->config.net;
-    const int64_t count = (int64_t)c->in_channels * c->image_size * c->image_size;
-
-    gd_noise_images(out, count, GRID_SEED, first, n, step);
-}
 
 static gd_status make_grid(grid *g, const char *path)
 {
     const gd_model_config *c = &g->t->config;
     const gd_weights weights = { fetch_average, g->t->learner };
+    const gd_stage_options o = {
+        .steps = "ddim25", .clip = true, .bf16 = g->t->options.bf16, .seed = GRID_SEED
+    };
     const size_t image = (size_t)c->net.in_channels * (size_t)c->net.image_size *
                          (size_t)c->net.image_size * sizeof(float);
 
     GD_TRY(gd_model_wrap(&g->model, c, &weights));
-    GD_TRY(gd_engine_make(&g->engine, g->model, NULL, g->t->options.bf16, 1));
-    GD_TRY(gd_schedule_make(&g->schedule, c->diffusion.noise_schedule, c->diffusion.steps,
-                            grid_steps, c->diffusion.rescale_timesteps));
-    g->trajectory = (gd_trajectory){ .denoiser = gd_engine_denoiser(g->engine),
-                                     .process = { g->schedule, gd_config_mean_type(&c->diffusion),
-                                                  gd_config_var_type(&c->diffusion), true },
-                                     .sampler = &gd_sampler_ddim,
-                                     .noise = draw,
-                                     .noise_ctx = g };
+    GD_TRY(gd_stage_open(&g->stage, g->model, NULL, &o));
+    GD_TRY(gd_stage_prepare(&g->stage, 1));
     g->output = (cli_output){ .path = path,
                               .overwrite = true,
                               .columns = GRID_COLUMNS,
@@ -138,8 +122,7 @@ static gd_status make_grid(grid *g, const char *path)
     GD_TRY(gd_block_make((void **)&g->x, image, "sample"));
     GD_TRY(gd_block_make((void **)&g->images, image * GRID_IMAGES, "images"));
     GD_TRY(gd_block_make((void **)&g->labels, GRID_IMAGES * sizeof *g->labels, "labels"));
-    GD_TRY(gd_block_make((void **)&g->low_res, image, "low-resolution image"));
-    return gd_block_make(&g->work, gd_trajectory_bytes(&g->trajectory, 1), "sampler");
+    return gd_block_make((void **)&g->low_res, image, "low-resolution image");
 }
 
 /* An upsampler enlarges the set's first images. */
@@ -154,7 +137,6 @@ static gd_status set_low_res(grid *g, int i)
         GD_TRY(g->t->source.read(g->t->source.ctx, 0, GRID_IMAGES, g->images, g->labels));
     gd_area_average(g->low_res, g->images + i * image, c->in_channels, c->image_size,
                     c->small_size);
-    gd_engine_set_low_res(g->engine, g->low_res);
     return GD_OK;
 }
 
@@ -169,7 +151,8 @@ static gd_status fill_grid(grid *g)
         GD_TRY(set_low_res(g, i));
         if (c->kind == GD_NET_SUPERRES && c->num_classes > 0)
             y = g->labels[i];
-        GD_TRY(gd_trajectory_run(&g->trajectory, i, 1, y >= 0 ? &y : NULL, g->x, g->work));
+        GD_TRY(gd_stage_run_from(&g->stage, i, 1, c->kind == GD_NET_SUPERRES ? g->low_res : NULL,
+                                 &y, g->x));
         GD_TRY(cli_output_add(&g->output, g->x, y));
     }
     return cli_output_finish(&g->output);
@@ -194,10 +177,8 @@ static gd_status sample(void *ctx, const gd_trainer *t)
     gd_block_free(g.images);
     gd_block_free(g.labels);
     gd_block_free(g.low_res);
-    gd_block_free(g.work);
     cli_output_free(&g.output);
-    gd_schedule_free(g.schedule);
-    gd_engine_free(g.engine);
+    gd_stage_close(&g.stage);
     gd_model_close(g.model);
     return s;
 }

@@ -1,65 +1,77 @@
 /* ddim.c - Song, Meng & Ermon 2020, eq. 12.  eta = 0 is deterministic, eta = 1 is ancestral
- * sampling; guided as in Dhariwal & Nichol 2021, algorithm 2. */
-#include "diffusion/diffusion.h"
+ * sampling; guided as in Dhariwal & Nichol 2021, algorithm 2.  In float, as the authors' code
+ * computes it. */
+#include "diffusion/solver.h"
 
 #include <math.h>
-#include <string.h>
 
-/* x0, and eps derived from it; eps replaces mean */
-static void predict(const gd_move *m, const float *x)
+/* p->x0 of one image, and eps derived from it in p->mean */
+static void predict(gd_problem *p, int t, int image)
 {
-    gd_p_mean_variance(m->process, m->t, x, m->out, m->n, m->mean, m->variance, m->log_variance,
-                       m->x0);
-    if (m->gradient)
-        gd_condition_score(m->process, m->t, x, m->gradient, m->x0, m->mean, m->n);
-    gd_eps_from_x0(m->process, m->t, x, m->x0, m->mean, m->n);
+    const gd_denoiser *d = p->run->denoiser;
+    const int64_t at = image * p->count, out_count = p->count / d->channels * d->out_channels;
+    const gd_process *process = &p->run->process;
+    const float *x = p->input + at;
+
+    gd_p_mean_variance(process, t, x, p->out + image * out_count, p->count, p->mean, p->variance,
+                       p->log_variance, p->x0);
+    if (gd_guided(p))
+        gd_condition_score(process, t, x, p->gradient + at, p->x0, p->mean, p->count);
+    gd_eps_from_x0(process, t, x, p->x0, p->mean, p->count);
+    for (int64_t i = 0; i < p->count; i++)
+        p->prediction[at + i] = p->x0[i];
 }
 
-static void step(const gd_move *m, float *x)
+static void step(gd_problem *p, int t, int image, double *x)
 {
-    const float a = (float)m->process->schedule->alpha_bar[m->t],
-                b = (float)m->process->schedule->alpha_bar_prev[m->t];
-    const float sigma = (float)m->eta * sqrtf((1 - b) / (1 - a)) * sqrtf(1 - a / b);
+    const gd_schedule *s = p->run->process.schedule;
+    const float a = (float)s->alpha_bar[t], b = (float)s->alpha_bar_prev[t];
+    const float sigma = (float)p->run->options.eta * sqrtf((1 - b) / (1 - a)) * sqrtf(1 - a / b);
     /* at eta 1 and few steps rounding takes 1 - b - sigma^2 below 0 */
     const float to_x0 = sqrtf(b), to_eps = sqrtf(fmaxf(1 - b - sigma * sigma, 0)),
-                to_noise = m->t == 0 ? 0 : sigma;
+                to_noise = t == 0 ? 0 : sigma;
+    const float *noise = p->noise + image * p->count;
 
-    predict(m, x);
-    for (int64_t i = 0; i < m->n; i++)
-        x[i] = m->x0[i] * to_x0 + to_eps * m->mean[i] + (to_noise > 0 ? to_noise * m->noise[i] : 0);
+    predict(p, t, image);
+    x += image * p->count;
+    for (int64_t i = 0; i < p->count; i++)
+        x[i] = p->x0[i] * to_x0 + to_eps * p->mean[i] + (to_noise > 0 ? to_noise * noise[i] : 0);
 }
 
-const gd_sampler_kind gd_sampler_ddim = { "ddim", "DDIM, deterministic at eta 0", step,
-                                          .takes_eta = true };
-
-/* From x_t to x_{t+1} at eta 0: encodes an image.  Not guided. */
-static void step_reverse(const gd_move *m, float *x)
+/* From x_t to x_{t+1} at eta 0.  Not guided. */
+static void step_reverse(gd_problem *p, int t, int image, double *x)
 {
-    const float next = (float)m->process->schedule->alpha_bar_next[m->t];
+    const float next = (float)p->run->process.schedule->alpha_bar_next[t];
 
-    predict(m, x);
-    for (int64_t i = 0; i < m->n; i++)
-        x[i] = m->x0[i] * sqrtf(next) + sqrtf(1 - next) * m->mean[i];
+    predict(p, t, image);
+    x += image * p->count;
+    for (int64_t i = 0; i < p->count; i++)
+        x[i] = p->x0[i] * sqrtf(next) + sqrtf(1 - next) * p->mean[i];
 }
 
-const gd_sampler_kind gd_sampler_ddim_reverse = { "ddim_reverse",
-                                                  "DDIM backwards: from image to noise",
-                                                  step_reverse, .ascends = true };
-
-gd_status gd_sampler_find(const gd_sampler_kind **out, const char *name)
+static gd_status walk(gd_problem *p, double *x, void (*one)(gd_problem *, int, int, double *))
 {
-    static const gd_sampler_kind *const kinds[] = { &gd_sampler_ddpm, &gd_sampler_ddim };
-    const char *names[COUNT(kinds)], *near;
-
-    for (int i = 0; i < COUNT(kinds); i++) {
-        names[i] = kinds[i]->name;
-        if (strcmp(name, names[i]) == 0) {
-            *out = kinds[i];
-            return GD_OK;
-        }
+    for (int k = 0; k < p->grid->steps; k++) {
+        gd_draw(p, k + 1);
+        GD_TRY(gd_evaluate(p, &p->grid->level[k], x));
+        for (int i = 0; i < p->images; i++)
+            one(p, p->grid->level[k].index, i, x);
+        GD_TRY(gd_step_done(p, k + 1, x, p->prediction));
     }
-    *out = NULL;
-    near = gd_nearest(name, names, COUNT(names));
-    return gd_fail(GD_EUSAGE, "sampler %s: expected ddpm or ddim%s%s", name,
-                   near ? "; did you mean " : "", near ? near : "");
+    return GD_OK;
 }
+
+static gd_status solve(gd_problem *p, double *x)
+{
+    return walk(p, x, step);
+}
+
+static gd_status solve_reverse(gd_problem *p, double *x)
+{
+    return walk(p, x, step_reverse);
+}
+
+const gd_solver gd_solver_ddim = { "ddim", "DDIM, deterministic at eta 0", solve,
+                                   .takes_eta = true };
+const gd_solver gd_solver_ddim_reverse = { "ddim-reverse", "DDIM backwards: from image to noise",
+                                           solve_reverse, .ascends = true };

@@ -130,39 +130,32 @@ float gd_timestep_sampler_importance(const gd_timestep_sampler *sampler, int t);
 void gd_timestep_sampler_update(gd_timestep_sampler *sampler, int t, double loss);
 void gd_timestep_sampler_refresh(gd_timestep_sampler *sampler);
 
-/* ---- samplers: one file each ---- */
+/* ---- solvers (solver.h): one file each ---- */
 
-/* One reverse step of one image. */
-typedef struct gd_move {
-    const gd_process *process;
-    int t;                 /* respaced index */
-    int64_t n;             /* C*H*W */
-    const float *out;      /* the network's raw output, [n or 2n] */
-    const float *gradient; /* [n] scale * grad log p(y | x_t), or NULL when unguided */
-    const float *noise;    /* [n] standard normal; not read where it has no effect */
-    double eta;
-    float *mean, *variance, *log_variance,
-        *x0; /* [n] each: working space; x0 is the step's prediction afterwards */
-} gd_move;
+typedef struct gd_solver gd_solver;
+typedef struct gd_grid gd_grid;
+typedef struct gd_problem gd_problem;
+struct gd_level;
 
-typedef struct gd_sampler_kind {
-    const char *name, *about;
-    void (*step)(
-        const gd_move *m,
-        float *x); /* x: [n], x_t replaced by x_{t-1} (or x_{t+1} for the reverse sampler) */
-    bool takes_eta;
-    bool ascends; /* t runs 0, 1, ..: encodes images; the others run it down */
-} gd_sampler_kind;
+extern const gd_solver gd_solver_ddpm, gd_solver_ddim, gd_solver_ddim_reverse;
+/* By the name that --sampler takes; NULL and GD_EUSAGE with the names there are otherwise. */
+GD_CHECKED gd_status gd_solver_find(const gd_solver **out, const char *name);
+int gd_solver_count(void); /* of those that can be found */
+const gd_solver *gd_solver_at(int i);
+const char *gd_solver_name(const gd_solver *solver);
 
-extern const gd_sampler_kind gd_sampler_ddpm, gd_sampler_ddim, gd_sampler_ddim_reverse;
-/* "ddpm", "ddim"; NULL and GD_EUSAGE with the nearest name otherwise */
-GD_CHECKED gd_status gd_sampler_find(const gd_sampler_kind **out, const char *name);
+/* What a solver can be given beside the grid; each solver declares which of them it reads. */
+typedef struct gd_solver_options {
+    double eta; /* DDIM: 0 deterministic, 1 ancestral */
+} gd_solver_options;
 
-/* ---- loop.c: a whole trajectory ---- */
+/* ---- problem.c: a whole trajectory ---- */
 
-/* What a trajectory needs of the networks.  Each call handles a batch of `n` images, [n][C][H][W].
+/* What a trajectory needs of the networks.  Each call handles a batch of `n` images,
+ * [n][C][H][W].
  * predict: raw output. guide: gradient of sum log p(y|x_t) w.r.t. x, not yet scaled; NULL when
- * unguided. */
+ * unguided.  denoise: NULL, or the predicted image itself at any noise level, in double, instead of
+ * predict: preconditioned networks, and priors that are formulas. */
 typedef struct gd_denoiser {
     void *ctx;
     int channels, height, width, out_channels;
@@ -170,15 +163,20 @@ typedef struct gd_denoiser {
                          float *out);
     gd_status (*guide)(void *ctx, int n, const float *x, const float *t, const int64_t *y,
                        float *gradient);
+    gd_status (*denoise)(void *ctx, int n, const double *x, const struct gd_level *at,
+                         const int64_t *y, double *x0);
 } gd_denoiser;
 
 typedef struct gd_trajectory {
     const gd_denoiser *denoiser;
     gd_process process;
-    const gd_sampler_kind *sampler;
-    double eta, scale;
-    /* fills noise of step k (0: x_T, or the images that an ascending sampler encodes; k: k-th
-     * step's) for images first .. first+n-1, [n][C][H][W]; asked for every step, used or not */
+    const gd_solver *solver;
+    gd_solver_options options;
+    double scale;        /* of the classifier's gradient */
+    const gd_grid *grid; /* noise levels, the caller's */
+    /* fills noise of step k (0: the state at the first level, which an encoding solver reads as
+     * the images; k: k-th step's) for images first .. first+n-1, [n][C][H][W]; asked for every
+     * step, used or not */
     void (*noise)(void *ctx, int64_t first, int n, int step, float *out);
     void *noise_ctx;
     /* called before every network call; a status other than GD_OK stops the trajectory with it
@@ -190,12 +188,13 @@ typedef struct gd_trajectory {
     void *step_ctx;
 } gd_trajectory;
 
+int gd_trajectory_calls(const gd_trajectory *trajectory); /* network calls of an image */
 /* Bytes of working memory gd_trajectory_run needs for a batch of n: one block, 64-byte aligned,
  * given by the caller. */
 size_t gd_trajectory_bytes(const gd_trajectory *trajectory, int n);
 /* Run all steps for images first .. first+n-1 with labels y[n]; x: [n][C][H][W] out.  No
  * allocation. GD_EFAILED "image I, step K of N (t = T): the image is not finite" when it is not; a
- * denoiser says itself that its network's result is not. */
+ * denoiser names its network's layer itself. */
 GD_CHECKED gd_status gd_trajectory_run(const gd_trajectory *trajectory, int64_t first, int n,
                                        const int64_t *y, float *x, void *work);
 

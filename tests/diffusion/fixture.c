@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 void fixture_fill(float *out, int64_t n, float scale, unsigned seed)
 {
@@ -31,4 +32,82 @@ gd_schedule *fixture_schedule(const char *kind, const char *spacing)
     if (gd_schedule_make(&s, kind, 1000, spacing, false) != GD_OK)
         abort();
     return s;
+}
+
+static gd_status predict(void *ctx, int n, const float *x, const float *t, const int64_t *y,
+                         float *out)
+{
+    const fixture_step *s = ctx;
+    const bool learned = s->process->var_type <= GD_VAR_LEARNED;
+
+    (void)n;
+    (void)x;
+    (void)t;
+    (void)y;
+    memcpy(out, s->out, (size_t)(learned ? 2 : 1) * PIXELS * sizeof *out);
+    return GD_OK;
+}
+
+static gd_status guide(void *ctx, int n, const float *x, const float *t, const int64_t *y,
+                       float *gradient)
+{
+    const fixture_step *s = ctx;
+
+    (void)n;
+    (void)x;
+    (void)t;
+    (void)y;
+    memcpy(gradient, s->gradient, PIXELS * sizeof *gradient);
+    return GD_OK;
+}
+
+static void give(void *ctx, int64_t first, int n, int step, float *out)
+{
+    const fixture_step *s = ctx;
+
+    (void)first;
+    (void)n;
+    for (int i = 0; i < PIXELS; i++)
+        out[i] = step == 0 ? s->start[i] : s->noise ? s->noise[i] : NAN;
+}
+
+static void keep(void *ctx, int64_t image, int step, const float *x, const float *x0)
+{
+    fixture_step *s = ctx;
+
+    (void)image;
+    (void)step;
+    (void)x;
+    memcpy(s->x0, x0, sizeof s->x0);
+}
+
+void fixture_run_step(fixture_step *step, float *x)
+{
+    struct {
+        gd_grid grid;
+        gd_level level[2];
+    } one = { .grid.steps = 1, .level[0] = { .alpha = 1, .index = step->t } };
+    const bool learned = step->process->var_type <= GD_VAR_LEARNED;
+    const gd_denoiser denoiser = { .ctx = step,
+                                   .channels = 3,
+                                   .height = 4,
+                                   .width = 4,
+                                   .out_channels = learned ? 6 : 3,
+                                   .predict = predict,
+                                   .guide = step->gradient ? guide : NULL };
+    const gd_trajectory r = { .denoiser = &denoiser,
+                              .process = *step->process,
+                              .solver = step->solver,
+                              .options.eta = step->eta,
+                              .scale = 1,
+                              .grid = &one.grid,
+                              .noise = give,
+                              .noise_ctx = step,
+                              .after_step = keep,
+                              .step_ctx = step };
+    void *work = malloc(gd_trajectory_bytes(&r, 1));
+
+    if (!work || gd_trajectory_run(&r, 0, 1, NULL, x, work) != GD_OK)
+        abort();
+    free(work);
 }

@@ -2,7 +2,7 @@
 #ifndef TESTS_DIFFUSION_FIXTURE_H
 #define TESTS_DIFFUSION_FIXTURE_H
 
-#include "diffusion/diffusion.h"
+#include "diffusion/solver.h"
 
 enum { PIXELS = 48 }; /* elements of an image, channels included */
 
@@ -11,5 +11,18 @@ void fixture_fill(float *out, int64_t n, float scale, unsigned seed);
 /* Largest |a - b| */
 double fixture_distance(const float *a, const float *b, int64_t n);
 gd_schedule *fixture_schedule(const char *kind, const char *spacing);
+
+/* One step of a solver of one image [PIXELS] at respaced step t: the network's output [2 * PIXELS],
+ * the gradient (NULL: unguided) and the noise are given. */
+typedef struct fixture_step {
+    const gd_solver *solver;
+    const gd_process *process;
+    int t;
+    double eta;
+    const float *out, *gradient, *noise;
+    const float *start;
+    float x0[PIXELS]; /* the step's prediction, afterwards */
+} fixture_step;
+void fixture_run_step(fixture_step *step, float *x);
 
 #endif

@@ -1,5 +1,6 @@
 /* Whole trajectories on networks that are formulas. */
 #include "fixture.h"
+#include "diffusion/solver.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -80,7 +81,7 @@ static void after_step(void *ctx, int64_t image, int step, const float *x, const
     me->ordered = me->ordered && image >= 0 && step == me->befores && fabsf(x0[0]) <= 1;
 }
 
-static void begin(toy *t, const gd_sampler_kind *kind, bool guided)
+static void begin(toy *t, const gd_solver *kind, bool guided)
 {
     *t = (toy){ .ordered = true,
                 .denoiser = { .channels = C,
@@ -90,16 +91,21 @@ static void begin(toy *t, const gd_sampler_kind *kind, bool guided)
                               .predict = predict,
                               .guide = guided ? guide : NULL } };
     t->denoiser.ctx = t;
-    t->trajectory = (gd_trajectory){ .denoiser = &t->denoiser,
-                                     .process = { fixture_schedule("linear", "10"), GD_MEAN_EPSILON,
-                                                  GD_VAR_FIXED_LARGE, true },
-                                     .sampler = kind,
-                                     .scale = 2,
-                                     .noise = noise,
-                                     .noise_ctx = t,
-                                     .before_step = before_step,
-                                     .after_step = after_step,
-                                     .step_ctx = t };
+    gd_schedule *schedule = fixture_schedule("linear", "10");
+    gd_grid *grid;
+
+    assert_int_equal(gd_grid_discrete(&grid, schedule, STEPS - 1, kind->ascends), GD_OK);
+    t->trajectory =
+        (gd_trajectory){ .denoiser = &t->denoiser,
+                         .process = { schedule, GD_MEAN_EPSILON, GD_VAR_FIXED_LARGE, true },
+                         .grid = grid,
+                         .solver = kind,
+                         .scale = 2,
+                         .noise = noise,
+                         .noise_ctx = t,
+                         .before_step = before_step,
+                         .after_step = after_step,
+                         .step_ctx = t };
 }
 
 static gd_status run(toy *t, int64_t first, int n, float *x)
@@ -115,6 +121,7 @@ static gd_status run(toy *t, int64_t first, int n, float *x)
     assert_int_equal(gd_allocation_count(), allocations);
     gd_block_free(work);
     gd_schedule_free((gd_schedule *)t->trajectory.process.schedule);
+    gd_grid_free((gd_grid *)t->trajectory.grid);
     return s;
 }
 
@@ -125,7 +132,7 @@ static void each_step_draws_once_and_tells_the_original_step(void **state)
     toy t;
 
     (void)state;
-    begin(&t, &gd_sampler_ddim, false);
+    begin(&t, &gd_solver_ddim, false);
     assert_int_equal(run(&t, 0, BATCH, x), GD_OK);
     assert_true(t.ordered);
     assert_int_equal(t.draws, 1 + STEPS); /* also where eta 0 needs none */
@@ -142,7 +149,7 @@ static void image_does_not_depend_on_batch(void **state)
 
     (void)state;
     for (int k = 0; k < 2; k++) {
-        const gd_sampler_kind *kind = k ? &gd_sampler_ddim : &gd_sampler_ddpm;
+        const gd_solver *kind = k ? &gd_solver_ddim : &gd_solver_ddpm;
         begin(&t, kind, true);
         assert_int_equal(run(&t, 0, BATCH, all), GD_OK);
         begin(&t, kind, true);
@@ -160,9 +167,9 @@ static void scale_0_is_unguided(void **state)
     toy t;
 
     (void)state;
-    begin(&t, &gd_sampler_ddpm, false);
+    begin(&t, &gd_solver_ddpm, false);
     assert_int_equal(run(&t, 1, 1, free_x), GD_OK);
-    begin(&t, &gd_sampler_ddpm, true);
+    begin(&t, &gd_solver_ddpm, true);
     t.trajectory.scale = 0;
     assert_int_equal(run(&t, 1, 1, x), GD_OK);
     assert_memory_equal(x, free_x, sizeof x);
@@ -176,7 +183,7 @@ static void a_network_that_knows_the_image_gives_it(void **state)
     (void)state;
     fixture_fill(target, PIXELS, 1, 11);
     for (int k = 0; k < 2; k++) {
-        begin(&t, k ? &gd_sampler_ddim : &gd_sampler_ddpm, false);
+        begin(&t, k ? &gd_solver_ddim : &gd_solver_ddpm, false);
         t.target = target;
         assert_int_equal(run(&t, 0, 1, x), GD_OK);
         assert_true(fixture_distance(x, target, PIXELS) < 1e-4);
@@ -190,7 +197,7 @@ static void the_reverse_sampler_climbs(void **state)
     toy t;
 
     (void)state;
-    begin(&t, &gd_sampler_ddim_reverse, false);
+    begin(&t, &gd_solver_ddim_reverse, false);
     assert_int_equal(run(&t, 0, 1, x), GD_OK);
     assert_memory_equal(t.told, expected, sizeof expected);
 }
@@ -201,15 +208,15 @@ static void what_is_not_finite_is_named(void **state)
     toy t;
 
     (void)state;
-    begin(&t, &gd_sampler_ddpm, true);
+    begin(&t, &gd_solver_ddpm, true);
     t.nan_at = 3;
     assert_int_equal(run(&t, 0, BATCH, x), GD_EFAILED);
     assert_string_equal(gd_error(), "image 0, step 3 of 10 (t = 777): the image is not finite");
-    begin(&t, &gd_sampler_ddpm, true);
+    begin(&t, &gd_solver_ddpm, true);
     t.guide_nan_at = 10;
     assert_int_equal(run(&t, 2, 1, x), GD_EFAILED);
     assert_string_equal(gd_error(), "image 2, step 10 of 10 (t = 0): the image is not finite");
-    begin(&t, &gd_sampler_ddpm, true);
+    begin(&t, &gd_solver_ddpm, true);
     t.trajectory.scale = 1e39; /* the gradient is finite, its product is not */
     assert_int_equal(run(&t, 0, 1, x), GD_EFAILED);
     assert_non_null(strstr(gd_error(), "step 1 of 10"));
@@ -221,7 +228,7 @@ static void before_step_can_stop(void **state)
     toy t;
 
     (void)state;
-    begin(&t, &gd_sampler_ddim, false);
+    begin(&t, &gd_solver_ddim, false);
     t.stop_at = 4;
     assert_int_equal(run(&t, 0, 1, x), GD_EINTERRUPTED);
     assert_int_equal(t.calls, 3);

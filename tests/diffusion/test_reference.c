@@ -1,6 +1,6 @@
 /* A small trained model of the authors' code and its pictures: DDIM at 25 steps from stored noise
  * equals what that code made, within 1/255. */
-#include "diffusion/diffusion.h"
+#include "diffusion/solver.h"
 #include "nn/nn.h"
 
 #include <setjmp.h>
@@ -42,14 +42,17 @@ static void compare(const gd_model *model, const gd_model *classifier, double sc
     uint8_t *stored = malloc((size_t)gd_array_count(a)), found[IMAGE];
     static float x[IMAGE];
     gd_schedule *schedule;
+    gd_grid *grid;
     gd_engine *engine;
 
     assert_int_equal(gd_bundle_read(reference, a, stored), GD_OK);
     assert_int_equal(gd_schedule_make(&schedule, "cosine", 1000, "ddim25", false), GD_OK);
+    assert_int_equal(gd_grid_discrete(&grid, schedule, schedule->n - 1, false), GD_OK);
     if (gd_engine_make(&engine, model, classifier, false, 1) != GD_OK)
         fail_msg("%s", gd_error());
     gd_trajectory r = { .denoiser = gd_engine_denoiser(engine),
-                        .sampler = &gd_sampler_ddim,
+                        .solver = &gd_solver_ddim,
+                        .grid = grid,
                         .scale = scale,
                         .process = { schedule, gd_model_mean_type(model), gd_model_var_type(model),
                                      true },
@@ -67,6 +70,7 @@ static void compare(const gd_model *model, const gd_model *classifier, double sc
     free(work);
     free(stored);
     gd_engine_free(engine);
+    gd_grid_free(grid);
     gd_schedule_free(schedule);
 }
 

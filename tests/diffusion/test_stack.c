@@ -1,6 +1,6 @@
 /* A small 8 -> 32 stack of the authors' code from stored noise: every byte within 1 of what that
  * code made. */
-#include "diffusion/diffusion.h"
+#include "diffusion/solver.h"
 #include "nn/nn.h"
 
 #include <setjmp.h>
@@ -55,6 +55,7 @@ static void run_stage(const stage *s, const uint8_t *low, int low_size)
     const int n_told = low ? 2 : 3; /* the upsampler's sizes are the ones assumed */
     char path[4096];
     gd_schedule *schedule;
+    gd_grid *grid;
     gd_engine *engine;
     gd_model *m;
     uint8_t *stored = read_all(s->result, false);
@@ -63,11 +64,13 @@ static void run_stage(const stage *s, const uint8_t *low, int low_size)
     image = 3 * s->size * s->size;
     noise = read_all(s->noise, true);
     assert_int_equal(gd_schedule_make(&schedule, s->schedule, 1000, "ddim25", false), GD_OK);
+    assert_int_equal(gd_grid_discrete(&grid, schedule, schedule->n - 1, false), GD_OK);
     if (gd_model_open(&m, path, told, n_told) != GD_OK ||
         gd_engine_make(&engine, m, NULL, false, 1) != GD_OK)
         fail_msg("%s", gd_error());
     const gd_trajectory r = { .denoiser = gd_engine_denoiser(engine),
-                              .sampler = &gd_sampler_ddim,
+                              .solver = &gd_solver_ddim,
+                              .grid = grid,
                               .process = { schedule, gd_model_mean_type(m), gd_model_var_type(m),
                                            true },
                               .noise = stored_noise };
@@ -93,6 +96,7 @@ static void run_stage(const stage *s, const uint8_t *low, int low_size)
     free(stored);
     free(noise);
     gd_engine_free(engine);
+    gd_grid_free(grid);
     gd_schedule_free(schedule);
     gd_model_close(m);
 }

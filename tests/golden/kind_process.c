@@ -1,5 +1,6 @@
 /* kind_process.c - schedules, respacing, the forward and the reverse process. */
 #include "golden.h"
+#include "diffusion/solver.h"
 
 #include <string.h>
 
@@ -267,25 +268,79 @@ static void distribution(golden *g, reverse *r)
     compare_named(g, r, "condition_score.pred_xstart", r->x0, b->count);
 }
 
-static void sampled(golden *g, reverse *r, const char *what, const gd_sampler_kind *kind,
-                    double eta, bool guided)
+/* ---- one step of a solver, on stored outputs ---- */
+
+typedef struct stored {
+    const reverse *r;
+    int64_t image;
+} stored;
+
+static gd_status stored_output(void *ctx, int n, const float *x, const float *t, const int64_t *y,
+                               float *out)
+{
+    const stored *s = ctx;
+
+    (void)n;
+    (void)x;
+    (void)t;
+    (void)y;
+    memcpy(out, s->r->out + s->image * s->r->out_n, (size_t)s->r->out_n * sizeof *out);
+    return GD_OK;
+}
+
+static gd_status stored_gradient(void *ctx, int n, const float *x, const float *t, const int64_t *y,
+                                 float *gradient)
+{
+    const stored *s = ctx;
+
+    (void)n;
+    (void)x;
+    (void)t;
+    (void)y;
+    memcpy(gradient, s->r->gradient + s->image * s->r->b.n, (size_t)s->r->b.n * sizeof *gradient);
+    return GD_OK;
+}
+
+static void stored_noise(void *ctx, int64_t first, int n, int step, float *out)
+{
+    const stored *s = ctx;
+    const float *from = step == 0 ? s->r->x : s->r->noise;
+
+    (void)first;
+    (void)n;
+    memcpy(out, from + s->image * s->r->b.n, (size_t)s->r->b.n * sizeof *out);
+}
+
+static void sampled(golden *g, reverse *r, const char *what, const gd_solver *solver, double eta,
+                    bool guided)
 {
     const batch *b = &r->b;
+    stored s = { .r = r };
+    struct {
+        gd_grid grid;
+        gd_level level[2];
+    } one = { .grid.steps = 1, .level[0].alpha = 1 };
+    const gd_denoiser denoiser = { .ctx = &s,
+                                   .channels = (int)b->n,
+                                   .height = 1,
+                                   .width = 1,
+                                   .out_channels = (int)r->out_n,
+                                   .predict = stored_output,
+                                   .guide = guided ? stored_gradient : NULL };
+    const gd_trajectory run = { .denoiser = &denoiser,
+                                .process = b->p,
+                                .solver = solver,
+                                .options.eta = eta,
+                                .scale = 1,
+                                .grid = &one.grid,
+                                .noise = stored_noise,
+                                .noise_ctx = &s };
+    void *work = golden_alloc(g, gd_trajectory_bytes(&run, 1));
 
-    memcpy(b->result, r->x, (size_t)b->count * sizeof *b->result);
-    for (int64_t i = 0; i < b->images; i++) {
-        const gd_move m = { .process = &b->p,
-                            .t = (int)b->t[i],
-                            .n = b->n,
-                            .out = r->out + i * r->out_n,
-                            .gradient = guided ? r->gradient + i * b->n : NULL,
-                            .noise = r->noise + i * b->n,
-                            .eta = eta,
-                            .mean = r->mean,
-                            .variance = r->variance,
-                            .log_variance = r->log_variance,
-                            .x0 = r->x0 };
-        kind->step(&m, b->result + i * b->n);
+    for (; s.image < b->images; s.image++) {
+        one.level[0].index = (int)b->t[s.image];
+        if (gd_trajectory_run(&run, 0, 1, NULL, b->result + s.image * b->n, work) != GD_OK)
+            golden_fail(g, "%s", gd_error());
     }
     compare_named(g, r, what, b->result, b->count);
 }
@@ -313,15 +368,15 @@ void golden_reverse_process(golden *g)
         r.b.p.clip_denoised = clip;
         snprintf(r.prefix, sizeof r.prefix, "clip%d.", clip);
         distribution(g, &r);
-        sampled(g, &r, "p_sample", &gd_sampler_ddpm, 0, false);
-        sampled(g, &r, "cond.p_sample", &gd_sampler_ddpm, 0, true);
-        sampled(g, &r, "ddim_sample.eta0.0", &gd_sampler_ddim, 0, false);
-        sampled(g, &r, "ddim_sample.eta0.5", &gd_sampler_ddim, 0.5, false);
-        sampled(g, &r, "ddim_sample.eta1.0", &gd_sampler_ddim, 1, false);
-        sampled(g, &r, "cond.ddim_sample.eta0.0", &gd_sampler_ddim, 0, true);
-        sampled(g, &r, "cond.ddim_sample.eta0.5", &gd_sampler_ddim, 0.5, true);
-        sampled(g, &r, "cond.ddim_sample.eta1.0", &gd_sampler_ddim, 1, true);
-        sampled(g, &r, "ddim_reverse_sample", &gd_sampler_ddim_reverse, 0, false);
+        sampled(g, &r, "p_sample", &gd_solver_ddpm, 0, false);
+        sampled(g, &r, "cond.p_sample", &gd_solver_ddpm, 0, true);
+        sampled(g, &r, "ddim_sample.eta0.0", &gd_solver_ddim, 0, false);
+        sampled(g, &r, "ddim_sample.eta0.5", &gd_solver_ddim, 0.5, false);
+        sampled(g, &r, "ddim_sample.eta1.0", &gd_solver_ddim, 1, false);
+        sampled(g, &r, "cond.ddim_sample.eta0.0", &gd_solver_ddim, 0, true);
+        sampled(g, &r, "cond.ddim_sample.eta0.5", &gd_solver_ddim, 0.5, true);
+        sampled(g, &r, "cond.ddim_sample.eta1.0", &gd_solver_ddim, 1, true);
+        sampled(g, &r, "ddim_reverse_sample", &gd_solver_ddim_reverse, 0, false);
     }
     gd_schedule_free(s);
 }

@@ -1,6 +1,7 @@
 /* kind_trajectory.c - whole sampling runs with stored noise: x and the predicted x_0 after every
  * step, and the bytes at the end.  As in `guided sample`, networks see one image at a time. */
 #include "golden.h"
+#include "diffusion/solver.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -174,7 +175,7 @@ static void compare_all(flight *f, const int64_t *y)
 
 /* ---- the run ---- */
 
-static void fly(flight *f, const gd_process *process)
+static void fly(flight *f, const gd_process *process, const gd_grid *grid)
 {
     golden *g = f->g;
     const bool guided = json_object_get(g->config, "classifier") != NULL;
@@ -189,8 +190,9 @@ static void fly(flight *f, const gd_process *process)
     const gd_trajectory r = {
         .denoiser = &networks,
         .process = *process,
-        .sampler = golden_bool(g->config, "use_ddim", false) ? &gd_sampler_ddim : &gd_sampler_ddpm,
-        .eta = json_number_value(json_object_get(g->config, "eta")),
+        .solver = golden_bool(g->config, "use_ddim", false) ? &gd_solver_ddim : &gd_solver_ddpm,
+        .grid = grid,
+        .options.eta = json_number_value(json_object_get(g->config, "eta")),
         .scale = json_number_value(json_object_get(g->config, "classifier_scale")),
         .noise = stored_noise,
         .noise_ctx = f,
@@ -252,10 +254,12 @@ void golden_trajectory(golden *g)
            *classifier = json_object_get(g->config, "classifier");
     const gd_array *noise = golden_find(g, "in.noise");
     gd_schedule *schedule = NULL;
+    gd_grid *grid = NULL;
     gd_process process;
     flight f = { .g = g };
 
-    if (!noise || noise->rank != 5 || golden_process(g, &process, &schedule) != GD_OK) {
+    if (!noise || noise->rank != 5 || golden_process(g, &process, &schedule) != GD_OK ||
+        gd_grid_discrete(&grid, schedule, schedule->n - 1, false) != GD_OK) {
         golden_fail(g, "%s", noise ? gd_error() : "no in.noise");
         return;
     }
@@ -271,8 +275,9 @@ void golden_trajectory(golden *g)
                     f.steps);
     else if (make(&f, &f.model, model, f.low_res ? GD_NET_SUPERRES : GD_NET_UNET) &&
              (!classifier || make(&f, &f.classifier, classifier, GD_NET_CLASSIFIER)))
-        fly(&f, &process);
+        fly(&f, &process, grid);
     golden_release(&f.model.u);
     golden_release(&f.classifier.u);
+    gd_grid_free(grid);
     gd_schedule_free(schedule);
 }

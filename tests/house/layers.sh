@@ -16,14 +16,15 @@ allowed() {
     nn) echo "nn graph cpu base io" ;;
     diffusion) echo "diffusion nn graph cpu base" ;;
     data) echo "data base io" ;;
+    sampling) echo "sampling data diffusion nn graph cpu base io" ;;
     train) echo "train dist data diffusion nn graph cpu base io" ;;
     eval) echo "eval dist data diffusion nn graph cpu base io" ;;
-    api) echo "api data diffusion nn graph cpu base io" ;;
+    api) echo "api sampling data diffusion nn graph cpu base io" ;;
     records) echo "records base io" ;;
-    cli) echo "cli records api train dist eval data diffusion nn graph cpu base io" ;;
+    cli) echo "cli records api sampling train dist eval data diffusion nn graph cpu base io" ;;
     esac
 }
-for layer in base dist io cpu graph nn diffusion data train eval api records cli; do
+for layer in base dist io cpu graph nn diffusion data sampling train eval api records cli; do
     [ -d "src/$layer" ] || continue
     for line in $(grep -rnoE '#include "[a-z]+/[a-z0-9_]+\.(h|inc)"' "src/$layer" | tr ' ' '~'); do
         target=$(echo "$line" | sed 's/.*"\([a-z]*\)\/.*/\1/')

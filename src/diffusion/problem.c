@@ -1,0 +1,241 @@
+/* problem.c - what stands between a solver and the networks: calls, guidance, noise, checks. */
+#include "diffusion/solver.h"
+
+#include <math.h>
+
+/* ---- working memory ---- */
+
+static int64_t image_count(const gd_denoiser *d)
+{
+    return (int64_t)d->channels * d->height * d->width;
+}
+
+static int64_t out_count(const gd_denoiser *d)
+{
+    return (int64_t)d->out_channels * d->height * d->width;
+}
+
+static size_t doubles(const gd_trajectory *r, int n)
+{
+    enum { STATE_AND_PREDICTION = 2 };
+
+    return (size_t)n * (size_t)(STATE_AND_PREDICTION + r->solver->buffers) *
+           (size_t)image_count(r->denoiser);
+}
+
+size_t gd_trajectory_bytes(const gd_trajectory *r, int n)
+{
+    const gd_denoiser *d = r->denoiser;
+
+    return doubles(r, n) * sizeof(double) +
+           sizeof(float) *
+               (size_t)(n * (out_count(d) + 3 * image_count(d) + 1) + 4 * image_count(d));
+}
+
+/* The state's memory is returned; the rest goes to p. */
+static double *carve(gd_problem *p, void *work)
+{
+    const gd_denoiser *d = p->run->denoiser;
+    double *state = work, *at = state + p->n;
+    float *f;
+
+    p->prediction = at;
+    at += p->n;
+    for (int k = 0; k < p->run->solver->buffers; k++, at += p->n)
+        p->buffer[k] = at;
+    f = (float *)at;
+    p->out = f;
+    p->input = p->out + p->images * out_count(d);
+    p->gradient = p->input + p->n;
+    p->noise = p->gradient + p->n;
+    p->mean = p->noise + p->n;
+    p->variance = p->mean + p->count;
+    p->log_variance = p->variance + p->count;
+    p->x0 = p->log_variance + p->count;
+    p->time = p->x0 + p->count;
+    return state;
+}
+
+/* ---- what a solver calls ---- */
+
+bool gd_guided(const gd_problem *p)
+{
+    return p->run->denoiser->guide != NULL;
+}
+
+void gd_draw(gd_problem *p, int k)
+{
+    p->run->noise(p->run->noise_ctx, p->first, p->images, k, p->noise);
+}
+
+/* The state as the networks were trained on it: with alpha^2 + sigma^2 = 1 */
+static void set_input(gd_problem *p, const gd_level *at, const double *x)
+{
+    const double norm = at->index >= 0 ? 1 : sqrt(at->alpha * at->alpha + at->sigma * at->sigma);
+
+    for (int64_t i = 0; i < p->n; i++)
+        p->input[i] = (float)(x[i] / norm);
+    for (int i = 0; i < p->images; i++)
+        p->time[i] = (float)at->time;
+}
+
+static gd_status begin_call(gd_problem *p, const gd_level *at)
+{
+    const gd_trajectory *r = p->run;
+
+    p->last = at;
+    p->calls++;
+    return r->before_step
+               ? r->before_step(r->step_ctx, p->first, p->images, p->calls, gd_trajectory_calls(r))
+               : GD_OK;
+}
+
+static gd_status guide(gd_problem *p)
+{
+    const gd_denoiser *d = p->run->denoiser;
+
+    if (!d->guide)
+        return GD_OK;
+    GD_TRY(d->guide(d->ctx, p->images, p->input, p->time, p->y, p->gradient));
+    for (int64_t i = 0; i < p->n; i++)
+        p->gradient[i] *= (float)p->run->scale;
+    return GD_OK;
+}
+
+gd_status gd_evaluate(gd_problem *p, const gd_level *at, const double *x)
+{
+    const gd_denoiser *d = p->run->denoiser;
+
+    GD_TRY(begin_call(p, at));
+    set_input(p, at, x);
+    GD_TRY(d->predict(d->ctx, p->images, p->input, p->time, p->y, p->out));
+    return guide(p);
+}
+
+/* x0 from the raw output; learned variances are left out */
+static gd_status from_output(const gd_problem *p, const gd_level *at, const double *x, double *x0)
+{
+    const gd_mean_type type = p->run->process.mean_type;
+    const int64_t stride = out_count(p->run->denoiser);
+
+    if (type == GD_MEAN_PREVIOUS_X)
+        return gd_fail(GD_EUSAGE, "%s: needs a network that predicts epsilon or x_0",
+                       p->run->solver->name);
+    for (int i = 0; i < p->images; i++)
+        for (int64_t k = 0; k < p->count; k++) {
+            const double out = p->out[i * stride + k];
+            x0[i * p->count + k] =
+                type == GD_MEAN_START_X ? out : (x[i * p->count + k] - at->sigma * out) / at->alpha;
+        }
+    return GD_OK;
+}
+
+/* eps - sigma_t grad, as a change of x0; the gradient is that at the networks' input */
+static void add_gradient(const gd_problem *p, const gd_level *at, double *x0)
+{
+    const double norm = sqrt(at->alpha * at->alpha + at->sigma * at->sigma),
+                 weight = at->sigma * at->sigma / (norm * at->alpha);
+
+    for (int64_t i = 0; i < p->n; i++)
+        x0[i] += weight * p->gradient[i];
+}
+
+gd_status gd_denoise(gd_problem *p, const gd_level *at, const double *x, double *x0)
+{
+    const gd_denoiser *d = p->run->denoiser;
+
+    if (d->denoise) {
+        GD_TRY(begin_call(p, at));
+        set_input(p, at, x);
+        GD_TRY(d->denoise(d->ctx, p->images, x, at, p->y, x0));
+        GD_TRY(guide(p));
+    } else {
+        GD_TRY(gd_evaluate(p, at, x));
+        GD_TRY(from_output(p, at, x, x0));
+    }
+    if (d->guide)
+        add_gradient(p, at, x0);
+    for (int64_t i = 0; i < p->n && p->run->process.clip_denoised; i++)
+        x0[i] = x0[i] < -1 ? -1 : x0[i] > 1 ? 1 : x0[i];
+    return GD_OK;
+}
+
+/* The network's output and the gradient were checked where they were made, layer by layer. */
+static gd_status check_finite(const double *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return gd_fail(GD_EFAILED, "the image is not finite");
+    return GD_OK;
+}
+
+gd_status gd_step_done(gd_problem *p, int k, const double *x, const double *x0)
+{
+    const gd_trajectory *r = p->run;
+
+    GD_TRY(check_finite(x, p->n));
+    for (int i = 0; i < p->images && r->after_step; i++) {
+        for (int64_t e = 0; e < p->count; e++) {
+            p->mean[e] = (float)x[i * p->count + e];
+            p->x0[e] = (float)x0[i * p->count + e];
+        }
+        r->after_step(r->step_ctx, p->first + i, k, p->mean, p->x0);
+    }
+    return GD_OK;
+}
+
+/* ---- the run ---- */
+
+int gd_trajectory_calls(const gd_trajectory *r)
+{
+    return r->solver->calls ? r->solver->calls(r->grid->steps) : r->grid->steps;
+}
+
+/* "step K of N (t = T)": T counts the training steps, also where the network's time is rescaled */
+static void name_step(const gd_problem *p)
+{
+    const gd_level *at = p->last;
+
+    if (!at)
+        gd_context("image %lld", (long long)p->first);
+    else if (at->index >= 0)
+        gd_context("image %lld, step %d of %d (t = %d)", (long long)p->first, p->calls,
+                   gd_trajectory_calls(p->run), p->run->process.schedule->original[at->index]);
+    else
+        gd_context("image %lld, step %d of %d (sigma = %g)", (long long)p->first, p->calls,
+                   gd_trajectory_calls(p->run), at->sigma / at->alpha);
+}
+
+gd_status gd_trajectory_run(const gd_trajectory *r, int64_t first, int n, const int64_t *y,
+                            float *x, void *work)
+{
+    const int64_t count = image_count(r->denoiser);
+    gd_problem p = { .run = r,
+                     .grid = r->grid,
+                     .y = y,
+                     .first = first,
+                     .count = count,
+                     .n = n * count,
+                     .images = n };
+    double *state = carve(&p, work);
+    gd_status s;
+
+    r->noise(r->noise_ctx, first, n, 0, x);
+    for (int64_t i = 0; i < p.n; i++)
+        state[i] = x[i];
+    s = r->solver->solve(&p, state);
+    for (int64_t i = 0; i < p.n; i++)
+        x[i] = (float)state[i];
+    if (s != GD_OK && s != GD_EINTERRUPTED)
+        name_step(&p);
+    return s;
+}
+
+void gd_to_uint8(uint8_t *out, const float *x, int channels, int64_t pixels)
+{
+    for (int c = 0; c < channels; c++)
+        for (int64_t p = 0; p < pixels; p++) {
+            const float v = (x[c * pixels + p] + 1) * 127.5f;
+            out[p * channels + c] = (uint8_t)(v > 255 ? 255 : v > 0 ? v : 0);
+        }
+}

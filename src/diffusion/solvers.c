@@ -1,0 +1,46 @@
+/* solvers.c - the table of solvers: --sampler's help, its errors and the tests read it. */
+#include "diffusion/solver.h"
+
+#include <string.h>
+
+static const gd_solver *const table[] = {
+    &gd_solver_ddpm,
+    &gd_solver_ddim,
+};
+
+int gd_solver_count(void)
+{
+    return COUNT(table);
+}
+
+const gd_solver *gd_solver_at(int i)
+{
+    return table[i];
+}
+
+const char *gd_solver_name(const gd_solver *solver)
+{
+    return solver->name;
+}
+
+gd_status gd_solver_find(const gd_solver **out, const char *name)
+{
+    const char *names[COUNT(table)], *near;
+    gd_status s;
+
+    *out = NULL;
+    for (int i = 0; i < COUNT(table); i++) {
+        names[i] = table[i]->name;
+        if (strcmp(name, names[i]) == 0) {
+            *out = table[i];
+            return GD_OK;
+        }
+    }
+    near = gd_nearest(name, names, COUNT(names));
+    s = gd_fail(GD_EUSAGE, "sampler %s: unknown%s%s", name, near ? "; did you mean " : "",
+                near ? near : "");
+    gd_detail("hint: one of");
+    for (int i = 0; i < COUNT(table); i++)
+        gd_detail("  %-12s %s", table[i]->name, table[i]->about);
+    return s;
+}

@@ -1,0 +1,83 @@
+/* sampling.h - images from models: one stage (a model, its guide, its solver), and stacks of them.
+ * Every client samples through it: sample, upsample, verify, large runs, training grids, benches,
+ * the public API. */
+#ifndef GD_SAMPLING_H
+#define GD_SAMPLING_H
+
+#include "diffusion/diffusion.h"
+#include "nn/nn.h"
+
+/* ---- stage.c: one model ready to sample ---- */
+
+/* Everything that decides an image beside the models, its number and its label */
+typedef struct gd_stage_options {
+    const char *steps;   /* "250", "ddim25", "10,10,20" */
+    const char *sampler; /* a solver's name; NULL: ddim where steps begin with ddim, else ddpm */
+    gd_solver_options solver;
+    double scale; /* of the classifier's gradient; below 0: the model's own */
+    bool clip, bf16;
+    uint64_t seed;        /* of the run: an upsampler draws with a key of its own */
+    double low_res_noise; /* standard deviation added to an upsampler's input */
+} gd_stage_options;
+
+typedef struct gd_stage {
+    gd_stage_options o; /* texts are not read after gd_stage_open */
+    const gd_model *model, *classifier;
+    gd_schedule *schedule;
+    gd_grid *grid;
+    gd_engine *engine;
+    gd_trajectory trajectory;  /* before_step, after_step, step_ctx: the owner may set them */
+    gd_torch_rng *torch;       /* the owner's, for its numbers; NULL: counter-based noise */
+    int size, small, channels; /* small: of an upsampler's input, 0 otherwise */
+    int classes;               /* labels are 0 .. classes - 1, of the model or what guides it */
+    int64_t image, low_image;  /* elements */
+    float *low_res, *noise;    /* blocks: an upsampler's input */
+    void *work;                /* block */
+} gd_stage;
+
+/* Solver, schedule and noise levels: quick, nothing is loaded.  The models (classifier NULL:
+ * unguided) must outlive the stage.  GD_EUSAGE: an option that cannot be; GD_EMISMATCH: a
+ * classifier instead of a diffusion model.  Close it whatever happened. */
+GD_CHECKED gd_status gd_stage_open(gd_stage *s, const gd_model *model, const gd_model *classifier,
+                                   const gd_stage_options *options);
+void gd_stage_set_seed(gd_stage *s, uint64_t seed);
+int gd_stage_calls(const gd_stage *s); /* network calls of an image */
+/* Networks and memory for batches of at most `batch` images; nothing is allocated afterwards. */
+GD_CHECKED gd_status gd_stage_prepare(gd_stage *s, int batch);
+/* Images first .. first + n - 1.  low: [n][small][small][C] bytes, an upsampler's input, NULL for
+ * others; labels [n], ignored by an unconditional stage; out: [n][C][size][size]. */
+GD_CHECKED gd_status gd_stage_run(gd_stage *s, int64_t first, int n, const uint8_t *low,
+                                  const int64_t *labels, float *out);
+/* The same from a low-resolution image in [-1,1] as it is, [n][C][small][small] */
+GD_CHECKED gd_status gd_stage_run_from(gd_stage *s, int64_t first, int n, const float *low_res,
+                                       const int64_t *labels, float *out);
+size_t gd_stage_bytes(const gd_stage *s); /* of memory that a prepared stage holds */
+void gd_stage_close(gd_stage *s);
+
+/* ---- stack.c: a base model and the upsamplers behind it ---- */
+
+enum { GD_MAX_STAGES = 5 };
+
+typedef struct gd_stack {
+    gd_stage stage[GD_MAX_STAGES]; /* 0: the base model; opened by the owner before prepare */
+    int n_stages;
+    int batch;                     /* most images of one call */
+    float *picture[GD_MAX_STAGES]; /* blocks: of one batch, by stage */
+    uint8_t *bytes;                /* block: what goes from stage to stage */
+} gd_stack;
+
+/* Stage k enlarges what stage k - 1 makes: GD_EMISMATCH where sizes, channels or labels do not fit;
+ * stage 0 is no upsampler. */
+GD_CHECKED gd_status gd_stack_check(const gd_stack *stack, int k);
+int gd_stack_calls(const gd_stack *stack); /* network calls of an image, all stages together */
+/* Memory for batches of at most `batch` images; nothing is allocated afterwards. */
+GD_CHECKED gd_status gd_stack_prepare(gd_stack *stack, int batch);
+/* Images first .. first + n - 1 with labels [n].  finished() gets each picture of each image: part
+ * k by stage k, x [C][size][size]. */
+typedef gd_status (*gd_picture_fn)(void *ctx, int64_t image, int64_t label, int part,
+                                   const float *x);
+GD_CHECKED gd_status gd_stack_run(gd_stack *stack, int64_t first, int n, const int64_t *labels,
+                                  gd_picture_fn finished, void *ctx);
+void gd_stack_close(gd_stack *stack);
+
+#endif
