@@ -21,9 +21,11 @@ typedef enum cli_type {
     CLI_WIDE,
     CLI_SEED,
     CLI_REAL,
-    CLI_TEXT, /* an argument "fp32|bf16" lists all values there are */
+    CLI_TEXT, /* an argument "fp32|bf16" lists all values there are, CLI_SAMPLER stands for the
+                 names of the table of solvers */
     CLI_MAYBE /* a text that may be left out: "" then */
 } cli_type;
+#define CLI_SAMPLER "SAMPLER"
 typedef struct cli_option {
     const char *name;
     char letter; /* 0: none */

@@ -50,6 +50,15 @@ static gd_status print_json(const cli_command *c)
     return GD_OK;
 }
 
+static void print_samplers(void)
+{
+    for (int i = 0; i < gd_solver_count(); i++) {
+        const gd_solver *s = gd_solver_at(i);
+        printf("%-14s %s (--steps %s)\n", gd_solver_name(s), gd_solver_about(s),
+               gd_solver_steps(s));
+    }
+}
+
 static gd_status run_help(int argc, char **argv)
 {
     help_options o = { 0 };
@@ -59,6 +68,10 @@ static gd_status run_help(int argc, char **argv)
     GD_TRY(cli_parse(&cli_help, argc, argv, &o, &w));
     if (w.n_words > 1)
         return gd_fail(GD_EUSAGE, "help: one verb at a time");
+    if (w.n_words == 1 && strcmp(w.word[0], "samplers") == 0) {
+        print_samplers();
+        return GD_OK;
+    }
     if (w.n_words == 1 && strcmp(w.word[0], "guided") != 0) {
         c = cli_command_find(w.word[0]);
         if (!c)
@@ -76,7 +89,7 @@ static gd_status run_help(int argc, char **argv)
 
 const cli_command cli_help = { "help",
                                "the manual of a verb",
-                               "help [VERB] [options]",
+                               "help [VERB|samplers] [options]",
                                "guided help sample",
                                help_table,
                                COUNT(help_table),

@@ -20,7 +20,7 @@ typedef struct options {
 #define OF_STAGE(k, field) MAKE(stage[k - 2].field)
 #define STAGE(k, of_steps, of_sampler, of_eta, of_classifier, of_scale, of_seed)                   \
     { "stage" #k "-steps", 0, CLI_TEXT, "SPEC", of_steps, OF_STAGE(k, steps) },                    \
-        { "stage" #k "-sampler", 0, CLI_TEXT, "ddpm|ddim", of_sampler, OF_STAGE(k, sampler) },     \
+        { "stage" #k "-sampler", 0, CLI_TEXT, CLI_SAMPLER, of_sampler, OF_STAGE(k, sampler) },     \
         { "stage" #k "-eta", 0, CLI_REAL, "E", of_eta, OF_STAGE(k, eta), 0, 1 },                   \
         { "stage" #k "-classifier", 0, CLI_TEXT, "FILE", of_classifier, OF_STAGE(k, classifier) }, \
         { "stage" #k "-scale", 0, CLI_REAL, "S", of_scale, OF_STAGE(k, scale), 0, 1000 },          \
@@ -50,8 +50,11 @@ static const cli_option table[] = {
     { "keep-stages", 0, CLI_SWITCH, "", "write what every stage makes, too", AT(keep) },
     { "low-res-noise", 0, CLI_REAL, "S", "noise added to the upsamplers' input",
       MAKE(low_res_noise), 0, 10 },
-    { "steps", 's', CLI_TEXT, "SPEC", "250, ddim25, or 10,10,20 (default 250)", MAKE(steps) },
-    { "sampler", 0, CLI_TEXT, "ddpm|ddim", "default: ddim where --steps begins with ddim",
+    { "steps", 's', CLI_TEXT, "SPEC",
+      "250, ddim25, or 10,10,20; a count for the other samplers (default 250 or the sampler's)",
+      MAKE(steps) },
+    { "sampler", 0, CLI_TEXT, CLI_SAMPLER,
+      "guided help samplers lists them (default: ddim where --steps begins with ddim, else ddpm)",
       MAKE(sampler) },
     { "eta", 0, CLI_REAL, "E", "DDIM noise: 0 deterministic, 1 ancestral", MAKE(eta), 0, 1 },
     { "clip-denoised", 0, CLI_SWITCH, "",

@@ -30,7 +30,7 @@ static const cli_option table[] = {
     { "num", 'n', CLI_INT, "N", "images; the input is repeated (default: each once)", AT(n), 1,
       1e7 },
     { "steps", 's', CLI_TEXT, "SPEC", "250, ddim25, or 10,10,20 (default 250)", AT(steps) },
-    { "sampler", 0, CLI_TEXT, "ddpm|ddim", "default: ddim where --steps begins with ddim",
+    { "sampler", 0, CLI_TEXT, CLI_SAMPLER, "default: ddim where --steps begins with ddim",
       AT(sampler) },
     { "eta", 0, CLI_REAL, "E", "DDIM noise: 0 deterministic, 1 ancestral", AT(eta), 0, 1 },
     { "low-res-noise", 0, CLI_REAL, "S", "noise added to the input, for upsamplers trained with it",

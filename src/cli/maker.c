@@ -6,13 +6,9 @@
 
 cli_sampling cli_sampling_default(void)
 {
-    cli_sampling c = { .steps = "250",
-                       .rng = "guided",
-                       .precision = "fp32",
-                       .n = 1,
-                       .batch = 1,
-                       .scale = -1,
-                       .clip = true };
+    cli_sampling c = {
+        .rng = "guided", .precision = "fp32", .n = 1, .batch = 1, .scale = -1, .clip = true
+    };
 
     for (int k = 0; k < CLI_MAX_STAGES; k++)
         c.stage[k].scale = c.stage[k].eta = -1;
@@ -50,12 +46,13 @@ static gd_status settle(cli_maker *m)
 {
     cli_sampling *c = &m->c;
     const bool built_in = !c->model;
+    const gd_solver *solver;
 
     GD_TRY(cli_built_in(&c->model, m->files[0], "fashion32/diffusion.safetensors"));
     if (built_in && !c->classifier && !c->unguided)
         c->classifier = cli_locate(m->files[1], "fashion32/classifier.safetensors");
-    if (!c->sampler)
-        c->sampler = strncmp(c->steps, "ddim", 4) == 0 ? "ddim" : "ddpm";
+    GD_TRY(gd_stage_solver(&solver, &c->steps, c->sampler));
+    c->sampler = gd_solver_name(solver);
     if (strcmp(c->rng, "guided") != 0 && strcmp(c->rng, "torch") != 0)
         return gd_fail(GD_EUSAGE, "--rng %s: expected guided or torch", c->rng);
     if (strcmp(c->precision, "fp32") != 0 && strcmp(c->precision, "bf16") != 0)

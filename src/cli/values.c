@@ -19,6 +19,8 @@ const char *cli_choice(const cli_option *o, int k, char word[64])
 {
     const char *at = o->argument;
 
+    if (strcmp(at, CLI_SAMPLER) == 0)
+        return k < gd_solver_count() ? gd_solver_name(gd_solver_at(k)) : NULL;
     if (o->type != CLI_TEXT || !strchr(at, '|'))
         return NULL;
     for (; k > 0 && at; k--) {
@@ -96,8 +98,8 @@ static gd_status set_switch(const cli_option *o, const char *value, bool *place)
 
 static gd_status set_text(const cli_option *o, const char *value, const char **place)
 {
-    enum { MOST = 16 };
-    char word[MOST][64], list[256] = "";
+    enum { MOST = 64 };
+    char word[MOST][64], list[1024] = "";
     const char *names[MOST];
     int n = 0;
 

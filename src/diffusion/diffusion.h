@@ -137,17 +137,43 @@ typedef struct gd_grid gd_grid;
 typedef struct gd_problem gd_problem;
 struct gd_level;
 
-extern const gd_solver gd_solver_ddpm, gd_solver_ddim, gd_solver_ddim_reverse;
+extern const gd_solver gd_solver_ddpm, gd_solver_ddim, gd_solver_ddim_reverse, gd_solver_dpmpp_2m,
+    gd_solver_dpmpp_3m, gd_solver_dpmpp_2s, gd_solver_dpmpp_3s, gd_solver_dpmpp_2m_sde,
+    gd_solver_unipc_bh1_2, gd_solver_unipc_bh1_3, gd_solver_unipc_bh2_2, gd_solver_unipc_bh2_3,
+    gd_solver_plms;
 /* By the name that --sampler takes; NULL and GD_EUSAGE with the names there are otherwise. */
 GD_CHECKED gd_status gd_solver_find(const gd_solver **out, const char *name);
 int gd_solver_count(void); /* of those that can be found */
 const gd_solver *gd_solver_at(int i);
 const char *gd_solver_name(const gd_solver *solver);
+const char *gd_solver_about(const gd_solver *solver);
+const char *gd_solver_steps(const gd_solver *solver); /* where nobody asks for a number */
 
-/* What a solver can be given beside the grid; each solver declares which of them it reads. */
+/* What a solver can be given beside the grid; each reads those that mean something to it.  All
+ * zero: as its authors set them. */
 typedef struct gd_solver_options {
-    double eta; /* DDIM: 0 deterministic, 1 ancestral */
+    double eta;            /* 0 deterministic, 1 ancestral */
+    int order;             /* below the solver's own; 0: its own */
+    bool taylor;           /* DPM-Solver++: Taylor form of second differences, not the midpoint's */
+    int lower_order_below; /* grids of fewer steps end with lower orders; 0: the paper's, -1: none
+                            */
+    bool denoise_to_zero;  /* one more call: the prediction at the grid's end */
 } gd_solver_options;
+
+/* What becomes of the predicted image before a solver uses it */
+typedef enum gd_threshold_kind {
+    GD_THRESHOLD_NONE,
+    GD_THRESHOLD_CLIP,    /* to [-1,1] */
+    GD_THRESHOLD_DYNAMIC, /* Saharia et al. 2022: to the quantile `ratio` of its magnitudes, at
+                             least `most`, and divided by it */
+    GD_THRESHOLD_DYNAMIC_CAPPED /* the quantile is at least 1 and at most `most` (diffusers) */
+} gd_threshold_kind;
+typedef struct gd_threshold {
+    gd_threshold_kind kind;
+    double ratio, most;
+} gd_threshold;
+/* x0: [count] of one image; sorted: [count], working space */
+void gd_threshold_image(const gd_threshold *threshold, double *x0, int64_t count, double *sorted);
 
 /* ---- problem.c: a whole trajectory ---- */
 
@@ -172,7 +198,8 @@ typedef struct gd_trajectory {
     gd_process process;
     const gd_solver *solver;
     gd_solver_options options;
-    double scale;        /* of the classifier's gradient */
+    double scale; /* of the classifier's gradient */
+    gd_threshold threshold;
     const gd_grid *grid; /* noise levels, the caller's */
     /* fills noise of step k (0: the state at the first level, which an encoding solver reads as
      * the images; k: k-th step's) for images first .. first+n-1, [n][C][H][W]; asked for every
@@ -184,7 +211,7 @@ typedef struct gd_trajectory {
     gd_status (*before_step)(void *ctx, int64_t first, int n, int step, int n_steps);
     /* called after every step of every image with its x and its predicted x_0, [C][H][W] each.  May
      * be NULL. */
-    void (*after_step)(void *ctx, int64_t image, int step, const float *x, const float *x0);
+    void (*after_step)(void *ctx, int64_t image, int step, const double *x, const double *x0);
     void *step_ctx;
 } gd_trajectory;
 

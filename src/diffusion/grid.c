@@ -6,6 +6,7 @@ gd_status gd_grid_make(gd_grid **out, int steps)
     GD_TRY(gd_block_make((void **)out, sizeof **out + (size_t)(steps + 1) * sizeof(gd_level),
                          "noise levels"));
     (*out)->steps = steps;
+    (*out)->start = 1;
     return GD_OK;
 }
 
@@ -36,5 +37,18 @@ gd_status gd_grid_discrete(gd_grid **out, const gd_schedule *s, int first, bool 
     else
         g->level[first + 1] = (gd_level){ .sigma = 1, .index = -1 };
     *out = g;
+    return GD_OK;
+}
+
+gd_status gd_grid_strided(gd_grid **out, const gd_schedule *s, int n, bool to_first)
+{
+    const int stride = s->n / n;
+
+    if (n < 1 || stride < 1)
+        return gd_fail(GD_EUSAGE, "%d steps: the model was trained with %d", n, s->n);
+    GD_TRY(gd_grid_make(out, n));
+    for (int k = 0; k < n; k++)
+        (*out)->level[k] = entry(s, (n - 1 - k) * stride);
+    (*out)->level[n] = to_first ? entry(s, 0) : (gd_level){ .alpha = 1, .index = -1 };
     return GD_OK;
 }

@@ -19,7 +19,7 @@ static size_t doubles(const gd_trajectory *r, int n)
 {
     enum { STATE_AND_PREDICTION = 2 };
 
-    return (size_t)n * (size_t)(STATE_AND_PREDICTION + r->solver->buffers) *
+    return ((size_t)n * (size_t)(STATE_AND_PREDICTION + r->solver->buffers) + 1) *
            (size_t)image_count(r->denoiser);
 }
 
@@ -43,7 +43,8 @@ static double *carve(gd_problem *p, void *work)
     at += p->n;
     for (int k = 0; k < p->run->solver->buffers; k++, at += p->n)
         p->buffer[k] = at;
-    f = (float *)at;
+    p->sorted = at;
+    f = (float *)(at + p->count);
     p->out = f;
     p->input = p->out + p->images * out_count(d);
     p->gradient = p->input + p->n;
@@ -155,9 +156,19 @@ gd_status gd_denoise(gd_problem *p, const gd_level *at, const double *x, double 
     }
     if (d->guide)
         add_gradient(p, at, x0);
-    for (int64_t i = 0; i < p->n && p->run->process.clip_denoised; i++)
-        x0[i] = x0[i] < -1 ? -1 : x0[i] > 1 ? 1 : x0[i];
+    for (int i = 0; i < p->images; i++)
+        gd_threshold_image(&p->run->threshold, x0 + i * p->count, p->count, p->sorted);
     return GD_OK;
+}
+
+gd_status gd_denoise_to_zero(gd_problem *p, double *x)
+{
+    if (!p->run->options.denoise_to_zero)
+        return GD_OK;
+    GD_TRY(gd_denoise(p, &p->grid->level[p->grid->steps], x, p->prediction));
+    for (int64_t i = 0; i < p->n; i++)
+        x[i] = p->prediction[i];
+    return gd_step_done(p, p->calls, x, p->prediction);
 }
 
 /* The network's output and the gradient were checked where they were made, layer by layer. */
@@ -174,13 +185,8 @@ gd_status gd_step_done(gd_problem *p, int k, const double *x, const double *x0)
     const gd_trajectory *r = p->run;
 
     GD_TRY(check_finite(x, p->n));
-    for (int i = 0; i < p->images && r->after_step; i++) {
-        for (int64_t e = 0; e < p->count; e++) {
-            p->mean[e] = (float)x[i * p->count + e];
-            p->x0[e] = (float)x0[i * p->count + e];
-        }
-        r->after_step(r->step_ctx, p->first + i, k, p->mean, p->x0);
-    }
+    for (int i = 0; i < p->images && r->after_step; i++)
+        r->after_step(r->step_ctx, p->first + i, k, x + i * p->count, x0 + i * p->count);
     return GD_OK;
 }
 
@@ -188,7 +194,9 @@ gd_status gd_step_done(gd_problem *p, int k, const double *x, const double *x0)
 
 int gd_trajectory_calls(const gd_trajectory *r)
 {
-    return r->solver->calls ? r->solver->calls(r->grid->steps) : r->grid->steps;
+    const int calls = r->solver->calls ? r->solver->calls(r->grid->steps) : r->grid->steps;
+
+    return calls + (r->options.denoise_to_zero ? 1 : 0);
 }
 
 /* "step K of N (t = T)": T counts the training steps, also where the network's time is rescaled */
@@ -222,7 +230,7 @@ gd_status gd_trajectory_run(const gd_trajectory *r, int64_t first, int n, const 
 
     r->noise(r->noise_ctx, first, n, 0, x);
     for (int64_t i = 0; i < p.n; i++)
-        state[i] = x[i];
+        state[i] = r->grid->start * x[i];
     s = r->solver->solve(&p, state);
     for (int64_t i = 0; i < p.n; i++)
         x[i] = (float)state[i];

@@ -9,6 +9,8 @@
 
 #include "diffusion/diffusion.h"
 
+#include <math.h>
+
 /* ---- grid.c: the noise levels of a trajectory ---- */
 
 /* x = alpha x_0 + sigma eps.  Variance preserving levels have alpha^2 + sigma^2 = 1; in sigma space
@@ -17,12 +19,14 @@ typedef struct gd_level {
     double alpha, sigma;
     double time; /* input of the network */
     int index;   /* step of the respaced schedule; -1: between its entries, or behind its end */
+    int order;   /* singlestep solvers: calls of the step that begins here; 0 inside it */
 } gd_level;
 
 /* From noise to image (an encoding solver's: from image to noise); the last level is where the
  * trajectory ends. */
 struct gd_grid {
     int steps;
+    double start;     /* the first state is unit noise times this */
     gd_level level[]; /* [steps + 1] */
 };
 
@@ -33,6 +37,39 @@ GD_CHECKED gd_status gd_grid_make(gd_grid **out, int steps);
 GD_CHECKED gd_status gd_grid_discrete(gd_grid **out, const gd_schedule *schedule, int first,
                                       bool ascending);
 void gd_grid_free(gd_grid *grid); /* NULL is fine */
+
+static inline double gd_lambda(const gd_level *at)
+{
+    return log(at->alpha / at->sigma); /* half the log of the signal-to-noise ratio */
+}
+
+/* ---- vp_grid.c: the schedule in continuous time (Lu et al. 2022, DPM-Solver, appendix D) ---- */
+
+/* log alpha is linear in t between t_i = (i + 1) / n and goes on with the slopes of its ends.  The
+ * noisy end is cut where lambda < -5.1, so that n may be less than the schedule's. */
+typedef struct gd_vp {
+    const gd_schedule *schedule; /* not respaced */
+    int n;
+    bool stretched; /* times as the authors' wrapper of ADM networks passes them: (t - 1/n) 1000 */
+} gd_vp;
+gd_vp gd_vp_make(const gd_schedule *schedule);
+gd_level gd_vp_level(const gd_vp *vp, double t); /* t in (0, 1] */
+double gd_vp_t(const gd_vp *vp, double lambda);
+/* Where t lies, spread evenly over [end, start] in time, in lambda, in the square root of time */
+typedef enum gd_skip { GD_SKIP_TIME, GD_SKIP_LOG_SNR, GD_SKIP_QUADRATIC } gd_skip;
+/* t [steps + 1], descending from `start` to `end` */
+void gd_vp_times(const gd_vp *vp, gd_skip skip, int steps, double start, double end, double *t);
+/* t [steps + 1], descending */
+GD_CHECKED gd_status gd_grid_vp_at(gd_grid **out, const gd_vp *vp, int steps, const double *t);
+/* From t = 1 to 1 / n */
+GD_CHECKED gd_status gd_grid_vp(gd_grid **out, const gd_vp *vp, gd_skip skip, int steps);
+/* The same for a singlestep solver of this order that makes `calls` network calls */
+GD_CHECKED gd_status gd_grid_singlestep(gd_grid **out, const gd_vp *vp, gd_skip skip, int calls,
+                                        int order);
+/* n entries of a schedule that is not respaced, in strides of n_train / n, then the image itself or
+ * (to_first) the schedule's first entry */
+GD_CHECKED gd_status gd_grid_strided(gd_grid **out, const gd_schedule *schedule, int n,
+                                     bool to_first);
 
 /* ---- problem.c: what a solver sees ---- */
 
@@ -55,6 +92,7 @@ struct gd_problem {
     float *mean, *variance, *log_variance, *x0; /* [count] each: working space for one image */
     float *time;                                /* [images] */
     double *prediction;                /* [n] for gd_denoise's result, where a solver has one */
+    double *sorted;                    /* [count]: working space of thresholding */
     double *buffer[GD_SOLVER_BUFFERS]; /* [n] each: as many as the solver declares */
 };
 
@@ -62,11 +100,14 @@ struct gd_problem {
  * variance preserving the networks get x / sqrt(alpha^2 + sigma^2). */
 GD_CHECKED gd_status gd_evaluate(gd_problem *p, const gd_level *at, const double *x);
 /* The predicted image x0 [n] at x, guided (Dhariwal & Nichol 2021, algorithm 2: eps - sigma grad)
- * and then clipped where the process says so.  One network call. */
+ * and then thresholded.  One network call. */
 GD_CHECKED gd_status gd_denoise(gd_problem *p, const gd_level *at, const double *x, double *x0);
 /* Standard normal noise of step k >= 1 into p->noise.  Every step draws once, used or not, so that
  * a step's numbers do not depend on options. */
 void gd_draw(gd_problem *p, int k);
+/* Where the options ask for it, x becomes the prediction at the grid's last level: one more call.
+ */
+GD_CHECKED gd_status gd_denoise_to_zero(gd_problem *p, double *x);
 /* Step k is finished: x [n] is checked (GD_EFAILED when not finite) and goes to after_step with its
  * prediction x0 [n]. */
 GD_CHECKED gd_status gd_step_done(gd_problem *p, int k, const double *x, const double *x0);
@@ -74,14 +115,25 @@ bool gd_guided(const gd_problem *p); /* gd_problem.gradient is filled */
 
 /* ---- the solvers ---- */
 
+/* What noise levels a solver walks */
+typedef enum gd_grid_kind {
+    GD_GRID_DISCRETE,   /* every step of the respaced schedule */
+    GD_GRID_VP,         /* continuous time */
+    GD_GRID_SINGLESTEP, /* continuous time, with the levels inside a step */
+    GD_GRID_STRIDED     /* every (n_train / n)-th step of the training schedule */
+} gd_grid_kind;
+
 struct gd_solver {
     const char *name, *about;
     /* x [n]: the state at the grid's first level, replaced by that at its last */
     gd_status (*solve)(gd_problem *p, double *x);
     int buffers;             /* of gd_problem.buffer */
     int (*calls)(int steps); /* network calls on a grid of so many steps; NULL: one a step */
-    bool takes_eta;          /* gd_solver_options.eta has an effect */
-    bool ascends;            /* encodes: from image to noise */
+    gd_grid_kind grid;
+    int order;         /* of a singlestep solver */
+    const char *steps; /* where nobody asks for another number; NULL: 250 */
+    bool takes_eta;    /* gd_solver_options.eta has an effect */
+    bool ascends;      /* encodes: from image to noise */
 };
 
 #endif

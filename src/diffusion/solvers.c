@@ -4,8 +4,9 @@
 #include <string.h>
 
 static const gd_solver *const table[] = {
-    &gd_solver_ddpm,
-    &gd_solver_ddim,
+    &gd_solver_ddpm,        &gd_solver_ddim,        &gd_solver_dpmpp_2m,     &gd_solver_dpmpp_3m,
+    &gd_solver_dpmpp_2s,    &gd_solver_dpmpp_3s,    &gd_solver_dpmpp_2m_sde, &gd_solver_unipc_bh2_2,
+    &gd_solver_unipc_bh2_3, &gd_solver_unipc_bh1_2, &gd_solver_unipc_bh1_3,  &gd_solver_plms,
 };
 
 int gd_solver_count(void)
@@ -21,6 +22,16 @@ const gd_solver *gd_solver_at(int i)
 const char *gd_solver_name(const gd_solver *solver)
 {
     return solver->name;
+}
+
+const char *gd_solver_about(const gd_solver *solver)
+{
+    return solver->about;
+}
+
+const char *gd_solver_steps(const gd_solver *solver)
+{
+    return solver->steps ? solver->steps : "250";
 }
 
 gd_status gd_solver_find(const gd_solver **out, const char *name)

@@ -11,7 +11,7 @@
 
 /* Everything that decides an image beside the models, its number and its label */
 typedef struct gd_stage_options {
-    const char *steps;   /* "250", "ddim25", "10,10,20" */
+    const char *steps;   /* "250", "ddim25", "10,10,20"; NULL: the solver's own number */
     const char *sampler; /* a solver's name; NULL: ddim where steps begin with ddim, else ddpm */
     gd_solver_options solver;
     double scale; /* of the classifier's gradient; below 0: the model's own */
@@ -35,6 +35,9 @@ typedef struct gd_stage {
     void *work;                /* block */
 } gd_stage;
 
+/* The solver of a sampler's name and of steps (either may be NULL), and *steps where it is NULL */
+GD_CHECKED gd_status gd_stage_solver(const gd_solver **solver, const char **steps,
+                                     const char *sampler);
 /* Solver, schedule and noise levels: quick, nothing is loaded.  The models (classifier NULL:
  * unguided) must outlive the stage.  GD_EUSAGE: an option that cannot be; GD_EMISMATCH: a
  * classifier instead of a diffusion model.  Close it whatever happened. */

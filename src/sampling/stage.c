@@ -4,6 +4,7 @@
 #include "data/data.h"
 #include "diffusion/solver.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void draw(void *ctx, int64_t first, int n, int step, float *out)
@@ -21,13 +22,57 @@ void gd_stage_set_seed(gd_stage *s, uint64_t seed)
     s->o.seed = s->small > 0 ? gd_stage_seed(seed, s->size) : seed;
 }
 
-static gd_status find_solver(gd_stage *s)
+gd_status gd_stage_solver(const gd_solver **solver, const char **steps, const char *sampler)
 {
-    const bool ddim = strncmp(s->o.steps, "ddim", 4) == 0;
+    const bool ddim = *steps && strncmp(*steps, "ddim", 4) == 0;
 
-    return gd_solver_find(&s->trajectory.solver, s->o.sampler ? s->o.sampler
-                                                 : ddim       ? "ddim"
-                                                              : "ddpm");
+    GD_TRY(gd_solver_find(solver, sampler ? sampler : ddim ? "ddim" : "ddpm"));
+    if (!*steps)
+        *steps = gd_solver_steps(*solver);
+    return GD_OK;
+}
+
+/* Of a solver in continuous time: a count of steps, or a respacing whose entries it walks */
+static gd_status make_vp_grid(gd_stage *s)
+{
+    const gd_vp vp = gd_vp_make(s->schedule);
+    const gd_solver *solver = s->trajectory.solver;
+    char *end;
+    const long steps = strtol(s->o.steps, &end, 10);
+    int *kept, n;
+    double *t;
+    gd_status status;
+
+    if (*end == 0 && (steps < 1 || steps > s->schedule->n))
+        return gd_fail(GD_EUSAGE, "steps %s: %s takes 1 to %d", s->o.steps, solver->name,
+                       s->schedule->n);
+    if (*end == 0 && solver->grid == GD_GRID_STRIDED)
+        return gd_grid_strided(&s->grid, s->schedule, (int)steps, false);
+    if (*end == 0 && solver->grid == GD_GRID_SINGLESTEP)
+        return gd_grid_singlestep(&s->grid, &vp, GD_SKIP_TIME, (int)steps, solver->order);
+    if (*end == 0)
+        return gd_grid_vp(&s->grid, &vp, GD_SKIP_TIME, (int)steps);
+    if (solver->grid != GD_GRID_VP)
+        return gd_fail(GD_EUSAGE, "steps %s: %s takes a count", s->o.steps, solver->name);
+    GD_TRY(gd_space_timesteps(&kept, &n, s->schedule->n, s->o.steps));
+    status = gd_block_make((void **)&t, (size_t)n * sizeof *t, "noise levels");
+    for (int k = 0; k < n && status == GD_OK; k++)
+        t[k] = (double)(kept[n - 1 - k] + 1) / vp.n;
+    if (status == GD_OK)
+        status = gd_grid_vp_at(&s->grid, &vp, n - 1, t);
+    gd_block_free(t);
+    gd_block_free(kept);
+    return status;
+}
+
+static gd_status make_grid(gd_stage *s, const gd_diffusion_config *d)
+{
+    const bool discrete = s->trajectory.solver->grid == GD_GRID_DISCRETE;
+
+    GD_TRY(gd_schedule_make(&s->schedule, d->noise_schedule, d->steps, discrete ? s->o.steps : "",
+                            d->rescale_timesteps));
+    return discrete ? gd_grid_discrete(&s->grid, s->schedule, s->schedule->n - 1, false)
+                    : make_vp_grid(s);
 }
 
 gd_status gd_stage_open(gd_stage *s, const gd_model *model, const gd_model *classifier,
@@ -50,13 +95,15 @@ gd_status gd_stage_open(gd_stage *s, const gd_model *model, const gd_model *clas
     s->image = (int64_t)s->channels * s->size * s->size;
     s->low_image = (int64_t)s->channels * s->small * s->small;
     gd_stage_set_seed(s, options->seed);
-    GD_TRY(find_solver(s));
-    GD_TRY(gd_schedule_make(&s->schedule, c->diffusion.noise_schedule, c->diffusion.steps,
-                            s->o.steps, c->diffusion.rescale_timesteps));
-    GD_TRY(gd_grid_discrete(&s->grid, s->schedule, s->schedule->n - 1, false));
+    GD_TRY(gd_stage_solver(&s->trajectory.solver, &s->o.steps, s->o.sampler));
+    if (s->o.solver.eta > 0 && !s->trajectory.solver->takes_eta)
+        return gd_fail(GD_EUSAGE, "eta %g: %s reads no eta\nhint: leave it out, or another sampler",
+                       s->o.solver.eta, s->trajectory.solver->name);
+    GD_TRY(make_grid(s, &c->diffusion));
     s->trajectory.process =
         (gd_process){ s->schedule, gd_model_mean_type(model), gd_model_var_type(model), s->o.clip };
     s->trajectory.grid = s->grid;
+    s->trajectory.threshold.kind = s->o.clip ? GD_THRESHOLD_CLIP : GD_THRESHOLD_NONE;
     s->trajectory.options = s->o.solver;
     s->trajectory.scale = s->o.scale >= 0 ? s->o.scale : c->guidance_scale;
     return GD_OK;

@@ -71,14 +71,15 @@ static void give(void *ctx, int64_t first, int n, int step, float *out)
         out[i] = step == 0 ? s->start[i] : s->noise ? s->noise[i] : NAN;
 }
 
-static void keep(void *ctx, int64_t image, int step, const float *x, const float *x0)
+static void keep(void *ctx, int64_t image, int step, const double *x, const double *x0)
 {
     fixture_step *s = ctx;
 
     (void)image;
     (void)step;
     (void)x;
-    memcpy(s->x0, x0, sizeof s->x0);
+    for (int i = 0; i < PIXELS; i++)
+        s->x0[i] = (float)x0[i];
 }
 
 void fixture_run_step(fixture_step *step, float *x)
@@ -86,7 +87,7 @@ void fixture_run_step(fixture_step *step, float *x)
     struct {
         gd_grid grid;
         gd_level level[2];
-    } one = { .grid.steps = 1, .level[0] = { .alpha = 1, .index = step->t } };
+    } one = { .grid = { .steps = 1, .start = 1 }, .level[0] = { .alpha = 1, .index = step->t } };
     const bool learned = step->process->var_type <= GD_VAR_LEARNED;
     const gd_denoiser denoiser = { .ctx = step,
                                    .channels = 3,

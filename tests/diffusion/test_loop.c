@@ -72,13 +72,13 @@ static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_st
     return step == me->stop_at ? gd_fail(GD_EINTERRUPTED, "stopped") : GD_OK;
 }
 
-static void after_step(void *ctx, int64_t image, int step, const float *x, const float *x0)
+static void after_step(void *ctx, int64_t image, int step, const double *x, const double *x0)
 {
     toy *me = ctx;
 
     (void)x;
     me->afters++;
-    me->ordered = me->ordered && image >= 0 && step == me->befores && fabsf(x0[0]) <= 1;
+    me->ordered = me->ordered && image >= 0 && step == me->befores && fabs(x0[0]) <= 1;
 }
 
 static void begin(toy *t, const gd_solver *kind, bool guided)

@@ -319,7 +319,7 @@ static void sampled(golden *g, reverse *r, const char *what, const gd_solver *so
     struct {
         gd_grid grid;
         gd_level level[2];
-    } one = { .grid.steps = 1, .level[0].alpha = 1 };
+    } one = { .grid = { .steps = 1, .start = 1 }, .level[0].alpha = 1 };
     const gd_denoiser denoiser = { .ctx = &s,
                                    .channels = (int)b->n,
                                    .height = 1,

@@ -1,6 +1,7 @@
 /* kind_trajectory.c - whole sampling runs with stored noise: x and the predicted x_0 after every
  * step, and the bytes at the end.  As in `guided sample`, networks see one image at a time. */
 #include "golden.h"
+#include "nets.h"
 #include "diffusion/solver.h"
 
 #include <stdlib.h>
@@ -8,79 +9,14 @@
 
 enum { CHANNELS = 3 };
 
-typedef struct network {
-    golden_graph u;
-    gd_net net;
-    gd_val out;
-} network;
-
 typedef struct flight {
     golden *g;
-    network model, classifier;
-    gd_net_size size;
+    golden_nets nets;
     const float *noise; /* [steps + 1][n][C][H][W] */
-    float *low_res;     /* [n][C][h][w] */
     float *x, *x0;      /* [steps][n][C][H][W] */
     int64_t image;      /* C * H * W */
-    int n, steps, out_channels;
+    int n, steps;
 } flight;
-
-static bool make(flight *f, network *w, json_t *config, gd_net_kind kind)
-{
-    golden *g = f->g;
-    const bool guidance = kind == GD_NET_CLASSIFIER;
-    golden_weights source = { g, guidance ? "classifier" : "model" };
-    const gd_weights weights = golden_source(&source);
-    gd_net_config c;
-
-    if (!golden_net_config(g, config, NULL, kind, &c))
-        return false;
-    if (gd_graph_make(&w->u.graph) != GD_OK) {
-        golden_fail(g, "%s", gd_error());
-        return false;
-    }
-    gd_net_build(&w->net, w->u.graph, &c, &f->size, false);
-    w->out = guidance ? gd_net_guidance(&w->net, w->u.graph, c.out_channels) : w->net.out;
-    return golden_plan(g, &w->u, &w->out, 1, &weights);
-}
-
-static void run_network(network *w, const float *x, const float *t, const int64_t *y,
-                        const float *low_res, float *out)
-{
-    const int32_t label = y ? (int32_t)*y : -1;
-
-    gd_exec_put(w->u.exec, w->net.x, x);
-    gd_exec_put(w->u.exec, w->net.t, t);
-    if (w->net.y.id)
-        gd_exec_put(w->u.exec, w->net.y, &label);
-    if (w->net.low_res.id)
-        gd_exec_put(w->u.exec, w->net.low_res, low_res);
-    gd_exec_run(w->u.exec);
-    gd_exec_get(w->u.exec, w->out, out);
-}
-
-static gd_status predict(void *ctx, int n, const float *x, const float *t, const int64_t *y,
-                         float *out)
-{
-    flight *f = ctx;
-    const int64_t out_count = f->image / CHANNELS * f->out_channels,
-                  low_count = (int64_t)CHANNELS * f->size.low_h * f->size.low_w;
-
-    for (int i = 0; i < n; i++)
-        run_network(&f->model, x + i * f->image, t + i, y ? y + i : NULL,
-                    f->low_res ? f->low_res + i * low_count : NULL, out + i * out_count);
-    return GD_OK;
-}
-
-static gd_status guide(void *ctx, int n, const float *x, const float *t, const int64_t *y,
-                       float *gradient)
-{
-    flight *f = ctx;
-
-    for (int i = 0; i < n; i++)
-        run_network(&f->classifier, x + i * f->image, t + i, y + i, NULL, gradient + i * f->image);
-    return GD_OK;
-}
 
 static void stored_noise(void *ctx, int64_t first, int n, int step, float *out)
 {
@@ -89,13 +25,15 @@ static void stored_noise(void *ctx, int64_t first, int n, int step, float *out)
     memcpy(out, f->noise + (step * f->n + first) * f->image, (size_t)(n * f->image) * sizeof *out);
 }
 
-static void remember(void *ctx, int64_t image, int step, const float *x, const float *x0)
+static void remember(void *ctx, int64_t image, int step, const double *x, const double *x0)
 {
     flight *f = ctx;
     const int64_t at = ((step - 1) * f->n + image) * f->image;
 
-    memcpy(f->x + at, x, (size_t)f->image * sizeof *x);
-    memcpy(f->x0 + at, x0, (size_t)f->image * sizeof *x0);
+    for (int64_t i = 0; i < f->image; i++) {
+        f->x[at + i] = (float)x[i];
+        f->x0[at + i] = (float)x0[i];
+    }
 }
 
 /* ---- comparing ---- */
@@ -180,13 +118,7 @@ static void fly(flight *f, const gd_process *process, const gd_grid *grid)
     golden *g = f->g;
     const bool guided = json_object_get(g->config, "classifier") != NULL;
     const int64_t *y = golden_i64(g, NULL, "in.y");
-    const gd_denoiser networks = { .ctx = f,
-                                   .channels = CHANNELS,
-                                   .height = f->size.h,
-                                   .width = f->size.w,
-                                   .out_channels = f->out_channels,
-                                   .predict = predict,
-                                   .guide = guided ? guide : NULL };
+    const gd_denoiser networks = golden_nets_denoiser(&f->nets, guided);
     const gd_trajectory r = {
         .denoiser = &networks,
         .process = *process,
@@ -220,13 +152,13 @@ static void read_low_res(flight *f)
         return;
     const uint8_t *bytes = golden_u8(f->g, NULL, "in.base_samples");
     const int64_t pixels = a->dim[1] * a->dim[2];
-    f->size.low_h = (int)a->dim[1];
-    f->size.low_w = (int)a->dim[2];
-    f->low_res = golden_alloc(f->g, (size_t)gd_array_count(a) * sizeof *f->low_res);
+    f->nets.size.low_h = (int)a->dim[1];
+    f->nets.size.low_w = (int)a->dim[2];
+    f->nets.low_res = golden_alloc(f->g, (size_t)gd_array_count(a) * sizeof *f->nets.low_res);
     for (int64_t n = 0; n < a->dim[0]; n++)
         for (int64_t p = 0; p < pixels; p++)
             for (int64_t c = 0; c < CHANNELS; c++)
-                f->low_res[(n * CHANNELS + c) * pixels + p] =
+                f->nets.low_res[(n * CHANNELS + c) * pixels + p] =
                     (float)bytes[(n * pixels + p) * CHANNELS + c] / 127.5f - 1;
 }
 
@@ -266,18 +198,16 @@ void golden_trajectory(golden *g)
     f.steps = schedule->n;
     f.n = (int)noise->dim[1];
     f.image = CHANNELS * noise->dim[3] * noise->dim[4];
-    f.size = (gd_net_size){ 1, (int)noise->dim[3], (int)noise->dim[4], 0, 0 };
-    f.out_channels = process.var_type == GD_VAR_LEARNED_RANGE ? 2 * CHANNELS : CHANNELS;
+    f.nets = (golden_nets){ .g = g, .size = { 1, (int)noise->dim[3], (int)noise->dim[4], 0, 0 } };
     f.noise = golden_f32(g, NULL, "in.noise");
     read_low_res(&f);
     if (noise->dim[0] != f.steps + 1)
         golden_fail(g, "noise for %lld steps, the schedule has %d", (long long)noise->dim[0] - 1,
                     f.steps);
-    else if (make(&f, &f.model, model, f.low_res ? GD_NET_SUPERRES : GD_NET_UNET) &&
-             (!classifier || make(&f, &f.classifier, classifier, GD_NET_CLASSIFIER)))
+    else if (golden_nets_add(&f.nets, model, f.nets.low_res ? GD_NET_SUPERRES : GD_NET_UNET) &&
+             (!classifier || golden_nets_add(&f.nets, classifier, GD_NET_CLASSIFIER)))
         fly(&f, &process, grid);
-    golden_release(&f.model.u);
-    golden_release(&f.classifier.u);
+    golden_nets_release(&f.nets);
     gd_grid_free(grid);
     gd_schedule_free(schedule);
 }
