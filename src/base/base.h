@@ -122,6 +122,11 @@ bool gd_pwrite(int fd, const void *data, size_t bytes, off_t at);
 ssize_t gd_pread(int fd, void *out, size_t bytes, off_t at);
 bool gd_fsync(int fd);
 
+/* FOLDER/lock, made where there is none: a regular file with one name that holds nothing but what
+ * our processes write there ("pid P on HOST").  Anything else of that name, a link above all, is
+ * GD_EEXISTS and stays as it is. */
+GD_CHECKED gd_status gd_lock_file_open(int *fd, const char *path);
+
 /* A whole file mapped for reading.  Regular files only (a FIFO or a folder is GD_EFORMAT, as is a
  * path that leads nowhere; what the system refuses or cannot do is GD_EIO).  The
  * mapping is private: a file that another process truncates meanwhile can still fault, so readers
@@ -143,23 +148,45 @@ size_t gd_peak_bytes(void); /* the most memory that was resident in this process
 
 /* ---- atomic.c: durable whole-file write ---- */
 
-/* Write PATH.part-PID.N beside `path`, then fsync, rename, fsync of the folder.  Nothing appears
- * under `path` before gd_file_commit returns GD_OK; without `overwrite` an existing path is
- * GD_EEXISTS (checked at the start and, by link(), at the end).  `expected_bytes` > 0 reserves the
- * space first, so that a full disk is found before work is spent. */
+/* What may stand under a name that is to be written.  Folders, devices, pipes and sockets are
+ * GD_EEXISTS always. */
+typedef enum gd_replace {
+    GD_KEEP,      /* nothing: a path that exists is GD_EEXISTS */
+    GD_OVERWRITE, /* as the user allowed: the file, or the one that a link leads to, is replaced and
+                     keeps its mode */
+    GD_OWN        /* a file of a folder that this program keeps: a link is replaced, not followed */
+} gd_replace;
+/* Before any work: may `path` be written? */
+GD_CHECKED gd_status gd_file_check(const char *path, gd_replace replace);
+
+/* Write a part file beside `path` (part.c), then fsync, rename, fsync of the folder.  Nothing
+ * appears under `path` before gd_file_commit returns GD_OK; with GD_KEEP an existing path is found
+ * at the start and, by link(), at the end.  `expected_bytes` > 0 reserves the space first, so that
+ * a full disk is found before work is spent. */
 typedef struct gd_file gd_file;
-GD_CHECKED gd_status gd_file_create(gd_file **out, const char *path, bool overwrite,
+GD_CHECKED gd_status gd_file_create(gd_file **out, const char *path, gd_replace replace,
                                     uint64_t expected_bytes);
 GD_CHECKED gd_status gd_file_write(gd_file *file, const void *data, size_t bytes);
 GD_CHECKED gd_status gd_file_write_at(gd_file *file, uint64_t offset, const void *data,
                                       size_t bytes);
 GD_CHECKED gd_status gd_file_commit(gd_file *file); /* frees `file` whatever happens */
 void gd_file_abort(gd_file *file);                  /* removes the part file, frees; NULL is fine */
-/* Behind what the file holds, which is made where there is none; not durable before the system
- * likes. */
-GD_CHECKED gd_status gd_file_append(const char *path, const void *data, size_t bytes);
+/* Behind what the file holds, which is made where there is none; links are followed with
+ * GD_OVERWRITE only.  Not `durable`: when the system likes. */
+GD_CHECKED gd_status gd_file_append(const char *path, gd_replace replace, const void *data,
+                                    size_t bytes, bool durable);
+/* What was appended to `path` becomes durable; no file: nothing to do */
+GD_CHECKED gd_status gd_file_sync(const char *path);
 /* One call for what is already in memory. */
-GD_CHECKED gd_status gd_file_put(const char *path, bool overwrite, const void *data, size_t bytes);
+GD_CHECKED gd_status gd_file_put(const char *path, gd_replace replace, const void *data,
+                                 size_t bytes);
+
+/* ---- part.c ---- */
+
+/* Remove what killed writers of `path`, or of a name beside it that differs in numbers only, left
+ * behind.  gd_file_create does it by itself; a folder that is entered again asks for every kind of
+ * file that it may hold.  Files of living writers, and of other programs, stay. */
+void gd_part_sweep(const char *path);
 
 /* ---- par.c: threads ---- */
 
@@ -216,6 +243,16 @@ GD_CHECKED gd_status gd_check_stop(void); /* GD_EINTERRUPTED when it does */
 
 bool gd_ends_with(const char *text, const char *end);
 double gd_median(double *values, int n); /* n >= 1; sorts them; of an even number the upper one */
+
+/* ---- text.c ---- */
+
+/* `text` with \xHH for every byte that a terminal would obey instead of showing it (controls but
+ * for those of `allowed`, marks of writing direction) and for what is not UTF-8; as much as fits,
+ * with a zero at the end: how many bytes before that.  allowed NULL: a form that gd_unescape takes
+ * back, whatever the bytes; a "\x" of the text itself is then written so too. */
+size_t gd_escape(char *out, size_t size, const char *text, size_t bytes, const char *allowed);
+void gd_unescape(char *text);
+char *gd_escaped(gd_arena *arena, const char *text); /* with allowed NULL; NULL: out of memory */
 
 /* ---- nearest.c ---- */
 

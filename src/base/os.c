@@ -52,6 +52,21 @@ gd_os_table gd_os = {
     .mkdir = mkdir,
 };
 
+/* Where a standard stream is closed, the next file would get its number, and then what the program
+ * prints. */
+static int above_standard(int fd)
+{
+    int above, error;
+
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    error = errno;
+    gd_os.close(fd);
+    errno = error;
+    return above;
+}
+
 int gd_open(const char *path, int flags, mode_t mode)
 {
     int fd;
@@ -59,7 +74,7 @@ int gd_open(const char *path, int flags, mode_t mode)
     do
         fd = gd_os.open(path, flags, mode);
     while (fd < 0 && errno == EINTR);
-    return fd;
+    return above_standard(fd);
 }
 
 /* at < 0: where the file stands */
@@ -118,6 +133,49 @@ bool gd_fsync(int fd)
         done = gd_os.fsync(fd);
     while (done != 0 && errno == EINTR);
     return done == 0;
+}
+
+static gd_status no_lock_file(const char *path)
+{
+    return gd_fail(GD_EEXISTS,
+                   "%s: a link, or not a lock file of this program\n"
+                   "hint: remove it if nobody works in that folder",
+                   path);
+}
+
+static gd_status check_lock_file(int fd, const char *path)
+{
+    static const char begin[] = "pid ",
+                      unset[sizeof begin]; /* a slot before the first is written */
+    char text[sizeof begin - 1];
+    struct stat there;
+    ssize_t n;
+
+    if (fstat(fd, &there) != 0 || !S_ISREG(there.st_mode) || there.st_nlink != 1)
+        return no_lock_file(path);
+    n = gd_pread(fd, text, sizeof text, 0);
+    if (n < 0)
+        return gd_fail_errno(errno, path);
+    return n == 0 || (n == (ssize_t)sizeof text && (memcmp(text, begin, sizeof text) == 0 ||
+                                                    memcmp(text, unset, sizeof text) == 0))
+               ? GD_OK
+               : no_lock_file(path);
+}
+
+gd_status gd_lock_file_open(int *fd, const char *path)
+{
+    gd_status s;
+
+    *fd = gd_open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+    if (*fd < 0)
+        return errno == ELOOP || errno == ENXIO || errno == EISDIR ? no_lock_file(path)
+                                                                   : gd_fail_errno(errno, path);
+    s = check_lock_file(*fd, path);
+    if (s != GD_OK) {
+        gd_os.close(*fd);
+        *fd = -1;
+    }
+    return s;
 }
 
 /* What the caller named wrongly, apart from what the system cannot do now: only the first says

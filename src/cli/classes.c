@@ -55,7 +55,7 @@ static gd_status names_of_model(cli_names *s, const gd_model *model, int count)
 
 /* "golden retriever" matches "golden retriever" and "n02099601 golden retriever, ..."-like lines by
  * any of their comma parts */
-static int find_name(const cli_names *s, const char *word)
+static int find_text(const cli_names *s, const char *word)
 {
     const size_t n = strlen(word);
 
@@ -67,6 +67,16 @@ static int find_name(const cli_names *s, const char *word)
             return i;
     }
     return -1;
+}
+
+/* Names that are no text stand escaped in a model; whoever types one may not know. */
+static int find_name(const cli_names *s, const char *word)
+{
+    char text[1024];
+    const int found = find_text(s, word);
+
+    gd_escape(text, sizeof text, word, strlen(word), NULL);
+    return found >= 0 || strcmp(text, word) == 0 ? found : find_text(s, text);
 }
 
 static gd_status add(cli_classes *c, int64_t label, const char *word, int capacity)

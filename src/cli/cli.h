@@ -123,6 +123,10 @@ GD_CHECKED gd_status cli_recipe_print(const char *recipe, const char *image, con
 
 /* ---- terminal.c: what is said on standard error ---- */
 
+/* Descriptors 0 to 2 that whoever started us closed are taken, so that no file gets one of them and
+ * then text meant for the terminal. */
+void cli_open_standard_streams(void);
+
 bool cli_colour(void); /* standard error is a terminal that has colours, and NO_COLOR is unset */
 bool cli_live(void);   /* progress rewrites one line */
 void cli_set_notices(void);       /* the library's notices, as -q, -v and -vv want them */
@@ -166,7 +170,8 @@ typedef enum cli_format { CLI_GRID, CLI_FOLDER, CLI_NPZ } cli_format;
 typedef struct cli_output {
     const char *path; /* "-": standard output */
     cli_format format;
-    bool overwrite, preview;
+    gd_replace replace;
+    bool preview;
     int columns; /* 0: as square as possible */
     int width, height, channels;
     uint8_t *pixels; /* block: [n][h][w][c] of what is finished */

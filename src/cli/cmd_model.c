@@ -110,19 +110,22 @@ static gd_status print_info_json(const gd_model *m, const gd_model_cost *cost)
     GD_TRY(gd_arena_make(&mem));
     gd_status s = gd_config_to_json(gd_model_get_config(m), mem, &config);
     if (s == GD_OK) {
-        j = json_pack("{s:s, s:I, s:f, s:f, s:I, s:I, s:i, s:s, s:s, s:o}", "file",
-                      gd_model_path(m), "parameters", (json_int_t)gd_model_parameters(m),
-                      "forward_gmacs", cost->forward_macs * 1e-9, "gradient_gmacs",
-                      cost->gradient_macs * 1e-9, "weights_bytes", (json_int_t)cost->weights_bytes,
-                      "activations_bytes", (json_int_t)cost->activations_bytes, "classes",
-                      gd_model_class_count(m), "hash", hash, "assumed", gd_model_assumed(m),
-                      "config", json_loads(config, 0, NULL));
+        j = json_pack("{s:o, s:I, s:f, s:f, s:I, s:I, s:i, s:s, s:s, s:o}", "file",
+                      gd_json_text(gd_model_path(m)), "parameters",
+                      (json_int_t)gd_model_parameters(m), "forward_gmacs",
+                      cost->forward_macs * 1e-9, "gradient_gmacs", cost->gradient_macs * 1e-9,
+                      "weights_bytes", (json_int_t)cost->weights_bytes, "activations_bytes",
+                      (json_int_t)cost->activations_bytes, "classes", gd_model_class_count(m),
+                      "hash", hash, "assumed", gd_model_assumed(m), "config",
+                      json_loads(config, 0, NULL));
         if (gd_model_packed(m))
             json_object_set_new(j, "packed", json_string(gd_model_packed(m)));
         s = add_run(j, gd_model_path(m));
-        text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+        text = gd_json_dump(j, JSON_COMPACT);
+        if (s == GD_OK && !text)
+            s = gd_fail(GD_ENOMEM, "info: out of memory");
         if (s == GD_OK)
-            printf("%s\n", text ? text : "{}");
+            printf("%s\n", text);
         free(text);
         json_decref(j);
     }
@@ -136,6 +139,21 @@ static bool is_png(const char *path)
     return n > 4 && strcmp(path + n - 4, ".png") == 0;
 }
 
+static gd_status print_json(const char *recipe, const char *path)
+{
+    json_t *j;
+    char *text;
+
+    GD_TRY(gd_json_parse(&j, recipe, strlen(recipe), 4, path));
+    text = gd_json_dump(j, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    json_decref(j);
+    if (!text)
+        return gd_fail(GD_ENOMEM, "info: out of memory");
+    printf("%s\n", text);
+    free(text);
+    return GD_OK;
+}
+
 /* The command that makes the picture again; --json: all that is known of it */
 static gd_status print_recipe(const char *path, bool json)
 {
@@ -146,7 +164,7 @@ static gd_status print_recipe(const char *path, bool json)
     GD_TRY(gd_png_open(&png, path));
     recipe = gd_png_text(png, "guided.recipe");
     if (recipe && json)
-        printf("%s\n", recipe);
+        s = print_json(recipe, path);
     else if (recipe)
         s = cli_recipe_print(recipe, gd_png_text(png, "guided.image"), path);
     else

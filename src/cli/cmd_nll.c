@@ -101,7 +101,8 @@ static double mean_of(const double *x, int n)
     return sum / n;
 }
 
-/* The row first: sums that lack its image are told by their count. */
+/* The row first, and durable before the sums: the sums never hold an image that has no row.  Where
+ * a row was lost all the same, its image is already in the sums. */
 static gd_status keep(run *r, int64_t i, int64_t label)
 {
     const int n = r->schedule->n;
@@ -115,7 +116,7 @@ static gd_status keep(run *r, int64_t i, int64_t label)
 
     gd_dataset_name(r->set, i, row.name, sizeof row.name);
     GD_TRY(nll_rows_add(&r->rows, &row));
-    return nll_terms_add(&r->means, &r->terms);
+    return i < r->means.images ? GD_OK : nll_terms_add(&r->means, &r->terms);
 }
 
 static gd_status one_image(run *r, int64_t i)
@@ -195,7 +196,7 @@ static gd_status make_chain(run *r)
     return gd_block_make((void **)&r->terms.xstart_mse, steps * sizeof(double), "terms");
 }
 
-/* Both go on where both are: a kill between them leaves one row more than the sums have. */
+/* Rows that the sums lack are made again; images that have lost their rows only get those. */
 static gd_status open_files(run *r)
 {
     const options *o = &r->o;
@@ -206,10 +207,9 @@ static gd_status open_files(run *r)
     GD_TRY(nll_terms_open(&r->means, o->terms, r->schedule->n, o->overwrite, o->resume));
     if (o->terms)
         most = r->means.images;
-    GD_TRY(nll_rows_open(&r->rows, o->output, o->overwrite, o->resume, most));
-    if (o->terms && r->rows.n < most)
-        return gd_fail(GD_EMISMATCH, "%s: %lld images, the sums in %s are of %lld", o->output,
-                       (long long)r->rows.n, o->terms, (long long)most);
+    GD_TRY(
+        nll_rows_open(&r->rows, o->output, o->overwrite ? GD_OVERWRITE : GD_KEEP, o->resume, most));
+    r->rows.durable = o->terms != NULL;
     return GD_OK;
 }
 
@@ -263,6 +263,8 @@ static gd_status work(run *r)
     if (r->progress.total > 0)
         cli_progress_end(&r->progress);
     GD_TRY(s);
+    if (r->rows.path)
+        GD_TRY(gd_file_sync(r->rows.path));
     GD_TRY(nll_terms_write(&r->means));
     return print_result(r);
 }

@@ -150,7 +150,7 @@ static gd_status open_output(run *r, int part)
     const bool last = part == m->n_stages;
 
     r->output[part] = (cli_output){ .path = last ? o->output : stage_path(r, part),
-                                    .overwrite = o->overwrite,
+                                    .replace = o->overwrite ? GD_OVERWRITE : GD_KEEP,
                                     .preview = o->preview && last,
                                     .width = cli_maker_size(m, part),
                                     .height = cli_maker_size(m, part),

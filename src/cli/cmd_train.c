@@ -466,7 +466,8 @@ static gd_status run_classifier(int argc, char **argv)
 static const char train_notes[] =
     "Trains on a folder of images (a folder for each class, or names CLASS_rest.png), an .npz, a "
     "zip or an IDX file. The run's folder holds progress.csv, a loss curve, grids of samples and "
-    "whole checkpoints; --resume FOLDER continues to the bit after Ctrl-C, SIGTERM or a crash, "
+    "whole checkpoints; --resume FOLDER continues to the bit after Ctrl-C, SIGTERM, SIGHUP or a "
+    "crash, "
     "SIGUSR1 saves and goes on. guided sample --model FOLDER draws from it.";
 
 const cli_command cli_train = { "train",

@@ -162,15 +162,15 @@ static gd_status make_recipe(run *r)
         GD_TRY(gd_model_hash(r->stage.classifier, guide));
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)o->seed);
     j = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:f, s:f, s:b, s:s, s:s, s:s, s:s, s:s, s:f}",
-        "guided", gd_version(), "verb", "upsample", "model", o->model, "model_hash", hash, "input",
-        o->input, "num", o->n, "steps", o->steps, "sampler",
+        "{s:s, s:s, s:o, s:s, s:o, s:i, s:s, s:s, s:f, s:f, s:b, s:s, s:s, s:s, s:o, s:s, s:f}",
+        "guided", gd_version(), "verb", "upsample", "model", gd_json_text(o->model), "model_hash",
+        hash, "input", gd_json_text(o->input), "num", o->n, "steps", o->steps, "sampler",
         gd_solver_name(r->stage.trajectory.solver), "eta", o->eta, "low_res_noise",
         o->low_res_noise, "clip_denoised", o->clip, "seed", seed, "precision", o->precision, "isa",
-        gd_isa_name(gd_isa_used()), "classifier", o->classifier ? o->classifier : "",
+        gd_isa_name(gd_isa_used()), "classifier", gd_json_text(o->classifier ? o->classifier : ""),
         "classifier_hash", guide, "scale", r->stage.trajectory.scale);
     s = j ? cli_recipe_add_command(j, &cli_upsample, &r->words) : GD_OK;
-    r->recipe = j ? json_dumps(j, JSON_COMPACT) : NULL;
+    r->recipe = gd_json_dump(j, JSON_COMPACT);
     json_decref(j);
     if (s != GD_OK)
         return s;
@@ -205,7 +205,7 @@ static gd_status prepare(run *r)
     GD_TRY(gd_stage_prepare(&r->stage, r->batch));
     GD_TRY(make_recipe(r));
     r->output = (cli_output){ .path = o->output,
-                              .overwrite = o->overwrite,
+                              .replace = o->overwrite ? GD_OVERWRITE : GD_KEEP,
                               .preview = o->preview,
                               .columns = o->columns,
                               .width = r->stage.size,

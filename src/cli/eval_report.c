@@ -9,11 +9,7 @@ gd_status eval_report_check(const eval_run *r)
 {
     const char *path = r->o.json;
 
-    if (!path || !*path || !gd_path_exists(path) || r->o.overwrite)
-        return GD_OK;
-    gd_status s = gd_fail(GD_EEXISTS, "%s exists already", path);
-    gd_detail("hint: --overwrite replaces it");
-    return s;
+    return path && *path ? gd_file_check(path, r->o.overwrite ? GD_OVERWRITE : GD_KEEP) : GD_OK;
 }
 
 static void set(json_t *j, const char *key, bool wanted, double value)
@@ -70,15 +66,15 @@ static void set_used(json_t *j, const eval_run *r)
     json_object_set_new(j, "guided", json_string(GUIDED_VERSION));
     json_object_set_new(j, "network", json_string(n->model ? "classifier" : "inception"));
     if (n->extractor) {
-        json_object_set_new(j, "features", json_string(n->path));
+        json_object_set_new(j, "features", gd_json_text(n->path));
         json_object_set_new(j, "features_format", json_string(gd_extractor_format(n->extractor)));
         json_object_set_new(j, "features_hash", json_string(n->hash));
     }
     json_object_set_new(j, "width", json_integer(n->shape.width));
     json_object_set_new(j, "dialect", json_string(r->o.dialect));
-    json_object_set_new(j, "reference", json_string(r->ref.path));
+    json_object_set_new(j, "reference", gd_json_text(r->ref.path));
     set_side(j, r, &r->ref, "reference");
-    json_object_set_new(j, "samples", json_string(r->samples.path));
+    json_object_set_new(j, "samples", gd_json_text(r->samples.path));
     set_side(j, r, &r->samples, "sample");
     if (r->wanted[EVAL_IS])
         json_object_set_new(j, "inception_score_split", json_integer(GD_IS_SPLIT));
@@ -101,7 +97,7 @@ static gd_status put_json(const eval_run *r)
     if (j) {
         set_values(j, r);
         set_used(j, r);
-        text = json_dumps(j, JSON_COMPACT);
+        text = gd_json_dump(j, JSON_COMPACT);
         json_decref(j);
     }
     if (!text)

@@ -86,11 +86,7 @@ static gd_status check_output(const eval_run *r)
 {
     if (!r->o.output)
         return gd_fail(GD_EUSAGE, "eval stats: no output\nhint: -o ref.npz");
-    if (!gd_path_exists(r->o.output) || r->o.overwrite)
-        return GD_OK;
-    gd_status s = gd_fail(GD_EEXISTS, "%s exists already", r->o.output);
-    gd_detail("hint: --overwrite replaces it");
-    return s;
+    return gd_file_check(r->o.output, r->o.overwrite ? GD_OVERWRITE : GD_KEEP);
 }
 
 static gd_status open_set(eval_run *r)

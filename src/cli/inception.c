@@ -7,10 +7,10 @@
 
 static gd_status print_json(const char *path, const gd_inception_file *file, const char *hash)
 {
-    json_t *j = json_pack("{s:s, s:s, s:s, s:I, s:s}", "file", path, "kind", "inception", "format",
-                          gd_inception_file_format(file), "parameters",
+    json_t *j = json_pack("{s:o, s:s, s:s, s:I, s:s}", "file", gd_json_text(path), "kind",
+                          "inception", "format", gd_inception_file_format(file), "parameters",
                           (json_int_t)gd_inception_file_parameters(file), "hash", hash);
-    char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+    char *text = gd_json_dump(j, JSON_COMPACT);
 
     json_decref(j);
     if (!text)

@@ -59,6 +59,7 @@ int main(int argc, char **argv)
 {
     int status;
 
+    cli_open_standard_streams();
     cli_start_clock();
     cli_catch_signals();
     cli_set_notices();

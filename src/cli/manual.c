@@ -270,8 +270,8 @@ static void status_page(const page *p)
     item(p, "2", "usage: an option or value that cannot be, an output that exists");
     item(p, "3", "a bad or unsupported input file, files that do not fit each other");
     item(p, "4", "out of memory or of space");
-    item(p, "130, 143",
-         "stopped by SIGINT or SIGTERM, after saving what is finished; a second "
+    item(p, "129, 130, 143",
+         "stopped by SIGHUP, SIGINT or SIGTERM, after saving what is finished; a second "
          "signal stops at once");
 }
 

@@ -15,13 +15,14 @@ typedef struct nll_row {
 typedef struct nll_rows {
     const char *path; /* NULL: no table, only sums */
     bool json;
-    int64_t n;   /* rows */
-    nll_row sum; /* of the numbers of all rows, as they are written */
+    bool durable; /* each row is synced: sums that count it follow */
+    int64_t n;    /* rows */
+    nll_row sum;  /* of the numbers of all rows, as they are written */
 } nll_rows;
 /* A new table, or with `resume` the first `most` rows of the one that is there: one that was cut
  * short, or is more, is cut off. */
-GD_CHECKED gd_status nll_rows_open(nll_rows *rows, const char *path, bool overwrite, bool resume,
-                                   int64_t most);
+GD_CHECKED gd_status nll_rows_open(nll_rows *rows, const char *path, gd_replace replace,
+                                   bool resume, int64_t most);
 GD_CHECKED gd_status nll_rows_add(nll_rows *rows, const nll_row *row);
 
 /* ---- nll_terms.c: the authors' vb_terms.npz, mse_terms.npz, xstart_mse_terms.npz ---- */

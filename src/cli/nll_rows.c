@@ -81,12 +81,13 @@ static gd_status go_on(nll_rows *r, int64_t most)
         line = end + 1;
     }
     if (s == GD_OK)
-        s = gd_file_put(r->path, true, text, (size_t)(line - text));
+        s = gd_file_put(r->path, GD_OVERWRITE, text, (size_t)(line - text));
     free(text);
     return s;
 }
 
-gd_status nll_rows_open(nll_rows *r, const char *path, bool overwrite, bool resume, int64_t most)
+gd_status nll_rows_open(nll_rows *r, const char *path, gd_replace replace, bool resume,
+                        int64_t most)
 {
     *r = (nll_rows){ .path = path };
     if (!path)
@@ -94,7 +95,7 @@ gd_status nll_rows_open(nll_rows *r, const char *path, bool overwrite, bool resu
     r->json = gd_ends_with(path, ".json") || gd_ends_with(path, ".jsonl");
     if (resume && gd_path_exists(path))
         return go_on(r, most);
-    return gd_file_put(path, overwrite, csv_header, r->json ? 0 : sizeof csv_header - 1);
+    return gd_file_put(path, replace, csv_header, r->json ? 0 : sizeof csv_header - 1);
 }
 
 /* Names hold quotes and line ends only by malice: they are the table's own marks. */
@@ -121,5 +122,5 @@ gd_status nll_rows_add(nll_rows *r, const nll_row *row)
     if (!take(r, text))
         return gd_fail(GD_EFAILED, "image %lld: the row cannot be read back",
                        (long long)row->image);
-    return r->path ? gd_file_append(r->path, text, (size_t)bytes) : GD_OK;
+    return r->path ? gd_file_append(r->path, GD_OVERWRITE, text, (size_t)bytes, r->durable) : GD_OK;
 }

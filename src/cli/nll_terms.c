@@ -73,7 +73,7 @@ static gd_status save(const nll_terms *t)
     const void *const data[] = { t->sum[0], t->sum[1], t->sum[2], &t->images };
     char path[4200];
 
-    return gd_npz_write(path_of(path, t, "terms.npz"), true, arrays, data, COUNT(arrays));
+    return gd_npz_write(path_of(path, t, "terms.npz"), GD_OWN, arrays, data, COUNT(arrays));
 }
 
 gd_status nll_terms_add(nll_terms *t, const gd_likelihood *of)
@@ -98,7 +98,7 @@ static gd_status write_one(const nll_terms *t, int k, float *mean)
     for (int i = 0; i < t->steps; i++)
         mean[i] = (float)(t->sum[k][i] / (double)t->images);
     snprintf(name, sizeof name, "%s_terms.npz", names[k]);
-    return gd_npz_write(path_of(path, t, name), true, &array, &data, 1);
+    return gd_npz_write(path_of(path, t, name), GD_OWN, &array, &data, 1);
 }
 
 gd_status nll_terms_write(const nll_terms *t)

@@ -34,6 +34,22 @@ static bool is_run(const char *path)
     return gd_path_exists(inside);
 }
 
+/* The path exists */
+static gd_status check_folder(const cli_output *o)
+{
+    struct stat there;
+    gd_status s;
+
+    if (stat(o->path, &there) == 0 && !S_ISDIR(there.st_mode))
+        return gd_fail(GD_EEXISTS, "%s is no folder\nhint: another --output", o->path);
+    if (o->replace != GD_KEEP)
+        return GD_OK;
+    s = gd_fail(GD_EEXISTS, "%s exists already", o->path);
+    gd_detail(is_run(o->path) ? "hint: --resume goes on with the run"
+                              : "hint: --overwrite replaces it");
+    return s;
+}
+
 /* Found before any work: an existing output, a folder that does not exist or may not be written */
 static gd_status check_place(const cli_output *o)
 {
@@ -51,12 +67,10 @@ static gd_status check_place(const cli_output *o)
                    ? gd_fail(GD_EUSAGE, "-o -: a PNG is not for a terminal\nhint: -o FILE.png, or "
                                         "pipe it into a program")
                    : GD_OK;
-    if (gd_path_exists(o->path) && !o->overwrite) {
-        gd_status s = gd_fail(GD_EEXISTS, "%s exists already", o->path);
-        gd_detail(is_run(o->path) ? "hint: --resume goes on with the run"
-                                  : "hint: --overwrite replaces it");
-        return s;
-    }
+    if (o->format != CLI_FOLDER)
+        GD_TRY(gd_file_check(o->path, o->replace));
+    else if (gd_path_exists(o->path))
+        GD_TRY(check_folder(o));
     snprintf(folder, sizeof folder, "%.*s", n > 0 ? (int)n : 1, n > 0 ? o->path : ".");
     if (access(folder, W_OK) != 0)
         return gd_fail(GD_EIO, "%s: %s cannot be written: %s", o->path, folder, strerror(errno));
@@ -92,7 +106,7 @@ static gd_status write_png(const cli_output *o, const char *path, const uint8_t 
                        o->channels);
     GD_TRY(gd_png_encode(&png, &bytes, pixels, width, height, o->channels, texts, n_texts));
     if (strcmp(path, "-") != 0)
-        s = gd_file_put(path, o->overwrite, png, bytes);
+        s = gd_file_put(path, o->replace, png, bytes);
     else
         s = fwrite(png, 1, bytes, stdout) == bytes && fflush(stdout) == 0
                 ? GD_OK
@@ -165,7 +179,7 @@ static gd_status write_npz(const cli_output *o)
     };
     const void *const data[2] = { o->pixels, o->labels };
 
-    return gd_npz_write(o->path, o->overwrite, arrays, data, o->labels[0] >= 0 ? 2 : 1);
+    return gd_npz_write(o->path, o->replace, arrays, data, o->labels[0] >= 0 ? 2 : 1);
 }
 
 gd_status cli_output_finish(cli_output *o)
@@ -181,7 +195,7 @@ gd_status cli_output_finish(cli_output *o)
     snprintf(path, sizeof path, "%s/run.json", o->path);
     for (int i = 0; i < o->n_texts; i++)
         if (strcmp(o->texts[i].key, "guided.recipe") == 0)
-            return gd_file_put(path, true, o->texts[i].value, strlen(o->texts[i].value));
+            return gd_file_put(path, GD_OWN, o->texts[i].value, strlen(o->texts[i].value));
     return GD_OK;
 }
 
@@ -194,8 +208,8 @@ void cli_output_free(cli_output *o)
 /* The path by jansson: it may hold quotes.  The seed by hand: jansson's integers end at 2^63. */
 void cli_print_result(const char *output, int64_t images, uint64_t seed, double seconds)
 {
-    json_t *path = json_string(output);
-    char *quoted = path ? json_dumps(path, JSON_ENCODE_ANY) : NULL;
+    json_t *path = gd_json_text(output);
+    char *quoted = gd_json_dump(path, JSON_ENCODE_ANY);
 
     printf("{\"output\":%s,\"images\":%lld,\"seed\":%llu,\"seconds\":%.3f}\n",
            quoted ? quoted : "null", (long long)images, (unsigned long long)seed, seconds);

@@ -27,10 +27,12 @@ static bool stop_wanted(void)
 
 void cli_catch_signals(void)
 {
-    struct sigaction action = { .sa_handler = on_signal }, save = { .sa_handler = on_save };
+    struct sigaction action = { .sa_handler = on_signal }, save = { .sa_handler = on_save }, before;
 
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) /* nohup */
+        sigaction(SIGHUP, &action, NULL);
     sigaction(SIGUSR1, &save, NULL);
     gd_set_stop(stop_wanted);
     signal(SIGPIPE, SIG_IGN);

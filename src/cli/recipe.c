@@ -40,7 +40,7 @@ static void add_option(json_t *list, const cli_option *o, const char *text)
              o->name);
     json_array_append_new(list, json_string(name));
     if (!is_switch)
-        json_array_append_new(list, json_string(text));
+        json_array_append_new(list, gd_json_text(text));
 }
 
 gd_status cli_recipe_add_command(json_t *recipe, const cli_command *c, const cli_words *w)
@@ -61,7 +61,7 @@ gd_status cli_recipe_add_command(json_t *recipe, const cli_command *c, const cli
     for (int i = 0; i < w->n_flags; i++) {
         snprintf(name, sizeof name, "--%s", w->flag[i].name);
         json_array_append_new(list, json_string(name));
-        json_array_append_new(list, json_string(w->flag[i].value));
+        json_array_append_new(list, gd_json_text(w->flag[i].value));
     }
     return json_object_set_new(recipe, "command", list) == 0
                ? GD_OK
@@ -70,13 +70,25 @@ gd_status cli_recipe_add_command(json_t *recipe, const cli_command *c, const cli
 
 /* ---- printing ---- */
 
-/* What a picture says is printed on a terminal and pasted into a shell. */
-static bool holds_controls(const char *text)
+/* Bytes that no terminal shows as they are; in a word of the shell they stand as $'\x1B'. */
+static bool needs_escapes(const char *word)
 {
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 127)
-            return true;
-    return false;
+    char plain[4096];
+
+    gd_escape(plain, sizeof plain, word, strlen(word), "");
+    return strcmp(plain, word) != 0;
+}
+
+static void print_escaped(const char *word)
+{
+    printf(" $'");
+    for (; *word; word++) {
+        if ((unsigned char)*word < ' ' || (unsigned char)*word > '~')
+            printf("\\x%02X", (unsigned char)*word);
+        else
+            printf(*word == '\'' || *word == '\\' ? "\\%c" : "%c", *word);
+    }
+    putchar('\'');
 }
 
 static void print_quoted(const char *word)
@@ -88,6 +100,10 @@ static void print_quoted(const char *word)
         printf(" %s", word);
         return;
     }
+    if (needs_escapes(word)) {
+        print_escaped(word);
+        return;
+    }
     printf(" '");
     for (; *word; word++) {
         if (*word == '\'')
@@ -96,6 +112,16 @@ static void print_quoted(const char *word)
             putchar(*word);
     }
     putchar('\'');
+}
+
+/* A word as gd_json_text made it */
+static void print_word(const char *text)
+{
+    char word[4096];
+
+    snprintf(word, sizeof word, "%s", text);
+    gd_unescape(word);
+    print_quoted(word);
 }
 
 /* Beside the picture, under a name that is free: STEM-again.png */
@@ -119,7 +145,7 @@ static void print_command(const json_t *recipe, const char *image, const char *p
 
     printf("guided");
     json_array_foreach(json_object_get(recipe, "command"), i, word)
-        print_quoted(json_string_value(word) ? json_string_value(word) : "");
+        print_word(json_string_value(word));
     if (image) {
         printf(" -n 1 --first %s", image);
     } else {
@@ -136,14 +162,73 @@ static void print_command(const json_t *recipe, const char *image, const char *p
     printf("\n");
 }
 
+/* ---- what may be printed: it will be pasted into a shell ---- */
+
+/* Does `text` parse as a value of `o`, one of the command's n options? */
+static bool parses(const cli_command *c, const cli_option *o, const char *text)
+{
+    size_t bytes = 0;
+    void *values;
+    bool good;
+
+    for (int i = 0; i < c->n_options; i++)
+        bytes = GD_MAX(bytes, c->options[i].offset + 2 * sizeof(uint64_t));
+    values = calloc(1, bytes);
+    good = values && cli_value_set(o, text, values) == GD_OK;
+    free(values);
+    return good;
+}
+
+static bool is_flag(const char *name, const char *value)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_.,+-";
+
+    return gd_flag_known(name) && value && *value && value[strspn(value, plain)] == '\0';
+}
+
+/* The words from `at` on that make one option, as cli_recipe_add_command writes them; 0: none */
+static int option_at(const cli_command *c, const json_t *list, size_t at)
+{
+    const char *name = json_string_value(json_array_get(list, at)),
+               *value = json_string_value(json_array_get(list, at + 1));
+    const cli_option *o;
+
+    if (!name || strncmp(name, "--", 2) != 0)
+        return 0;
+    name += 2;
+    for (int i = 0; i < c->n_options; i++) {
+        o = &c->options[i];
+        const bool negated = strncmp(name, "no-", 3) == 0 && strcmp(o->name, name + 3) == 0;
+        if ((!negated && strcmp(o->name, name) != 0) || decides_nothing(first_name(c, o)->name))
+            continue;
+        if (o->type == CLI_SWITCH)
+            return 1;
+        return !negated && value && strlen(value) < 4096 && parses(c, o, value) ? 2 : 0;
+    }
+    return is_flag(name, value) ? 2 : 0;
+}
+
+/* Only what this program wrote itself: a verb that makes pictures, its options, values that parse
+ */
 static bool is_command(const json_t *list)
 {
-    json_t *word;
-    size_t i;
+    const char *verb = json_string_value(json_array_get(list, 0));
+    const cli_command *c = !verb                           ? NULL
+                           : strcmp(verb, "sample") == 0   ? &cli_sample
+                           : strcmp(verb, "upsample") == 0 ? &cli_upsample
+                                                           : NULL;
+    int n;
 
-    json_array_foreach(list, i, word) if (!json_is_string(word) ||
-                                          holds_controls(json_string_value(word))) return false;
-    return json_array_size(list) > 0;
+    for (size_t at = 1; c && at < json_array_size(list); at += (size_t)n)
+        if ((n = option_at(c, list, at)) == 0)
+            return false;
+    return c != NULL;
+}
+
+static bool is_number(const char *text)
+{
+    return *text && text[strspn(text, "0123456789")] == '\0' && strlen(text) <= 20;
 }
 
 /* Whether one image of a run can be made alone: guided sample's own noise is keyed by it */
@@ -161,13 +246,15 @@ gd_status cli_recipe_print(const char *recipe, const char *image, const char *pa
 
     GD_TRY(gd_json_parse(&j, recipe, strlen(recipe), 4, path));
     seed = json_string_value(json_object_get(j, "seed"));
-    if (image && (image[strspn(image, "0123456789")] != '\0' || !stands_alone(j)))
+    if (image && (!is_number(image) || !stands_alone(j)))
         image = NULL;
-    if (is_command(json_object_get(j, "command")) && !(seed && holds_controls(seed)))
+    if (is_command(json_object_get(j, "command")) && (!seed || is_number(seed)))
         print_command(j, image, path);
     else
-        s = gd_fail(GD_EFORMAT, "%s: its recipe names no command\nhint: guided info --json %s",
-                    path, path);
+        s = gd_fail(
+            GD_EFORMAT,
+            "%s: its recipe names no command that this program prints\nhint: guided info --json %s",
+            path, path);
     json_decref(j);
     return s;
 }

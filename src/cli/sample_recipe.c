@@ -11,7 +11,7 @@
 static void set_text(json_t *j, const char *key, const char *text)
 {
     if (text)
-        json_object_set_new(j, key, json_string(text));
+        json_object_set_new(j, key, gd_json_text(text));
 }
 
 /* As text: jansson's integers end at 2^63 */
@@ -126,7 +126,7 @@ gd_status cli_recipe_make(char **out, const cli_maker *m, const char *output, bo
     if (s == GD_OK && j && words)
         s = cli_recipe_add_command(j, &cli_sample, words);
     if (s == GD_OK)
-        *out = j ? json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+        *out = j ? gd_json_dump(j, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(j);
     if (s == GD_OK && !*out)
         return gd_fail(GD_ENOMEM, "recipe: out of memory");
@@ -210,6 +210,7 @@ gd_status cli_recipe_read(cli_recipe *r, const char *text, const char *path)
 
     *r = (cli_recipe){ .choice = cli_sampling_default() };
     GD_TRY(gd_json_parse(&r->json, text, strlen(text), 4, path));
+    gd_json_decode_texts(r->json);
     j = r->json;
     c->model = text_of(j, "model");
     c->classifier = text_of(j, "classifier");

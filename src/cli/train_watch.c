@@ -112,7 +112,7 @@ static gd_status make_grid(grid *g, const char *path)
     GD_TRY(gd_stage_open(&g->stage, g->model, NULL, &o));
     GD_TRY(gd_stage_prepare(&g->stage, 1));
     g->output = (cli_output){ .path = path,
-                              .overwrite = true,
+                              .replace = GD_OWN,
                               .columns = GRID_COLUMNS,
                               .width = c->net.image_size,
                               .height = c->net.image_size,

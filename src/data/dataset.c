@@ -65,6 +65,10 @@ gd_status data_label_by_name(gd_dataset *set, const char *const *names)
         const char **at = bsearch(&names[i], sorted, (size_t)set->classes, sizeof *sorted, by_text);
         set->label[i] = (int32_t)(at - sorted);
     }
+    for (int c = 0; c < set->classes; c++) /* checkpoints and terminals take text only */
+        if (!gd_is_text(sorted[c], strlen(sorted[c])) &&
+            !(sorted[c] = gd_escaped(set->mem, sorted[c])))
+            return gd_fail(GD_ENOMEM, "%s: out of memory", set->path);
     return GD_OK;
 }
 

@@ -91,7 +91,7 @@ static gd_status write_whole(gd_cache *c)
     gd_safetensors_writer *w;
     gd_status s = GD_OK;
 
-    GD_TRY(gd_safetensors_begin(&w, c->whole, true, &array, 1, &meta, 1));
+    GD_TRY(gd_safetensors_begin(&w, c->whole, GD_OWN, &array, 1, &meta, 1));
     for (int64_t i = 0; i < c->count && s == GD_OK; i++) {
         s = gd_cache_read(c, i, 1, (float *)c->record);
         if (s == GD_OK)

@@ -152,7 +152,7 @@ bool gd_pickle_set(gd_arena *mem, gd_pickle_node *dict, int i, const char *key,
  * gd_torch_add in the order in which they stand in it, in pieces as it pleases.  Equal content
  * gives equal bytes. */
 typedef struct gd_torch_writer gd_torch_writer;
-GD_CHECKED gd_status gd_torch_begin(gd_torch_writer **out, const char *path, bool overwrite,
+GD_CHECKED gd_status gd_torch_begin(gd_torch_writer **out, const char *path, gd_replace replace,
                                     const gd_pickle_node *root);
 GD_CHECKED gd_status gd_torch_add(gd_torch_writer *writer, const void *data, size_t bytes);
 GD_CHECKED gd_status gd_torch_commit(gd_torch_writer *writer); /* frees */
@@ -170,7 +170,7 @@ typedef struct gd_meta {
  * arrays follow one another without gaps.  The data of array i must be given in order by
  * gd_safetensors_add, in pieces as it pleases. */
 GD_CHECKED gd_status gd_safetensors_begin(gd_safetensors_writer **out, const char *path,
-                                          bool overwrite, const gd_array *arrays, int n_arrays,
+                                          gd_replace replace, const gd_array *arrays, int n_arrays,
                                           const gd_meta *meta, int n_meta);
 GD_CHECKED gd_status gd_safetensors_add(gd_safetensors_writer *writer, const void *data,
                                         size_t bytes);
@@ -184,13 +184,13 @@ void gd_narrow(void *out, gd_dtype dtype, const float *in, int64_t n);
 
 /* Atomic .npz of stored .npy v1.0 members "NAME.npy" with a fixed date, C order: equal content
  * gives equal bytes. */
-GD_CHECKED gd_status gd_npz_write(const char *path, bool overwrite, const gd_array *arrays,
+GD_CHECKED gd_status gd_npz_write(const char *path, gd_replace replace, const gd_array *arrays,
                                   const void *const *data, int n);
 
 /* ---- npz_writer.c: the same file in pieces, of any size ---- */
 
 typedef struct gd_npz_writer gd_npz_writer;
-GD_CHECKED gd_status gd_npz_begin(gd_npz_writer **out, const char *path, bool overwrite,
+GD_CHECKED gd_status gd_npz_begin(gd_npz_writer **out, const char *path, gd_replace replace,
                                   uint64_t expected_bytes);
 /* The next array; its elements follow by gd_npz_add, in pieces as the caller pleases. */
 GD_CHECKED gd_status gd_npz_array(gd_npz_writer *writer, const gd_array *array);
@@ -246,6 +246,12 @@ void gd_archive_fingerprint(const gd_archive *archive, int i, gd_hasher *hasher)
 /* ---- json.c: a checked view of jansson for untrusted text ---- */
 
 struct json_t;
+/* A JSON string of any text: bytes that are no UTF-8, and controls, as gd_escape writes them; NULL:
+ * out of memory.  The texts of a parsed object in their own bytes again. */
+struct json_t *gd_json_text(const char *text);
+void gd_json_decode_texts(struct json_t *object);
+/* As json_dumps, in ASCII that no terminal obeys; free(); NULL: out of memory, or `json` is NULL */
+char *gd_json_dump(const struct json_t *json, size_t flags);
 /* Parse with a depth limit, at most 44 MiB of values, no duplicates; the caller json_decref()s. The
  * message has "FILE: JSON line L column C: ...". */
 GD_CHECKED gd_status gd_json_parse(struct json_t **out, const char *text, size_t bytes,

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* What jansson holds for a part of a text, by the sizes of its structures and some more; and the
  * most for one text: 38,000 arrays of a safetensors header, which then take 60 MiB in all. */
@@ -88,4 +89,55 @@ gd_status gd_json_parse(struct json_t **out, const char *text, size_t bytes, int
         *c = *c < ' ' || *c > '~' ? '?' : *c;
     return gd_fail(GD_EFORMAT, "%s: JSON line %d column %d: %s", file, error.line, error.column,
                    error.text);
+}
+
+/* ---- texts of any bytes ---- */
+
+json_t *gd_json_text(const char *text)
+{
+    const size_t bytes = strlen(text), size = 4 * bytes + 1;
+    char *plain = malloc(size);
+    json_t *json = NULL;
+
+    if (plain) {
+        gd_escape(plain, size, text, bytes, NULL);
+        json = json_string(plain);
+    }
+    free(plain);
+    return json;
+}
+
+void gd_json_decode_texts(json_t *object)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(object, key, value)
+    {
+        const char *text = json_string_value(value);
+        char *copy = text && strstr(text, "\\x") ? strdup(text) : NULL;
+        if (copy) {
+            gd_unescape(copy);
+            json_string_set_nocheck(value, copy);
+        }
+        free(copy);
+    }
+}
+
+char *gd_json_dump(const json_t *json, size_t flags)
+{
+    char *text = json ? json_dumps(json, flags | JSON_ENSURE_ASCII) : NULL, *out, *to;
+    size_t deletes = 0;
+
+    for (const char *at = text; at && *at; at++)
+        deletes += *at == 127; /* the one control that jansson leaves */
+    if (!text || deletes == 0)
+        return text;
+    to = out = malloc(strlen(text) + 5 * deletes + 1);
+    for (const char *at = text; out && *at; at++)
+        to += *at == 127 ? sprintf(to, "\\u007f") : sprintf(to, "%c", *at);
+    if (out)
+        *to = '\0';
+    free(text);
+    return out;
 }

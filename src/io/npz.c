@@ -53,7 +53,7 @@ static gd_status write_arrays(gd_npz_writer *w, const gd_array *arrays, const vo
     return GD_OK;
 }
 
-gd_status gd_npz_write(const char *path, bool overwrite, const gd_array *arrays,
+gd_status gd_npz_write(const char *path, gd_replace replace, const gd_array *arrays,
                        const void *const *data, int n)
 {
     uint64_t bytes = 0;
@@ -62,7 +62,7 @@ gd_status gd_npz_write(const char *path, bool overwrite, const gd_array *arrays,
 
     for (int i = 0; i < n; i++)
         bytes += (uint64_t)gd_array_count(&arrays[i]) * gd_dtype_bytes(arrays[i].dtype);
-    GD_TRY(gd_npz_begin(&w, path, overwrite, bytes));
+    GD_TRY(gd_npz_begin(&w, path, replace, bytes));
     s = write_arrays(w, arrays, data, n);
     if (s == GD_OK)
         return gd_npz_commit(w);

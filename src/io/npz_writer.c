@@ -112,7 +112,7 @@ static gd_status write_end(gd_npz_writer *w, uint64_t directory)
 
 /* ---- the writer ---- */
 
-gd_status gd_npz_begin(gd_npz_writer **out, const char *path, bool overwrite,
+gd_status gd_npz_begin(gd_npz_writer **out, const char *path, gd_replace replace,
                        uint64_t expected_bytes)
 {
     gd_npz_writer *w = calloc(1, sizeof *w);
@@ -120,7 +120,7 @@ gd_status gd_npz_begin(gd_npz_writer **out, const char *path, bool overwrite,
 
     if (!w)
         return gd_fail(GD_ENOMEM, "%s: out of memory", path);
-    s = gd_file_create(&w->file, path, overwrite, expected_bytes);
+    s = gd_file_create(&w->file, path, replace, expected_bytes);
     if (s != GD_OK) {
         free(w);
         return s;

@@ -362,16 +362,16 @@ static gd_status make_header(gd_safetensors_writer *w, const gd_array *arrays, i
     return s;
 }
 
-static gd_status begin(gd_safetensors_writer *w, const char *path, bool overwrite,
+static gd_status begin(gd_safetensors_writer *w, const char *path, gd_replace replace,
                        const gd_array *arrays, int n_arrays, const gd_meta *meta, int n_meta)
 {
     GD_TRY(make_header(w, arrays, n_arrays, meta, n_meta));
     GD_TRY(gd_hasher_make(&w->hasher));
-    GD_TRY(gd_file_create(&w->file, path, overwrite, w->header_bytes + w->expected));
+    GD_TRY(gd_file_create(&w->file, path, replace, w->header_bytes + w->expected));
     return gd_file_write(w->file, w->header, w->header_bytes);
 }
 
-gd_status gd_safetensors_begin(gd_safetensors_writer **out, const char *path, bool overwrite,
+gd_status gd_safetensors_begin(gd_safetensors_writer **out, const char *path, gd_replace replace,
                                const gd_array *arrays, int n_arrays, const gd_meta *meta,
                                int n_meta)
 {
@@ -387,7 +387,7 @@ gd_status gd_safetensors_begin(gd_safetensors_writer **out, const char *path, bo
     }
     w->mem = mem;
     w->path = gd_strdup(mem, path);
-    s = w->path ? begin(w, path, overwrite, arrays, n_arrays, meta, n_meta)
+    s = w->path ? begin(w, path, replace, arrays, n_arrays, meta, n_meta)
                 : gd_fail(GD_ENOMEM, "%s: out of memory", path);
     if (s != GD_OK) {
         gd_safetensors_abort(w);

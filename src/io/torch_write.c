@@ -206,17 +206,17 @@ static gd_status write_directory(gd_torch_writer *w)
 
 /* ---- the whole ---- */
 
-static gd_status begin(gd_torch_writer *w, bool overwrite, const gd_pickle_node *root)
+static gd_status begin(gd_torch_writer *w, gd_replace replace, const gd_pickle_node *root)
 {
     GD_TRY(io_pickle_write(&w->pickle, w->mem, root));
     GD_TRY(list_entries(w));
-    GD_TRY(gd_file_create(&w->file, w->path, overwrite, lay_out(w)));
+    GD_TRY(gd_file_create(&w->file, w->path, replace, lay_out(w)));
     GD_TRY(begin_entry(w));
     GD_TRY(add_bytes(w, w->pickle.data, w->pickle.n));
     return add_bytes(w, "little", sizeof "little" - 1);
 }
 
-gd_status gd_torch_begin(gd_torch_writer **out, const char *path, bool overwrite,
+gd_status gd_torch_begin(gd_torch_writer **out, const char *path, gd_replace replace,
                          const gd_pickle_node *root)
 {
     gd_arena *mem;
@@ -230,7 +230,7 @@ gd_status gd_torch_begin(gd_torch_writer **out, const char *path, bool overwrite
         return gd_fail(GD_ENOMEM, "%s: out of memory", path);
     }
     w->mem = mem;
-    s = begin(w, overwrite, root);
+    s = begin(w, replace, root);
     if (s != GD_OK) {
         gd_torch_abort(w);
         return s;

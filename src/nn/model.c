@@ -21,6 +21,8 @@ static gd_status read_class_names(gd_model *m, json_t *list)
         if (!name || !gd_is_text(name, strlen(name)))
             return gd_fail(GD_EFORMAT, "guided.classes: entry %zu is not a name", i);
         m->class_name[i] = gd_strdup(m->mem, name);
+        if (!m->class_name[i])
+            return gd_fail(GD_ENOMEM, "class names: out of memory");
     }
     m->n_class_names = (int)n;
     return GD_OK;

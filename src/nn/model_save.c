@@ -33,7 +33,9 @@ static char *classes_json(gd_arena *mem, const char *const *names, int n)
     char *text, *copy;
 
     for (int i = 0; i < n; i++)
-        json_array_append_new(list, json_string(names[i]));
+        json_array_append_new(list, gd_is_text(names[i], strlen(names[i]))
+                                        ? json_string(names[i])
+                                        : gd_json_text(names[i]));
     text = json_dumps(list, JSON_COMPACT | JSON_ENSURE_ASCII);
     json_decref(list);
     copy = text ? gd_strdup(mem, text) : NULL;

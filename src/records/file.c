@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_NAME "samples.records"
@@ -58,16 +59,20 @@ static void make_head(const gd_records *r, char head[RECORDS_PAGE])
 /* Whole or not at all; the space of every record is taken now. */
 gd_status records_create(gd_records *r)
 {
-    const uint64_t bytes = r->records_at + (uint64_t)r->layout.n * r->stride;
-    char head[RECORDS_PAGE];
+    const size_t recipe = strlen(r->recipe);
+    const uint64_t bytes = records_file_bytes(r);
+    char head[RECORDS_PAGE], foot[RECORDS_FOOT];
     gd_file *file;
     gd_status s;
 
     make_head(r, head);
-    GD_TRY(gd_file_create(&file, records_path(r, FILE_NAME), true, bytes));
+    records_make_foot(r, foot);
+    GD_TRY(gd_file_create(&file, records_path(r, FILE_NAME), GD_OWN, bytes));
     s = gd_file_write(file, head, sizeof head);
     if (s == GD_OK)
-        s = gd_file_write_at(file, bytes - 1, "", 1); /* its size where nothing can be reserved */
+        s = gd_file_write_at(file, bytes - sizeof foot - recipe, r->recipe, recipe);
+    if (s == GD_OK)
+        s = gd_file_write(file, foot, sizeof foot);
     if (s != GD_OK) {
         gd_file_abort(file);
         return s;
@@ -92,21 +97,51 @@ static gd_status write_at(gd_records *r, const void *data, size_t bytes, uint64_
     return gd_pwrite(r->fd, data, bytes, (off_t)offset) ? GD_OK : records_fail(r, FILE_NAME);
 }
 
+gd_status records_write_ends(gd_records *r)
+{
+    const size_t recipe = strlen(r->recipe);
+    const uint64_t bytes = records_file_bytes(r);
+    char head[RECORDS_PAGE], foot[RECORDS_FOOT];
+
+    make_head(r, head);
+    records_make_foot(r, foot);
+    GD_TRY(write_at(r, r->recipe, recipe, bytes - sizeof foot - recipe));
+    GD_TRY(write_at(r, foot, sizeof foot, bytes - sizeof foot));
+    GD_TRY(write_at(r, head, sizeof head, 0));
+    return gd_fsync(r->fd) ? GD_OK : records_fail(r, FILE_NAME);
+}
+
+/* A file that lost its end, or its head, is mended where it is to be written. */
+static gd_status check_ends(gd_records *r, bool write)
+{
+    const uint64_t records_end = r->records_at + (uint64_t)r->layout.n * r->stride;
+    char head[RECORDS_PAGE], found[RECORDS_PAGE] = "";
+    struct stat there;
+
+    if (fstat(r->fd, &there) != 0)
+        return records_fail(r, FILE_NAME);
+    if (!S_ISREG(there.st_mode))
+        return gd_fail(GD_EFORMAT, "%s: not a file", records_path(r, FILE_NAME));
+    make_head(r, head);
+    if (gd_pread(r->fd, found, sizeof found, 0) < 0)
+        return records_fail(r, FILE_NAME);
+    if (memcmp(head, found, sizeof head) != 0)
+        return records_rescue_head(r, found, write);
+    if ((uint64_t)there.st_size >= records_end || !write)
+        return GD_OK;
+    gd_log(GD_LOG_NOTE, "%s: cut short; what is missing is made again", records_path(r, FILE_NAME));
+    return records_write_ends(r);
+}
+
 gd_status records_open(gd_records *r, int flags)
 {
-    char head[RECORDS_PAGE], found[RECORDS_PAGE];
-
-    r->fd = gd_open(records_path(r, FILE_NAME), flags | O_CLOEXEC, 0);
+    r->fd = gd_open(records_path(r, FILE_NAME), flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
     if (r->fd < 0)
         return records_fail(r, FILE_NAME);
-    make_head(r, head);
-    GD_TRY(read_at(r, found, sizeof found, 0));
-    if (memcmp(head, found, sizeof head) != 0)
-        return gd_fail(GD_EFORMAT, "%s: not the records of this folder's run.json",
-                       records_path(r, FILE_NAME));
     r->synced = gd_seconds();
     r->loaded = -1;
-    return gd_block_make((void **)&r->record, r->stride, "record");
+    GD_TRY(gd_block_make((void **)&r->record, r->stride, "record"));
+    return check_ends(r, (flags & O_ACCMODE) == O_RDWR);
 }
 
 /* ---- states ---- */
@@ -116,6 +151,11 @@ gd_status records_mark(gd_records *r, int64_t i, unsigned char state)
     r->next = state == MADE ? r->next : GD_MIN(r->next, i);
     r->loaded = r->loaded == i ? -1 : r->loaded;
     return write_at(r, &state, 1, RECORDS_PAGE + (uint64_t)i);
+}
+
+gd_status records_mark_made(gd_records *r, int64_t i)
+{
+    return records_mark(r, i, MADE);
 }
 
 static gd_status unlock(gd_records *r, int64_t i)
@@ -279,20 +319,19 @@ gd_status gd_records_put(gd_records *r, int64_t label, const uint8_t *const *par
     return unlock(r, i);
 }
 
-gd_status records_load(gd_records *r, int64_t i, bool *whole)
+gd_status records_check(gd_records *r, int64_t i, bool *whole)
 {
     record_head head;
-    unsigned char state;
     char text[33];
+    ssize_t n;
 
-    *whole = r->loaded == i;
-    if (*whole)
-        return GD_OK;
+    *whole = false;
     r->loaded = -1;
-    GD_TRY(read_at(r, &state, 1, RECORDS_PAGE + (uint64_t)i));
-    if (state != MADE)
+    n = gd_pread(r->fd, r->record, r->stride, (off_t)(r->records_at + (uint64_t)i * r->stride));
+    if (n < 0)
+        return records_fail(r, FILE_NAME);
+    if ((uint64_t)n < r->stride)
         return GD_OK;
-    GD_TRY(read_at(r, r->record, r->stride, r->records_at + (uint64_t)i * r->stride));
     GD_TRY(hash_record(r, r->record, text));
     memcpy(&head, r->record, sizeof head);
     *whole = memcmp(head.hash, text, RECORD_HASH) == 0 &&
@@ -300,6 +339,18 @@ gd_status records_load(gd_records *r, int64_t i, bool *whole)
     if (*whole)
         r->loaded = i;
     return GD_OK;
+}
+
+gd_status records_load(gd_records *r, int64_t i, bool *whole)
+{
+    unsigned char state;
+
+    *whole = r->loaded == i;
+    if (*whole)
+        return GD_OK;
+    r->loaded = -1;
+    GD_TRY(read_at(r, &state, 1, RECORDS_PAGE + (uint64_t)i));
+    return state == MADE ? records_check(r, i, whole) : GD_OK;
 }
 
 gd_status gd_records_get(gd_records *r, int64_t image, int64_t *label, const uint8_t **pixels)

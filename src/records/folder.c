@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "records/records_private.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -98,9 +97,7 @@ static gd_status enter(gd_records *r)
 {
     if (gd_os.mkdir(r->folder, 0777) != 0 && errno != EEXIST)
         return gd_fail_errno(errno, r->folder);
-    r->lock_fd = gd_open(records_path(r, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (r->lock_fd < 0)
-        return records_fail(r, "lock");
+    GD_TRY(gd_lock_file_open(&r->lock_fd, records_path(r, "lock")));
     if (gd_os.lock(r->lock_fd, r->share ? F_RDLCK : F_WRLCK, lock_at(GATE), 1) != 0)
         return errno == EAGAIN ? in_use(r) : no_locks(r);
     return take_slot(r);
@@ -159,42 +156,47 @@ void gd_records_leave(gd_records *r)
 
 gd_status gd_records_read_recipe(char **out, const char *folder)
 {
-    char path[RECORDS_PATH];
-    gd_mapped map;
-    gd_status s;
-
-    snprintf(path, sizeof path, "%.4000s/run.json", folder);
-    GD_TRY(gd_map_file(&map, path));
-    s = gd_block_make((void **)out, map.bytes + 1, "recipe");
-    if (s == GD_OK && map.bytes > 0)
-        memcpy(*out, map.data, map.bytes);
-    gd_unmap(&map);
-    return s;
+    bool damaged;
+    return records_true_recipe(out, &damaged, folder);
 }
 
-static gd_status hash_recipe(gd_records *r)
+gd_status records_hash_text(const char *text, char hash[33])
 {
     gd_hasher *h;
 
     GD_TRY(gd_hasher_make(&h));
-    gd_hasher_add(h, r->recipe, strlen(r->recipe));
-    gd_hasher_text(h, r->id);
+    gd_hasher_add(h, text, strlen(text));
+    gd_hasher_text(h, hash);
     gd_hasher_free(h);
     return GD_OK;
+}
+
+static gd_status keep_recipe(gd_records *r, const char *recipe)
+{
+    GD_TRY(gd_block_make((void **)&r->recipe, strlen(recipe) + 1, "recipe"));
+    memcpy(r->recipe, recipe, strlen(recipe));
+    return records_hash_text(r->recipe, r->id);
 }
 
 /* The run's own, when there is one; *fresh: the one given will be it */
 static gd_status agree(gd_records *r, const char *recipe, const char *open, bool *fresh)
 {
-    *fresh = !gd_path_exists(records_path(r, "run.json"));
-    if (!*fresh) {
-        GD_TRY(gd_records_read_recipe(&r->recipe, r->folder));
-        GD_TRY(gd_records_compare(records_path(r, "run.json"), r->recipe, recipe, open));
-        return hash_recipe(r);
+    char *stored;
+    bool damaged;
+
+    *fresh = false;
+    if (!gd_path_exists(records_path(r, "run.json"))) {
+        GD_TRY(records_stored_recipe(&stored, r->folder));
+        *fresh = !stored;
+        gd_block_free(stored);
     }
-    GD_TRY(gd_block_make((void **)&r->recipe, strlen(recipe) + 1, "recipe"));
-    memcpy(r->recipe, recipe, strlen(recipe));
-    return hash_recipe(r);
+    if (*fresh)
+        return keep_recipe(r, recipe);
+    GD_TRY(records_true_recipe(&r->recipe, &damaged, r->folder));
+    GD_TRY(gd_records_compare(records_path(r, "run.json"), r->recipe, recipe, open));
+    if (damaged)
+        GD_TRY(gd_file_put(records_path(r, "run.json"), GD_OWN, r->recipe, strlen(r->recipe)));
+    return records_hash_text(r->recipe, r->id);
 }
 
 const char *gd_records_recipe(const gd_records *r)
@@ -216,7 +218,7 @@ static uint64_t result_bytes(const gd_records *r)
 
 static gd_status check_space(gd_records *r)
 {
-    const uint64_t file = r->records_at + (uint64_t)r->layout.n * r->stride;
+    const uint64_t file = records_file_bytes(r);
     uint64_t need = file + result_bytes(r), left, taken;
     struct stat there;
 
@@ -236,24 +238,13 @@ static gd_status check_space(gd_records *r)
 
 /* ---- the beginning ---- */
 
-/* What a writer that was killed left behind: nobody writes whole files while both locks are held.
- */
-static gd_status remove_parts(gd_records *r)
+/* What a writer that was killed left behind, whose name the next one may not need soon */
+static void remove_parts(gd_records *r)
 {
-    const struct dirent *entry;
-    bool mine;
-    DIR *dir;
-
-    GD_TRY(records_try_lock(r, RECORDS_PACKING, &mine));
-    dir = mine ? opendir(r->folder) : NULL;
-    while (dir && (entry = readdir(dir)))
-        if (strstr(entry->d_name, ".part-"))
-            gd_os.unlink(records_path(r, entry->d_name));
-    if (dir)
-        closedir(dir);
-    if (mine)
-        records_unlock(r, RECORDS_PACKING);
-    return GD_OK;
+    gd_part_sweep(records_path(r, "run.json"));
+    gd_part_sweep(records_path(r, "samples.records"));
+    for (int k = 0; k < r->layout.n_parts; k++)
+        gd_part_sweep(gd_records_path(r, k, r->layout.first));
 }
 
 static gd_status not_ours(gd_records *r)
@@ -271,7 +262,7 @@ static gd_status settle(gd_records *r, const char *recipe, const char *open)
     bool fresh;
     gd_status s;
 
-    GD_TRY(remove_parts(r));
+    remove_parts(r);
     GD_TRY(agree(r, recipe, open, &fresh));
     records_measure(r);
     if (gd_records_finished(r)) {
@@ -282,7 +273,7 @@ static gd_status settle(gd_records *r, const char *recipe, const char *open)
     }
     GD_TRY(check_space(r));
     if (fresh)
-        GD_TRY(gd_file_put(records_path(r, "run.json"), false, recipe, strlen(recipe)));
+        GD_TRY(gd_file_put(records_path(r, "run.json"), GD_KEEP, recipe, strlen(recipe)));
     if (!gd_path_exists(records_path(r, "samples.records")))
         GD_TRY(records_create(r));
     s = records_open(r, O_RDWR);
@@ -321,11 +312,7 @@ gd_status gd_records_view(gd_records **out, const char *folder, const char *reci
     *out = NULL;
     GD_TRY(make(&r, folder));
     r->layout = *layout;
-    s = gd_block_make((void **)&r->recipe, strlen(recipe) + 1, "recipe");
-    if (s == GD_OK) {
-        memcpy(r->recipe, recipe, strlen(recipe));
-        s = hash_recipe(r);
-    }
+    s = keep_recipe(r, recipe);
     records_measure(r);
     if (s == GD_OK && gd_path_exists(records_path(r, "samples.records")))
         s = records_open(r, O_RDONLY);

@@ -104,7 +104,7 @@ static gd_status write_npz(packing *p, const char *path)
     gd_npz_writer *w;
     gd_status s;
 
-    GD_TRY(gd_npz_begin(&w, path, false, n * p->bytes));
+    GD_TRY(gd_npz_begin(&w, path, GD_KEEP, n * p->bytes));
     s = write_arrays(p, w);
     if (s == GD_OK)
         return gd_npz_commit(w);
@@ -146,7 +146,7 @@ static gd_status put_png(packing *p, int64_t i, const gd_text *texts, int n_text
     }
     GD_TRY(gd_png_encode(&png, &bytes, pixels, l->part[p->part].width, l->part[p->part].height,
                          l->part[p->part].channels, all, n_texts));
-    s = gd_file_put(gd_records_path(p->r, p->part, l->first + i), true, png, bytes);
+    s = gd_file_put(gd_records_path(p->r, p->part, l->first + i), GD_OWN, png, bytes);
     gd_block_free(png);
     return s;
 }

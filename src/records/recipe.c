@@ -28,8 +28,8 @@ static bool listed(const char *list, const char *key)
 
 static void detail(const char *key, json_t *run, json_t *now)
 {
-    char *a = run ? json_dumps(run, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)) : NULL,
-         *b = now ? json_dumps(now, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)) : NULL;
+    char *a = gd_json_dump(run, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)),
+         *b = gd_json_dump(now, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
 
     gd_detail("  %-18s the run %.80s, now %.80s", key, a ? a : "without", b ? b : "without");
     free(a);

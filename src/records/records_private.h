@@ -7,7 +7,8 @@
 enum {
     RECORDS_PATH = 4400,
     RECORDS_PAGE = 4096, /* the text at the file's head; the states are padded to it */
-    RECORD_HASH = 32     /* hex digits */
+    RECORD_HASH = 32,    /* hex digits */
+    RECORDS_FOOT = 64    /* bytes behind the recipe at the file's end */
 };
 
 /* Begins each record; numbers are little-endian */
@@ -40,6 +41,22 @@ enum { RECORDS_SETUP = 1, RECORDS_PACKING = 2 };
 GD_CHECKED gd_status records_try_lock(gd_records *r, int which, bool *taken);
 void records_unlock(gd_records *r, int which);
 
+GD_CHECKED gd_status records_hash_text(const char *text, char hash[33]);
+
+/* ---- rescue.c ---- */
+
+uint64_t records_file_bytes(const gd_records *r); /* of the whole record file */
+/* What stands behind the recipe at the end of the record file */
+void records_make_foot(const gd_records *r, char foot[RECORDS_FOOT]);
+/* The recipe at the end of FOLDER/samples.records, a block; NULL where it is not whole */
+GD_CHECKED gd_status records_stored_recipe(char **text, const char *folder);
+/* The recipe of the run, a block: run.json, or what the record file has where they differ
+ * (*damaged: run.json is to be written again).  GD_EFORMAT when there is neither. */
+GD_CHECKED gd_status records_true_recipe(char **text, bool *damaged, const char *folder);
+/* The head `found` is not this run's: damage, or another run (GD_EFORMAT).  With `write` head and
+ * end are written again, and every record that verifies counts. */
+GD_CHECKED gd_status records_rescue_head(gd_records *r, const char found[RECORDS_PAGE], bool write);
+
 /* ---- file.c ---- */
 
 void records_measure(gd_records *r); /* the sizes that follow from the layout */
@@ -48,6 +65,11 @@ GD_CHECKED gd_status records_open(gd_records *r, int flags);
 /* Index i into r->record; *whole false: not done, or damaged */
 GD_CHECKED gd_status records_load(gd_records *r, int64_t i, bool *whole);
 GD_CHECKED gd_status records_mark(gd_records *r, int64_t i, unsigned char state);
+GD_CHECKED gd_status records_mark_made(gd_records *r, int64_t i);
+/* Whether record i is whole, whatever its state; then r->record holds it */
+GD_CHECKED gd_status records_check(gd_records *r, int64_t i, bool *whole);
+/* Head, and recipe at the end, of an open file: it has its whole size then */
+GD_CHECKED gd_status records_write_ends(gd_records *r);
 const char *records_path(gd_records *r, const char *name); /* FOLDER/NAME */
 GD_CHECKED gd_status records_fail(gd_records *r, const char *name);
 

@@ -149,7 +149,7 @@ static gd_status save(const gd_trainer *t, gd_arena *mem, const char *path,
     if (!arrays)
         return gd_fail(GD_ENOMEM, "checkpoint: out of memory");
     GD_TRY(describe_all(t, mem, classes, meta, &n_meta));
-    GD_TRY(gd_safetensors_begin(&w, path, true, arrays, n, meta, n_meta));
+    GD_TRY(gd_safetensors_begin(&w, path, GD_OWN, arrays, n, meta, n_meta));
     s = write_arrays(w, t, sets, n_sets);
     if (s == GD_OK)
         return gd_safetensors_commit(w);

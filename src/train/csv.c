@@ -29,12 +29,25 @@ static void read_header(train_csv *c, const char *line, size_t length)
     }
 }
 
-/* Value of the k-th field of a line */
+/* Value of the k-th field of a line; -1: it has none */
 static double field(const char *line, int k)
 {
     for (; k > 0 && *line && *line != '\n'; line++)
         k -= *line == ',';
-    return k == 0 ? strtod(line, NULL) : -1;
+    while (*line == ' ' || *line == '\t')
+        line++;
+    /* strtod would pass over the line's end */
+    return k == 0 && *line && !strchr("\r\n\v\f", *line) ? strtod(line, NULL) : -1;
+}
+
+/* A line may be empty: their number does not follow from the bytes. */
+static size_t count_lines(const char *text, size_t bytes)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < bytes; i++)
+        n += text[i] == '\n';
+    return n;
 }
 
 static char *header(const train_csv *c, char *out)
@@ -49,7 +62,8 @@ static char *header(const train_csv *c, char *out)
 static gd_status rewrite(const train_csv *c, const char *old, size_t bytes, int commas,
                          int64_t step)
 {
-    const size_t room = bytes + MAX_COLUMNS * 33 + (bytes / 2 + 2) * (size_t)(commas + 1);
+    const size_t room = bytes + MAX_COLUMNS * sizeof c->column[0] +
+                        (count_lines(old, bytes) + 1) * (size_t)(commas + 1);
     const int step_column = column_of(c, "step");
     char *text = malloc(room), *to = text;
     const char *at = memchr(old, '\n', bytes), *end = old + bytes;
@@ -71,12 +85,12 @@ static gd_status rewrite(const train_csv *c, const char *old, size_t bytes, int 
         }
         at = next + 1;
     }
-    s = gd_file_put(c->path, true, text, (size_t)(to - text));
+    s = gd_file_put(c->path, GD_OWN, text, (size_t)(to - text));
     free(text);
     return s;
 }
 
-/* A copy of the file with a zero at its end; NULL where there is none */
+/* A copy of the file with a zero at its end, and no other; NULL where there is none */
 static gd_status read_file(const train_csv *c, char **text, size_t *bytes)
 {
     gd_mapped map;
@@ -89,6 +103,8 @@ static gd_status read_file(const train_csv *c, char **text, size_t *bytes)
     *text = calloc(1, map.bytes + 1);
     if (*text && map.bytes > 0)
         memcpy(*text, map.data, map.bytes);
+    for (size_t i = 0; *text && i < map.bytes; i++)
+        (*text)[i] = (*text)[i] ? (*text)[i] : ' ';
     gd_unmap(&map);
     return *text ? GD_OK : gd_fail(GD_ENOMEM, "%s: out of memory", c->path);
 }
@@ -159,7 +175,12 @@ gd_status train_csv_add(train_csv *c, const gd_means *m)
             to += sprintf(to, "%.10g", v);
     }
     to += sprintf(to, "\n");
-    return gd_file_append(c->path, row, (size_t)(to - row));
+    return gd_file_append(c->path, GD_OWN, row, (size_t)(to - row), false);
+}
+
+gd_status train_csv_sync(const train_csv *c)
+{
+    return gd_file_sync(c->path);
 }
 
 /* ---- reading a column, for the curve ---- */
@@ -174,7 +195,7 @@ gd_status train_csv_column(const train_csv *c, const char *name, double **values
     *n = 0;
     GD_TRY(read_file(c, &text, &bytes));
     if (text && k >= 0)
-        *values = malloc((bytes / 2 + 1) * sizeof **values);
+        *values = malloc((count_lines(text, bytes) + 1) * sizeof **values);
     if (text && k >= 0 && !*values) {
         free(text);
         return gd_fail(GD_ENOMEM, "%s: out of memory", c->path);

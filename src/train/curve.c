@@ -103,7 +103,7 @@ gd_status train_curve_write(const train_csv *csv, const char *folder, const char
         print_axes(&p, name);
         print_line(&p);
         snprintf(path, sizeof path, "%.4000s/loss.svg", folder);
-        s = gd_file_put(path, true, p.text, GD_MIN(p.at, p.room - 1));
+        s = gd_file_put(path, GD_OWN, p.text, GD_MIN(p.at, p.room - 1));
     }
     free(step);
     free(value);

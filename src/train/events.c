@@ -109,7 +109,7 @@ static gd_status write_record(const char *path, const bytes *event)
     memcpy(record.at + record.n, event->at, event->n);
     record.n += event->n;
     put_little(&record, masked_crc(event->at, event->n), 4);
-    return gd_file_append(path, record.at, record.n);
+    return gd_file_append(path, GD_OWN, record.at, record.n, false);
 }
 
 gd_status train_events_open(char path[GD_MAX_PATH], const char *folder)

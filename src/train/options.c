@@ -132,7 +132,7 @@ static json_t *value_of(const gd_train_options *o, int i)
     case BOOL:
         return json_boolean(*(const bool *)at);
     case TEXT:
-        return json_string(at);
+        return gd_json_text(at);
     default:
         snprintf(seed, sizeof seed, "%llu", (unsigned long long)*(const uint64_t *)at);
         return json_string(seed);
@@ -146,7 +146,7 @@ gd_status gd_train_options_json(const gd_train_options *o, json_t **out)
     for (int i = 0; i < COUNT(fields); i++)
         if (json_object_set_new(json, fields[i].name, value_of(o, i)) != 0) {
             json_decref(json);
-            return gd_fail(GD_ENOMEM, "training options: out of memory, or a path is not UTF-8");
+            return gd_fail(GD_ENOMEM, "training options: out of memory");
         }
     *out = json;
     return GD_OK;
@@ -174,6 +174,7 @@ static bool read_value(gd_train_options *o, int i, const json_t *v)
         if (!text || strlen(text) >= (size_t)fields[i].max)
             return false;
         strcpy(at, text);
+        gd_unescape(at);
         return true;
     default:
         *(uint64_t *)at = text ? strtoull(text, &end, 10) : 0;

@@ -103,7 +103,7 @@ static gd_status write_state_dict(const gd_learner *l, gd_arena *mem, const gd_a
     }
     if (!ok)
         return gd_fail(GD_ENOMEM, "%s: out of memory", path);
-    GD_TRY(gd_torch_begin(&w, path, true, dict));
+    GD_TRY(gd_torch_begin(&w, path, GD_OWN, dict));
     return finish(w, gd_torch_add(w, values, (size_t)l->total * sizeof *values));
 }
 
@@ -184,7 +184,7 @@ static gd_status write_optimizer(const gd_trainer *t, gd_arena *mem, const gd_ar
     if (!root || !state || !groups || !gd_pickle_set(mem, root, 0, "state", state) ||
         !gd_pickle_set(mem, root, 1, "param_groups", groups))
         return gd_fail(GD_ENOMEM, "%s: out of memory", path);
-    GD_TRY(gd_torch_begin(&w, path, true, root));
+    GD_TRY(gd_torch_begin(&w, path, GD_OWN, root));
     return finish(w, write_moments(t->learner, w));
 }
 

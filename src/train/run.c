@@ -3,9 +3,7 @@
 #define _DEFAULT_SOURCE
 #include "train/train_private.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -31,9 +29,7 @@ gd_status gd_run_lock(int *fd, const char *folder)
     gd_status s = GD_OK;
 
     snprintf(path, sizeof path, "%.4000s/lock", folder);
-    *fd = gd_open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (*fd < 0)
-        return gd_fail_errno(errno, path);
+    GD_TRY(gd_lock_file_open(fd, path));
     gethostname(host, sizeof host - 1);
     const int n = snprintf(text, sizeof text, "pid %ld on %s\n", (long)getpid(), host);
     if (flock(*fd, LOCK_EX | LOCK_NB) != 0)
@@ -55,20 +51,22 @@ void gd_run_unlock(int fd)
 
 /* ---- the folder ---- */
 
-/* What a writer that was killed left behind: nobody else writes here while the lock is held. */
+/* What a writer that was killed left behind, whose name the next one may not need soon */
 static void remove_parts(const char *folder)
 {
+    static const char *const kinds[] = { "checkpoint-0.safetensors",
+                                         "progress.csv",
+                                         "loss.svg",
+                                         "samples-0.png",
+                                         "model0.pt",
+                                         "opt0.pt",
+                                         "ema_0.0_0.pt" };
     char path[GD_MAX_PATH];
-    const struct dirent *entry;
-    DIR *dir = opendir(folder);
 
-    while (dir && (entry = readdir(dir)))
-        if (strstr(entry->d_name, ".part-")) {
-            snprintf(path, sizeof path, "%.3700s/%.300s", folder, entry->d_name);
-            gd_os.unlink(path);
-        }
-    if (dir)
-        closedir(dir);
+    for (int i = 0; i < COUNT(kinds); i++) {
+        snprintf(path, sizeof path, "%.4000s/%s", folder, kinds[i]);
+        gd_part_sweep(path);
+    }
 }
 
 /* Only after the new one is durable */
@@ -197,8 +195,10 @@ static gd_status save_now(run *r)
         return GD_OK;
     GD_TRY(gd_trainer_compare(r->t));
     gd_dist_allow(r->t->dist, (double)gd_checkpoint_bytes(r->t) / slow_disk);
-    if (r->first)
+    if (r->first) {
+        GD_TRY(train_csv_sync(r->csv)); /* a checkpoint without its rows would leave a gap */
         GD_TRY(save(r->t, r->folder, r->classes));
+    }
     r->saved = r->t->step;
     return GD_OK;
 }

@@ -10,6 +10,8 @@ typedef struct train_csv train_csv;
 GD_CHECKED gd_status train_csv_open(train_csv **out, const char *folder, int64_t step);
 void train_csv_close(train_csv *csv); /* NULL is fine */
 GD_CHECKED gd_status train_csv_add(train_csv *csv, const gd_means *means);
+/* The rows so far become durable. */
+GD_CHECKED gd_status train_csv_sync(const train_csv *csv);
 /* free(*values) */
 GD_CHECKED gd_status train_csv_column(const train_csv *csv, const char *name, double **values,
                                       int *n);

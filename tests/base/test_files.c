@@ -58,7 +58,7 @@ static void a_file_appears_when_it_is_whole(void **state)
     gd_file *f;
 
     (void)state;
-    assert_int_equal(gd_file_create(&f, "a", false, 11), GD_OK);
+    assert_int_equal(gd_file_create(&f, "a", GD_KEEP, 11), GD_OK);
     assert_int_equal(gd_file_write(f, "hallo ", 6), GD_OK);
     assert_int_equal(gd_file_write(f, "world", 5), GD_OK);
     assert_int_equal(gd_file_write_at(f, 1, "e", 1), GD_OK);
@@ -74,7 +74,7 @@ static void an_aborted_file_leaves_nothing(void **state)
     gd_file *f;
 
     (void)state;
-    assert_int_equal(gd_file_create(&f, "b", false, 0), GD_OK);
+    assert_int_equal(gd_file_create(&f, "b", GD_KEEP, 0), GD_OK);
     assert_int_equal(gd_file_write(f, "lost", 4), GD_OK);
     gd_file_abort(f);
     gd_file_abort(NULL);
@@ -87,16 +87,16 @@ static void what_exists_is_not_replaced_unasked(void **state)
     gd_file *f;
 
     (void)state;
-    assert_int_equal(gd_file_put("c", false, "one", 3), GD_OK);
-    assert_int_equal(gd_file_put("c", false, "two", 3), GD_EEXISTS);
+    assert_int_equal(gd_file_put("c", GD_KEEP, "one", 3), GD_OK);
+    assert_int_equal(gd_file_put("c", GD_KEEP, "two", 3), GD_EEXISTS);
     assert_non_null(strstr(gd_error(), "--overwrite"));
     expect_content("c", "one");
-    assert_int_equal(gd_file_put("c", true, "two", 3), GD_OK);
+    assert_int_equal(gd_file_put("c", GD_OVERWRITE, "two", 3), GD_OK);
     expect_content("c", "two");
     /* somebody else was quicker */
-    assert_int_equal(gd_file_create(&f, "d", false, 0), GD_OK);
+    assert_int_equal(gd_file_create(&f, "d", GD_KEEP, 0), GD_OK);
     assert_int_equal(gd_file_write(f, "mine", 4), GD_OK);
-    assert_int_equal(gd_file_put("d", false, "theirs", 6), GD_OK);
+    assert_int_equal(gd_file_put("d", GD_KEEP, "theirs", 6), GD_OK);
     assert_int_equal(gd_file_commit(f), GD_EEXISTS);
     expect_content("d", "theirs");
     expect_no_part();
@@ -117,8 +117,8 @@ static void a_file_system_without_links_will_do(void **state)
 
     (void)state;
     gd_os.link = no_links;
-    assert_int_equal(gd_file_put("linkless", false, "one", 3), GD_OK);
-    assert_int_equal(gd_file_put("linkless", false, "two", 3), GD_EEXISTS);
+    assert_int_equal(gd_file_put("linkless", GD_KEEP, "one", 3), GD_OK);
+    assert_int_equal(gd_file_put("linkless", GD_KEEP, "two", 3), GD_EEXISTS);
     gd_os = before;
     expect_content("linkless", "one");
     expect_no_part();
@@ -127,10 +127,10 @@ static void a_file_system_without_links_will_do(void **state)
 static void rows_are_appended(void **state)
 {
     (void)state;
-    assert_int_equal(gd_file_append("rows", "1\n", 2), GD_OK);
-    assert_int_equal(gd_file_append("rows", "2\n", 2), GD_OK);
+    assert_int_equal(gd_file_append("rows", GD_OWN, "1\n", 2, false), GD_OK);
+    assert_int_equal(gd_file_append("rows", GD_OWN, "2\n", 2, true), GD_OK);
     expect_content("rows", "1\n2\n");
-    assert_int_equal(gd_file_append("none/rows", "1\n", 2), GD_EIO);
+    assert_int_equal(gd_file_append("none/rows", GD_OWN, "1\n", 2, false), GD_EIO);
     assert_non_null(strstr(gd_error(), "none/rows: No such file"));
 }
 
@@ -143,18 +143,19 @@ static void a_full_disk_is_told(void **state)
 
     (void)state;
     memset(text, 'x', sizeof text);
-    assert_int_equal(gd_file_put("e", false, "old", 3), GD_OK);
+    assert_int_equal(gd_file_put("e", GD_KEEP, "old", 3), GD_OK);
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &before);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){ little.rlim_cur, before.rlim_max }),
                      0);
-    s = gd_file_put("e", true, text, sizeof text);
-    setrlimit(RLIMIT_FSIZE, &before);
+    s = gd_file_put("e", GD_OVERWRITE, text, sizeof text);
     assert_int_equal(s, GD_ENOSPACE);
     assert_non_null(strstr(gd_error(), "e: File too large"));
+    s = gd_file_append("long", GD_OWN, text, sizeof text, false);
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_int_equal(s, GD_ENOSPACE);
     expect_content("e", "old");
     expect_no_part();
-    assert_int_equal(gd_file_append("/dev/full", "x", 1), GD_ENOSPACE);
 }
 
 static void what_is_no_file_is_named(void **state)
@@ -169,11 +170,85 @@ static void what_is_no_file_is_named(void **state)
     assert_int_equal(mkfifo("pipe", 0600), 0);
     assert_int_equal(gd_map_file(&map, "pipe"), GD_EFORMAT); /* and does not wait */
     assert_int_equal(gd_map_file(&map, "/dev/zero"), GD_EFORMAT);
-    assert_int_equal(gd_file_put("empty", false, "", 0), GD_OK);
+    assert_int_equal(gd_file_put("empty", GD_KEEP, "", 0), GD_OK);
     assert_int_equal(gd_map_file(&map, "empty"), GD_OK);
     assert_int_equal(map.bytes, 0);
     gd_unmap(&map);
     gd_unmap(&map);
+    assert_int_equal(gd_file_append("pipe", GD_OVERWRITE, "x", 1, false), GD_EIO); /* no reader */
+    assert_int_equal(gd_file_append("/dev/null", GD_OVERWRITE, "x", 1, false), GD_EEXISTS);
+}
+
+/* Whoever starts us may have closed them: text meant for the terminal must not go into a file. */
+static void files_are_above_the_standard_streams(void **state)
+{
+    const int before = dup(STDIN_FILENO);
+    int fd;
+
+    (void)state;
+    close(STDIN_FILENO);
+    fd = gd_open("streams", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd > STDERR_FILENO);
+    assert_int_equal(fcntl(STDIN_FILENO, F_GETFD), -1);
+    close(fd);
+    dup2(before, STDIN_FILENO);
+    close(before);
+}
+
+/* A link under the name that users give is followed, one in a folder of ours is not. */
+static void links_and_modes(void **state)
+{
+    struct stat info;
+
+    (void)state;
+    assert_int_equal(gd_file_put("real", GD_KEEP, "one", 3), GD_OK);
+    assert_int_equal(chmod("real", 0604), 0);
+    assert_int_equal(symlink("real", "link"), 0);
+    assert_int_equal(symlink("nothing", "dangling"), 0);
+    assert_int_equal(gd_file_put("link", GD_KEEP, "two", 3), GD_EEXISTS);
+    assert_non_null(strstr(gd_error(), "--overwrite"));
+    assert_int_equal(gd_file_put("link", GD_OVERWRITE, "two", 3), GD_OK);
+    expect_content("real", "two");
+    assert_int_equal(lstat("link", &info), 0);
+    assert_true(S_ISLNK(info.st_mode));
+    assert_int_equal(stat("real", &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0604);
+    assert_int_equal(gd_file_append("link", GD_OWN, "x", 1, false), GD_EIO);
+    assert_int_equal(gd_file_append("link", GD_OVERWRITE, "x", 1, false), GD_OK);
+    expect_content("real", "twox");
+    assert_int_equal(gd_file_put("link", GD_OWN, "three", 5), GD_OK);
+    expect_content("link", "three");
+    expect_content("real", "twox");
+    assert_int_equal(gd_file_put("dangling", GD_OVERWRITE, "x", 1), GD_EEXISTS);
+    assert_int_equal(gd_file_put("dangling", GD_OWN, "x", 1), GD_OK);
+    assert_int_equal(mkdir("folder", 0700), 0);
+    for (gd_replace how = GD_KEEP; how <= GD_OWN; how++) {
+        assert_int_equal(gd_file_put("folder", how, "x", 1), GD_EEXISTS);
+        assert_int_equal(gd_file_put("pipe", how, "x", 1), GD_EEXISTS);
+        assert_int_equal(gd_file_check("/dev/null", how), GD_EEXISTS);
+    }
+    expect_no_part();
+}
+
+static void locks_are_files_of_ours(void **state)
+{
+    int fd;
+
+    (void)state;
+    assert_int_equal(gd_lock_file_open(&fd, "lock"), GD_OK);
+    assert_true(gd_write(fd, "pid 1 on h\n", 11));
+    close(fd);
+    assert_int_equal(gd_lock_file_open(&fd, "lock"), GD_OK);
+    close(fd);
+    assert_int_equal(link("lock", "lock2"), 0);
+    assert_int_equal(gd_lock_file_open(&fd, "lock"), GD_EEXISTS);
+    assert_int_equal(unlink("lock2"), 0);
+    assert_int_equal(symlink("lock", "lock2"), 0);
+    assert_int_equal(gd_lock_file_open(&fd, "lock2"), GD_EEXISTS);
+    assert_int_equal(gd_lock_file_open(&fd, "pipe"), GD_EEXISTS);
+    assert_int_equal(gd_lock_file_open(&fd, "folder"), GD_EEXISTS);
+    assert_int_equal(gd_lock_file_open(&fd, "real"), GD_EEXISTS); /* text of somebody */
+    expect_content("real", "twox");
 }
 
 static void errors_of_the_system_have_their_status(void **state)
@@ -222,6 +297,9 @@ int main(void)
         cmocka_unit_test(rows_are_appended),
         cmocka_unit_test(a_full_disk_is_told),
         cmocka_unit_test(what_is_no_file_is_named),
+        cmocka_unit_test(files_are_above_the_standard_streams),
+        cmocka_unit_test(links_and_modes),
+        cmocka_unit_test(locks_are_files_of_ours),
         cmocka_unit_test(errors_of_the_system_have_their_status),
         cmocka_unit_test(messages_keep_their_lines),
     };

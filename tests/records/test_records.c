@@ -364,6 +364,145 @@ static void damaged_records(void **state)
     check_result();
 }
 
+/* ---- a damaged head, recipe or end: what is whole is kept ---- */
+
+enum { IMAGES_MADE = 5 };
+
+static void some_images(void)
+{
+    gd_records *r = join(false);
+    gd_claim what;
+    int64_t image;
+    int count;
+
+    for (int i = 0; i < IMAGES_MADE; i++) {
+        assert_int_equal(gd_records_claim(r, 1, &what, &image, &count), GD_OK);
+        assert_int_equal(put(r, image), GD_OK);
+    }
+    gd_records_leave(r);
+}
+
+/* size < 0: one byte at `at` from the beginning is another; else the file has this size */
+static void damage(const char *name, long at, long size)
+{
+    FILE *f = fopen(inside(name), "r+");
+    unsigned char byte;
+
+    assert_non_null(f);
+    if (size >= 0) {
+        assert_int_equal(ftruncate(fileno(f), size), 0);
+    } else {
+        assert_int_equal(fseek(f, at, SEEK_SET), 0);
+        assert_int_equal(fread(&byte, 1, 1, f), 1);
+        byte ^= 0x20;
+        assert_int_equal(fseek(f, -1, SEEK_CUR), 0);
+        assert_int_equal(fwrite(&byte, 1, 1, f), 1);
+    }
+    assert_int_equal(fclose(f), 0);
+}
+
+static int64_t images_kept(void)
+{
+    gd_records *r = join(false);
+    int64_t n;
+
+    assert_int_equal(gd_records_count(r, &n), GD_OK);
+    assert_int_equal(work(r), GD_OK);
+    gd_records_leave(r);
+    check_result();
+    return n;
+}
+
+static void another_byte(const char *name, long at)
+{
+    some_images();
+    damage(name, at, -1);
+    if (images_kept() != IMAGES_MADE)
+        fail_msg("%s: byte %ld", name, at);
+    assert_int_equal(nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+static void a_damaged_head_or_recipe(void **state)
+{
+    const long stride = 2 * 8 + 32 + SMALL + PIXELS, end = 2 * 4096 + N * stride;
+
+    (void)state;
+    for (long at = 0; at < 300; at += 7)
+        another_byte("samples.records", at);
+    another_byte("samples.records", 4095);
+    for (long at = 0; at < (long)sizeof recipe - 1; at++)
+        another_byte("run.json", at);
+    for (long at = end; at < end + (long)sizeof recipe - 1 + 64; at += 3)
+        another_byte("samples.records", at);
+}
+
+static void a_file_that_is_gone_or_cut(void **state)
+{
+    const long stride = 2 * 8 + 32 + SMALL + PIXELS;
+
+    (void)state;
+    some_images();
+    assert_int_equal(remove(inside("run.json")), 0);
+    assert_int_equal(images_kept(), IMAGES_MADE);
+    assert_int_equal(nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+    some_images();
+    damage("run.json", 0, 0);
+    assert_int_equal(images_kept(), IMAGES_MADE);
+    assert_int_equal(nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+    some_images();
+    damage("samples.records", 0, 2 * 4096 + 3 * stride + 9); /* loss of power */
+    images_kept();
+    assert_int_equal(nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+    some_images();
+    damage("samples.records", 0, 0);
+    assert_int_equal(images_kept(), 0);
+}
+
+/* The head alone is damaged, and there is no copy of the recipe: the records prove themselves. */
+static void records_prove_themselves(void **state)
+{
+    const long stride = 2 * 8 + 32 + SMALL + PIXELS;
+
+    (void)state;
+    some_images();
+    damage("samples.records", 0, 2 * 4096 + N * stride);
+    for (int i = 0; i < 100; i++)
+        damage("samples.records", i, -1);
+    damage("samples.records", 4096 + 2, -1); /* the state of a record that is whole */
+    assert_int_equal(images_kept(), IMAGES_MADE);
+}
+
+/* Records of another run are neither taken nor overwritten. */
+static void another_runs_records(void **state)
+{
+    char other[sizeof recipe], before[4096], after[4096];
+    gd_records *r;
+    FILE *f;
+
+    (void)state;
+    some_images();
+    strcpy(other, recipe);
+    *strchr(other, '5') = '6';
+    assert_int_equal(rename(inside("samples.records"), "/tmp/guided-records-other"), 0);
+    assert_int_equal(remove(inside("run.json")), 0);
+    assert_int_equal(gd_records_join(&r, folder, false), GD_OK);
+    assert_int_equal(gd_records_begin(r, other, NULL, &layout), GD_OK);
+    gd_records_leave(r);
+    f = fopen("/tmp/guided-records-other", "r");
+    assert_int_equal(fread(before, 1, sizeof before, f), sizeof before);
+    fclose(f);
+    assert_int_equal(rename("/tmp/guided-records-other", inside("samples.records")), 0);
+    assert_int_equal(truncate(inside("samples.records"), 4096 * 2), 0); /* no recipe either */
+    assert_int_equal(gd_records_join(&r, folder, false), GD_OK);
+    assert_int_equal(gd_records_begin(r, other, NULL, &layout), GD_EFORMAT);
+    assert_non_null(strstr(gd_error(), "hint: another --output"));
+    gd_records_leave(r);
+    f = fopen(inside("samples.records"), "r");
+    assert_int_equal(fread(after, 1, sizeof after, f), sizeof after);
+    fclose(f);
+    assert_memory_equal(before, after, sizeof before);
+}
+
 /* ---- each call of the system fails in turn ---- */
 
 static gd_os_table kept;
@@ -496,10 +635,21 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(one_process),     TEST(pictures),          TEST(claims),
-        TEST(without_sharing), TEST(recipes),           TEST(foreign_files),
-        TEST(no_space),        TEST(damaged_records),   TEST(failing_calls),
-        TEST(short_calls),     TEST(claims_of_several),
+        TEST(one_process),
+        TEST(pictures),
+        TEST(claims),
+        TEST(without_sharing),
+        TEST(recipes),
+        TEST(foreign_files),
+        TEST(no_space),
+        TEST(damaged_records),
+        TEST(a_damaged_head_or_recipe),
+        TEST(a_file_that_is_gone_or_cut),
+        TEST(records_prove_themselves),
+        TEST(another_runs_records),
+        TEST(failing_calls),
+        TEST(short_calls),
+        TEST(claims_of_several),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
