@@ -13,6 +13,9 @@ void dgemm_(const char *transa, const char *transb, const int *m, const int *n, 
             const double *beta, double *c, const int *ldc);
 void dsyevd_(const char *job, const char *uplo, const int *n, double *a, const int *lda, double *w,
              double *work, const int *lwork, int *iwork, const int *liwork, int *info);
+void dgesdd_(const char *job, const int *m, const int *n, double *a, const int *lda, double *s,
+             double *u, const int *ldu, double *vt, const int *ldvt, double *work, const int *lwork,
+             int *iwork, int *info);
 
 gd_status gd_linear_ready(void)
 {
@@ -95,4 +98,29 @@ gd_status gd_eigen_symmetric(double *a, double *values, int n, bool vectors)
     gd_block_free(work);
     gd_block_free(int_work);
     return s;
+}
+
+/* Row-major a is column-major a^T = v diag(s) u^T: LAPACK's left vectors are our right ones. */
+gd_status gd_singular_values(double *a, double *u, double *s, double *vt, int m, int n)
+{
+    const int k = GD_MIN(m, n), threads = leave_one_thread(), ask = -1;
+    int info = 0, doubles;
+    double space;
+    void *work = NULL, *int_work = NULL;
+    gd_status status;
+
+    dgesdd_("S", &n, &m, a, &n, s, vt, &n, u, &k, &space, &ask, NULL, &info);
+    doubles = (int)space;
+    status = gd_block_make(&work, (size_t)doubles * sizeof(double), "singular values");
+    if (status == GD_OK)
+        status = gd_block_make(&int_work, (size_t)k * 8 * sizeof(int), "singular values");
+    if (status == GD_OK)
+        dgesdd_("S", &n, &m, a, &n, s, vt, &n, u, &k, work, &doubles, int_work, &info);
+    if (status == GD_OK && (info != 0 || !isfinite(s[0])))
+        status = gd_fail(GD_EFAILED,
+                         "singular values of a %dx%d matrix were not found: is it finite?", m, n);
+    gd_set_threads(threads);
+    gd_block_free(work);
+    gd_block_free(int_work);
+    return status;
 }

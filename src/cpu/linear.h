@@ -25,5 +25,8 @@ void gd_matrix_product(double *c, const double *a, const double *b, bool transpo
 /* Eigenvalues of the symmetric a [n][n] in ascending order; with `vectors`, row i of a becomes the
  * i-th eigenvector, else a is destroyed.  GD_EFAILED if they are not found (a is not finite). */
 GD_CHECKED gd_status gd_eigen_symmetric(double *a, double *values, int n, bool vectors);
+/* a = u diag(s) vt with k = min(m, n): u [m][k], s [k] descending, vt [k][n].  a [m][n] is
+ * destroyed.  GD_EFAILED if they are not found (a is not finite). */
+GD_CHECKED gd_status gd_singular_values(double *a, double *u, double *s, double *vt, int m, int n);
 
 #endif

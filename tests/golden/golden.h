@@ -156,5 +156,10 @@ void golden_metrics(golden *g);
 void golden_inception(golden *g);
 void golden_likelihood_functions(golden *g);
 void golden_calc_bpd_loop(golden *g);
+void golden_restore_operator(golden *g);
+void golden_restore_kernel(golden *g);
+void golden_restore_noise(golden *g);
+void golden_restore_schedule(golden *g);
+void golden_restore_metric(golden *g);
 
 #endif

@@ -48,6 +48,11 @@ static const struct {
     { "pil_resize", golden_pil_resize },
     { "dataset_listing", golden_dataset_listing },
     { "dataset_items", golden_dataset_items },
+    { "restore_operator", golden_restore_operator },
+    { "restore_kernel", golden_restore_kernel },
+    { "restore_noise", golden_restore_noise },
+    { "restore_schedule", golden_restore_schedule },
+    { "restore_metric", golden_restore_metric },
 };
 
 static struct {

@@ -15,16 +15,17 @@ allowed() {
     graph) echo "graph cpu base" ;;
     nn) echo "nn graph cpu base io" ;;
     diffusion) echo "diffusion nn graph cpu base" ;;
+    restore) echo "restore diffusion nn graph cpu base io" ;;
     data) echo "data base io" ;;
     sampling) echo "sampling data diffusion nn graph cpu base io" ;;
     train) echo "train dist data diffusion nn graph cpu base io" ;;
     eval) echo "eval dist data diffusion nn graph cpu base io" ;;
     api) echo "api sampling data diffusion nn graph cpu base io" ;;
     records) echo "records base io" ;;
-    cli) echo "cli records api sampling train dist eval data diffusion nn graph cpu base io" ;;
+    cli) echo "cli records api sampling train dist eval restore data diffusion nn graph cpu base io" ;;
     esac
 }
-for layer in base dist io cpu graph nn diffusion data sampling train eval api records cli; do
+for layer in base dist io cpu graph nn diffusion restore data sampling train eval api records cli; do
     [ -d "src/$layer" ] || continue
     for line in $(grep -rnoE '#include "[a-z]+/[a-z0-9_]+\.(h|inc)"' "src/$layer" | tr ' ' '~'); do
         target=$(echo "$line" | sed 's/.*"\([a-z]*\)\/.*/\1/')

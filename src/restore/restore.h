@@ -1,0 +1,164 @@
+/* restore.h - diffusion models as image priors: measurement operators, noise, metrics, solvers.
+ *
+ * Images are double [C][H][W] in [-1, 1], one at a time; everything here works in double, because a
+ * pseudo-inverse and an unclipped x0 lose too much in float.  An operator may be used by one thread
+ * at a time (it owns its working memory). */
+#ifndef GD_RESTORE_H
+#define GD_RESTORE_H
+
+#include "base/base.h"
+
+typedef struct gd_shape {
+    int c, h, w;
+} gd_shape;
+static inline int64_t gd_shape_count(gd_shape s)
+{
+    return (int64_t)s.c * s.h * s.w;
+}
+
+/* ---- operator.c: what every measurement operator can do ---- */
+
+typedef struct gd_operator gd_operator;
+
+/* A function of a singular value, 0 for the null space */
+typedef double (*gd_gain)(void *ctx, double s);
+
+/* A's text is NAME, NAME:VALUE or NAME:VALUE:KEY=VALUE...; several with commas between are applied
+ * from left to right.  `image` is the shape of A's input.  Random masks are drawn with `seed`.
+ * GD_EUSAGE: unknown name (nearest name), unknown or missing value, a value that does not fit the
+ * image. */
+GD_CHECKED gd_status gd_operator_parse(gd_operator **out, const char *text, gd_shape image,
+                                       uint64_t seed);
+void gd_operator_free(gd_operator *op); /* NULL is fine */
+
+/* How many times larger than the measurement an image is, by the text alone: 4 for "box_down:4".
+ * 0: the text does not decide it (phase, hadamard). */
+GD_CHECKED gd_status gd_operator_factor(int *out, const char *text);
+
+const char *gd_operator_name(const gd_operator *op);
+gd_shape gd_operator_image(const gd_operator *op);
+gd_shape gd_operator_measurement(const gd_operator *op);
+bool gd_operator_linear(const gd_operator *op);
+bool gd_operator_has_pinv(const gd_operator *op);
+bool gd_operator_has_spectrum(const gd_operator *op);
+/* The largest singular value; of a non-linear operator the largest of its Jacobians' */
+double gd_operator_norm(const gd_operator *op);
+/* Pixels [H][W] that an inpainting operator keeps; NULL for other operators */
+const uint8_t *gd_operator_mask(const gd_operator *op);
+
+void gd_operator_apply(const gd_operator *op, const double *x, double *y);
+/* g = A^T w; of a non-linear operator the vector-Jacobian product at x (else x may be NULL) */
+void gd_operator_adjoint(const gd_operator *op, const double *x, const double *w, double *g);
+/* x = A^+ y; see gd_operator_has_pinv.  Conventions for operators without a pseudo-inverse: clip
+ * divides by the scale, jpeg is the identity. */
+void gd_operator_pinv(const gd_operator *op, const double *y, double *x);
+/* out = V f(S) V^T x over all of V, the null space with s = 0; see gd_operator_has_spectrum. Values
+ * below the operator's cut count as 0.  out may be x. */
+void gd_operator_spectral(const gd_operator *op, gd_gain f, void *ctx, const double *x,
+                          double *out);
+
+/* One line per operator: name, how it is written, what it is.  NULL past the last. */
+const char *gd_operator_list(int i, const char **usage, const char **about);
+
+/* ---- op_*.c: the operators, by typed arguments ---- */
+
+GD_CHECKED gd_status gd_op_denoise(gd_operator **out, gd_shape image);
+/* mask [H][W], other than 0: known */
+GD_CHECKED gd_status gd_op_inpaint(gd_operator **out, gd_shape image, const uint8_t *mask);
+GD_CHECKED gd_status gd_op_box_down(gd_operator **out, gd_shape image, int factor);
+
+typedef enum gd_edge { GD_EDGE_MIRROR, GD_EDGE_RENORM, GD_EDGE_CLAMP } gd_edge;
+typedef struct gd_cubic {
+    int factor;
+    gd_edge edge;   /* half-sample mirror; taps outside dropped; edge pixel repeated */
+    double a;       /* the cubic kernel's parameter */
+    bool antialias; /* kernel as wide as the factor */
+    double sv_cut;  /* one-dimensional singular values below it count as 0 */
+} gd_cubic;
+GD_CHECKED gd_status gd_op_cubic_down(gd_operator **out, gd_shape image, const gd_cubic *cubic);
+/* Weights [m][n] of one axis, n pixels to m; m > n enlarges (then the kernel is one pixel wide) */
+void gd_cubic_matrix(double *weights, int m, int n, const gd_cubic *cubic);
+
+typedef enum gd_pad { GD_PAD_REFLECT, GD_PAD_ZERO, GD_PAD_CIRCULAR } gd_pad;
+typedef struct gd_blur {
+    const double *kernel; /* [h][w], odd sides */
+    int h, w;
+    gd_pad pad;    /* reflect: whole-sample, 2 1 | 0 1 2 */
+    bool convolve; /* flip the kernel; else correlation */
+    int factor;    /* keep every factor-th pixel from 0 */
+    double sv_cut; /* singular values below it count as 0 */
+} gd_blur;
+GD_CHECKED gd_status gd_op_blur(gd_operator **out, gd_shape image, const gd_blur *blur);
+
+/* weights [C] */
+GD_CHECKED gd_status gd_op_gray(gd_operator **out, gd_shape image, const double *weights);
+/* The first `keep` of perm [H*W], a permutation; H*W a power of 2 */
+GD_CHECKED gd_status gd_op_hadamard(gd_operator **out, gd_shape image, const int64_t *perm,
+                                    int keep);
+/* unit_range: (x + 1) / 2 is transformed (DAPS), else x (DPS) */
+GD_CHECKED gd_status gd_op_phase(gd_operator **out, gd_shape image, double oversample,
+                                 bool unit_range);
+GD_CHECKED gd_status gd_op_clip(gd_operator **out, gd_shape image, double scale);
+/* Quantisation tables [64] of luma and chroma; NULL: libjpeg's for `quality` */
+GD_CHECKED gd_status gd_op_jpeg(gd_operator **out, gd_shape image, int quality, const double *luma,
+                                const double *chroma);
+/* y = M x over the flattened image, M [m][H*W*C]; small problems */
+GD_CHECKED gd_status gd_op_matrix(gd_operator **out, gd_shape image, const double *matrix, int m);
+/* part[n-1] ... part[0], taken over whatever happens.  exact: A^+ is the pseudo-inverse; else the
+ * parts' in reverse order, which is not (DDNM simplified). */
+GD_CHECKED gd_status gd_op_compose(gd_operator **out, gd_operator **part, int n, bool exact);
+
+/* ---- kernel.c, mask.c: from files and by formula ---- */
+
+/* Gaussian [size][size], cut at 4 sigma and padded with zeros, sum 1 (scipy's gaussian_filter of a
+ * delta).  size odd. */
+void gd_kernel_gauss(double *kernel, int size, double sigma);
+/* A PNG's grey values over their sum; *kernel is in `mem`.  GD_EFORMAT: even sides, all black */
+GD_CHECKED gd_status gd_kernel_read(double **kernel, int *h, int *w, const char *path,
+                                    gd_arena *mem);
+/* >= 128: known.  GD_EFORMAT: another size than [h][w] */
+GD_CHECKED gd_status gd_mask_read(uint8_t *mask, int h, int w, const char *path);
+/* Known outside the box.  GD_EUSAGE: it does not lie inside the image */
+GD_CHECKED gd_status gd_mask_box(uint8_t *mask, int h, int w, int top, int left, int box_h,
+                                 int box_w);
+/* A share `fraction` of the pixels, round(fraction * H * W) of them, is unknown */
+void gd_mask_random(uint8_t *mask, int h, int w, double fraction, uint64_t seed);
+
+/* ---- measurement_noise.c ---- */
+
+/* "pm1": the image's own scale [-1, 1]; "01", "255".  *sigma becomes the deviation on [-1, 1]. */
+GD_CHECKED gd_status gd_noise_scale(double *sigma, const char *scale);
+/* Expected counts of Poisson noise of rate `rate`, and the measurement that counts mean */
+double gd_poisson_mean(double x, double rate);
+double gd_poisson_value(double count, double rate);
+/* One count of a Poisson variable from uniform numbers of (seed, image, step) */
+void gd_poisson_noise(double *y, int64_t n, double rate, uint64_t seed, uint64_t image);
+
+/* ---- sequence.c: in which order a solver visits levels (spec section 5) ---- */
+
+/* RePaint's and DDNM's list of levels n-1 ... -1 with jumps up; *list is in `mem`. */
+GD_CHECKED gd_status gd_jump_list(int **list, int *count, int n, int length, int repeat,
+                                  gd_arena *mem);
+/* DiffPIR's n quadratic steps of n_train, descending, the last 0 */
+void gd_quadratic_steps(int *steps, int n, int n_train);
+/* DAPS: level i of n, from sigma_max at 0 to sigma_min at n, linear in the seventh root */
+double gd_poly7_sigma(int i, int n, double sigma_max, double sigma_min);
+/* Network time at noise level sigma: of the continuous linear schedule, or interpolated in log
+ * sigma over the table's alpha_bar [n] */
+double gd_time_continuous(double sigma);
+double gd_time_interpolated(double sigma, const double *alpha_bar, int n);
+
+/* ---- metric.c: on [0, 1] = clip((x + 1) / 2) ---- */
+
+double gd_psnr(const double *a, const double *b, int64_t n); /* INFINITY when equal */
+typedef struct gd_ssim {
+    bool uniform;   /* 7x7 window, sample covariance; else Gaussian 11 taps, sigma 1.5 */
+    bool eight_bit; /* round both images to 8 bits first */
+} gd_ssim;
+/* GD_EUSAGE: a side shorter than the window */
+GD_CHECKED gd_status gd_ssim_of(double *out, const double *a, const double *b, gd_shape shape,
+                                gd_ssim kind);
+/* Mean and deviation (n - 1; 0 for one sample) of samples [count][n] */
+void gd_ensemble(double *mean, double *deviation, const double *samples, int count, int64_t n);
+
+#endif
