@@ -28,6 +28,9 @@ typedef struct gd_schedule {
  * says what it can). */
 GD_CHECKED gd_status gd_schedule_make(gd_schedule **out, const char *kind, int n_train,
                                       const char *spacing, bool rescale_timesteps);
+/* With these original steps, kept [n] ascending, n >= 2 */
+GD_CHECKED gd_status gd_schedule_make_kept(gd_schedule **out, const char *kind, int n_train,
+                                           const int *kept, int n, bool rescale_timesteps);
 void gd_schedule_free(gd_schedule *schedule);
 /* The kept original steps of `spacing`, ascending; *steps is malloc'ed by gd_block_make. */
 GD_CHECKED gd_status gd_space_timesteps(int **steps, int *n, int n_train, const char *spacing);

@@ -229,20 +229,15 @@ static void place_tables(gd_schedule *s, double *memory)
         *table[i] = memory + (int64_t)i * s->n;
 }
 
-gd_status gd_schedule_make(gd_schedule **out, const char *kind, int n_train, const char *spacing,
-                           bool rescale_timesteps)
+/* Takes over `steps` [n] */
+static gd_status make_of(gd_schedule **out, const char *kind, int n_train, int *steps, int n,
+                         bool rescale_timesteps)
 {
     enum { TABLES = 13 };
     gd_schedule *s;
     double *memory;
-    int *steps, n;
     gd_status status;
 
-    GD_TRY(gd_space_timesteps(&steps, &n, n_train, spacing));
-    if (n < 2) { /* entry 1 of the variances is read */
-        gd_block_free(steps);
-        return cannot(spacing ? spacing : "", n_train, "fewer than 2 steps");
-    }
     status =
         gd_block_make((void **)&s, sizeof *s + (size_t)n * TABLES * sizeof *memory, "schedule");
     if (status != GD_OK) {
@@ -262,6 +257,35 @@ gd_status gd_schedule_make(gd_schedule **out, const char *kind, int n_train, con
     derive(s);
     *out = s;
     return GD_OK;
+}
+
+gd_status gd_schedule_make(gd_schedule **out, const char *kind, int n_train, const char *spacing,
+                           bool rescale_timesteps)
+{
+    int *steps, n;
+
+    GD_TRY(gd_space_timesteps(&steps, &n, n_train, spacing));
+    if (n < 2) { /* entry 1 of the variances is read */
+        gd_block_free(steps);
+        return cannot(spacing ? spacing : "", n_train, "fewer than 2 steps");
+    }
+    return make_of(out, kind, n_train, steps, n, rescale_timesteps);
+}
+
+gd_status gd_schedule_make_kept(gd_schedule **out, const char *kind, int n_train, const int *kept,
+                                int n, bool rescale_timesteps)
+{
+    int *steps;
+
+    if (n_train < 1 || n_train > MAX_STEPS || n < 2 || n > n_train)
+        return gd_fail(GD_EUSAGE, "%d kept steps of %d", n, n_train);
+    for (int i = 0; i < n; i++)
+        if (kept[i] < 0 || kept[i] >= n_train || (i > 0 && kept[i] <= kept[i - 1]))
+            return gd_fail(GD_EUSAGE, "kept step %d is %d: not ascending below %d", i, kept[i],
+                           n_train);
+    GD_TRY(gd_block_make((void **)&steps, (size_t)n * sizeof *steps, "timesteps"));
+    memcpy(steps, kept, (size_t)n * sizeof *steps);
+    return make_of(out, kind, n_train, steps, n, rescale_timesteps);
 }
 
 void gd_schedule_free(gd_schedule *s)

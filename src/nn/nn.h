@@ -122,6 +122,9 @@ GD_CHECKED gd_status gd_run_newest(char out[GD_MAX_PATH], const char *folder);
 typedef struct gd_runner gd_runner;
 GD_CHECKED gd_status gd_runner_make(gd_runner **out, const gd_model *m, const gd_net_size *size,
                                     bool guidance, bool bf16);
+/* One whose runs can be followed by gd_runner_vjp; `recompute`: with less memory and more time. */
+GD_CHECKED gd_status gd_runner_make_vjp(gd_runner **out, const gd_model *m, const gd_net_size *size,
+                                        bool bf16, bool recompute);
 /* Another one with the weights of `of`, which must outlive it: two threads may run the two at once.
  */
 GD_CHECKED gd_status gd_runner_make_beside(gd_runner **out, const gd_runner *of);
@@ -133,5 +136,8 @@ gd_exec *gd_runner_exec(const gd_runner *r);
  * gradient).  GD_EFAILED names the first node whose result is not finite. */
 GD_CHECKED gd_status gd_runner_run(gd_runner *r, const float *x, const float *t, const int64_t *y,
                                    const float *low_res, float *out);
+/* J^T cotangent with respect to x at the latest gd_runner_run, once; cotangent of the output's size
+ * [N][out][H][W], gradient of x's.  GD_EFAILED when it is not finite. */
+GD_CHECKED gd_status gd_runner_vjp(gd_runner *r, const float *cotangent, float *gradient);
 
 #endif

@@ -6,7 +6,7 @@
 #ifndef GD_RESTORE_H
 #define GD_RESTORE_H
 
-#include "base/base.h"
+#include "diffusion/solver.h"
 
 typedef struct gd_shape {
     int c, h, w;
@@ -160,5 +160,113 @@ GD_CHECKED gd_status gd_ssim_of(double *out, const double *a, const double *b, g
                                 gd_ssim kind);
 /* Mean and deviation (n - 1; 0 for one sample) of samples [count][n] */
 void gd_ensemble(double *mean, double *deviation, const double *samples, int count, int64_t n);
+
+/* ---- solver.c: from a measurement to images ---- */
+
+/* What a solver knows of the network and of the run.  All arrays are one image. */
+typedef struct gd_prior {
+    void *ctx;
+    gd_shape shape;
+    const gd_schedule *schedule;
+    gd_var_type var_type;
+    /* eps [n] at x [n], and the raw learned variance [n] where the network has one */
+    gd_status (*predict)(void *ctx, const gd_level *at, const double *x, double *eps, double *v);
+    /* g = J^T c, J = d eps / d x at the latest predict; NULL: solvers that need it are refused */
+    gd_status (*vjp)(void *ctx, const gd_level *at, const double *c, double *g);
+    /* scale * grad log p(y | x); NULL: not guided */
+    gd_status (*guide)(void *ctx, const gd_level *at, const double *x, double *gradient);
+    /* Standard normal numbers: draw 0 is the start, 1, 2, ... follow in the solver's order */
+    void (*noise)(void *ctx, int draw, int64_t n, double *z);
+    /* Before call k of `calls`; a status other than GD_OK ends the run.  May be NULL. */
+    gd_status (*before_call)(void *ctx, int k, int calls);
+} gd_prior;
+
+/* Every parameter of every solver; each reads its own (spec sections 3, 4 and 6).  0 in `steps`,
+ * lr, tau, and n_ts: the solver's rule. */
+typedef struct gd_restore_options {
+    double sigma_y; /* of the measurement, on [-1, 1] */
+    int steps;      /* network calls of solvers on the training steps */
+    const int *ts;  /* [n_ts] ascending indices instead */
+    int n_ts;
+    bool clip; /* x0 of ancestral steps and diffpir */
+    double eta, eta_b;
+    int travel_length, travel_repeat; /* ddnm */
+    double lambda, zeta;              /* diffpir */
+    bool final_x0;                    /* diffpir: the last prediction; blended: paste y over it */
+    int jump_length, jump_repeat;     /* repaint */
+    int skip, range_t;                /* blended, ilvr */
+    int start;                        /* sdedit: index */
+    bool ddim;                        /* sdedit */
+    int real_step;                    /* invert: levels used, 0 all */
+    double scale;                     /* dps, mcg */
+    bool poisson;                     /* dps */
+    const char *weight;               /* pigdm: code, paper, exact */
+    double grad_weight;
+    bool init_noise;
+    double prior_variance;      /* pigdm: of the r2 rule; 0: 1 - alpha_bar */
+    const char *denoise_weight; /* reddiff: linear, sqrt, square, log, trunc, const */
+    double grad_term_weight, obs_weight, lr, sigma_x0; /* reddiff; lr is daps's step too */
+    const char *time;                                  /* daps: vp-continuous, interp */
+    int annealing_steps, ode_steps, mcmc_steps;
+    double sigma_max, sigma_min, ode_sigma_min, tau, lr_min_ratio;
+    bool unchecked; /* daps: run with an unstable step, as the authors' program does */
+} gd_restore_options;
+
+typedef enum gd_needs {
+    GD_NEEDS_PINV = 1,     /* A^+ */
+    GD_NEEDS_SPECTRUM = 2, /* V f(S) V^T when sigma_y > 0 */
+    GD_NEEDS_VJP = 4,      /* the network's */
+    GD_NEEDS_MASK = 8,     /* inpainting */
+    GD_NEEDS_LINEAR = 16,
+    GD_NEEDS_IMAGE = 32, /* y is an image */
+} gd_needs;
+
+typedef struct gd_restorer gd_restorer;
+/* GD_EUSAGE with the nearest name; one line per solver by gd_restorer_list */
+GD_CHECKED gd_status gd_restorer_find(const gd_restorer **out, const char *name);
+const gd_restorer *gd_restorer_list(int i); /* NULL past the last */
+const char *gd_restorer_name(const gd_restorer *r);
+const char *gd_restorer_about(const gd_restorer *r);
+unsigned gd_restorer_needs(const gd_restorer *r);
+/* The solver's own defaults for this operator's name and noise */
+void gd_restorer_defaults(const gd_restorer *r, const char *op, double sigma_y,
+                          gd_restore_options *o);
+/* KEY=VALUE of this solver; GD_EUSAGE: no such key (they are listed), or no such value */
+GD_CHECKED gd_status gd_restorer_set(const gd_restorer *r, gd_restore_options *o, const char *key,
+                                     const char *value);
+/* Which of the operator, noise and prior do not fit the solver: GD_EUSAGE says why and what would
+ */
+GD_CHECKED gd_status gd_restorer_check(const gd_restorer *r, const gd_prior *prior,
+                                       const gd_operator *op, const gd_restore_options *o);
+int gd_restorer_calls(const gd_restorer *r, const gd_prior *prior, const gd_restore_options *o);
+/* Whether the solver runs on a respaced schedule (else on all training steps) */
+bool gd_restorer_respaced(const gd_restorer *r);
+/* One image x [n] from y.  latent [n] or NULL: invert's.  GD_EFAILED names the call where the image
+ * stopped being finite. */
+GD_CHECKED gd_status gd_restorer_run(const gd_restorer *r, const gd_prior *prior,
+                                     const gd_operator *op, const double *y,
+                                     const gd_restore_options *o, double *x, double *latent);
+
+/* ---- network.c: a model as a prior ---- */
+
+typedef struct gd_network_options {
+    int h, w; /* of the images; 0: the model's own */
+    bool gradient, recompute, bf16;
+    int64_t label; /* -1: none */
+    double scale;  /* of the classifier's gradient */
+    uint64_t seed; /* of the noise */
+} gd_network_options;
+typedef struct gd_network_prior gd_network_prior;
+/* The models outlive it; classifier NULL: not guided.  GD_EMISMATCH: a classifier as the model, an
+ * upsampler, a classifier of another kind of images. */
+GD_CHECKED gd_status gd_network_prior_make(gd_network_prior **out, const gd_model *model,
+                                           const gd_model *classifier, const gd_schedule *schedule,
+                                           const gd_network_options *options);
+void gd_network_prior_free(gd_network_prior *p); /* NULL is fine */
+/* Noise is keyed by (seed, image, draw); before_call is the caller's to set, its ctx is the prior's
+ */
+gd_prior *gd_network_prior_get(gd_network_prior *p);
+void gd_network_prior_image(gd_network_prior *p, uint64_t image);
+size_t gd_network_prior_bytes(const gd_network_prior *p);
 
 #endif

@@ -135,4 +135,79 @@ double complex *gd_fft_data(gd_fft *fft); /* [h][w] */
 void gd_fft_forward(gd_fft *fft);         /* not normalised, either */
 void gd_fft_backward(gd_fft *fft);
 
+/* ---- enlarge.c: bicubic enlargement ---- */
+
+typedef struct gd_enlarge {
+    gd_shape from, to;
+    double *h, *w; /* [to.h][from.h], [to.w][from.w] */
+    double *work;
+} gd_enlarge;
+/* edge MIRROR: MATLAB's (a = -0.5), CLAMP: torch's (a = -0.75) */
+GD_CHECKED gd_status gd_enlarge_make(gd_enlarge *out, gd_shape from, gd_shape to, gd_edge edge,
+                                     gd_arena *mem);
+void gd_enlarge_apply(const gd_enlarge *e, const double *in, double *out);
+
+/* ---- solver.c: one run under way ---- */
+
+typedef struct gd_solving {
+    const gd_restorer *restorer;
+    const gd_prior *prior;
+    const gd_operator *op;
+    const double *y;
+    const gd_restore_options *o;
+    const gd_schedule *schedule;
+    gd_arena *mem;
+    int64_t n, m; /* elements of the image, of the measurement */
+    int draws, calls, all_calls;
+    double *x;                           /* [n] state */
+    double *eps, *x0, *v, *gradient, *z; /* [n] of the latest gd_predict, gd_next_noise */
+    double *latent;                      /* NULL: not asked for */
+} gd_solving;
+
+struct gd_restorer {
+    const char *name, *about;
+    unsigned needs;
+    bool respaced;
+    gd_status (*solve)(gd_solving *s);
+    int (*calls)(const gd_prior *prior, const gd_restore_options *o);
+    void (*defaults)(gd_restore_options *o, const char *op);
+    const char *keys; /* "eta steps": of gd_restore_options */
+};
+extern const gd_restorer gd_restorer_ddnm, gd_restorer_ddrm, gd_restorer_diffpir,
+    gd_restorer_repaint, gd_restorer_blended, gd_restorer_ilvr, gd_restorer_daps, gd_restorer_dps,
+    gd_restorer_mcg, gd_restorer_pigdm, gd_restorer_reddiff, gd_restorer_sdedit, gd_restorer_invert;
+
+/* Zeroed memory of the run; NULL and a recorded GD_ENOMEM */
+double *gd_solving_array(gd_solving *s, int64_t count);
+gd_level gd_level_of(const gd_schedule *schedule, int index);
+double gd_alpha_bar(const gd_schedule *schedule, int index); /* 1 at -1 */
+/* One network call at x: s->eps and s->x0 (not clipped), s->v; with `shift` guidance is in eps,
+ * else in s->gradient */
+GD_CHECKED gd_status gd_predict(gd_solving *s, const gd_level *at, const double *x, bool shift);
+/* The next draw of `count` numbers into z */
+void gd_next_noise(gd_solving *s, int64_t count, double *z);
+/* g = J^T c, J = d x0 / d x at the latest gd_predict; with `clipped` c is masked where x0 lies
+ * outside [-1, 1].  c is changed. */
+GD_CHECKED gd_status gd_x0_vjp(gd_solving *s, const gd_level *at, bool clipped, double *c,
+                               double *g);
+/* s->x becomes x_{t-1} of the ancestral step from s->x at index t, with s->v, s->gradient and s->z;
+ * s->x0 is clipped where the options say so */
+void gd_ancestral(gd_solving *s, int t);
+/* The ascending list of training steps: o->ts, or every floor(T / N)-th */
+GD_CHECKED gd_status gd_step_list(gd_solving *s, int **list, int *n);
+/* x = alpha a + sigma b */
+void gd_mix(double *x, double alpha, const double *a, double sigma, const double *b, int64_t n);
+void gd_clip(double *x, int64_t n);
+GD_CHECKED gd_status gd_check_state(const gd_solving *s, const double *x);
+
+/* One step of DDRM (eta_b = 1: DDNM+) to alpha_bar `next`, from s->x0 and s->eps with p = A^+ y and
+ * noise z; `project`: at the end of noise-free runs A x = y */
+typedef struct gd_spectral_step {
+    double next, sigma_y, eta, eta_b;
+    bool project;
+} gd_spectral_step;
+/* out [n]; work [n] */
+void gd_spectral_move(gd_solving *s, const gd_spectral_step *step, const double *p, const double *z,
+                      double *out, double *work);
+
 #endif

@@ -161,5 +161,6 @@ void golden_restore_kernel(golden *g);
 void golden_restore_noise(golden *g);
 void golden_restore_schedule(golden *g);
 void golden_restore_metric(golden *g);
+void golden_restore_solver(golden *g);
 
 #endif

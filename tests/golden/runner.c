@@ -53,6 +53,7 @@ static const struct {
     { "restore_noise", golden_restore_noise },
     { "restore_schedule", golden_restore_schedule },
     { "restore_metric", golden_restore_metric },
+    { "restore_solver", golden_restore_solver },
 };
 
 static struct {

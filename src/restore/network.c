@@ -1,0 +1,183 @@
+/* network.c - a diffusion model, and a classifier, as the prior of a restoration. */
+#include "restore/restore_private.h"
+
+#include "nn/nn.h"
+
+#include <math.h>
+
+struct gd_network_prior {
+    gd_prior prior;
+    gd_runner *model, *classifier;
+    gd_network_options options;
+    gd_mean_type mean_type;
+    uint64_t image;
+    int64_t n, out_n;
+    float *x, *out, *c, *g, *noise; /* one block */
+    void *block;
+};
+
+static void narrow(float *out, const double *in, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (float)in[i];
+}
+
+static gd_status predict(void *ctx, const gd_level *at, const double *x, double *eps, double *v)
+{
+    gd_network_prior *p = ctx;
+    const float t = (float)at->time;
+    const int64_t *label = p->options.label >= 0 ? &p->options.label : NULL;
+
+    narrow(p->x, x, p->n);
+    GD_TRY(gd_runner_run(p->model, p->x, &t, label, NULL, p->out));
+    for (int64_t i = 0; i < p->n; i++)
+        eps[i] = p->mean_type == GD_MEAN_START_X ? (x[i] - at->alpha * p->out[i]) / at->sigma
+                                                 : p->out[i];
+    for (int64_t i = 0; i < p->n; i++)
+        v[i] = p->out_n > p->n ? p->out[p->n + i] : 0;
+    return GD_OK;
+}
+
+/* Of a network of x0, eps = (x - alpha x0(x)) / sigma */
+static gd_status vjp(void *ctx, const gd_level *at, const double *c, double *g)
+{
+    gd_network_prior *p = ctx;
+    const bool start_x = p->mean_type == GD_MEAN_START_X;
+
+    narrow(p->c, c, p->n);
+    for (int64_t i = p->n; i < p->out_n; i++)
+        p->c[i] = 0;
+    GD_TRY(gd_runner_vjp(p->model, p->c, p->g));
+    for (int64_t i = 0; i < p->n; i++)
+        g[i] = start_x ? (c[i] - at->alpha * p->g[i]) / at->sigma : p->g[i];
+    return GD_OK;
+}
+
+static gd_status guide(void *ctx, const gd_level *at, const double *x, double *gradient)
+{
+    gd_network_prior *p = ctx;
+    const float t = (float)at->time;
+
+    narrow(p->x, x, p->n);
+    GD_TRY(gd_runner_run(p->classifier, p->x, &t, &p->options.label, NULL, p->g));
+    for (int64_t i = 0; i < p->n; i++)
+        gradient[i] = p->options.scale * p->g[i];
+    return GD_OK;
+}
+
+static void noise(void *ctx, int draw, int64_t n, double *z)
+{
+    gd_network_prior *p = ctx;
+
+    /* in pieces of the image's size: a measurement can be larger */
+    for (int64_t first = 0; first < n; first += p->n) {
+        const int64_t count = GD_MIN(n - first, p->n);
+        gd_noise_normal(p->noise, count, p->options.seed + (uint64_t)(first / p->n), p->image,
+                        (uint32_t)draw);
+        for (int64_t i = 0; i < count; i++)
+            z[first + i] = p->noise[i];
+    }
+}
+
+static gd_status check(const gd_model *model, const gd_model *classifier,
+                       const gd_network_options *o)
+{
+    const gd_net_config *c = &gd_model_get_config(model)->net;
+
+    if (c->kind != GD_NET_UNET)
+        return gd_fail(GD_EMISMATCH, "%s: restoration needs a diffusion model, not %s",
+                       gd_model_path(model),
+                       c->kind == GD_NET_CLASSIFIER ? "a classifier" : "an upsampler");
+    if (c->num_classes > 0 && (o->label < 0 || o->label >= c->num_classes))
+        return gd_fail(GD_EUSAGE, "%s: a class from 0 to %d is needed (--class)",
+                       gd_model_path(model), c->num_classes - 1);
+    if (!classifier)
+        return GD_OK;
+    const gd_net_config *k = &gd_model_get_config(classifier)->net;
+    if (k->kind != GD_NET_CLASSIFIER || k->image_size != c->image_size ||
+        k->in_channels != c->in_channels)
+        return gd_fail(GD_EMISMATCH, "%s: not a classifier of %dx%d images with %d channels",
+                       gd_model_path(classifier), c->image_size, c->image_size, c->in_channels);
+    if (o->label < 0 || o->label >= k->out_channels)
+        return gd_fail(GD_EUSAGE, "%s: a class from 0 to %d is needed (--class)",
+                       gd_model_path(classifier), k->out_channels - 1);
+    return GD_OK;
+}
+
+static gd_status make(gd_network_prior *p, const gd_model *model, const gd_model *classifier,
+                      const gd_schedule *schedule)
+{
+    const gd_network_options *o = &p->options;
+    const gd_net_config *c = &gd_model_get_config(model)->net;
+    gd_net_size size = gd_net_natural_size(c, 1);
+    float *f;
+
+    size.h = o->h > 0 ? o->h : size.h;
+    size.w = o->w > 0 ? o->w : size.w;
+    p->mean_type = gd_model_mean_type(model);
+    p->prior = (gd_prior){ .ctx = p,
+                           .shape = { c->in_channels, size.h, size.w },
+                           .schedule = schedule,
+                           .var_type = gd_model_var_type(model),
+                           .predict = predict,
+                           .vjp = o->gradient ? vjp : NULL,
+                           .guide = classifier ? guide : NULL,
+                           .noise = noise };
+    p->n = gd_shape_count(p->prior.shape);
+    p->out_n = p->n / c->in_channels * c->out_channels;
+    GD_TRY(gd_block_make(&p->block, (size_t)(3 * p->n + 2 * p->out_n) * sizeof *f, "restoration"));
+    f = p->block;
+    p->x = f;
+    p->g = p->x + p->n;
+    p->noise = p->g + p->n;
+    p->out = p->noise + p->n;
+    p->c = p->out + p->out_n;
+    if (classifier)
+        GD_TRY(gd_runner_make(&p->classifier, classifier, &size, true, o->bf16));
+    return o->gradient ? gd_runner_make_vjp(&p->model, model, &size, o->bf16, o->recompute)
+                       : gd_runner_make(&p->model, model, &size, false, o->bf16);
+}
+
+gd_status gd_network_prior_make(gd_network_prior **out, const gd_model *model,
+                                const gd_model *classifier, const gd_schedule *schedule,
+                                const gd_network_options *options)
+{
+    gd_network_prior *p;
+    gd_status s;
+
+    GD_TRY(check(model, classifier, options));
+    GD_TRY(gd_block_make((void **)&p, sizeof *p, "restoration"));
+    p->options = *options;
+    s = make(p, model, classifier, schedule);
+    if (s != GD_OK) {
+        gd_network_prior_free(p);
+        return s;
+    }
+    *out = p;
+    return GD_OK;
+}
+
+void gd_network_prior_free(gd_network_prior *p)
+{
+    if (!p)
+        return;
+    gd_runner_free(p->model);
+    gd_runner_free(p->classifier);
+    gd_block_free(p->block);
+    gd_block_free(p);
+}
+
+gd_prior *gd_network_prior_get(gd_network_prior *p)
+{
+    return &p->prior;
+}
+
+void gd_network_prior_image(gd_network_prior *p, uint64_t image)
+{
+    p->image = image;
+}
+
+size_t gd_network_prior_bytes(const gd_network_prior *p)
+{
+    return gd_runner_bytes(p->model) + (p->classifier ? gd_runner_bytes(p->classifier) : 0);
+}
