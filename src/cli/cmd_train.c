@@ -52,6 +52,8 @@ static gd_status settle(train_options *o)
     GD_TRY(keep_text(t->ema_rate, sizeof t->ema_rate, o->ema_rate, "ema-rate"));
     GD_TRY(keep_text(t->schedule_sampler, sizeof t->schedule_sampler, o->schedule_sampler,
                      "schedule-sampler"));
+    GD_TRY(keep_text(t->timestep_respacing, sizeof t->timestep_respacing, o->timestep_respacing,
+                     "timestep_respacing"));
     GD_TRY(keep_text(t->labels, sizeof t->labels, o->labels, "labels"));
     GD_TRY(keep_text(t->data, sizeof t->data, o->data, "data"));
     GD_TRY(keep_text(t->val_data, sizeof t->val_data, o->val_data, "val-data"));
@@ -161,10 +163,6 @@ gd_status train_describe_network(train_run *r)
     GD_TRY(gd_flags_apply(&r->config, flags, n));
     if (r->o.channels)
         set_channels(&r->config, r->o.channels);
-    if (r->config.net.kind == GD_NET_SUPERRES &&
-        r->config.net.image_size % r->config.net.small_size != 0)
-        return gd_fail(GD_EUSAGE, "%d pixels are no multiple of %d", r->config.net.image_size,
-                       r->config.net.small_size);
     return GD_OK;
 }
 

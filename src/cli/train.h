@@ -8,7 +8,7 @@
 typedef struct train_options {
     gd_train_options train;
     const char *data, *val_data, *labels, *out, *resume, *init_from, *preset, *ema_rate,
-        *schedule_sampler, *precision;
+        *schedule_sampler, *timestep_respacing, *precision;
     int channels, super_res, workers, threads, memory;
     int64_t lr_anneal_steps;
     double max_bad, deadline;

@@ -135,8 +135,8 @@ static gd_status set_low_res(grid *g, int i)
         return GD_OK;
     if (i == 0)
         GD_TRY(g->t->source.read(g->t->source.ctx, 0, GRID_IMAGES, g->images, g->labels));
-    gd_area_average(g->low_res, g->images + i * image, c->in_channels, c->image_size,
-                    c->small_size);
+    gd_area_average(g->low_res, g->images + i * image, c->in_channels, c->image_size, c->image_size,
+                    c->small_size, c->small_size);
     return GD_OK;
 }
 

@@ -113,17 +113,22 @@ void gd_training_loss(gd_loss *loss, float *gradient, const gd_process *p, gd_lo
 
 /* ---- timestep_sampler.c: which steps a batch trains (diffusion.md 11) ---- */
 
+/* The authors' numbers */
 enum { GD_LOSS_HISTORY = 10 };
-/* "uniform", or "loss-second-moment": by the last ten losses of every step, once each has ten */
+#define GD_UNIFORM_SHARE 0.001
+/* "uniform", or "loss-second-moment": by the last `length` losses of every step, once each has as
+ * many; uniform_share of the probability stays uniform */
 typedef struct gd_timestep_sampler {
-    int n;
+    int n, length;
+    double uniform_share;
     bool by_loss;
-    double *history; /* [n][GD_LOSS_HISTORY], oldest first; by_loss only */
+    double *history; /* [n][length], oldest first; by_loss only */
     int64_t *count;  /* [n] entries; by_loss only */
     double *probability;
 } gd_timestep_sampler;
 /* GD_EUSAGE for another kind.  Free with gd_timestep_sampler_free whatever happened. */
-GD_CHECKED gd_status gd_timestep_sampler_make(gd_timestep_sampler *out, const char *kind, int n);
+GD_CHECKED gd_status gd_timestep_sampler_make(gd_timestep_sampler *out, const char *kind, int n,
+                                              int length, double uniform_share);
 void gd_timestep_sampler_free(gd_timestep_sampler *sampler);
 void gd_timestep_sampler_weights(const gd_timestep_sampler *sampler, double *weights);
 /* The step at which the cumulated probability passes u in [0, 1) */

@@ -5,14 +5,14 @@
 #include <math.h>
 #include <string.h>
 
-static const double uniform_share = 0.001;
 static const char *const kind_names[] = { "uniform", "loss-second-moment" };
 
-gd_status gd_timestep_sampler_make(gd_timestep_sampler *out, const char *kind, int n)
+gd_status gd_timestep_sampler_make(gd_timestep_sampler *out, const char *kind, int n, int length,
+                                   double uniform_share)
 {
     const char *near = gd_nearest(kind, kind_names, COUNT(kind_names));
 
-    *out = (gd_timestep_sampler){ .n = n };
+    *out = (gd_timestep_sampler){ .n = n, .length = length, .uniform_share = uniform_share };
     out->by_loss = strcmp(kind, kind_names[1]) == 0;
     if (!out->by_loss && strcmp(kind, kind_names[0]) != 0)
         return gd_fail(GD_EUSAGE, "schedule sampler %s: expected uniform or loss-second-moment%s%s",
@@ -20,7 +20,7 @@ gd_status gd_timestep_sampler_make(gd_timestep_sampler *out, const char *kind, i
     GD_TRY(gd_block_make((void **)&out->probability, (size_t)n * sizeof(double),
                          "timestep probabilities"));
     if (out->by_loss) {
-        GD_TRY(gd_block_make((void **)&out->history, (size_t)n * GD_LOSS_HISTORY * sizeof(double),
+        GD_TRY(gd_block_make((void **)&out->history, (size_t)n * (size_t)length * sizeof(double),
                              "loss history"));
         GD_TRY(gd_block_make((void **)&out->count, (size_t)n * sizeof(int64_t), "loss history"));
     }
@@ -39,7 +39,7 @@ void gd_timestep_sampler_free(gd_timestep_sampler *s)
 static bool warmed_up(const gd_timestep_sampler *s)
 {
     for (int t = 0; t < s->n; t++)
-        if (!s->by_loss || s->count[t] < GD_LOSS_HISTORY)
+        if (!s->by_loss || s->count[t] < s->length)
             return false;
     return true;
 }
@@ -51,14 +51,14 @@ void gd_timestep_sampler_weights(const gd_timestep_sampler *s, double *w)
 
     for (int t = 0; t < s->n; t++) {
         w[t] = warm ? 0 : 1;
-        for (int k = 0; warm && k < GD_LOSS_HISTORY; k++)
-            w[t] += s->history[t * GD_LOSS_HISTORY + k] * s->history[t * GD_LOSS_HISTORY + k];
+        for (int k = 0; warm && k < s->length; k++)
+            w[t] += s->history[t * s->length + k] * s->history[t * s->length + k];
         if (warm)
-            w[t] = sqrt(w[t] / GD_LOSS_HISTORY);
+            w[t] = sqrt(w[t] / s->length);
         sum += w[t];
     }
     for (int t = 0; warm && t < s->n; t++)
-        w[t] = w[t] / sum * (1 - uniform_share) + uniform_share / s->n;
+        w[t] = w[t] / sum * (1 - s->uniform_share) + s->uniform_share / s->n;
 }
 
 void gd_timestep_sampler_refresh(gd_timestep_sampler *s)
@@ -93,11 +93,11 @@ void gd_timestep_sampler_update(gd_timestep_sampler *s, int t, double loss)
 
     if (!s->by_loss)
         return;
-    h = s->history + t * GD_LOSS_HISTORY;
-    if (s->count[t] < GD_LOSS_HISTORY) {
+    h = s->history + t * s->length;
+    if (s->count[t] < s->length) {
         h[s->count[t]++] = loss;
         return;
     }
-    memmove(h, h + 1, (GD_LOSS_HISTORY - 1) * sizeof *h);
-    h[GD_LOSS_HISTORY - 1] = loss;
+    memmove(h, h + 1, (s->length - 1) * sizeof *h);
+    h[s->length - 1] = loss;
 }

@@ -189,7 +189,9 @@ gd_status gd_worker_run(gd_worker *w, const gd_objective *objective, const gd_tr
 
     gd_par(b->n, noise_image, &m);
     for (int i = 0; i < b->n; i++)
-        w->t[i] = gd_schedule_model_t(objective->process->schedule, b->t[i]);
+        w->t[i] = objective->index_as_t
+                      ? (float)b->t[i]
+                      : gd_schedule_model_t(objective->process->schedule, b->t[i]);
     gd_learner_forward(w->l, &pass, w->out);
     gd_par(b->n, objective->classifier ? classifier_image : diffusion_image, &m);
     GD_TRY(check_finite(&m));

@@ -26,6 +26,8 @@ static const struct {
     { "ema_rate", TEXT, AT(ema_rate), 0, sizeof((gd_train_options *)0)->ema_rate },
     { "schedule_sampler", TEXT, AT(schedule_sampler), 0,
       sizeof((gd_train_options *)0)->schedule_sampler },
+    { "timestep_respacing", TEXT, AT(timestep_respacing), 0,
+      sizeof((gd_train_options *)0)->timestep_respacing, .later = true },
     { "noised", BOOL, AT(noised), 0, 0 },
     { "random_flip", BOOL, AT(random_flip), 0, 0 },
     { "random_crop", BOOL, AT(random_crop), 0, 0 },

@@ -100,6 +100,7 @@ typedef struct gd_objective {
     const gd_process *process; /* noise; clip_denoised is not looked at */
     gd_loss_type loss_type;    /* diffusion models */
     bool classifier;           /* cross-entropy of noised images instead */
+    bool index_as_t;           /* the network is given the respaced index, not the scaled step */
     bool validation;           /* classifier: names begin with val_, no gradient */
 } gd_objective;
 
@@ -136,7 +137,8 @@ typedef struct gd_train_options {
     bool anneal_lr;    /* to 0 at `iterations`, linearly */
     char ema_rate[64]; /* "0.9999", or several; "" : none */
     char schedule_sampler[32];
-    bool noised; /* a classifier's images */
+    char timestep_respacing[64]; /* the steps that are trained; "": all */
+    bool noised;                 /* a classifier's images */
     bool random_flip, random_crop;
     bool pad;        /* gd_stream_options.pad */
     char labels[16]; /* "", "folder", "name", "none" */
@@ -174,6 +176,16 @@ typedef struct gd_source {
     void *ctx;
 } gd_source;
 
+/* Draws of the caller in place of the trainer's own: timesteps t[n] and noise [n][C][S][S] of the
+ * images first .. first + n - 1 of the update `step`.  They are taken pass by pass, and a pass's
+ * losses are in the history of the timestep sampler before the next pass's weights, as in the
+ * authors' program.  The trainer's own draws use the history before the update instead, so that
+ * they do not depend on microbatches and ranks. */
+typedef struct gd_draws {
+    void (*pass)(void *ctx, int64_t step, int first, int n, int *t, float *noise);
+    void *ctx;
+} gd_draws;
+
 typedef struct gd_trainer {
     gd_arena *mem;
     gd_train_options options;
@@ -186,6 +198,7 @@ typedef struct gd_trainer {
     gd_objective objective;
     gd_timestep_sampler sampler;
     gd_source source, validation; /* validation.read NULL: none */
+    gd_draws draws;               /* pass NULL: keyed by seed and position; alone only */
     gd_dist *dist;                /* of the caller; NULL: alone */
     int images, micro;            /* of an update that this rank has; of a whole microbatch */
     int wish;                     /* a gd_run_wish: this rank's before a step, the largest of all
@@ -212,13 +225,16 @@ GD_CHECKED gd_status gd_trainer_step(gd_trainer *t);
 /* The validation batch of this step: adds val_ means */
 GD_CHECKED gd_status gd_trainer_validate(gd_trainer *t);
 double gd_trainer_lr(const gd_trainer *t); /* of the next iteration */
+/* Importance weights of the last update's images, [images] */
+const float *gd_trainer_weights(const gd_trainer *t);
 /* Rank 0's parameters, moments, averages and counters for all ranks: after it loaded them */
 GD_CHECKED gd_status gd_trainer_share(gd_trainer *t);
 /* All ranks have the same parameters: GD_EFAILED names step and ranks. */
 GD_CHECKED gd_status gd_trainer_compare(const gd_trainer *t);
-/* [C][size][size] -> [C][small][small], averages of square blocks: what the authors make the
- * low-resolution images with (training.md 1).  size is a multiple of small. */
-void gd_area_average(float *out, const float *x, int channels, int size, int small);
+/* [planes][height][width] -> [planes][h][w]: what the authors make the low-resolution images with
+ * (training.md 1).  An entry is the mean of the block of pixels it covers; blocks overlap where the
+ * sizes are no multiples (PyTorch's adaptive average pooling). */
+void gd_area_average(float *out, const float *x, int planes, int height, int width, int h, int w);
 
 /* ---- checkpoint.c: everything of a run in one file ---- */
 

@@ -62,12 +62,14 @@ static gd_status make_process(gd_trainer *t)
 {
     const gd_diffusion_config *d = &t->config.diffusion;
 
-    GD_TRY(gd_schedule_make(&t->schedule, d->noise_schedule, d->steps, "", d->rescale_timesteps));
+    GD_TRY(gd_schedule_make(&t->schedule, d->noise_schedule, d->steps,
+                            t->options.timestep_respacing, d->rescale_timesteps));
     t->process = (gd_process){ t->schedule, gd_config_mean_type(d), gd_config_var_type(d), false };
     t->objective = (gd_objective){ .process = &t->process,
                                    .loss_type = gd_config_loss_type(d),
                                    .classifier = t->config.net.kind == GD_NET_CLASSIFIER };
-    return gd_timestep_sampler_make(&t->sampler, t->options.schedule_sampler, t->schedule->n);
+    return gd_timestep_sampler_make(&t->sampler, t->options.schedule_sampler, t->schedule->n,
+                                    GD_LOSS_HISTORY, GD_UNIFORM_SHARE);
 }
 
 static gd_status make(gd_trainer *t, const gd_weights *weights)
@@ -142,18 +144,27 @@ void gd_trainer_free(gd_trainer *t)
 
 /* ---- a batch ---- */
 
-void gd_area_average(float *out, const float *x, int channels, int size, int small)
+/* The rows or columns first .. end - 1 of `size` that entry i of `small` averages */
+static void area_of(int i, int size, int small, int *first, int *end)
 {
-    const int k = size / small;
+    *first = (int)((int64_t)i * size / small);
+    *end = (int)(((int64_t)(i + 1) * size + small - 1) / small);
+}
 
-    for (int c = 0; c < channels; c++)
-        for (int i = 0; i < small; i++)
-            for (int j = 0; j < small; j++) {
+void gd_area_average(float *out, const float *x, int planes, int height, int width, int h, int w)
+{
+    int top, bottom, left, right;
+
+    for (int p = 0; p < planes; p++, x += (int64_t)height * width)
+        for (int i = 0; i < h; i++)
+            for (int j = 0; j < w; j++) {
                 double sum = 0;
-                for (int a = 0; a < k; a++)
-                    for (int b = 0; b < k; b++)
-                        sum += x[(c * size + i * k + a) * size + j * k + b];
-                *out++ = (float)(sum / (k * k));
+                area_of(i, height, h, &top, &bottom);
+                area_of(j, width, w, &left, &right);
+                for (int a = top; a < bottom; a++)
+                    for (int b = left; b < right; b++)
+                        sum += x[(int64_t)a * width + b];
+                *out++ = (float)(sum / ((double)(bottom - top) * (right - left)));
             }
 }
 
@@ -175,7 +186,7 @@ static void draw_image(void *ctx, int64_t i)
     b->keys[2 * i + 1] = gd_noise_below(UINT32_MAX, seed, image, DRAW_DROPOUT_2);
     if (b->low > 0)
         gd_area_average(b->low_res + i * b->low, b->x0 + i * b->image, c->in_channels,
-                        c->image_size, c->small_size);
+                        c->image_size, c->image_size, c->small_size, c->small_size);
 }
 
 /* By the history as it stands before the update, so that they do not depend on microbatches and
@@ -194,6 +205,27 @@ static void draw_timesteps(gd_trainer *t, int64_t position)
         b->t[i] = clean ? 0 : gd_timestep_sampler_draw(&t->sampler, u);
         b->weight[i] = gd_timestep_sampler_importance(&t->sampler, b->t[i]);
     }
+}
+
+const float *gd_trainer_weights(const gd_trainer *t)
+{
+    return t->buffers->weight;
+}
+
+static void take_draws(gd_trainer *t, int first, int n)
+{
+    buffers *b = t->buffers;
+
+    t->draws.pass(t->draws.ctx, t->step, first, n, b->t + first, b->noise + first * b->image);
+    gd_timestep_sampler_refresh(&t->sampler);
+    for (int i = first; i < first + n; i++)
+        b->weight[i] = gd_timestep_sampler_importance(&t->sampler, b->t[i]);
+}
+
+static void remember_losses(gd_trainer *t, int first, int n)
+{
+    for (int i = first; i < first + n; i++)
+        gd_timestep_sampler_update(&t->sampler, t->buffers->t[i], t->buffers->loss[i]);
 }
 
 /* The whole batch is cut into microbatches, then among the ranks: what an image counts does not
@@ -244,7 +276,11 @@ static gd_status run_batch(gd_trainer *t, const gd_source *source, bool validati
     draw_timesteps(t, position);
     for (int first = 0, n; first < t->images; first += n) {
         n = images_of_pass(t, first);
+        if (t->draws.pass)
+            take_draws(t, first, n);
         GD_TRY(run_pass(t, first, n, validation));
+        if (t->draws.pass)
+            remember_losses(t, first, n);
     }
     return GD_OK;
 }
@@ -257,7 +293,7 @@ static gd_status update_sampler(gd_trainer *t)
     const int first = gd_dist_rank(t->dist) * t->images;
     seen *all = t->buffers->seen;
 
-    if (!t->sampler.by_loss)
+    if (!t->sampler.by_loss || t->draws.pass)
         return GD_OK;
     for (int i = 0; i < t->images; i++)
         all[first + i] = (seen){ t->buffers->t[i], t->buffers->loss[i] };
@@ -294,7 +330,7 @@ gd_status gd_trainer_share(gd_trainer *t)
         GD_TRY(gd_dist_broadcast(t->dist, l->ema[k], bytes));
     if (t->sampler.by_loss) {
         GD_TRY(gd_dist_broadcast(t->dist, t->sampler.history,
-                                 steps * GD_LOSS_HISTORY * sizeof(double)));
+                                 steps * (size_t)t->sampler.length * sizeof(double)));
         GD_TRY(gd_dist_broadcast(t->dist, t->sampler.count, steps * sizeof(int64_t)));
     }
     return gd_learner_refresh(l);

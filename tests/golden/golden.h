@@ -2,8 +2,9 @@
  * the reference set).
  *
  * Each kind of case is a function that computes what the file holds and gives it to a compare
- * function; a result in the file that no compare function was given fails the case.  The networks
- * run through the same plan, kernels and executor as `guided sample`. */
+ * function.  A result in the file that no compare function was given fails the case, and so does
+ * what a kind that reads all (golden_reads_all) did not read.  The networks run through the same
+ * plan, kernels and executor as `guided sample`. */
 #ifndef TESTS_GOLDEN_H
 #define TESTS_GOLDEN_H
 
@@ -12,12 +13,17 @@
 
 #include <jansson.h>
 
+typedef struct golden_read golden_read;
+
 typedef struct golden {
     const char *folder;
     json_t *json, *config, *tolerance; /* per_tensor */
     const char *kind;
     gd_bundle *tensors;
     bool *seen; /* [gd_bundle_count]: compared, or left out by golden_leave_out */
+    bool *used; /* [gd_bundle_count]: looked up */
+    struct golden_read *reads;
+    bool reads_all; /* golden_reads_all */
     gd_arena *mem;
     double worst;          /* of |difference| / allowed */
     double worst_relative; /* of largest |difference| / largest |stored|, of the same tensor */
@@ -42,8 +48,32 @@ const gd_array *golden_find(golden *g, const char *format, ...) GD_PRINTF(2, 3);
 float *golden_f32(golden *g, int64_t *count, const char *format, ...) GD_PRINTF(3, 4);
 int64_t *golden_i64(golden *g, int64_t *count, const char *format, ...) GD_PRINTF(3, 4);
 uint8_t *golden_u8(golden *g, int64_t *count, const char *format, ...) GD_PRINTF(3, 4);
+/* As they are; absent: another type too */
 int golden_int(json_t *object, const char *key, int absent);
 bool golden_bool(json_t *object, const char *key, bool absent);
+
+/* The kind reads every member of case.json and every input: what it passes over fails the case.
+ * The functions below note what is read. */
+void golden_reads_all(golden *g);
+
+/* Members of objects of case.json.  `absent` stands for null too; a member of another type fails
+ * the case. */
+json_t *golden_at(golden *g, json_t *object, const char *key); /* any type; NULL if absent */
+int golden_get_int(golden *g, json_t *object, const char *key, int absent);
+double golden_number(golden *g, json_t *object, const char *key, double absent);
+bool golden_get_bool(golden *g, json_t *object, const char *key, bool absent);
+const char *golden_text(golden *g, json_t *object, const char *key, const char *absent);
+/* Index of the member in words[n]; another word fails the case, and so does an absent one unless
+ * absent >= 0 */
+int golden_word(golden *g, json_t *object, const char *key, const char *const *words, int n,
+                int absent);
+/* A member that has one value only, if it is there */
+void golden_require(golden *g, json_t *object, const char *key, double only);
+/* A member with all its members, which golden_check_all_read then does not visit */
+json_t *golden_whole(golden *g, json_t *object, const char *key);
+/* "key key": members that decide no result */
+void golden_remarks(golden *g, json_t *object, const char *keys);
+void golden_check_all_read(golden *g);
 
 /* ---- compare.c: the tolerance rules ---- */
 
@@ -114,8 +144,18 @@ bool golden_flags_config(golden *g, json_t *flags, gd_net_kind kind, gd_model_co
 bool golden_net_config(golden *g, json_t *config, json_t *resolved, gd_net_kind kind,
                        gd_net_config *out);
 
+/* The members of d that describe a process; `steps`: the key of their number.  false: failed */
+bool golden_diffusion(golden *g, json_t *d, const char *steps, gd_diffusion_config *out);
 /* The process of config.diffusion; free the schedule */
 GD_CHECKED gd_status golden_process(golden *g, gd_process *p, gd_schedule **schedule);
+
+/* The schedule of config itself (diffusion_steps, timestep_respacing unless spaced is false); NULL:
+ * failed */
+gd_schedule *golden_schedule_of(golden *g);
+/* By gd_mean_type, gd_var_type, gd_loss_type */
+enum { GOLDEN_MEANS = 3, GOLDEN_VARIANCES = 4, GOLDEN_LOSSES = 4 };
+extern const char *const golden_mean_names[GOLDEN_MEANS],
+    *const golden_var_names[GOLDEN_VARIANCES], *const golden_loss_names[GOLDEN_LOSSES];
 
 /* ---- kinds ---- */
 

@@ -111,8 +111,8 @@ static double use(giant *p, const char *what, bool guidance)
 {
     golden *g = p->g;
     const bool logits = p->c.kind == GD_NET_CLASSIFIER && !guidance;
-    const float t = (float)golden_int(g->json, "timestep", 0);
-    const int32_t y = golden_int(g->json, "y", 0);
+    const float t = (float)golden_number(g, g->json, "timestep", 0);
+    const int32_t y = golden_get_int(g, g->json, "y", 0);
     const gd_weights w = { fetch, p };
     golden_graph u = { 0 };
     double error = INFINITY;
@@ -175,13 +175,23 @@ static gd_net_kind kind_of(json_t *flags)
                                                       : GD_NET_UNET;
 }
 
+static int64_t count_parameters(const giant *p)
+{
+    int64_t sum = 0;
+
+    for (int i = 0; i < p->n_spec; i++)
+        sum += gd_param_count(&p->spec[i]);
+    return sum;
+}
+
 void golden_fullsize(golden *g)
 {
-    json_t *flags = json_object_get(g->json, "flags");
-    const char *salt = json_string_value(json_object_get(g->json, "salt"));
+    json_t *flags = golden_at(g, g->json, "flags");
+    const char *salt = golden_text(g, g->json, "salt", "");
     gd_model_config config;
-    giant p = { .g = g, .salt = salt ? salt : "" };
+    giant p = { .g = g, .salt = salt };
 
+    golden_reads_all(g);
     if (!golden_flags_config(g, flags, kind_of(flags), &config))
         return;
     if (gd_config_params(&config, g->mem, &p.spec, &p.n_spec) != GD_OK) {
@@ -189,6 +199,8 @@ void golden_fullsize(golden *g)
         return;
     }
     p.c = config.net;
+    golden_require(g, g->json, "size", p.c.image_size);
+    golden_require(g, g->json, "parameters", (double)count_parameters(&p));
     p.size = gd_net_natural_size(&p.c, 1);
     compare_use(&p, false);
     if (p.c.kind == GD_NET_CLASSIFIER)

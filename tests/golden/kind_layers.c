@@ -63,7 +63,7 @@ static void put(layer *l, gd_val v, const char *name)
 /* Kept elements are divided by 1 - p, dropped ones are 0 */
 static void put_mask(layer *l)
 {
-    const float p = (float)json_number_value(json_object_get(l->g->config, "dropout"));
+    const float p = (float)golden_number(l->g, l->g->config, "dropout", 0);
     int64_t n;
     float *mask = golden_f32(l->g, &n, "in.mask");
 
@@ -107,6 +107,7 @@ void golden_silu(golden *g)
 {
     static layer l;
 
+    golden_reads_all(g);
     for (int i = 0; golden_find(g, "in.x.%d", i) && begin(&l, g, i); i++) {
         l.y = gd_silu(l.u.graph, l.x);
         finish(&l);
@@ -122,76 +123,106 @@ static nn root_of(const layer *l)
 
 static void group_norm(layer *l, json_t *c)
 {
-    (void)c;
+    golden_require(l->g, c, "groups", 32);
+    golden_require(l->g, c, "eps", 1e-5);
+    golden_remarks(l->g, c, "channels input_mean input_std");
     l->y = nn_norm(root_of(l), l->x, GD_NONE);
 }
 
 static void attention(layer *l, json_t *c)
 {
-    const char *type = json_string_value(json_object_get(c, "type"));
+    const char *type = golden_text(l->g, c, "type", "");
 
-    l->y = gd_attention(l->u.graph, l->x, golden_int(c, "num_heads", 1),
+    golden_remarks(l->g, c, "head_channels length gain");
+    l->y = gd_attention(l->u.graph, l->x, golden_get_int(l->g, c, "num_heads", 1),
                         strstr(type, "Legacy") ? GD_HEADS_LEGACY : GD_HEADS_NEW);
+}
+
+/* Without out_channels, as many as x has */
+static int channels_of(layer *l, json_t *c)
+{
+    const int channels = golden_get_int(l->g, c, "channels", gd_channels(l->u.graph, l->x));
+
+    golden_require(l->g, c, "dims", 2);
+    if (channels != gd_channels(l->u.graph, l->x))
+        golden_fail(l->g, "x has %d channels, not %d", gd_channels(l->u.graph, l->x), channels);
+    return golden_get_int(l->g, c, "out_channels", channels);
 }
 
 static void upsample(layer *l, json_t *c)
 {
-    l->y = nn_upsample(root_of(l), l->x, golden_bool(c, "use_conv", false),
-                       golden_int(c, "out_channels", 0));
+    l->y = nn_upsample(root_of(l), l->x, golden_get_bool(l->g, c, "use_conv", false),
+                       channels_of(l, c));
 }
 
 static void downsample(layer *l, json_t *c)
 {
-    l->y = nn_downsample(root_of(l), l->x, golden_bool(c, "use_conv", false),
-                         golden_int(c, "out_channels", 0));
+    l->y = nn_downsample(root_of(l), l->x, golden_get_bool(l->g, c, "use_conv", false),
+                         channels_of(l, c));
 }
 
 static void attention_pool(layer *l, json_t *c)
 {
-    const int channels = golden_int(c, "embed_dim", 0);
+    const int channels = golden_get_int(l->g, c, "embed_dim", 0);
 
-    l->y = nn_attention_pool(root_of(l), l->x, channels / golden_int(c, "num_heads_channels", 1),
-                             golden_int(c, "output_dim", channels));
+    golden_remarks(l->g, c, "spacial_dim");
+    l->y = nn_attention_pool(root_of(l), l->x,
+                             channels / golden_get_int(l->g, c, "num_heads_channels", 1),
+                             golden_get_int(l->g, c, "output_dim", channels));
 }
 
 static void attention_block(layer *l, json_t *c)
 {
-    const int heads = json_object_get(c, "num_head_channels")
-                          ? golden_int(c, "channels", 0) / golden_int(c, "num_head_channels", 1)
-                          : golden_int(c, "num_heads", 1);
+    const int width = golden_get_int(l->g, c, "num_head_channels", -1),
+              heads = golden_get_int(l->g, c, "num_heads", 1);
 
-    l->y = nn_attention_block(root_of(l), l->x, heads,
-                              golden_bool(c, "use_new_attention_order", false) ? GD_HEADS_NEW
-                                                                               : GD_HEADS_LEGACY);
+    golden_remarks(l->g, c, "use_checkpoint");
+    l->y = nn_attention_block(root_of(l), l->x, width > 0 ? channels_of(l, c) / width : heads,
+                              golden_get_bool(l->g, c, "use_new_attention_order", false)
+                                  ? GD_HEADS_NEW
+                                  : GD_HEADS_LEGACY);
+    channels_of(l, c);
+}
+
+static gd_val resized(nn m, gd_val x, nn_resample kind)
+{
+    return kind == NN_UP ? gd_upsample(m.g, x) : kind == NN_DOWN ? gd_downsample(m.g, x) : x;
 }
 
 /* A residual block whose skip connection is a 3x3 convolution.  No network has it, so nn_resblock
  * does not know it. */
-static gd_val resblock_conv_skip(nn m, gd_val x, gd_val emb, int channels)
+static gd_val resblock_conv_skip(nn m, gd_val x, gd_val emb, int channels, nn_resample kind,
+                                 bool scale_shift)
 {
     gd_val h = gd_silu(m.g, nn_norm(nn_at(m, "in_layers.0"), x, GD_NONE));
+    gd_val e = nn_linear(nn_at(m, "emb_layers.1"), emb, scale_shift ? 2 * channels : channels);
 
-    h = nn_conv(nn_at(m, "in_layers.2"), h, channels, 3, 1);
-    h = gd_plus_channel(m.g, h, nn_linear(nn_at(m, "emb_layers.1"), emb, channels));
-    h = gd_silu(m.g, nn_norm(nn_at(m, "out_layers.0"), h, GD_NONE));
+    h = nn_conv(nn_at(m, "in_layers.2"), resized(m, h, kind), channels, 3, 1);
+    if (!scale_shift)
+        h = gd_plus_channel(m.g, h, e);
+    h = gd_silu(m.g, nn_norm(nn_at(m, "out_layers.0"), h, scale_shift ? e : GD_NONE));
     h = nn_conv(nn_at(m, "out_layers.3"), h, channels, 3, 1);
-    return gd_plus(m.g, nn_conv(nn_at(m, "skip_connection"), x, channels, 3, 1), h);
+    x = nn_conv(nn_at(m, "skip_connection"), resized(m, x, kind), channels, 3, 1);
+    return gd_plus(m.g, x, h);
 }
 
+/* use_conv only matters where the channels change: otherwise the skip connection is the identity */
 static void resblock(layer *l, json_t *c)
 {
-    const int channels = golden_int(c, "out_channels", golden_int(c, "channels", 0));
-    const nn_resample kind = golden_bool(c, "up", false)     ? NN_UP
-                             : golden_bool(c, "down", false) ? NN_DOWN
-                                                             : NN_SAME;
+    golden *g = l->g;
+    const int channels = channels_of(l, c);
+    const bool up = golden_get_bool(g, c, "up", false), down = golden_get_bool(g, c, "down", false),
+               scale_shift = golden_get_bool(g, c, "use_scale_shift_norm", false),
+               conv = golden_get_bool(g, c, "use_conv", false);
+    const nn_resample kind = up ? NN_UP : down ? NN_DOWN : NN_SAME;
     const gd_val emb = gd_silu(l->u.graph, l->emb); /* the authors' emb_layers begin with it */
     nn m = root_of(l);
 
-    m.dropout = json_number_value(json_object_get(c, "dropout"));
-    l->y = golden_bool(c, "use_conv", false)
-               ? resblock_conv_skip(m, l->x, emb, channels)
-               : nn_resblock(m, l->x, emb, channels, kind,
-                             golden_bool(c, "use_scale_shift_norm", false));
+    golden_remarks(g, c, "emb_channels use_checkpoint");
+    m.dropout = golden_number(g, c, "dropout", 0);
+    l->y = conv && channels != gd_channels(l->u.graph, l->x)
+               ? resblock_conv_skip(m, l->x, emb, channels, kind, scale_shift)
+               : nn_resblock(m, l->x, emb, channels, kind, scale_shift);
 }
 
 static const struct {
@@ -207,12 +238,13 @@ static const struct {
 void golden_layer(golden *g)
 {
     static layer l;
-    json_t *list = json_object_get(g->config, "layers"), *c;
+    json_t *list = golden_at(g, g->config, "layers"), *c;
     size_t i;
 
+    golden_reads_all(g);
     json_array_foreach(list, i, c)
     {
-        const char *type = json_string_value(json_object_get(c, "type"));
+        const char *type = golden_text(g, c, "type", "(none)");
         int k = 0;
         while (k < COUNT(types) && strcmp(types[k].type, type) != 0)
             k++;
@@ -246,68 +278,70 @@ void golden_resblock_dropout(golden *g)
 {
     static layer l;
 
+    golden_reads_all(g);
     if (!begin(&l, g, 0))
         return;
     snprintf(l.prefix, sizeof l.prefix, "model");
+    golden_remarks(g, g->config, "type");
     resblock(&l, g->config);
     use_stored_mask(&l);
     finish(&l);
 }
 
-/* What low-resolution images are made with, against the same as two-fold averages on the graph,
- * which have a gradient */
-static void area_average(golden *g, layer *l, size_t i, json_t *shape, int small)
+/* What low-resolution images are made with: no graph has it, and nothing differentiates it.  It is
+ * linear, so its gradient is found from what it makes of each pixel alone. */
+static void area_average(golden *g, size_t i, const gd_array *shape, int h, int w)
 {
-    const int channels = (int)json_integer_value(json_array_get(shape, 1)),
-              size = (int)json_integer_value(json_array_get(shape, 2));
-    const int64_t n = json_integer_value(json_array_get(shape, 0)), image = channels * size * size,
-                  low = channels * small * small;
-    const float *x = golden_f32(g, NULL, "in.x.%zu", i);
-    float *out = golden_alloc(g, (size_t)(n * low) * sizeof *out);
-    char name[32];
+    const int height = (int)shape->dim[2], width = (int)shape->dim[3];
+    const int64_t planes = shape->dim[0] * shape->dim[1], full = (int64_t)height * width,
+                  low = (int64_t)h * w;
+    const float *x = golden_f32(g, NULL, "in.x.%zu", i),
+                *dy = golden_f32(g, NULL, "in.cotangent.%zu", i);
+    float *y = golden_alloc(g, (size_t)(planes * low) * sizeof *y),
+          *dx = golden_alloc(g, (size_t)(planes * full) * sizeof *dx),
+          *one = golden_alloc(g, (size_t)full * sizeof *one),
+          *of_one = golden_alloc(g, (size_t)low * sizeof *of_one);
 
-    for (int64_t k = 0; k < n; k++)
-        gd_area_average(out + k * low, x + k * image, channels, size, small);
-    snprintf(name, sizeof name, "out.y.%zu", i);
-    golden_compare(g, name, out, n * low);
-    l->y = l->x;
-    for (int s = size; s > small; s /= 2)
-        l->y = gd_downsample(l->u.graph, l->y);
-}
-
-static void leave_out(golden *g, size_t i, const char *why)
-{
-    char name[32];
-
-    snprintf(name, sizeof name, "out.y.%zu", i);
-    golden_leave_out(g, name, why);
-    snprintf(name, sizeof name, "grad.in.x.%zu", i);
-    golden_leave_out(g, name, why);
+    gd_area_average(y, x, (int)planes, height, width, h, w);
+    golden_compare(g, gd_sprintf(g->mem, "out.y.%zu", i), y, planes * low);
+    for (int64_t p = 0; dy && p < full; p++) {
+        one[p] = 1;
+        gd_area_average(of_one, one, 1, height, width, h, w);
+        one[p] = 0;
+        for (int64_t k = 0; k < planes * low; k++)
+            dx[k / low * full + p] += of_one[k % low] * dy[k];
+    }
+    if (dy)
+        golden_compare(g, gd_sprintf(g->mem, "grad.in.x.%zu", i), dx, planes * full);
 }
 
 void golden_interpolate(golden *g)
 {
+    static const char *const modes[] = { "bilinear", "area" };
     static layer l;
-    json_t *runs = json_object_get(g->config, "runs"), *run;
+    json_t *runs = golden_at(g, g->config, "runs"), *run;
     size_t i;
 
+    golden_reads_all(g);
     json_array_foreach(runs, i, run)
     {
-        json_t *size = json_object_get(run, "size"), *shape = json_object_get(run, "shape");
-        const bool bilinear =
-            strcmp(json_string_value(json_object_get(run, "mode")), "bilinear") == 0;
-        const int h = (int)json_integer_value(json_array_get(size, 0)),
+        json_t *size = golden_at(g, run, "size");
+        const gd_array *x = golden_find(g, "in.x.%zu", i);
+        const int mode = golden_word(g, run, "mode", modes, COUNT(modes), -1),
+                  h = (int)json_integer_value(json_array_get(size, 0)),
                   w = (int)json_integer_value(json_array_get(size, 1));
-        if (!bilinear && json_integer_value(json_array_get(shape, 2)) % h != 0) {
-            leave_out(g, i, "sizes that are no multiple are refused in training");
+        golden_remarks(g, run, "shape");
+        if (!x || x->rank != 4 || h < 1 || w < 1) {
+            golden_fail(g, "run %zu: no images in.x.%zu, or no size", i, i);
+            return;
+        }
+        if (mode == 1) {
+            area_average(g, i, x, h, w);
             continue;
         }
         if (!begin(&l, g, (int)i))
             return;
-        if (bilinear)
-            l.y = gd_bilinear(l.u.graph, l.x, h, w);
-        else
-            area_average(g, &l, i, shape, h);
+        l.y = gd_bilinear(l.u.graph, l.x, h, w);
         finish(&l);
     }
 }
@@ -315,17 +349,18 @@ void golden_interpolate(golden *g)
 void golden_timestep_embedding(golden *g)
 {
     static const char *const inputs[] = { "t", "ti" };
-    json_t *runs = json_object_get(g->config, "runs"), *run;
+    json_t *runs = golden_at(g, g->config, "runs"), *run;
     char name[64];
     size_t i;
 
+    golden_reads_all(g);
     for (int k = 0; k < COUNT(inputs); k++) {
         int64_t n;
         const float *t = golden_f32(g, &n, "in.%s", inputs[k]);
         json_array_foreach(runs, i, run)
         {
-            const int dim = golden_int(run, "dim", 0);
-            const float period = (float)golden_int(run, "max_period", 10000);
+            const int dim = golden_get_int(g, run, "dim", 0);
+            const float period = (float)golden_number(g, run, "max_period", 10000);
             float *out = golden_alloc(g, (size_t)n * (size_t)dim * sizeof *out);
             gd_kernels_get()->timestep_embedding(out, t, (int)n, dim, period);
             snprintf(name, sizeof name, "out.%s.%zu", inputs[k], i);

@@ -73,6 +73,7 @@ void golden_likelihood_functions(golden *g)
     const int64_t n = a ? gd_array_count(a) : 0;
     columns c = { g, n, column(g, n), column(g, n), column(g, n), column(g, n), column(g, n) };
 
+    golden_reads_all(g);
     compare_kl(&c);
     compare_cdf(&c);
     compare_decoder(&c);
@@ -132,12 +133,13 @@ void golden_calc_bpd_loop(golden *g)
     gd_model_config c;
     gd_process p;
 
+    golden_reads_all(g);
     gd_config_defaults(&c, GD_NET_UNET);
     if (!x || !golden_net_config(g, g->config, NULL, GD_NET_UNET, &c.net))
         return;
     c.net.image_size = (int)x->dim[3];
-    c.diffusion.learn_sigma =
-        golden_bool(json_object_get(g->config, "diffusion"), "learn_sigma", false);
+    if (!golden_diffusion(g, golden_at(g, g->config, "diffusion"), "steps", &c.diffusion))
+        return;
     stored s = { golden_f32(g, NULL, "in.noise"), x->dim[0], gd_array_count(x) / x->dim[0] };
     if (golden_process(g, &p, &schedule) == GD_OK && gd_model_wrap(&model, &c, &weights) == GD_OK &&
         gd_engine_make(&engine, model, NULL, false, 1) == GD_OK)

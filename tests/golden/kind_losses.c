@@ -3,10 +3,6 @@
 
 #include <string.h>
 
-static const char *const mean_names[] = { "EPSILON", "START_X", "PREVIOUS_X" };
-static const char *const var_names[] = { "LEARNED_RANGE", "LEARNED", "FIXED_LARGE", "FIXED_SMALL" };
-static const char *const loss_names[] = { "MSE", "RESCALED_MSE", "KL", "RESCALED_KL" };
-
 typedef struct batch {
     golden *g;
     int n;
@@ -48,29 +44,29 @@ static void one_type(batch *b, const gd_process *p, const char *suffix)
 
 void golden_training_losses_mock(golden *g)
 {
-    const char *type = json_string_value(json_object_get(g->config, "loss_type"));
     const gd_array *x = golden_find(g, "in.x_start");
-    gd_schedule *schedule = NULL;
-    batch b = { .g = g, .n = (int)x->dim[0], .image = gd_array_count(x) / x->dim[0] };
-    const char *respacing = json_string_value(json_object_get(g->config, "timestep_respacing"));
+    gd_schedule *schedule = golden_schedule_of(g);
+    batch b = { .g = g };
 
-    if (gd_schedule_make(&schedule, json_string_value(json_object_get(g->config, "noise_schedule")),
-                         golden_int(g->config, "diffusion_steps", 1000), respacing,
-                         false) != GD_OK) {
-        golden_fail(g, "%s", gd_error());
+    golden_reads_all(g);
+    b.type =
+        (gd_loss_type)golden_word(g, g->config, "loss_type", golden_loss_names, GOLDEN_LOSSES, -1);
+    if (!x || !schedule) {
+        golden_fail(g, "no in.x_start");
+        gd_schedule_free(schedule);
         return;
     }
-    for (int k = 0; k < COUNT(loss_names); k++)
-        if (strcmp(type, loss_names[k]) == 0)
-            b.type = (gd_loss_type)k;
+    b.n = (int)x->dim[0];
+    b.image = gd_array_count(x) / b.n;
     b.x0 = golden_f32(g, NULL, "in.x_start");
     b.noise = golden_f32(g, NULL, "in.noise");
     b.t = golden_i64(g, NULL, "in.t");
     b.x_t = golden_alloc(g, (size_t)(b.n * b.image) * sizeof *b.x_t);
-    for (int m = 0; m < COUNT(mean_names); m++)
-        for (int v = 0; v < COUNT(var_names); v++) {
+    for (int m = 0; m < GOLDEN_MEANS; m++)
+        for (int v = 0; v < GOLDEN_VARIANCES; v++) {
             const gd_process p = { schedule, (gd_mean_type)m, (gd_var_type)v, false };
-            const char *suffix = gd_sprintf(g->mem, "%s.%s", mean_names[m], var_names[v]);
+            const char *suffix =
+                gd_sprintf(g->mem, "%s.%s", golden_mean_names[m], golden_var_names[v]);
             if (golden_find(g, "in.model_output.%s", suffix))
                 one_type(&b, &p, suffix);
         }
@@ -97,7 +93,7 @@ static void compare_mark(golden *g, gd_timestep_sampler *s, int mark)
 
 static void follow_losses(golden *g, gd_timestep_sampler *s)
 {
-    json_t *marks = json_object_get(g->config, "marks");
+    json_t *marks = golden_at(g, g->config, "marks");
     int64_t n = 0;
     const int64_t *t = golden_i64(g, &n, "in.ts");
     const float *loss = golden_f32(g, NULL, "in.losses");
@@ -109,19 +105,23 @@ static void follow_losses(golden *g, gd_timestep_sampler *s)
         if (i < n)
             gd_timestep_sampler_update(s, (int)t[i], loss[i]);
     }
-    golden_compare_f64(g, "out.loss_history", s->history, (int64_t)s->n * GD_LOSS_HISTORY);
+    golden_compare_f64(g, "out.loss_history", s->history, (int64_t)s->n * s->length);
 }
 
 void golden_schedule_samplers(golden *g)
 {
-    const int n = golden_int(g->config, "num_timesteps", 0);
+    const int n = golden_get_int(g, g->config, "num_timesteps", 0),
+              length = golden_get_int(g, g->config, "history_per_term", GD_LOSS_HISTORY);
+    const double share = golden_number(g, g->config, "uniform_prob", GD_UNIFORM_SHARE);
     gd_timestep_sampler by_loss = { 0 }, uniform = { 0 };
     int64_t count = 0;
     const int64_t *index = golden_i64(g, &count, "in.indices");
     float *importance = golden_alloc(g, (size_t)count * sizeof *importance);
 
-    if (gd_timestep_sampler_make(&by_loss, "loss-second-moment", n) != GD_OK ||
-        gd_timestep_sampler_make(&uniform, "uniform", n) != GD_OK) {
+    golden_reads_all(g);
+    golden_remarks(g, g->config, "seed events");
+    if (gd_timestep_sampler_make(&by_loss, "loss-second-moment", n, length, share) != GD_OK ||
+        gd_timestep_sampler_make(&uniform, "uniform", n, length, share) != GD_OK) {
         golden_fail(g, "%s", gd_error());
     } else {
         follow_losses(g, &by_loss);

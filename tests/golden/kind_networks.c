@@ -91,14 +91,15 @@ static bool read_config(golden *g, gd_net_config *c)
                              : strcmp(g->kind, "superres") == 0 ? GD_NET_SUPERRES
                                                                 : GD_NET_UNET;
 
-    return golden_net_config(g, g->config, json_object_get(g->json, "resolved"), kind, c);
+    return golden_net_config(g, g->config, golden_at(g, g->json, "resolved"), kind, c);
 }
 
 void golden_network(golden *g)
 {
-    const int calls = golden_int(g->json, "num_calls", 1);
+    const int calls = golden_get_int(g, g->json, "num_calls", 1);
     gd_net_config c;
 
+    golden_reads_all(g);
     if (read_config(g, &c))
         for (int i = 0; i < calls; i++)
             network_call(g, &c, i);
@@ -124,11 +125,12 @@ void golden_classifier(golden *g)
     static golden_gradients d;
     golden_weights source = { g, "classifier" };
     const gd_weights w = golden_source(&source);
-    const double scale = json_number_value(json_object_get(g->json, "classifier_scale"));
+    const double scale = golden_number(g, g->json, "classifier_scale", 1);
     gd_val outputs[GOLDEN_MAX_GRADIENTS + 2];
     gd_net_config c;
     built use = { 0 };
 
+    golden_reads_all(g);
     d = (golden_gradients){ .prefix = "classifier", .input_suffix = "" };
     if (read_config(g, &c) && build(g, &use, &c, "")) {
         gd_graph *graph = use.u.graph;

@@ -130,19 +130,21 @@ static void write_alike(golden *g, const char *theirs, json_t *names, size_t i)
 
 void golden_npz(golden *g)
 {
-    json_t *files = json_object_get(g->config, "files"), *file;
+    json_t *files = golden_at(g, g->config, "files"), *file;
     char path[4400];
     size_t i;
 
+    golden_reads_all(g);
     json_array_foreach(files, i, file)
     {
-        json_t *names = json_object_get(file, "arrays");
+        json_t *names = golden_at(g, file, "arrays");
+        golden_remarks(g, file, "script batch_size");
         if (!golden_find(g, "in.samples.%zu", i) || !golden_find(g, "out.arr_0.%zu", i)) {
             golden_fail(g, "no samples %zu", i);
             return;
         }
-        snprintf(path, sizeof path, "%s/%s", g->folder,
-                 json_string_value(json_object_get(file, "file")));
+        golden_require(g, file, "num_samples", (double)golden_find(g, "out.arr_0.%zu", i)->dim[0]);
+        snprintf(path, sizeof path, "%s/%s", g->folder, golden_text(g, file, "file", ""));
         compare_file(g, path, names, i);
         write_alike(g, path, names, i);
     }
@@ -174,17 +176,20 @@ static void one_batch(golden *g, const gd_dataset *set, int batch, int n)
 
 void golden_base_samples(golden *g)
 {
-    const int batches = golden_int(g->config, "batches", 0);
+    const int batches = golden_get_int(g, g->config, "batches", 0);
     gd_dataset *set;
     char path[4400];
 
-    snprintf(path, sizeof path, "%s/%s", g->folder,
-             json_string_value(json_object_get(g->config, "file")));
+    golden_reads_all(g);
+    snprintf(path, sizeof path, "%s/%s", g->folder, golden_text(g, g->config, "file", ""));
     if (gd_dataset_open(&set, path, NULL) != GD_OK) {
         golden_fail(g, "%s", gd_error());
         return;
     }
+    golden_require(g, g->config, "count", (double)gd_dataset_count(set));
+    golden_find(g, "in.arr_0"); /* what the file holds */
+    golden_find(g, "in.arr_1");
     for (int i = 0; i < batches; i++)
-        one_batch(g, set, i, golden_int(g->config, "batch_size", 1));
+        one_batch(g, set, i, golden_get_int(g, g->config, "batch_size", 1));
     gd_dataset_close(set);
 }

@@ -2,26 +2,8 @@
 #include "golden.h"
 #include "diffusion/solver.h"
 
+#include <stdlib.h>
 #include <string.h>
-
-static const char *text_or(json_t *o, const char *key, const char *absent)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s ? s : absent;
-}
-
-static gd_schedule *make_schedule(golden *g)
-{
-    const bool spaced = golden_bool(g->config, "spaced", true);
-    gd_schedule *s = NULL;
-
-    if (gd_schedule_make(&s, text_or(g->config, "noise_schedule", "linear"),
-                         golden_int(g->config, "diffusion_steps", 1000),
-                         spaced ? text_or(g->config, "timestep_respacing", "") : "",
-                         golden_bool(g->config, "rescale_timesteps", false)) != GD_OK)
-        golden_fail(g, "%s", gd_error());
-    return s;
-}
 
 static void compare_tables(golden *g, const gd_schedule *s)
 {
@@ -50,19 +32,42 @@ static void compare_tables(golden *g, const gd_schedule *s)
 
 void golden_schedule(golden *g)
 {
-    gd_schedule *s = make_schedule(g);
+    gd_schedule *s = golden_schedule_of(g);
 
+    golden_reads_all(g);
     if (s)
         compare_tables(g, s);
     gd_schedule_free(s);
 }
 
+/* What the authors' program made of the flags must be what ours makes of them */
+static void check_resolved(golden *g, const gd_schedule *s)
+{
+    json_t *resolved = golden_at(g, g->json, "resolved");
+    const char *names[3];
+    gd_diffusion_config c;
+
+    if (!resolved || !golden_diffusion(g, g->config, "diffusion_steps", &c))
+        return;
+    names[0] = golden_mean_names[gd_config_mean_type(&c)];
+    names[1] = golden_var_names[gd_config_var_type(&c)];
+    names[2] = golden_loss_names[gd_config_loss_type(&c)];
+    if (golden_get_int(g, resolved, "num_timesteps", s->n) != s->n)
+        golden_fail(g, "%d steps", s->n);
+    if (strcmp(golden_text(g, resolved, "model_mean_type", names[0]), names[0]) != 0 ||
+        strcmp(golden_text(g, resolved, "model_var_type", names[1]), names[1]) != 0 ||
+        strcmp(golden_text(g, resolved, "loss_type", names[2]), names[2]) != 0)
+        golden_fail(g, "the flags mean %s, %s, %s", names[0], names[1], names[2]);
+}
+
 void golden_spaced_schedule(golden *g)
 {
-    gd_schedule *s = make_schedule(g);
+    gd_schedule *s = golden_schedule_of(g);
 
+    golden_reads_all(g);
     if (!s)
         return;
+    check_resolved(g, s);
     double *map = golden_alloc(g, (size_t)s->n * sizeof *map),
            *t = golden_alloc(g, (size_t)s->n * sizeof *t);
     for (int i = 0; i < s->n; i++) {
@@ -77,56 +82,68 @@ void golden_spaced_schedule(golden *g)
 
 void golden_scale_timesteps(golden *g)
 {
-    gd_schedule *s = make_schedule(g);
+    int64_t n = 0;
+    const int64_t *step = golden_i64(g, &n, "in.t");
+    gd_schedule *s = golden_schedule_of(g);
+    float *t = golden_alloc(g, (size_t)n * sizeof *t);
 
-    if (!s)
-        return;
-    float *t = golden_alloc(g, (size_t)s->n * sizeof *t);
-    for (int i = 0; i < s->n; i++)
-        t[i] = gd_schedule_model_t(s, i);
-    golden_compare(g, "out.t", t, s->n);
+    golden_reads_all(g);
+    for (int64_t i = 0; s && i < n; i++) {
+        if (step[i] < 0 || step[i] >= s->n)
+            golden_fail(g, "step %lld of %d", (long long)step[i], s->n);
+        else
+            t[i] = gd_schedule_model_t(s, (int)step[i]);
+    }
+    if (s)
+        golden_compare(g, "out.t", t, n);
     gd_schedule_free(s);
 }
 
 /* Lists are what strings with commas mean */
-static void spacing_text(json_t *counts, char *out, size_t size)
+static const char *spacing_text(golden *g, json_t *run)
 {
-    size_t i, used = 0;
-    json_t *item;
+    json_t *counts = golden_at(g, run, "section_counts"), *item;
+    const char *text = json_is_string(counts) ? json_string_value(counts) : "";
+    size_t i;
 
-    snprintf(out, size, "%s", json_is_string(counts) ? json_string_value(counts) : "");
-    json_array_foreach(counts, i, item) used += (size_t)snprintf(
-        out + used, size - used, "%s%d", i ? "," : "", (int)json_integer_value(item));
+    if (json_is_integer(counts))
+        return gd_sprintf(g->mem, "%lld", (long long)json_integer_value(counts));
+    json_array_foreach(counts, i, item) text =
+        gd_sprintf(g->mem, "%s%s%lld", text, i ? "," : "", (long long)json_integer_value(item));
+    return text;
+}
+
+static void one_spacing(golden *g, size_t i, json_t *run)
+{
+    const bool refused = golden_get_bool(g, run, "error", false);
+    const char *spacing = spacing_text(g, run);
+    int *steps, n;
+    const gd_status s =
+        gd_space_timesteps(&steps, &n, golden_get_int(g, run, "num_timesteps", 1000), spacing);
+
+    golden_remarks(g, run, "arg_type message");
+    if (refused != (s != GD_OK)) {
+        golden_fail(g, "run %zu (%s): %s", i, spacing, refused ? "must be refused" : gd_error());
+        return;
+    }
+    if (refused)
+        return;
+    double *wide = golden_alloc(g, (size_t)n * sizeof *wide);
+    for (int k = 0; k < n; k++)
+        wide[k] = steps[k];
+    if (golden_get_int(g, run, "count", n) != n)
+        golden_fail(g, "run %zu (%s): %d steps", i, spacing, n);
+    golden_compare_f64(g, gd_sprintf(g->mem, "out.steps.%zu", i), wide, n);
+    gd_block_free(steps);
 }
 
 void golden_space_timesteps(golden *g)
 {
-    json_t *runs = json_object_get(g->config, "runs"), *run;
-    char spacing[512], name[64];
+    json_t *runs = golden_at(g, g->config, "runs"), *run;
     size_t i;
 
-    json_array_foreach(runs, i, run)
-    {
-        int *steps, n;
-        spacing_text(json_object_get(run, "section_counts"), spacing, sizeof spacing);
-        gd_status s =
-            gd_space_timesteps(&steps, &n, golden_int(run, "num_timesteps", 1000), spacing);
-        if (golden_bool(run, "error", false)) {
-            if (s == GD_OK)
-                golden_fail(g, "run %zu (%s) must be refused", i, spacing);
-            continue;
-        }
-        if (s != GD_OK) {
-            golden_fail(g, "run %zu (%s): %s", i, spacing, gd_error());
-            return;
-        }
-        double *wide = golden_alloc(g, (size_t)n * sizeof *wide);
-        for (int k = 0; k < n; k++)
-            wide[k] = steps[k];
-        snprintf(name, sizeof name, "out.steps.%zu", i);
-        golden_compare_f64(g, name, wide, n);
-        gd_block_free(steps);
-    }
+    golden_reads_all(g);
+    json_array_foreach(runs, i, run) one_spacing(g, i, run);
 }
 
 /* ---- per sample: each image of the batch has its own t ---- */
@@ -176,9 +193,10 @@ static const double *one_minus_alpha_bar(golden *g, const gd_schedule *s)
 
 void golden_forward_process(golden *g)
 {
-    gd_schedule *s = make_schedule(g);
+    gd_schedule *s = golden_schedule_of(g);
     batch b = { .p.schedule = s };
 
+    golden_reads_all(g);
     if (!s)
         return;
     begin(g, &b, "in.x_start");
@@ -200,26 +218,12 @@ void golden_forward_process(golden *g)
     gd_schedule_free(s);
 }
 
-/* The place of config.KEY in a list */
-static int place_of(golden *g, const char *key, const char *const *list, int n)
-{
-    const char *name = text_or(g->config, key, "(none)");
-
-    for (int i = 0; i < n; i++)
-        if (strcmp(list[i], name) == 0)
-            return i;
-    golden_fail(g, "%s %s is not known", key, name);
-    return 0;
-}
-
 static void read_types(golden *g, gd_process *p)
 {
-    static const char *const means[] = { "EPSILON", "START_X", "PREVIOUS_X" };
-    static const char *const variances[] = { "LEARNED_RANGE", "LEARNED", "FIXED_LARGE",
-                                             "FIXED_SMALL" };
-
-    p->mean_type = (gd_mean_type)place_of(g, "model_mean_type", means, COUNT(means));
-    p->var_type = (gd_var_type)place_of(g, "model_var_type", variances, COUNT(variances));
+    p->mean_type = (gd_mean_type)golden_word(g, g->config, "model_mean_type", golden_mean_names,
+                                             GOLDEN_MEANS, -1);
+    p->var_type = (gd_var_type)golden_word(g, g->config, "model_var_type", golden_var_names,
+                                           GOLDEN_VARIANCES, -1);
 }
 
 typedef struct reverse {
@@ -345,11 +349,29 @@ static void sampled(golden *g, reverse *r, const char *what, const gd_solver *so
     compare_named(g, r, what, b->result, b->count);
 }
 
+/* ddim_sample.etaX and cond.ddim_sample.etaX, of every X that the case has results for */
+static void ddim_sampled(golden *g, reverse *r)
+{
+    const char *start = gd_sprintf(g->mem, "out.%s", r->prefix);
+    const int count = gd_bundle_count(g->tensors);
+
+    for (int i = 0; i < count; i++) {
+        const char *what = gd_bundle_array(g->tensors, i)->name, *at = what + strlen(start);
+        if (strncmp(what, start, strlen(start)) != 0)
+            continue;
+        const bool guided = strncmp(at, "cond.", 5) == 0;
+        const char *eta = at + (guided ? 5 : 0);
+        if (strncmp(eta, "ddim_sample.eta", 15) == 0)
+            sampled(g, r, at, &gd_solver_ddim, strtod(eta + 15, NULL), guided);
+    }
+}
+
 void golden_reverse_process(golden *g)
 {
-    gd_schedule *s = make_schedule(g);
+    gd_schedule *s = golden_schedule_of(g);
     reverse r = { .b.p.schedule = s };
 
+    golden_reads_all(g);
     if (!s)
         return;
     begin(g, &r.b, "in.x");
@@ -370,12 +392,7 @@ void golden_reverse_process(golden *g)
         distribution(g, &r);
         sampled(g, &r, "p_sample", &gd_solver_ddpm, 0, false);
         sampled(g, &r, "cond.p_sample", &gd_solver_ddpm, 0, true);
-        sampled(g, &r, "ddim_sample.eta0.0", &gd_solver_ddim, 0, false);
-        sampled(g, &r, "ddim_sample.eta0.5", &gd_solver_ddim, 0.5, false);
-        sampled(g, &r, "ddim_sample.eta1.0", &gd_solver_ddim, 1, false);
-        sampled(g, &r, "cond.ddim_sample.eta0.0", &gd_solver_ddim, 0, true);
-        sampled(g, &r, "cond.ddim_sample.eta0.5", &gd_solver_ddim, 0.5, true);
-        sampled(g, &r, "cond.ddim_sample.eta1.0", &gd_solver_ddim, 1, true);
+        ddim_sampled(g, &r);
         sampled(g, &r, "ddim_reverse_sample", &gd_solver_ddim_reverse, 0, false);
     }
     gd_schedule_free(s);

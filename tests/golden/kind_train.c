@@ -9,82 +9,43 @@
 typedef struct training {
     golden *g;
     const char *prefix; /* "model", "classifier" */
+    gd_model_config config;
     gd_learner *learner;
-    gd_worker *worker;
-    gd_schedule *schedule;
-    gd_process process;
-    gd_objective objective;
-    gd_train_batch batch; /* of the first update */
+    gd_train_batch batch; /* all updates' images one after the other; n: of one update */
     int64_t image;        /* elements */
 } training;
 
-static gd_loss_type loss_type(json_t *diffusion)
+/* Dropout's masks are drawn, and no case stores them. */
+static bool read_config(training *t, golden *g, const char *prefix, const char *images)
 {
-    if (golden_bool(diffusion, "use_kl", false))
-        return GD_LOSS_RESCALED_KL;
-    return golden_bool(diffusion, "rescale_learned_sigmas", false) ? GD_LOSS_RESCALED_MSE
-                                                                   : GD_LOSS_MSE;
-}
-
-static void read_averages(golden *g, gd_learner_options *o, char rate[GD_MAX_EMA][16])
-{
-    const char *at = json_string_value(json_object_get(g->config, "ema_rate"));
-
-    for (; at && *at && o->n_ema < GD_MAX_EMA; o->n_ema++) {
-        const int n = (int)strcspn(at, ",");
-        snprintf(rate[o->n_ema], 16, "%.*s", n, at);
-        o->ema_rate[o->n_ema] = atof(rate[o->n_ema]);
-        at += n + (at[n] == ',');
-    }
-}
-
-static bool begin(training *t, golden *g, const char *prefix, const char *images,
-                  gd_learner_options *o)
-{
-    json_t *diffusion = json_object_get(g->config, "diffusion");
     const gd_array *x = golden_find(g, "%s", images);
-    golden_weights source = { g, prefix };
-    const gd_weights weights = golden_source(&source);
     const gd_net_kind kind = strcmp(prefix, "model") == 0 ? GD_NET_UNET : GD_NET_CLASSIFIER;
-    gd_model_config config;
 
     *t = (training){ .g = g, .prefix = prefix };
-    gd_config_defaults(&config, kind);
-    if (!x || !golden_net_config(g, g->config, NULL, kind, &config.net))
+    gd_config_defaults(&t->config, kind);
+    if (!x || x->rank < 4 || !golden_net_config(g, g->config, NULL, kind, &t->config.net) ||
+        !golden_diffusion(g, golden_at(g, g->config, "diffusion"), "steps", &t->config.diffusion)) {
+        golden_fail(g, "no images %s", images);
         return false;
+    }
+    if (t->config.net.dropout > 0)
+        golden_fail(g, "dropout %g: no masks are stored", t->config.net.dropout);
     t->batch.n = (int)x->dim[x->rank - 4];
     t->image = x->dim[x->rank - 1] * x->dim[x->rank - 2] * x->dim[x->rank - 3];
-    config.diffusion.learn_sigma = golden_bool(diffusion, "learn_sigma", false);
-    config.net.image_size = (int)x->dim[x->rank - 1];
-    o->microbatch = golden_int(g->config, "microbatch", t->batch.n);
-    o->accumulate = o->microbatch < t->batch.n;
-    if (golden_process(g, &t->process, &t->schedule) == GD_OK &&
-        gd_learner_make(&t->learner, &config, &weights, o) == GD_OK &&
-        gd_worker_make(&t->worker, t->learner) == GD_OK) {
-        t->objective = (gd_objective){ .process = &t->process,
-                                       .loss_type = loss_type(diffusion),
-                                       .classifier = config.net.kind == GD_NET_CLASSIFIER };
-        return true;
-    }
-    golden_fail(g, "%s", gd_error());
-    return false;
+    t->config.net.image_size = (int)x->dim[x->rank - 1];
+    return !g->failed;
 }
 
-static void end(training *t)
-{
-    gd_worker_free(t->worker);
-    gd_learner_free(t->learner);
-    gd_schedule_free(t->schedule);
-}
-
+/* The timesteps of a case without any are 0 */
 static void read_batch(training *t, const char *images)
 {
     golden *g = t->g;
-    int64_t n = 0;
-    const int64_t *wide = golden_i64(g, &n, "in.t");
+    int64_t count = 0;
+    const gd_array *x = golden_find(g, "%s", images);
+    const int64_t n = gd_array_count(x) / t->image, *wide = golden_i64(g, &count, "in.t");
     int *steps = golden_alloc(g, (size_t)n * sizeof *steps);
 
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; wide && i < GD_MIN(count, n); i++)
         steps[i] = (int)wide[i];
     t->batch.t = steps;
     t->batch.x0 = golden_f32(g, NULL, "%s", images);
@@ -112,7 +73,7 @@ static void compare_parameter_gradients(training *t)
 }
 
 /* The mean over a batch of one image is that image's value. */
-static void compare_terms(training *t)
+static void compare_terms(training *t, gd_worker *worker, const gd_objective *objective)
 {
     static const char *const terms[] = { "loss", "mse", "vb" };
     float *value = golden_alloc(t->g, (size_t)t->batch.n * sizeof *value);
@@ -128,7 +89,7 @@ static void compare_terms(training *t)
                                    .t = t->batch.t + i,
                                    .y = t->batch.y ? t->batch.y + i : NULL };
             gd_means means = { 0 };
-            if (gd_worker_run(t->worker, &t->objective, &one, &means) != GD_OK)
+            if (gd_worker_run(worker, objective, &one, &means) != GD_OK)
                 golden_fail(t->g, "%s", gd_error());
             value[i] = (float)gd_means_get(&means, terms[k]);
         }
@@ -136,22 +97,43 @@ static void compare_terms(training *t)
     }
 }
 
+static void run_losses(training *t, gd_worker *worker, const gd_process *p)
+{
+    const gd_objective objective = { .process = p,
+                                     .loss_type = gd_config_loss_type(&t->config.diffusion) };
+    gd_means means = { 0 };
+
+    compare_terms(t, worker, &objective);
+    t->batch.weight = golden_f32(t->g, NULL, "in.weights");
+    t->batch.share = 1.0 / t->batch.n;
+    if (gd_worker_run(worker, &objective, &t->batch, &means) != GD_OK)
+        golden_fail(t->g, "%s", gd_error());
+    compare_parameter_gradients(t);
+}
+
 void golden_training_losses_unet(golden *g)
 {
-    gd_learner_options options = { 0 };
-    gd_means means = { 0 };
+    golden_weights source = { g, "model" };
+    const gd_weights weights = golden_source(&source);
+    gd_schedule *schedule = NULL;
+    gd_worker *worker = NULL;
+    gd_process process;
     training t;
 
-    if (begin(&t, g, "model", "in.x_start", &options)) {
-        read_batch(&t, "in.x_start");
-        compare_terms(&t);
-        t.batch.weight = golden_f32(g, NULL, "in.weights");
-        t.batch.share = 1.0 / t.batch.n;
-        if (gd_worker_run(t.worker, &t.objective, &t.batch, &means) != GD_OK)
-            golden_fail(g, "%s", gd_error());
-        compare_parameter_gradients(&t);
-    }
-    end(&t);
+    golden_reads_all(g);
+    if (!read_config(&t, g, "model", "in.x_start"))
+        return;
+    const gd_learner_options options = { .microbatch = t.batch.n };
+    read_batch(&t, "in.x_start");
+    if (golden_process(g, &process, &schedule) == GD_OK &&
+        gd_learner_make(&t.learner, &t.config, &weights, &options) == GD_OK &&
+        gd_worker_make(&worker, t.learner) == GD_OK)
+        run_losses(&t, worker, &process);
+    else
+        golden_fail(g, "%s", gd_error());
+    gd_worker_free(worker);
+    gd_learner_free(t.learner);
+    gd_schedule_free(schedule);
 }
 
 /* ---- updates ---- */
@@ -170,9 +152,9 @@ static void compare_arrays(training *t, int step, const char *what, const float 
     }
 }
 
-static void compare_log(training *t, int step, const gd_means *means)
+static void compare_log(training *t, int64_t step, const gd_means *means)
 {
-    json_t *logged = json_array_get(json_object_get(t->g->json, "log"), (size_t)step), *value;
+    json_t *logged = json_array_get(golden_whole(t->g, t->g->json, "log"), (size_t)step), *value;
     const double rtol = 1e-3; /* the cases give none; Adam amplifies rounding (821: 8e-5) */
     const char *name;
 
@@ -180,122 +162,157 @@ static void compare_log(training *t, int step, const gd_means *means)
     {
         const double said = json_number_value(value), found = gd_means_get(means, name);
         char what[64];
-        snprintf(what, sizeof what, "log of step %d: %s", step, name);
+        snprintf(what, sizeof what, "log of step %d: %s", (int)step, name);
         golden_record(t->g, what, fabs(found - said) / (rtol * fabs(said) + 1e-12),
                       fabs(found - said) / (fabs(said) + 1e-12));
     }
 }
 
-/* Importance weights are those before a microbatch's losses are known: they change within a batch.
- */
-static bool run_micro(training *t, gd_train_batch b, int first, gd_timestep_sampler *sampler,
-                      float *weight, gd_means *means)
+/* The trainer's rate against the one that the authors' optimiser used */
+static void compare_rate(golden *g, const gd_trainer *trainer, json_t *lr)
 {
-    const int n = GD_MIN(t->learner->options.microbatch, b.n - first);
+    const double said = json_number_value(json_array_get(lr, (size_t)trainer->step)),
+                 off = fabs(gd_trainer_lr(trainer) - said);
 
-    b.share = 1.0 / (t->objective.classifier ? b.n : n);
-    b.n = n;
-    b.x0 += first * t->image;
-    b.noise += first * t->image;
-    b.t += first;
-    b.y = b.y ? b.y + first : NULL;
-    b.weight = weight + first;
-    gd_timestep_sampler_refresh(sampler);
+    golden_record(g, "lr_used", off / (1e-12 * fabs(said) + 1e-300), off / (fabs(said) + 1e-300));
+}
+
+static gd_status stored_images(void *ctx, int64_t position, int n, float *images, int64_t *labels)
+{
+    const training *t = ctx;
+
+    memcpy(images, t->batch.x0 + position * t->image, (size_t)(n * t->image) * sizeof *images);
     for (int i = 0; i < n; i++)
-        weight[first + i] = gd_timestep_sampler_importance(sampler, b.t[i]);
-    if (gd_worker_run(t->worker, &t->objective, &b, means) != GD_OK)
-        return false;
-    for (int i = 0; i < n; i++)
-        gd_timestep_sampler_update(sampler, b.t[i], b.loss[i]);
-    return true;
+        labels[i] = t->batch.y ? t->batch.y[position + i] : 0;
+    return GD_OK;
 }
 
-static bool update(training *t, const gd_train_batch *b, gd_timestep_sampler *sampler,
-                   float *weight, double lr, gd_means *means)
+static void stored_draws(void *ctx, int64_t step, int first, int n, int *steps, float *noise)
 {
-    const double decay = json_number_value(json_object_get(t->g->config, "weight_decay"));
-    double norm;
+    const training *t = ctx;
+    const int64_t at = step * t->batch.n + first;
 
-    for (int first = 0; first < b->n; first += t->learner->options.microbatch)
-        if (!run_micro(t, *b, first, sampler, weight, means))
-            return false;
-    gd_means_add(means, "grad_norm", gd_learner_gradient_norm(t->learner));
-    if (gd_learner_update(t->learner, lr, decay, &norm) != GD_OK)
-        return false;
-    gd_means_add(means, "param_norm", norm);
-    return true;
+    memcpy(steps, t->batch.t + at, (size_t)n * sizeof *steps);
+    if (t->batch.noise)
+        memcpy(noise, t->batch.noise + at * t->image, (size_t)(n * t->image) * sizeof *noise);
 }
 
-static bool make_sampler(training *t, gd_timestep_sampler *sampler)
-{
-    const char *kind = json_string_value(json_object_get(t->g->config, "schedule_sampler"));
-    const double *history = golden_f64(t->g, "in.loss_history");
-
-    if (gd_timestep_sampler_make(sampler, kind ? kind : "uniform", t->schedule->n) != GD_OK)
-        return false;
-    for (int i = 0; history && i < sampler->n * GD_LOSS_HISTORY; i++)
-        gd_timestep_sampler_update(sampler, i / GD_LOSS_HISTORY, history[i]);
-    return true;
-}
-
-static void run_updates(training *t, const char rate[GD_MAX_EMA][16])
+static void read_options(training *t, gd_train_options *o, int steps)
 {
     golden *g = t->g;
-    json_t *lr = json_object_get(g->json, "lr_used");
-    const int steps = (int)json_array_size(lr), n = t->batch.n;
-    float *weight = golden_alloc(g, (size_t)(steps * n) * sizeof *weight);
-    gd_timestep_sampler sampler;
+    json_t *c = g->config;
+    const bool classifier = t->config.net.kind == GD_NET_CLASSIFIER;
+    const int anneal = golden_get_int(g, c, "lr_anneal_steps", 0);
 
-    t->batch.loss = golden_alloc(g, (size_t)n * sizeof *t->batch.loss);
-    if (!make_sampler(t, &sampler))
-        golden_fail(g, "%s", gd_error());
+    gd_train_defaults(o, t->config.net.kind);
+    golden_require(g, c, classifier ? "iterations" : "steps", steps);
+    golden_require(g, g->json, "num_steps", steps);
+    o->batch_size = golden_get_int(g, c, "batch_size", t->batch.n);
+    o->microbatch = GD_MAX(golden_get_int(g, c, "microbatch", -1), 0); /* -1: the whole batch */
+    o->lr = golden_number(g, c, "lr", o->lr);
+    o->weight_decay = golden_number(g, c, "weight_decay", 0);
+    o->anneal_lr = classifier ? golden_get_bool(g, c, "anneal_lr", false) : anneal > 0;
+    o->iterations = classifier ? steps : anneal;
+    o->noised = golden_get_bool(g, c, "noised", true);
+    snprintf(o->ema_rate, sizeof o->ema_rate, "%s", golden_text(g, c, "ema_rate", o->ema_rate));
+    snprintf(o->schedule_sampler, sizeof o->schedule_sampler, "%s",
+             golden_text(g, c, "schedule_sampler", "uniform"));
+    snprintf(o->timestep_respacing, sizeof o->timestep_respacing, "%s",
+             golden_text(g, golden_at(g, c, "diffusion"), "timestep_respacing", ""));
+    if (o->batch_size != t->batch.n)
+        golden_fail(g, "batch_size %d, but %d images", o->batch_size, t->batch.n);
+}
+
+/* A history that is full, of the case's length */
+static gd_status fill_history(golden *g, gd_timestep_sampler *sampler)
+{
+    const gd_array *a = golden_find(g, "in.loss_history");
+    const double *history = golden_f64(g, "in.loss_history");
+
+    if (!history)
+        return GD_OK;
+    const int n = sampler->n, length = (int)a->dim[1];
+    if (a->rank != 2 || a->dim[0] != n)
+        return gd_fail(GD_EUSAGE, "in.loss_history is not of %d steps", n);
+    gd_timestep_sampler_free(sampler);
+    GD_TRY(gd_timestep_sampler_make(sampler, "loss-second-moment", n, length, GD_UNIFORM_SHARE));
+    for (int i = 0; i < n * length; i++)
+        gd_timestep_sampler_update(sampler, i / length, history[i]);
+    return GD_OK;
+}
+
+static void compare_update(training *t, const gd_trainer *trainer)
+{
+    const int step = (int)trainer->step;
+    const gd_learner *l = trainer->learner;
+
+    compare_log(t, step - 1, &trainer->means);
+    compare_arrays(t, step, "params", l->p);
+    compare_arrays(t, step, "exp_avg", l->m);
+    compare_arrays(t, step, "exp_avg_sq", l->v);
+    for (int k = 0; k < trainer->averages.n; k++)
+        compare_arrays(t, step, gd_sprintf(t->g->mem, "ema_%s", trainer->averages.text[k]),
+                       l->ema[k]);
+}
+
+static void run_updates(training *t, gd_trainer *trainer, int steps)
+{
+    golden *g = t->g;
+    json_t *lr = golden_whole(g, g->json, "lr_used");
+    const int n = t->batch.n;
+    float *weight = golden_alloc(g, (size_t)(steps * n) * sizeof *weight);
+
     for (int s = 0; s < steps && !g->failed; s++) {
-        gd_train_batch b = t->batch;
-        gd_means means = { 0 };
-        char what[32];
-        b.x0 += s * n * t->image;
-        b.noise += s * n * t->image;
-        b.t += s * n;
-        b.y = b.y ? b.y + s * n : NULL;
-        if (!update(t, &b, &sampler, weight + s * n,
-                    json_number_value(json_array_get(lr, (size_t)s)), &means)) {
-            golden_fail(g, "%s", gd_error());
-            break;
+        trainer->means = (gd_means){ 0 };
+        compare_rate(g, trainer, lr);
+        if (gd_trainer_step(trainer) != GD_OK || trainer->skipped > 0) {
+            golden_fail(g, "step %d: %s", s, gd_error());
+            return;
         }
-        compare_log(t, s, &means);
-        compare_arrays(t, s + 1, "params", t->learner->p);
-        compare_arrays(t, s + 1, "exp_avg", t->learner->m);
-        compare_arrays(t, s + 1, "exp_avg_sq", t->learner->v);
-        for (int k = 0; k < t->learner->options.n_ema; k++) {
-            snprintf(what, sizeof what, "ema_%s", rate[k]);
-            compare_arrays(t, s + 1, what, t->learner->ema[k]);
-        }
+        memcpy(weight + s * n, gd_trainer_weights(trainer), (size_t)n * sizeof *weight);
+        compare_update(t, trainer);
     }
     if (golden_find(g, "out.weights"))
         golden_compare(g, "out.weights", weight, (int64_t)steps * n);
-    gd_timestep_sampler_free(&sampler);
 }
 
+/* The authors tell a classifier the index of the step, whatever rescale_timesteps is. */
 static void train(golden *g, const char *prefix)
 {
-    gd_learner_options options = { 0 };
-    char rate[GD_MAX_EMA][16] = { "" };
+    const int steps = (int)json_array_size(golden_whole(g, g->json, "lr_used"));
+    golden_weights source = { g, prefix };
+    const gd_weights weights = golden_source(&source);
+    gd_trainer *trainer = NULL;
+    gd_train_options options;
     training t;
 
-    read_averages(g, &options, rate);
-    if (begin(&t, g, prefix, "in.batch", &options)) {
-        read_batch(&t, "in.batch");
-        run_updates(&t, (const char(*)[16])rate);
+    if (!read_config(&t, g, prefix, "in.batch"))
+        return;
+    read_batch(&t, "in.batch");
+    read_options(&t, &options, steps);
+    if (g->failed)
+        return;
+    const gd_source images = { stored_images, &t };
+    if (gd_trainer_make(&trainer, &t.config, &weights, &options, &images, NULL) == GD_OK &&
+        fill_history(g, &trainer->sampler) == GD_OK) {
+        trainer->draws = (gd_draws){ stored_draws, &t };
+        trainer->objective.index_as_t = trainer->objective.classifier;
+        t.learner = trainer->learner;
+        run_updates(&t, trainer, steps);
+    } else {
+        golden_fail(g, "%s", gd_error());
     }
-    end(&t);
+    gd_trainer_free(trainer);
 }
 
 void golden_train_loop(golden *g)
 {
+    golden_reads_all(g);
     train(g, "model");
 }
 
 void golden_classifier_train(golden *g)
 {
+    golden_reads_all(g);
     train(g, "classifier");
 }

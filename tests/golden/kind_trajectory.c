@@ -76,9 +76,9 @@ static void compare_truth(flight *f, const float *last)
 static void compare_bytes(flight *f, const float *last)
 {
     golden *g = f->g;
-    json_t *rule = json_object_get(g->json, "uint8_tolerance");
-    const int max = golden_int(rule, "max_diff", 0);
-    const double fraction = json_number_value(json_object_get(rule, "max_fraction_differing"));
+    json_t *rule = golden_at(g, g->json, "uint8_tolerance");
+    const int max = golden_get_int(g, rule, "max_diff", 1);
+    const double fraction = golden_number(g, rule, "max_fraction_differing", 0.01);
     int64_t count, off = 0;
     const uint8_t *stored = golden_u8(g, &count, "out.uint8");
     uint8_t *found = golden_alloc(g, (size_t)(f->n * f->image));
@@ -88,6 +88,7 @@ static void compare_bytes(flight *f, const float *last)
         return;
     }
     golden_saw(g, "out.uint8");
+    golden_remarks(g, rule, "float64_reference"); /* how far float64 itself is from float32 */
     for (int i = 0; i < f->n; i++)
         gd_to_uint8(found + i * f->image, last + i * f->image, CHANNELS, f->image / CHANNELS);
     for (int64_t i = 0; i < count; i++) {
@@ -116,21 +117,21 @@ static void compare_all(flight *f, const int64_t *y)
 static void fly(flight *f, const gd_process *process, const gd_grid *grid)
 {
     golden *g = f->g;
-    const bool guided = json_object_get(g->config, "classifier") != NULL;
+    const bool guided = golden_at(g, g->config, "classifier") != NULL;
     const int64_t *y = golden_i64(g, NULL, "in.y");
     const gd_denoiser networks = golden_nets_denoiser(&f->nets, guided);
-    const gd_trajectory r = {
-        .denoiser = &networks,
-        .process = *process,
-        .solver = golden_bool(g->config, "use_ddim", false) ? &gd_solver_ddim : &gd_solver_ddpm,
-        .grid = grid,
-        .options.eta = json_number_value(json_object_get(g->config, "eta")),
-        .scale = json_number_value(json_object_get(g->config, "classifier_scale")),
-        .noise = stored_noise,
-        .noise_ctx = f,
-        .after_step = remember,
-        .step_ctx = f
-    };
+    const gd_trajectory r = { .denoiser = &networks,
+                              .process = *process,
+                              .solver = golden_get_bool(g, g->config, "use_ddim", false)
+                                            ? &gd_solver_ddim
+                                            : &gd_solver_ddpm,
+                              .grid = grid,
+                              .options.eta = golden_number(g, g->config, "eta", 0),
+                              .scale = golden_number(g, g->config, "classifier_scale", 1),
+                              .noise = stored_noise,
+                              .noise_ctx = f,
+                              .after_step = remember,
+                              .step_ctx = f };
     const size_t history = (size_t)(f->steps * f->n * f->image) * sizeof(float);
     float *x = golden_alloc(g, history / (size_t)f->steps);
 
@@ -162,34 +163,17 @@ static void read_low_res(flight *f)
                     (float)bytes[(n * pixels + p) * CHANNELS + c] / 127.5f - 1;
 }
 
-gd_status golden_process(golden *g, gd_process *p, gd_schedule **schedule)
-{
-    json_t *d = json_object_get(g->config, "diffusion");
-
-    *p = (gd_process){ .mean_type = golden_bool(d, "predict_xstart", false) ? GD_MEAN_START_X
-                                                                            : GD_MEAN_EPSILON,
-                       .var_type = golden_bool(d, "learn_sigma", false)   ? GD_VAR_LEARNED_RANGE
-                                   : golden_bool(d, "sigma_small", false) ? GD_VAR_FIXED_SMALL
-                                                                          : GD_VAR_FIXED_LARGE,
-                       .clip_denoised = golden_bool(g->config, "clip_denoised", true) };
-    GD_TRY(gd_schedule_make(schedule, json_string_value(json_object_get(d, "noise_schedule")),
-                            golden_int(d, "steps", 1000),
-                            json_string_value(json_object_get(d, "timestep_respacing")),
-                            golden_bool(d, "rescale_timesteps", false)));
-    p->schedule = *schedule;
-    return GD_OK;
-}
-
 void golden_trajectory(golden *g)
 {
-    json_t *model = json_object_get(g->config, "model"),
-           *classifier = json_object_get(g->config, "classifier");
+    json_t *model = golden_at(g, g->config, "model"),
+           *classifier = golden_at(g, g->config, "classifier");
     const gd_array *noise = golden_find(g, "in.noise");
     gd_schedule *schedule = NULL;
     gd_grid *grid = NULL;
     gd_process process;
     flight f = { .g = g };
 
+    golden_reads_all(g);
     if (!noise || noise->rank != 5 || golden_process(g, &process, &schedule) != GD_OK ||
         gd_grid_discrete(&grid, schedule, schedule->n - 1, false) != GD_OK) {
         golden_fail(g, "%s", noise ? gd_error() : "no in.noise");
@@ -197,6 +181,8 @@ void golden_trajectory(golden *g)
     }
     f.steps = schedule->n;
     f.n = (int)noise->dim[1];
+    golden_remarks(g, g->config, "script");
+    golden_require(g, g->config, "batch_size", f.n);
     f.image = CHANNELS * noise->dim[3] * noise->dim[4];
     f.nets = (golden_nets){ .g = g, .size = { 1, (int)noise->dim[3], (int)noise->dim[4], 0, 0 } };
     f.noise = golden_f32(g, NULL, "in.noise");

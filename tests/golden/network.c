@@ -27,10 +27,12 @@ bool golden_flags_config(golden *g, json_t *flags, gd_net_kind kind, gd_model_co
     json_t *value;
     int n = 0;
 
+    golden_require(g, flags, "use_fp16", false);
+    golden_require(g, flags, "classifier_use_fp16", false);
     json_object_foreach(flags, name, value)
     {
         if (gd_flag_known(name) && n < MAX_FLAGS)
-            list[n++] = (gd_flag){ name, flag_text(g, value) };
+            list[n++] = (gd_flag){ name, flag_text(g, golden_at(g, flags, name)) };
     }
     gd_config_defaults(out, kind);
     if (gd_flags_apply(out, list, n) == GD_OK)
@@ -39,45 +41,94 @@ bool golden_flags_config(golden *g, json_t *flags, gd_net_kind kind, gd_model_co
     return false;
 }
 
-/* The arguments of UNetModel, SuperResModel, EncoderUNetModel, with their defaults */
-static void by_constructor(json_t *c, gd_net_kind kind, gd_net_config *n)
+/* Attention is where the downsampling rate is in the list: rates are powers of two, so that other
+ * numbers of the list never are one. */
+static unsigned rates(json_t *list)
 {
-    static const char *const pools[] = { "attention", "adaptive", "spatial", "spatial_v2" };
-    const char *pool = json_string_value(json_object_get(c, "pool"));
+    unsigned bits = 0;
     json_t *item;
     size_t i;
 
-    *n = (gd_net_config){ .kind = kind,
-                          .image_size = golden_int(c, "image_size", 0),
-                          .in_channels = golden_int(c, "in_channels", 3),
-                          .model_channels = golden_int(c, "model_channels", 0),
-                          .out_channels = golden_int(c, "out_channels", 0),
-                          .num_res_blocks = golden_int(c, "num_res_blocks", 0),
-                          .num_classes = golden_int(c, "num_classes", 0),
-                          .num_heads = golden_int(c, "num_heads", 1),
-                          .num_heads_upsample = golden_int(c, "num_heads_upsample", -1),
-                          .num_head_channels = golden_int(c, "num_head_channels", -1),
-                          .conv_resample = golden_bool(c, "conv_resample", true),
-                          .use_scale_shift_norm = golden_bool(c, "use_scale_shift_norm", false),
-                          .resblock_updown = golden_bool(c, "resblock_updown", false),
-                          .use_new_attention_order =
-                              golden_bool(c, "use_new_attention_order", false),
-                          .pool = GD_POOL_ADAPTIVE };
-    for (int k = 0; pool && k < COUNT(pools); k++)
-        if (strcmp(pool, pools[k]) == 0)
-            n->pool = (gd_pool)k;
-    json_array_foreach(json_object_get(c, "channel_mult"), i, item) n->channel_mult[n->n_levels++] =
-        json_number_value(item);
-    json_array_foreach(json_object_get(c, "attention_resolutions"), i, item) n->attention_ds |=
-        (unsigned)json_integer_value(item);
+    json_array_foreach(list, i, item)
+    {
+        const json_int_t rate = json_integer_value(item);
+        if (rate > 0 && rate < 1 << GD_MAX_LEVELS && (rate & (rate - 1)) == 0)
+            bits |= (unsigned)rate;
+    }
+    return bits;
+}
+
+static void read_levels(golden *g, json_t *c, gd_net_config *n)
+{
+    json_t *mult = golden_at(g, c, "channel_mult"), *item;
+    size_t i;
+
+    if (!mult) /* the default of every constructor */
+        for (n->n_levels = 0; n->n_levels < 4; n->n_levels++)
+            n->channel_mult[n->n_levels] = 1 << n->n_levels;
+    if (json_array_size(mult) > GD_MAX_LEVELS || (mult && !json_is_array(mult)))
+        golden_fail(g, "channel_mult is no list of at most %d", GD_MAX_LEVELS);
+    else
+        json_array_foreach(mult, i, item) n->channel_mult[n->n_levels++] = json_number_value(item);
+    n->attention_ds = rates(golden_at(g, c, "attention_resolutions"));
+}
+
+/* The arguments of UNetModel, SuperResModel, EncoderUNetModel, with their defaults */
+static void by_constructor(golden *g, json_t *c, gd_net_kind kind, gd_net_config *n)
+{
+    static const char *const pools[] = { "attention", "adaptive", "spatial", "spatial_v2" };
+
+    golden_remarks(g, c, "use_checkpoint");
+    golden_require(g, c, "use_fp16", false);
+    golden_require(g, c, "dims", 2);
+    *n = (gd_net_config){
+        .kind = kind,
+        .image_size = golden_get_int(g, c, "image_size", 0),
+        .in_channels = golden_get_int(g, c, "in_channels", 3),
+        .model_channels = golden_get_int(g, c, "model_channels", 0),
+        .out_channels = golden_get_int(g, c, "out_channels", 0),
+        .num_res_blocks = golden_get_int(g, c, "num_res_blocks", 0),
+        .num_classes = golden_get_int(g, c, "num_classes", 0),
+        .num_heads = golden_get_int(g, c, "num_heads", 1),
+        .num_heads_upsample = golden_get_int(g, c, "num_heads_upsample", -1),
+        .num_head_channels = golden_get_int(g, c, "num_head_channels", -1),
+        .dropout = golden_number(g, c, "dropout", 0),
+        .conv_resample = golden_get_bool(g, c, "conv_resample", true),
+        .use_scale_shift_norm = golden_get_bool(g, c, "use_scale_shift_norm", false),
+        .resblock_updown = golden_get_bool(g, c, "resblock_updown", false),
+        .use_new_attention_order = golden_get_bool(g, c, "use_new_attention_order", false),
+        .pool = (gd_pool)golden_word(g, c, "pool", pools, COUNT(pools), GD_POOL_ADAPTIVE)
+    };
+    read_levels(g, c, n);
+}
+
+static void check_int(golden *g, json_t *resolved, const char *key, int found)
+{
+    const int expected =
+        json_is_null(golden_at(g, resolved, key)) ? 0 : golden_get_int(g, resolved, key, found);
+
+    if (expected != found)
+        golden_fail(g, "%s is %d, expected %d", key, found, expected);
+}
+
+/* Channels that EncoderUNetModel gathers for its spatial pools: the stem's, every block's and the
+ * middle's */
+static int feature_size(const gd_net_config *n)
+{
+    int channels = (int)(n->channel_mult[0] * n->model_channels), sum = channels;
+
+    for (int l = 0; l < n->n_levels; l++) {
+        channels = (int)(n->channel_mult[l] * n->model_channels);
+        sum += channels * (n->num_res_blocks + (l < n->n_levels - 1));
+    }
+    return sum + channels;
 }
 
 /* What the authors' program made of the flags must be what ours makes of them */
 static void check_resolved(golden *g, json_t *resolved, const gd_net_config *n)
 {
-    json_t *mult = json_object_get(resolved, "channel_mult"),
-           *ds = json_object_get(resolved, "attention_ds"), *item;
-    unsigned attention = 0;
+    json_t *mult = golden_at(g, resolved, "channel_mult"),
+           *ds = golden_at(g, resolved, "attention_ds"), *item;
     size_t i;
 
     if (mult && (int)json_array_size(mult) != n->n_levels)
@@ -88,21 +139,31 @@ static void check_resolved(golden *g, json_t *resolved, const gd_net_config *n)
             golden_fail(g, "level %zu has %g times the channels, expected %g", i,
                         n->channel_mult[i], json_number_value(item));
     }
-    json_array_foreach(ds, i, item) attention |= (unsigned)json_integer_value(item);
-    if (ds && attention != n->attention_ds)
-        golden_fail(g, "attention at %u, expected %u", n->attention_ds, attention);
-    if (golden_int(resolved, "out_channels", n->out_channels) != n->out_channels)
-        golden_fail(g, "%d output channels", n->out_channels);
-    if (golden_int(resolved, "num_classes", n->num_classes) != n->num_classes)
-        golden_fail(g, "%d classes", n->num_classes);
+    if (ds && rates(ds) != n->attention_ds)
+        golden_fail(g, "attention at %u, expected %u", n->attention_ds, rates(ds));
+    check_int(g, resolved, "in_channels",
+              n->kind == GD_NET_SUPERRES ? 2 * n->in_channels : n->in_channels);
+    check_int(g, resolved, "out_channels", n->out_channels);
+    check_int(g, resolved, "num_classes", n->num_classes);
+    check_int(g, resolved, "num_head_channels", n->num_head_channels);
+    check_int(g, resolved, "num_heads_upsample",
+              n->num_heads_upsample < 0 ? n->num_heads : n->num_heads_upsample);
+    check_int(g, resolved, "feature_size", feature_size(n));
 }
 
 bool golden_net_config(golden *g, json_t *c, json_t *resolved, gd_net_kind kind, gd_net_config *out)
 {
+    static const char *const constructors[] = { "UNetModel",        "SuperResModel",
+                                                "EncoderUNetModel", "create_model",
+                                                "sr_create_model",  "create_classifier" };
+    static const gd_net_kind kinds[] = { GD_NET_UNET, GD_NET_SUPERRES, GD_NET_CLASSIFIER };
+    const int named = golden_word(g, c, "constructor", constructors, COUNT(constructors), 0);
     gd_model_config flags;
 
+    if (json_object_get(c, "constructor") && kinds[named % COUNT(kinds)] != kind)
+        golden_fail(g, "%s makes another kind of network", constructors[named]);
     if (json_object_get(c, "model_channels")) {
-        by_constructor(c, kind, out);
+        by_constructor(g, c, kind, out);
     } else {
         if (!golden_flags_config(g, c, kind, &flags))
             return false;
@@ -110,6 +171,59 @@ bool golden_net_config(golden *g, json_t *c, json_t *resolved, gd_net_kind kind,
     }
     check_resolved(g, resolved, out);
     return !g->failed;
+}
+
+/* ---- the process ---- */
+
+bool golden_diffusion(golden *g, json_t *d, const char *steps, gd_diffusion_config *out)
+{
+    *out = (gd_diffusion_config){ .steps = golden_get_int(g, d, steps, 1000),
+                                  .learn_sigma = golden_get_bool(g, d, "learn_sigma", false),
+                                  .sigma_small = golden_get_bool(g, d, "sigma_small", false),
+                                  .predict_xstart = golden_get_bool(g, d, "predict_xstart", false),
+                                  .rescale_timesteps =
+                                      golden_get_bool(g, d, "rescale_timesteps", false),
+                                  .rescale_learned_sigmas =
+                                      golden_get_bool(g, d, "rescale_learned_sigmas", false),
+                                  .use_kl = golden_get_bool(g, d, "use_kl", false) };
+    snprintf(out->noise_schedule, sizeof out->noise_schedule, "%s",
+             golden_text(g, d, "noise_schedule", "linear"));
+    return !g->failed;
+}
+
+gd_status golden_process(golden *g, gd_process *p, gd_schedule **schedule)
+{
+    json_t *d = golden_at(g, g->config, "diffusion");
+    gd_diffusion_config c;
+
+    *p = (gd_process){ .schedule = NULL };
+    if (!golden_diffusion(g, d, "steps", &c))
+        return gd_fail(GD_EUSAGE, "%s", g->failure);
+    *p = (gd_process){ .mean_type = gd_config_mean_type(&c),
+                       .var_type = gd_config_var_type(&c),
+                       .clip_denoised = golden_get_bool(g, g->config, "clip_denoised", true) };
+    GD_TRY(gd_schedule_make(schedule, c.noise_schedule, c.steps,
+                            golden_text(g, d, "timestep_respacing", ""), c.rescale_timesteps));
+    p->schedule = *schedule;
+    return GD_OK;
+}
+
+const char *const golden_mean_names[] = { "EPSILON", "START_X", "PREVIOUS_X" };
+const char *const golden_var_names[] = { "LEARNED_RANGE", "LEARNED", "FIXED_LARGE", "FIXED_SMALL" };
+const char *const golden_loss_names[] = { "MSE", "RESCALED_MSE", "KL", "RESCALED_KL" };
+
+gd_schedule *golden_schedule_of(golden *g)
+{
+    const bool spaced = golden_get_bool(g, g->config, "spaced", true);
+    const char *respacing = golden_text(g, g->config, "timestep_respacing", "");
+    gd_diffusion_config c;
+    gd_schedule *s = NULL;
+
+    if (golden_diffusion(g, g->config, "diffusion_steps", &c) &&
+        gd_schedule_make(&s, c.noise_schedule, c.steps, spaced ? respacing : "",
+                         c.rescale_timesteps) != GD_OK)
+        golden_fail(g, "%s", gd_error());
+    return s;
 }
 
 /* ---- running ---- */

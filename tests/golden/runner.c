@@ -96,6 +96,7 @@ static void run_case(const char *folder)
             golden_check_weights(&g);
             kinds[k].run(&g);
             golden_check_all_seen(&g);
+            golden_check_all_read(&g);
         }
         print_case(&g, name);
     }

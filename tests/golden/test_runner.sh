@@ -52,6 +52,28 @@ expect 1 "grad.in.z.0 was not compared"
 fresh 106_updown
 sed -i 's/"seed": 1151/"seed": 1152/' "$tree/c/case.json"
 expect 1 "FAIL"
+# Nothing of a case is passed over: members, inputs, kinds of values
+fresh 504_schedule_cosine_50
+sed -i 's/"spaced": false/"spaced": false, "sloped": true/' "$tree/c/case.json"
+expect 1 "case.config.sloped is not read by kind schedule"
+fresh 504_schedule_cosine_50
+sed -i 's/"format": 1/"format": 1, "step_size": 3/' "$tree/c/case.json"
+expect 1 "case.step_size is not read"
+fresh 504_schedule_cosine_50
+sed -i 's/"spaced": false/"spaced": "no"/' "$tree/c/case.json"
+expect 1 "spaced is not a boolean"
+fresh 181_resblock_conv_skip
+sed -i 's/"use_conv": true/"use_convs": true/' "$tree/c/case.json"
+expect 1 "FAIL"
+fresh 882_train_whole_batch
+sed -i 's/"microbatch": -1/"microbatch": 1/' "$tree/c/case.json"
+expect 1 "FAIL"
+fresh 884_classifier_train_clean
+sed -i 's/"noised": false/"noised": true/' "$tree/c/case.json"
+expect 1 "FAIL"
+fresh 682_reverse_etas_start_x
+sed -i 's/ddim_sample.eta0.1/ddim_sample.eta0.2/g' "$tree/c/tensors.safetensors"
+expect 1 "ddim_sample.eta0.2 is off"
 fresh 1050_ckpt_bad
 cp "$tree/c/control_good_zip.pt" "$tree/c/empty.pt"
 expect 1 "empty.pt is not refused"

@@ -82,7 +82,7 @@ static void compare_stored(golden *g, const char *prefix, json_t *row, const flo
 static void check_prefix(golden *g, const char *prefix, json_t *spec)
 {
     json_t *checksum = json_object_get(spec, "checksum"), *row;
-    const bool stored = golden_bool(spec, "stored", false);
+    const bool stored = golden_get_bool(g, spec, "stored", false);
     double sum[4] = { 0 };
     char key[GD_MAX_NAME];
     int64_t first = 0, n;
