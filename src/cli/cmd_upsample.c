@@ -118,10 +118,12 @@ static gd_status open_stage(run *r)
                                  .clip = o->clip,
                                  .bf16 = strcmp(o->precision, "bf16") == 0,
                                  .seed = o->seed };
+    const gd_solver *solver;
 
     GD_TRY(gd_model_open(&r->model, o->model, r->words.flag, r->words.n_flags));
     if (o->classifier)
         GD_TRY(gd_model_open(&r->guide, o->classifier, NULL, 0));
+    GD_TRY(gd_stage_solver(&solver, &r->o.steps, o->sampler));
     GD_TRY(gd_stage_open(&r->stage, r->model, r->guide, &s));
     if (r->stage.small == 0)
         return gd_fail(GD_EMISMATCH, "%s: a diffusion model, not an upsampler", o->model);
@@ -165,7 +167,7 @@ static gd_status make_recipe(run *r)
         "{s:s, s:s, s:o, s:s, s:o, s:i, s:s, s:s, s:f, s:f, s:b, s:s, s:s, s:s, s:o, s:s, s:f}",
         "guided", gd_version(), "verb", "upsample", "model", gd_json_text(o->model), "model_hash",
         hash, "input", gd_json_text(o->input), "num", o->n, "steps", o->steps, "sampler",
-        gd_solver_name(r->stage.trajectory.solver), "eta", o->eta, "low_res_noise",
+        gd_solver_name(r->stage.trajectory.solver), "eta", r->stage.o.solver.eta, "low_res_noise",
         o->low_res_noise, "clip_denoised", o->clip, "seed", seed, "precision", o->precision, "isa",
         gd_isa_name(gd_isa_used()), "classifier", gd_json_text(o->classifier ? o->classifier : ""),
         "classifier_hash", guide, "scale", r->stage.trajectory.scale);
@@ -293,7 +295,7 @@ static gd_status work(run *r)
 
 static gd_status run_upsample(int argc, char **argv)
 {
-    run r = { .o = { .steps = "250",
+    run r = { .o = { .eta = -1,
                      .precision = "fp32",
                      .output = "upsampled.png",
                      .scale = -1,

@@ -6,9 +6,13 @@
 
 cli_sampling cli_sampling_default(void)
 {
-    cli_sampling c = {
-        .rng = "guided", .precision = "fp32", .n = 1, .batch = 1, .scale = -1, .clip = true
-    };
+    cli_sampling c = { .rng = "guided",
+                       .precision = "fp32",
+                       .n = 1,
+                       .batch = 1,
+                       .scale = -1,
+                       .eta = -1,
+                       .clip = true };
 
     for (int k = 0; k < CLI_MAX_STAGES; k++)
         c.stage[k].scale = c.stage[k].eta = -1;
@@ -36,7 +40,6 @@ static void settle_stages(cli_sampling *c)
         }
         steps = s->steps;
         sampler = s->sampler;
-        s->eta = GD_MAX(s->eta, 0);
         if (!s->seed_given)
             s->seed = c->seed;
     }
@@ -122,6 +125,7 @@ static gd_status open_base(cli_maker *m)
     GD_TRY(open_models(m));
     GD_TRY(add_stage(m, 0, &o));
     m->c.scale = m->stack.stage[0].trajectory.scale;
+    m->c.eta = m->stack.stage[0].o.solver.eta;
     return GD_OK;
 }
 
@@ -142,6 +146,7 @@ static gd_status open_upsampler(cli_maker *m, const char *path)
     if (c->classifier)
         GD_TRY(gd_model_open(&m->classifier[k], c->classifier, NULL, 0));
     GD_TRY(add_stage(m, k, &o));
+    m->c.stage[m->n_stages].eta = m->stack.stage[k].o.solver.eta;
     m->n_stages++;
     return GD_OK;
 }

@@ -148,7 +148,8 @@ struct gd_level;
 extern const gd_solver gd_solver_ddpm, gd_solver_ddim, gd_solver_ddim_reverse, gd_solver_dpmpp_2m,
     gd_solver_dpmpp_3m, gd_solver_dpmpp_2s, gd_solver_dpmpp_3s, gd_solver_dpmpp_2m_sde,
     gd_solver_unipc_bh1_2, gd_solver_unipc_bh1_3, gd_solver_unipc_bh2_2, gd_solver_unipc_bh2_3,
-    gd_solver_plms;
+    gd_solver_plms, gd_solver_heun, gd_solver_euler, gd_solver_dpm2, gd_solver_euler_ancestral,
+    gd_solver_lms, gd_solver_dpmpp_2s_ancestral, gd_solver_dpmpp_3m_sde;
 /* By the name that --sampler takes; NULL and GD_EUSAGE with the names there are otherwise. */
 GD_CHECKED gd_status gd_solver_find(const gd_solver **out, const char *name);
 int gd_solver_count(void); /* of those that can be found */
@@ -160,9 +161,14 @@ const char *gd_solver_steps(const gd_solver *solver); /* where nobody asks for a
 /* What a solver can be given beside the grid; each reads those that mean something to it.  All
  * zero: as its authors set them. */
 typedef struct gd_solver_options {
-    double eta;            /* 0 deterministic, 1 ancestral */
-    int order;             /* below the solver's own; 0: its own */
-    bool taylor;           /* DPM-Solver++: Taylor form of second differences, not the midpoint's */
+    double eta;  /* 0 deterministic, 1 ancestral */
+    int order;   /* below the solver's own; 0: its own */
+    bool taylor; /* DPM-Solver++: Taylor (k-diffusion's heun) form of second differences,
+                    not the midpoint's */
+    /* noise added before a step from a level in [churn_min, churn_max] (Karras et al. 2022,
+     * algorithm 2); churn_max 0: no bound */
+    double churn, churn_min, churn_max;
+    double noise;          /* S_noise: scale of what noise is added; 0: 1 */
     int lower_order_below; /* grids of fewer steps end with lower orders; 0: the paper's, -1: none
                             */
     bool denoise_to_zero;  /* one more call: the prediction at the grid's end */

@@ -73,9 +73,9 @@ static gd_status solve(gd_problem *p, double *x)
     return GD_OK;
 }
 
-static int calls(int steps)
+static int calls(const gd_grid *grid)
 {
-    return steps + 1; /* the first step makes two */
+    return grid->steps + 1; /* the first step makes two */
 }
 
 const gd_solver gd_solver_plms = { "plms",         "PNDM: Adams-Bashforth of order 4 in epsilon",

@@ -194,7 +194,7 @@ gd_status gd_step_done(gd_problem *p, int k, const double *x, const double *x0)
 
 int gd_trajectory_calls(const gd_trajectory *r)
 {
-    const int calls = r->solver->calls ? r->solver->calls(r->grid->steps) : r->grid->steps;
+    const int calls = r->solver->calls ? r->solver->calls(r->grid) : r->grid->steps;
 
     return calls + (r->options.denoise_to_zero ? 1 : 0);
 }

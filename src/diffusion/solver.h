@@ -22,10 +22,28 @@ typedef struct gd_level {
     int order;   /* singlestep solvers: calls of the step that begins here; 0 inside it */
 } gd_level;
 
+/* The network's time at a level of sigma space: the training step whose sigma / alpha it is */
+typedef enum gd_time_kind {
+    GD_TIME_LOG,         /* between entries linear in log sigma */
+    GD_TIME_NEAREST_LOG, /* of the entry nearest in log sigma */
+    GD_TIME_NEAREST,     /* of the entry nearest in sigma */
+    GD_TIME_NONE         /* the denoiser needs sigma alone */
+} gd_time_kind;
+typedef struct gd_sigma_map {
+    gd_time_kind kind;
+    const gd_schedule *schedule; /* not respaced; not read by GD_TIME_NONE */
+    /* where not NULL, levels are rounded to the nearest of these [n_levels], descending */
+    const double *levels;
+    int n_levels;
+} gd_sigma_map;
+gd_level gd_sigma_level(const gd_sigma_map *map, double sigma);
+double gd_sigma_of(const gd_schedule *schedule, int i); /* sigma / alpha of an entry */
+
 /* From noise to image (an encoding solver's: from image to noise); the last level is where the
  * trajectory ends. */
 struct gd_grid {
     int steps;
+    gd_sigma_map map; /* of a grid in sigma space, for levels between its own */
     double start;     /* the first state is unit noise times this */
     gd_level level[]; /* [steps + 1] */
 };
@@ -70,6 +88,26 @@ GD_CHECKED gd_status gd_grid_singlestep(gd_grid **out, const gd_vp *vp, gd_skip 
  * (to_first) the schedule's first entry */
 GD_CHECKED gd_status gd_grid_strided(gd_grid **out, const gd_schedule *schedule, int n,
                                      bool to_first);
+
+/* ---- sigma_grid.c: levels in sigma space ---- */
+
+typedef enum gd_sigma_spacing {
+    GD_SIGMA_KARRAS,      /* even in sigma^(1/rho) (Karras et al. 2022, eq. 5) */
+    GD_SIGMA_EXPONENTIAL, /* even in log sigma */
+    GD_SIGMA_VP,          /* even in the time of the VP process of Song et al. 2021 */
+    GD_SIGMA_VE,          /* sigma^2 geometric, as their VE process */
+    GD_SIGMA_IDDPM        /* entries of the table of Nichol & Dhariwal 2021 (Karras' table 1) */
+} gd_sigma_spacing;
+typedef struct gd_sigma_range {
+    gd_sigma_spacing spacing;
+    double min, max; /* 0: the spacing's own */
+    double rho;      /* 0: 7 */
+} gd_sigma_range;
+enum { GD_IDDPM_LEVELS = 1001 };
+void gd_iddpm_levels(double u[GD_IDDPM_LEVELS]); /* descending to 0 */
+/* `steps` levels, then 0 */
+GD_CHECKED gd_status gd_grid_sigma(gd_grid **out, const gd_sigma_range *range, int steps,
+                                   const gd_sigma_map *map);
 
 /* ---- problem.c: what a solver sees ---- */
 
@@ -120,19 +158,21 @@ typedef enum gd_grid_kind {
     GD_GRID_DISCRETE,   /* every step of the respaced schedule */
     GD_GRID_VP,         /* continuous time */
     GD_GRID_SINGLESTEP, /* continuous time, with the levels inside a step */
-    GD_GRID_STRIDED     /* every (n_train / n)-th step of the training schedule */
+    GD_GRID_STRIDED,    /* every (n_train / n)-th step of the training schedule */
+    GD_GRID_SIGMA       /* sigma space */
 } gd_grid_kind;
 
 struct gd_solver {
     const char *name, *about;
     /* x [n]: the state at the grid's first level, replaced by that at its last */
     gd_status (*solve)(gd_problem *p, double *x);
-    int buffers;             /* of gd_problem.buffer */
-    int (*calls)(int steps); /* network calls on a grid of so many steps; NULL: one a step */
+    int buffers;                       /* of gd_problem.buffer */
+    int (*calls)(const gd_grid *grid); /* of the networks; NULL: one a step */
     gd_grid_kind grid;
     int order;         /* of a singlestep solver */
     const char *steps; /* where nobody asks for another number; NULL: 250 */
     bool takes_eta;    /* gd_solver_options.eta has an effect */
+    double eta;        /* where nobody asks for another */
     bool ascends;      /* encodes: from image to noise */
 };
 

@@ -4,9 +4,16 @@
 #include <string.h>
 
 static const gd_solver *const table[] = {
-    &gd_solver_ddpm,        &gd_solver_ddim,        &gd_solver_dpmpp_2m,     &gd_solver_dpmpp_3m,
-    &gd_solver_dpmpp_2s,    &gd_solver_dpmpp_3s,    &gd_solver_dpmpp_2m_sde, &gd_solver_unipc_bh2_2,
-    &gd_solver_unipc_bh2_3, &gd_solver_unipc_bh1_2, &gd_solver_unipc_bh1_3,  &gd_solver_plms,
+    &gd_solver_ddpm,         &gd_solver_ddim,
+    &gd_solver_dpmpp_2m,     &gd_solver_dpmpp_3m,
+    &gd_solver_dpmpp_2s,     &gd_solver_dpmpp_3s,
+    &gd_solver_dpmpp_2m_sde, &gd_solver_unipc_bh2_2,
+    &gd_solver_unipc_bh2_3,  &gd_solver_unipc_bh1_2,
+    &gd_solver_unipc_bh1_3,  &gd_solver_plms,
+    &gd_solver_heun,         &gd_solver_euler,
+    &gd_solver_dpm2,         &gd_solver_euler_ancestral,
+    &gd_solver_lms,          &gd_solver_dpmpp_2s_ancestral,
+    &gd_solver_dpmpp_3m_sde,
 };
 
 int gd_solver_count(void)

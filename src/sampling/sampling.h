@@ -13,8 +13,8 @@
 typedef struct gd_stage_options {
     const char *steps;   /* "250", "ddim25", "10,10,20"; NULL: the solver's own number */
     const char *sampler; /* a solver's name; NULL: ddim where steps begin with ddim, else ddpm */
-    gd_solver_options solver;
-    double scale; /* of the classifier's gradient; below 0: the model's own */
+    gd_solver_options solver; /* eta below 0: the solver's own */
+    double scale;             /* of the classifier's gradient; below 0: the model's own */
     bool clip, bf16;
     uint64_t seed;        /* of the run: an upsampler draws with a key of its own */
     double low_res_noise; /* standard deviation added to an upsampler's input */

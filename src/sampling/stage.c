@@ -32,6 +32,19 @@ gd_status gd_stage_solver(const gd_solver **solver, const char **steps, const ch
     return GD_OK;
 }
 
+/* Karras' levels over the schedule's own, the noisiest end of a cosine schedule left out: x_0
+ * cannot be told there */
+static gd_status make_sigma_grid(gd_stage *s, int steps)
+{
+    enum { NOISIEST = 160 };
+    const gd_sigma_map map = { .kind = GD_TIME_LOG, .schedule = s->schedule };
+    const gd_sigma_range range = { .min = gd_sigma_of(s->schedule, 0),
+                                   .max = GD_MIN(gd_sigma_of(s->schedule, s->schedule->n - 1),
+                                                 NOISIEST) };
+
+    return gd_grid_sigma(&s->grid, &range, steps, &map);
+}
+
 /* Of a solver in continuous time: a count of steps, or a respacing whose entries it walks */
 static gd_status make_vp_grid(gd_stage *s)
 {
@@ -46,6 +59,8 @@ static gd_status make_vp_grid(gd_stage *s)
     if (*end == 0 && (steps < 1 || steps > s->schedule->n))
         return gd_fail(GD_EUSAGE, "steps %s: %s takes 1 to %d", s->o.steps, solver->name,
                        s->schedule->n);
+    if (*end == 0 && solver->grid == GD_GRID_SIGMA)
+        return make_sigma_grid(s, (int)steps);
     if (*end == 0 && solver->grid == GD_GRID_STRIDED)
         return gd_grid_strided(&s->grid, s->schedule, (int)steps, false);
     if (*end == 0 && solver->grid == GD_GRID_SINGLESTEP)
@@ -96,7 +111,9 @@ gd_status gd_stage_open(gd_stage *s, const gd_model *model, const gd_model *clas
     s->low_image = (int64_t)s->channels * s->small * s->small;
     gd_stage_set_seed(s, options->seed);
     GD_TRY(gd_stage_solver(&s->trajectory.solver, &s->o.steps, s->o.sampler));
-    if (s->o.solver.eta > 0 && !s->trajectory.solver->takes_eta)
+    if (s->o.solver.eta < 0)
+        s->o.solver.eta = s->trajectory.solver->eta;
+    else if (s->o.solver.eta > 0 && !s->trajectory.solver->takes_eta)
         return gd_fail(GD_EUSAGE, "eta %g: %s reads no eta\nhint: leave it out, or another sampler",
                        s->o.solver.eta, s->trajectory.solver->name);
     GD_TRY(make_grid(s, &c->diffusion));
