@@ -207,12 +207,35 @@ typedef struct gd_denoiser {
                          const int64_t *y, double *x0);
 } gd_denoiser;
 
+/* What guidance adds to the denoiser and its classifier; all zero: nothing (guidance.c) */
+typedef struct gd_guidance {
+    /* eps = eps_other + scale (eps - eps_other): classifier-free guidance by a pair of networks or
+     * the null class of one, or autoguidance by a worse network; NULL: none */
+    const gd_denoiser *other;
+    enum {
+        GD_OTHER_NO_LABEL,   /* an unconditional network */
+        GD_OTHER_NULL_CLASS, /* label null_class */
+        GD_OTHER_SAME_LABEL
+    } other_label;
+    int64_t null_class;
+    double scale;
+    double rescale; /* share of the result that gets the conditional prediction's deviation */
+    /* only at levels low < sigma / alpha <= high, the classifier too; high 0: everywhere */
+    double low, high;
+    /* the classifier's gradient is computed at these steps of the solver alone (0 the first);
+     * between them it is held as it was, or left out.  NULL: at every step */
+    const int *gradient_steps;
+    int n_gradient_steps;
+    bool hold_gradient;
+} gd_guidance;
+
 typedef struct gd_trajectory {
     const gd_denoiser *denoiser;
     gd_process process;
     const gd_solver *solver;
     gd_solver_options options;
     double scale; /* of the classifier's gradient */
+    gd_guidance guidance;
     gd_threshold threshold;
     const gd_grid *grid; /* noise levels, the caller's */
     /* fills noise of step k (0: the state at the first level, which an encoding solver reads as

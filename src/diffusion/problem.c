@@ -19,8 +19,16 @@ static size_t doubles(const gd_trajectory *r, int n)
 {
     enum { STATE_AND_PREDICTION = 2 };
 
-    return ((size_t)n * (size_t)(STATE_AND_PREDICTION + r->solver->buffers) + 1) *
-           (size_t)image_count(r->denoiser);
+    const int others = r->guidance.other ? 1 : 0;
+
+    return ((size_t)n * (size_t)(STATE_AND_PREDICTION + others + r->solver->buffers) + 1) *
+               (size_t)image_count(r->denoiser) +
+           (size_t)n; /* labels of the other network */
+}
+
+static int64_t other_count(const gd_trajectory *r)
+{
+    return r->guidance.other ? out_count(r->guidance.other) : 0;
 }
 
 size_t gd_trajectory_bytes(const gd_trajectory *r, int n)
@@ -28,8 +36,8 @@ size_t gd_trajectory_bytes(const gd_trajectory *r, int n)
     const gd_denoiser *d = r->denoiser;
 
     return doubles(r, n) * sizeof(double) +
-           sizeof(float) *
-               (size_t)(n * (out_count(d) + 3 * image_count(d) + 1) + 4 * image_count(d));
+           sizeof(float) * (size_t)(n * (out_count(d) + other_count(r) + 3 * image_count(d) + 1) +
+                                    4 * image_count(d));
 }
 
 /* The state's memory is returned; the rest goes to p. */
@@ -44,9 +52,17 @@ static double *carve(gd_problem *p, void *work)
     for (int k = 0; k < p->run->solver->buffers; k++, at += p->n)
         p->buffer[k] = at;
     p->sorted = at;
-    f = (float *)(at + p->count);
+    at += p->count;
+    p->other_y = (int64_t *)at;
+    at += p->images;
+    if (p->run->guidance.other) {
+        p->other_x0 = at;
+        at += p->n;
+    }
+    f = (float *)at;
     p->out = f;
-    p->input = p->out + p->images * out_count(d);
+    p->other = p->out + p->images * out_count(d);
+    p->input = p->other + p->images * other_count(p->run);
     p->gradient = p->input + p->n;
     p->noise = p->gradient + p->n;
     p->mean = p->noise + p->n;
@@ -61,11 +77,12 @@ static double *carve(gd_problem *p, void *work)
 
 bool gd_guided(const gd_problem *p)
 {
-    return p->run->denoiser->guide != NULL;
+    return p->guided;
 }
 
 void gd_draw(gd_problem *p, int k)
 {
+    p->step = k - 1;
     p->run->noise(p->run->noise_ctx, p->first, p->images, k, p->noise);
 }
 
@@ -84,22 +101,71 @@ static gd_status begin_call(gd_problem *p, const gd_level *at)
 {
     const gd_trajectory *r = p->run;
 
-    p->last = at;
+    p->last = *at;
     p->calls++;
     return r->before_step
                ? r->before_step(r->step_ctx, p->first, p->images, p->calls, gd_trajectory_calls(r))
                : GD_OK;
 }
 
-static gd_status guide(gd_problem *p)
+/* The classifier's gradient, new or held.  Where a step has none p->guided is false. */
+static gd_status guide(gd_problem *p, const gd_level *at)
 {
     const gd_denoiser *d = p->run->denoiser;
+    const gd_guidance *g = &p->run->guidance;
 
-    if (!d->guide)
+    p->guided = d->guide && gd_guidance_active(g, at);
+    if (!p->guided)
         return GD_OK;
+    if (!gd_gradient_due(g, p->step)) {
+        p->guided = g->hold_gradient && p->holding;
+        return GD_OK;
+    }
     GD_TRY(d->guide(d->ctx, p->images, p->input, p->time, p->y, p->gradient));
     for (int64_t i = 0; i < p->n; i++)
         p->gradient[i] *= (float)p->run->scale;
+    p->holding = true;
+    return GD_OK;
+}
+
+/* ---- the other network ---- */
+
+/* At scale 1 nothing would change, and its call is saved. */
+static bool needs_other(const gd_problem *p, const gd_level *at)
+{
+    const gd_guidance *g = &p->run->guidance;
+
+    return g->other && g->scale != 1 && gd_guidance_active(g, at);
+}
+
+static const int64_t *other_labels(const gd_problem *p)
+{
+    const gd_guidance *g = &p->run->guidance;
+
+    for (int i = 0; i < p->images; i++)
+        p->other_y[i] = g->null_class;
+    return g->other_label == GD_OTHER_SAME_LABEL   ? p->y
+           : g->other_label == GD_OTHER_NULL_CLASS ? p->other_y
+                                                   : NULL;
+}
+
+static gd_status combine_outputs(gd_problem *p)
+{
+    const gd_denoiser *d = p->run->denoiser, *other = p->run->guidance.other;
+
+    GD_TRY(other->predict(other->ctx, p->images, p->input, p->time, other_labels(p), p->other));
+    for (int i = 0; i < p->images; i++)
+        gd_guidance_combine(&p->run->guidance, p->out + i * out_count(d),
+                            p->other + i * out_count(other), p->count);
+    return GD_OK;
+}
+
+static gd_status combine_predictions(gd_problem *p, const gd_level *at, const double *x, double *x0)
+{
+    const gd_denoiser *other = p->run->guidance.other;
+
+    GD_TRY(other->denoise(other->ctx, p->images, x, at, other_labels(p), p->other_x0));
+    gd_guidance_combine64(&p->run->guidance, x0, p->other_x0, p->n);
     return GD_OK;
 }
 
@@ -110,7 +176,9 @@ gd_status gd_evaluate(gd_problem *p, const gd_level *at, const double *x)
     GD_TRY(begin_call(p, at));
     set_input(p, at, x);
     GD_TRY(d->predict(d->ctx, p->images, p->input, p->time, p->y, p->out));
-    return guide(p);
+    if (needs_other(p, at))
+        GD_TRY(combine_outputs(p));
+    return guide(p, at);
 }
 
 /* x0 from the raw output; learned variances are left out */
@@ -149,12 +217,14 @@ gd_status gd_denoise(gd_problem *p, const gd_level *at, const double *x, double 
         GD_TRY(begin_call(p, at));
         set_input(p, at, x);
         GD_TRY(d->denoise(d->ctx, p->images, x, at, p->y, x0));
-        GD_TRY(guide(p));
+        if (needs_other(p, at))
+            GD_TRY(combine_predictions(p, at, x, x0));
+        GD_TRY(guide(p, at));
     } else {
         GD_TRY(gd_evaluate(p, at, x));
         GD_TRY(from_output(p, at, x, x0));
     }
-    if (d->guide)
+    if (p->guided)
         add_gradient(p, at, x0);
     for (int i = 0; i < p->images; i++)
         gd_threshold_image(&p->run->threshold, x0 + i * p->count, p->count, p->sorted);
@@ -202,9 +272,9 @@ int gd_trajectory_calls(const gd_trajectory *r)
 /* "step K of N (t = T)": T counts the training steps, also where the network's time is rescaled */
 static void name_step(const gd_problem *p)
 {
-    const gd_level *at = p->last;
+    const gd_level *at = &p->last;
 
-    if (!at)
+    if (p->calls == 0)
         gd_context("image %lld", (long long)p->first);
     else if (at->index >= 0)
         gd_context("image %lld, step %d of %d (t = %d)", (long long)p->first, p->calls,

@@ -121,15 +121,21 @@ struct gd_problem {
     const int64_t *y; /* [images] labels, or NULL */
     int64_t first, count, n;
     int images;
-    int calls;            /* of the networks so far */
-    const gd_level *last; /* level of the latest call */
+    int calls;     /* of the networks so far */
+    int step;      /* of the solver, from 0: of the latest gd_draw */
+    gd_level last; /* of the latest call */
+    bool guided;   /* the latest call has a gradient */
+    bool holding;  /* gradient is that of an earlier call, to be held */
     /* of the latest gd_evaluate: the input as the networks had it [n], the raw output ([C] or [2C]
      * an image), and scale * grad log p(y | x) [n] */
     float *input, *out, *gradient;
+    float *other;                               /* the other network's output, where there is one */
     float *noise;                               /* [n], of the latest gd_draw */
     float *mean, *variance, *log_variance, *x0; /* [count] each: working space for one image */
     float *time;                                /* [images] */
     double *prediction;                /* [n] for gd_denoise's result, where a solver has one */
+    int64_t *other_y;                  /* [images] */
+    double *other_x0;                  /* [n], where there is another network */
     double *sorted;                    /* [count]: working space of thresholding */
     double *buffer[GD_SOLVER_BUFFERS]; /* [n] each: as many as the solver declares */
 };
@@ -149,7 +155,16 @@ GD_CHECKED gd_status gd_denoise_to_zero(gd_problem *p, double *x);
 /* Step k is finished: x [n] is checked (GD_EFAILED when not finite) and goes to after_step with its
  * prediction x0 [n]. */
 GD_CHECKED gd_status gd_step_done(gd_problem *p, int k, const double *x, const double *x0);
-bool gd_guided(const gd_problem *p); /* gd_problem.gradient is filled */
+bool gd_guided(const gd_problem *p); /* the latest call has a gradient */
+
+/* ---- guidance.c ---- */
+
+bool gd_guidance_active(const gd_guidance *guidance, const gd_level *at);
+/* out [n] pushed away from other [n], one image's epsilon (or x_0) without learned variances */
+void gd_guidance_combine(const gd_guidance *guidance, float *out, const float *other, int64_t n);
+void gd_guidance_combine64(const gd_guidance *guidance, double *x0, const double *other, int64_t n);
+/* The classifier's gradient is computed at this step. */
+bool gd_gradient_due(const gd_guidance *guidance, int step);
 
 /* ---- the solvers ---- */
 

@@ -235,20 +235,24 @@ static void compare_all(flight *f, int calls)
 void flight_run(flight *f, const gd_solver *solver, const gd_solver_options *options, double scale)
 {
     golden *g = f->g;
-    const gd_trajectory r = { .denoiser = &f->denoiser,
-                              .process = { .schedule = f->schedule, .mean_type = GD_MEAN_EPSILON },
-                              .solver = solver,
-                              .options = *options,
-                              .scale = scale,
-                              .threshold = flight_threshold(f),
-                              .grid = f->grid,
-                              .noise = give_noise,
-                              .noise_ctx = f,
-                              .after_step = remember,
-                              .step_ctx = f };
+    gd_trajectory r = { .denoiser = &f->denoiser,
+                        .process = { .schedule = f->schedule, .mean_type = GD_MEAN_EPSILON },
+                        .solver = solver,
+                        .options = *options,
+                        .scale = scale,
+                        .threshold = flight_threshold(f),
+                        .grid = f->grid,
+                        .noise = give_noise,
+                        .noise_ctx = f,
+                        .after_step = remember,
+                        .step_ctx = f };
     const int64_t all = f->images * f->count;
     float *x = golden_alloc(g, (size_t)all * sizeof *x);
 
+    if (f->extra) {
+        r.process = f->extra->process;
+        r.guidance = f->extra->guidance;
+    }
     f->states = 1;
     f->state[0] = golden_alloc(g, (size_t)all * sizeof(double));
     for (int64_t i = 0; i < all; i++)

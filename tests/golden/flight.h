@@ -8,6 +8,12 @@
 
 enum { MOST_STATES = 512 };
 
+/* What the discrete loops need beside a solver */
+typedef struct flight_extra {
+    gd_process process;
+    gd_guidance guidance;
+} flight_extra;
+
 typedef struct flight {
     golden *g;
     json_t *run;
@@ -19,6 +25,7 @@ typedef struct flight {
     gd_vp vp;              /* of a run in continuous time */
     gd_grid *grid;
     const float *start, *noise; /* [n][count]; [steps][n][count] */
+    const flight_extra *extra;  /* NULL: a continuous solver, unguided or by its classifier */
     int states;
     double *state[MOST_STATES]; /* [n][count] */
 } flight;

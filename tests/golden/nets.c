@@ -1,12 +1,12 @@
 /* nets.c - the networks of a case as a denoiser. */
 #include "nets.h"
 
-bool golden_nets_add(golden_nets *nets, json_t *config, gd_net_kind kind)
+static bool add(golden_nets *nets, json_t *config, gd_net_kind kind, const char *prefix)
 {
     golden *g = nets->g;
     const bool guidance = kind == GD_NET_CLASSIFIER;
     golden_nets_one *w = guidance ? &nets->classifier : &nets->model;
-    golden_weights source = { g, guidance ? "classifier" : "model" };
+    golden_weights source = { g, prefix };
     const gd_weights weights = golden_source(&source);
     gd_net_config c;
 
@@ -23,6 +23,16 @@ bool golden_nets_add(golden_nets *nets, json_t *config, gd_net_kind kind)
     gd_net_build(&w->net, w->u.graph, &c, &nets->size, false);
     w->out = guidance ? gd_net_guidance(&w->net, w->u.graph, c.out_channels) : w->net.out;
     return golden_plan(g, &w->u, &w->out, 1, &weights);
+}
+
+bool golden_nets_add(golden_nets *nets, json_t *config, gd_net_kind kind)
+{
+    return add(nets, config, kind, kind == GD_NET_CLASSIFIER ? "classifier" : "model");
+}
+
+bool golden_nets_add_named(golden_nets *nets, json_t *config, const char *weights)
+{
+    return add(nets, config, GD_NET_UNET, weights);
 }
 
 static void run_network(golden_nets_one *w, const float *x, const float *t, const int64_t *y,

@@ -20,6 +20,8 @@ typedef struct golden_nets {
 
 /* Weights "model" or, of a classifier, "classifier"; false: the case has failed */
 bool golden_nets_add(golden_nets *nets, json_t *config, gd_net_kind kind);
+/* The same with weights of another name, as nets->model */
+bool golden_nets_add_named(golden_nets *nets, json_t *config, const char *weights);
 gd_denoiser golden_nets_denoiser(golden_nets *nets, bool guided);
 void golden_nets_release(golden_nets *nets);
 
