@@ -17,7 +17,11 @@ static void predict(gd_problem *p, int t, int image)
                        p->log_variance, p->x0);
     if (gd_guided(p))
         gd_condition_score(process, t, x, p->gradient + at, p->x0, p->mean, p->count);
-    gd_eps_from_x0(process, t, x, p->x0, p->mean, p->count);
+    if (p->run->options.keep_epsilon) /* guidance's share stays in x_0 alone, as in diffusers */
+        for (int64_t i = 0; i < p->count; i++)
+            p->mean[i] = p->out[image * out_count + i];
+    else
+        gd_eps_from_x0(process, t, x, p->x0, p->mean, p->count);
     for (int64_t i = 0; i < p->count; i++)
         p->prediction[at + i] = p->x0[i];
 }

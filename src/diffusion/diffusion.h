@@ -23,9 +23,9 @@ typedef struct gd_schedule {
     int *original;
 } gd_schedule;
 
-/* kind "linear" or "cosine"; n_train >= 1; spacing "250", "ddim25", "10,10,20", NULL or "" keeps
- * all. GD_EUSAGE: unknown kind (nearest name), a spacing that n_train cannot serve (the message
- * says what it can). */
+/* kind "linear" or "cosine"; n_train >= 1; spacing "250", "ddim25", "leading50" (multiples of
+ * floor(n_train / 50)), "10,10,20", NULL or "" keeps all. GD_EUSAGE: unknown kind (nearest name), a
+ * spacing that n_train cannot serve (the message says what it can). */
 GD_CHECKED gd_status gd_schedule_make(gd_schedule **out, const char *kind, int n_train,
                                       const char *spacing, bool rescale_timesteps);
 /* With these original steps, kept [n] ascending, n >= 2 */
@@ -172,6 +172,7 @@ typedef struct gd_solver_options {
     int lower_order_below; /* grids of fewer steps end with lower orders; 0: the paper's, -1: none
                             */
     bool denoise_to_zero;  /* one more call: the prediction at the grid's end */
+    bool keep_epsilon;     /* DDIM: epsilon stays the network's where x_0 is clipped (diffusers) */
 } gd_solver_options;
 
 /* What becomes of the predicted image before a solver uses it */

@@ -65,6 +65,20 @@ static gd_status ddim_steps(bool *kept, int n_train, const char *spacing)
     return s;
 }
 
+/* Multiples of floor(n_train / N) from 0 on: diffusers' "leading" spacing, which restoration's
+ * programs use too */
+static gd_status leading_steps(bool *kept, int n_train, const char *spacing)
+{
+    const char *text = spacing + strlen("leading");
+    int n;
+
+    if (!take_number(&text, &n) || *text || n < 1 || n > n_train)
+        return cannot(spacing, n_train, "not leading and a number");
+    for (int i = 0; i < n; i++)
+        kept[i * (n_train / n)] = true;
+    return GD_OK;
+}
+
 /* `count` steps spread over [start, start + size): a sum of double strides, rounded half to even,
  * as the authors do */
 static void spread(bool *kept, int start, int size, int count)
@@ -107,6 +121,8 @@ static gd_status mark_steps(bool *kept, int n_train, const char *spacing)
         memset(kept, true, (size_t)n_train);
         return GD_OK;
     }
+    if (strncmp(spacing, "leading", 7) == 0)
+        return leading_steps(kept, n_train, spacing);
     return strncmp(spacing, "ddim", 4) == 0 ? ddim_steps(kept, n_train, spacing)
                                             : section_steps(kept, n_train, spacing);
 }

@@ -89,6 +89,24 @@ GD_CHECKED gd_status gd_grid_singlestep(gd_grid **out, const gd_vp *vp, gd_skip 
 GD_CHECKED gd_status gd_grid_strided(gd_grid **out, const gd_schedule *schedule, int n,
                                      bool to_first);
 
+/* ---- diffusers_grid.c: the schedulers of Hugging Face's diffusers ---- */
+
+typedef enum gd_diffusers_spacing {
+    GD_DIFFUSERS_LINSPACE,
+    GD_DIFFUSERS_LEADING,
+    GD_DIFFUSERS_TRAILING
+} gd_diffusers_spacing;
+typedef struct gd_diffusers_grid {
+    gd_diffusers_spacing spacing;
+    bool clip;   /* entries with lambda < -5.1 are left out (lambda_min_clipped) */
+    bool karras; /* Karras levels, whose times are rounded (of a cosine schedule: truncated) */
+    bool truncate;
+    bool end_first; /* the last level is the schedule's first entry, not the image */
+} gd_diffusers_grid;
+/* Variance preserving levels at integer times, of a schedule that is not respaced */
+GD_CHECKED gd_status gd_grid_diffusers(gd_grid **out, const gd_schedule *schedule, int steps,
+                                       const gd_diffusers_grid *how);
+
 /* ---- sigma_grid.c: levels in sigma space ---- */
 
 typedef enum gd_sigma_spacing {

@@ -181,6 +181,7 @@ void golden_vp_sampler_adm(golden *g);
 void golden_vp_sampler_shipped(golden *g);
 void golden_sigma_sampler_gmm(golden *g);
 void golden_grids(golden *g);
+void golden_diffusers_sampler_gmm(golden *g);
 void golden_guidance_formulas(golden *g);
 void golden_guided_adm_loops(golden *g);
 void golden_convergence(golden *g);

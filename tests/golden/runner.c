@@ -27,6 +27,7 @@ static const struct {
     { "vp_sampler_adm", golden_vp_sampler_adm },
     { "vp_sampler_fashion32", golden_vp_sampler_shipped },
     { "grids", golden_grids },
+    { "diffusers_sampler_gmm", golden_diffusers_sampler_gmm },
     { "guidance_formulas", golden_guidance_formulas },
     { "guided_adm_loops", golden_guided_adm_loops },
     { "convergence", golden_convergence },
