@@ -21,7 +21,10 @@ typedef struct cli_stage_choice {
 typedef struct cli_sampling {
     const char *model, *classifier, *classes, *labels, *steps, *sampler, *rng, *precision,
         *upsampler;
-    double scale, eta, low_res_noise;
+    const char *uncond, *weaker, *interval, *threshold, *spacing; /* of guidance and solvers */
+    double scale, eta, low_res_noise, guidance_scale, guidance_rescale, sigma_min, sigma_max, churn;
+    int gradient_every, null_class;
+    bool hold_gradient;
     int n, first, batch;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
@@ -34,6 +37,7 @@ typedef struct cli_sampling {
 typedef struct cli_maker {
     cli_sampling c; /* settled: nothing is left open but a scale of the preset */
     gd_model *model[GD_MAX_STAGES], *classifier[GD_MAX_STAGES]; /* of each stage */
+    gd_model *uncond, *weaker;                                  /* that guide the base model */
     gd_stack stack;
     cli_classes classes;
     int n_stages, size, channels; /* n_stages: upsamplers; size: of the last stage */

@@ -33,6 +33,39 @@ static gd_status set_hash(json_t *j, const char *key, const gd_model *model)
     return GD_OK;
 }
 
+/* Options of solvers and guidance that are not as they are by default: recipes of other runs do not
+ * change */
+static gd_status set_guidance(json_t *j, const cli_maker *m)
+{
+    const cli_sampling *c = &m->c;
+    const struct {
+        const char *key;
+        double value;
+    } numbers[] = { { "guidance_scale", c->guidance_scale },
+                    { "guidance_rescale", c->guidance_rescale },
+                    { "sigma_min", c->sigma_min },
+                    { "sigma_max", c->sigma_max },
+                    { "churn", c->churn } };
+
+    for (int i = 0; i < COUNT(numbers); i++)
+        if (numbers[i].value > 0)
+            json_object_set_new(j, numbers[i].key, json_real(numbers[i].value));
+    set_text(j, "spacing", c->spacing);
+    set_text(j, "threshold", c->threshold);
+    set_text(j, "guidance_interval", c->interval);
+    if (c->gradient_every > 1)
+        json_object_set_new(j, "gradient_every", json_integer(c->gradient_every));
+    if (c->null_class > 0)
+        json_object_set_new(j, "null_class", json_integer(c->null_class));
+    if (c->hold_gradient)
+        json_object_set_new(j, "hold_gradient", json_true());
+    set_text(j, "uncond_model", c->uncond);
+    if (m->uncond)
+        GD_TRY(set_hash(j, "uncond_model_hash", m->uncond));
+    set_text(j, "weaker_model", c->weaker);
+    return m->weaker ? set_hash(j, "weaker_model_hash", m->weaker) : GD_OK;
+}
+
 /* The authors' flags, as on a command line */
 static void set_flags(json_t *j, const cli_sampling *c)
 {
@@ -109,6 +142,7 @@ static gd_status set_all(json_t *j, const cli_maker *m)
     set_text(j, "isa", gd_isa_name(gd_isa_used()));
     set_text(j, "onednn", gd_onednn_version());
     set_flags(j, c);
+    GD_TRY(set_guidance(j, m));
     return set_stages(j, m);
 }
 
@@ -202,6 +236,23 @@ static gd_status read_flags(cli_recipe *r, const char *path)
     return GD_OK;
 }
 
+static void read_guidance(cli_sampling *c, const json_t *j)
+{
+    c->guidance_scale = json_number_value(json_object_get(j, "guidance_scale"));
+    c->guidance_rescale = json_number_value(json_object_get(j, "guidance_rescale"));
+    c->sigma_min = json_number_value(json_object_get(j, "sigma_min"));
+    c->sigma_max = json_number_value(json_object_get(j, "sigma_max"));
+    c->churn = json_number_value(json_object_get(j, "churn"));
+    c->spacing = text_of(j, "spacing");
+    c->threshold = text_of(j, "threshold");
+    c->interval = text_of(j, "guidance_interval");
+    c->uncond = text_of(j, "uncond_model");
+    c->weaker = text_of(j, "weaker_model");
+    c->gradient_every = (int)json_integer_value(json_object_get(j, "gradient_every"));
+    c->null_class = (int)json_integer_value(json_object_get(j, "null_class"));
+    c->hold_gradient = json_is_true(json_object_get(j, "hold_gradient"));
+}
+
 gd_status cli_recipe_read(cli_recipe *r, const char *text, const char *path)
 {
     cli_sampling *c = &r->choice;
@@ -231,6 +282,7 @@ gd_status cli_recipe_read(cli_recipe *r, const char *text, const char *path)
     c->seed_given = seed_of(j, "seed", &c->seed);
     if (!c->seed_given || !int_of(j, "num", 1, &c->n) || !int_of(j, "first", 0, &c->first))
         return missing(path, c->seed_given ? "num" : "seed", "a number");
+    read_guidance(c, j);
     for (int k = 0; k < CLI_MAX_STAGES; k++)
         read_stage(&c->stage[k], j, k);
     output = text_of(j, "output");

@@ -4,7 +4,7 @@
 #ifndef GD_SAMPLING_H
 #define GD_SAMPLING_H
 
-#include "diffusion/diffusion.h"
+#include "diffusion/solver.h"
 #include "nn/nn.h"
 
 /* ---- stage.c: one model ready to sample ---- */
@@ -15,6 +15,21 @@ typedef struct gd_stage_options {
     const char *sampler; /* a solver's name; NULL: ddim where steps begin with ddim, else ddpm */
     gd_solver_options solver; /* eta below 0: the solver's own */
     double scale;             /* of the classifier's gradient; below 0: the model's own */
+    /* Guidance by another network (gd_guidance): an unconditional partner, a weaker model with the
+     * same labels, or the model itself with the label null_class (below 1: none, as class 0 is no
+     * null class) */
+    const struct gd_model *uncond, *weaker;
+    int null_class;
+    double guidance_scale;                 /* 0: none */
+    double guidance_rescale;               /* 0 to 1 */
+    double guidance_low, guidance_high;    /* noise levels sigma / alpha; high 0: everywhere */
+    int gradient_every;                    /* the classifier's gradient; 0 and 1: at every step */
+    bool hold_gradient;                    /* the last one between them, not none */
+    gd_threshold_kind threshold;           /* instead of clip, where it is dynamic */
+    double threshold_ratio, threshold_max; /* 0: 0.995 and 1 */
+    gd_skip skip;                          /* of solvers in continuous time */
+    gd_sigma_spacing spacing;              /* of solvers in sigma space */
+    double sigma_min, sigma_max, rho;      /* 0: the schedule's ends, 7 */
     bool clip, bf16;
     uint64_t seed;        /* of the run: an upsampler draws with a key of its own */
     double low_res_noise; /* standard deviation added to an upsampler's input */
@@ -25,13 +40,14 @@ typedef struct gd_stage {
     const gd_model *model, *classifier;
     gd_schedule *schedule;
     gd_grid *grid;
-    gd_engine *engine;
+    gd_engine *engine, *other; /* other: of guidance by another network */
     gd_trajectory trajectory;  /* before_step, after_step, step_ctx: the owner may set them */
     gd_torch_rng *torch;       /* the owner's, for its numbers; NULL: counter-based noise */
     int size, small, channels; /* small: of an upsampler's input, 0 otherwise */
     int classes;               /* labels are 0 .. classes - 1, of the model or what guides it */
     int64_t image, low_image;  /* elements */
     float *low_res, *noise;    /* blocks: an upsampler's input */
+    int *gradient_steps;       /* block */
     void *work;                /* block */
 } gd_stage;
 

@@ -2,7 +2,6 @@
  * bytes either way. */
 #include "sampling/sampling.h"
 #include "data/data.h"
-#include "diffusion/solver.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,9 +37,13 @@ static gd_status make_sigma_grid(gd_stage *s, int steps)
 {
     enum { NOISIEST = 160 };
     const gd_sigma_map map = { .kind = GD_TIME_LOG, .schedule = s->schedule };
-    const gd_sigma_range range = { .min = gd_sigma_of(s->schedule, 0),
-                                   .max = GD_MIN(gd_sigma_of(s->schedule, s->schedule->n - 1),
-                                                 NOISIEST) };
+    const double last = gd_sigma_of(s->schedule, s->schedule->n - 1);
+    const gd_sigma_range range = {
+        .spacing = s->o.spacing,
+        .min = s->o.sigma_min > 0 ? s->o.sigma_min : gd_sigma_of(s->schedule, 0),
+        .max = s->o.sigma_max > 0 ? s->o.sigma_max : GD_MIN(last, NOISIEST),
+        .rho = s->o.rho
+    };
 
     return gd_grid_sigma(&s->grid, &range, steps, &map);
 }
@@ -64,9 +67,9 @@ static gd_status make_vp_grid(gd_stage *s)
     if (*end == 0 && solver->grid == GD_GRID_STRIDED)
         return gd_grid_strided(&s->grid, s->schedule, (int)steps, false);
     if (*end == 0 && solver->grid == GD_GRID_SINGLESTEP)
-        return gd_grid_singlestep(&s->grid, &vp, GD_SKIP_TIME, (int)steps, solver->order);
+        return gd_grid_singlestep(&s->grid, &vp, s->o.skip, (int)steps, solver->order);
     if (*end == 0)
-        return gd_grid_vp(&s->grid, &vp, GD_SKIP_TIME, (int)steps);
+        return gd_grid_vp(&s->grid, &vp, s->o.skip, (int)steps);
     if (solver->grid != GD_GRID_VP)
         return gd_fail(GD_EUSAGE, "steps %s: %s takes a count", s->o.steps, solver->name);
     GD_TRY(gd_space_timesteps(&kept, &n, s->schedule->n, s->o.steps));
@@ -88,6 +91,93 @@ static gd_status make_grid(gd_stage *s, const gd_diffusion_config *d)
                             d->rescale_timesteps));
     return discrete ? gd_grid_discrete(&s->grid, s->schedule, s->schedule->n - 1, false)
                     : make_vp_grid(s);
+}
+
+/* ---- guidance ---- */
+
+static gd_status check_other(const gd_stage *s, const gd_model *other)
+{
+    const gd_net_config *a = &gd_model_get_config(s->model)->net,
+                        *b = &gd_model_get_config(other)->net;
+
+    if (b->kind == a->kind && b->image_size == a->image_size && b->in_channels == a->in_channels)
+        return GD_OK;
+    return gd_fail(GD_EMISMATCH, "%s is for %d x %d images of %d channels, %s for %d x %d of %d",
+                   gd_model_path(other), b->image_size, b->image_size, b->in_channels,
+                   gd_model_path(s->model), a->image_size, a->image_size, a->in_channels);
+}
+
+/* Which network is the other one, and its label */
+static gd_status set_other(gd_stage *s, gd_guidance *g)
+{
+    const gd_stage_options *o = &s->o;
+    const gd_net_config *net = &gd_model_get_config(s->model)->net;
+
+    if (o->uncond && o->weaker)
+        return gd_fail(GD_EUSAGE, "an unconditional model and a weaker one: guidance takes one");
+    if ((o->uncond || o->weaker) && o->guidance_scale <= 0)
+        return gd_fail(GD_EUSAGE, "%s: a second model and no scale\nhint: --guidance-scale",
+                       gd_model_path(o->uncond ? o->uncond : o->weaker));
+    if (o->uncond && gd_model_class_count(o->uncond) > 0)
+        return gd_fail(GD_EMISMATCH, "%s is class-conditional: it is no unconditional partner",
+                       gd_model_path(o->uncond));
+    if (o->weaker && gd_model_class_count(o->weaker) != gd_model_class_count(s->model))
+        return gd_fail(GD_EMISMATCH, "%s has %d classes, %s has %d", gd_model_path(o->weaker),
+                       gd_model_class_count(o->weaker), gd_model_path(s->model),
+                       gd_model_class_count(s->model));
+    if (o->guidance_scale > 0 && !o->uncond && !o->weaker &&
+        (o->null_class < 1 || o->null_class >= net->num_classes))
+        return gd_fail(GD_EUSAGE,
+                       "%s: guidance scale %g needs a second model or a null class\nhint: "
+                       "--uncond-model FILE, or --null-class N of a model trained with dropped "
+                       "labels (its last of %d classes)",
+                       gd_model_path(s->model), o->guidance_scale, net->num_classes);
+    if (o->uncond || o->weaker)
+        GD_TRY(check_other(s, o->uncond ? o->uncond : o->weaker));
+    g->other_label = o->uncond   ? GD_OTHER_NO_LABEL
+                     : o->weaker ? GD_OTHER_SAME_LABEL
+                                 : GD_OTHER_NULL_CLASS;
+    g->null_class = o->null_class;
+    return GD_OK;
+}
+
+static gd_status set_guidance(gd_stage *s)
+{
+    const gd_stage_options *o = &s->o;
+    gd_guidance *g = &s->trajectory.guidance;
+    const int steps = s->grid->steps;
+
+    *g = (gd_guidance){ .scale = o->guidance_scale,
+                        .rescale = o->guidance_rescale,
+                        .low = o->guidance_low,
+                        .high = o->guidance_high,
+                        .hold_gradient = o->hold_gradient };
+    GD_TRY(set_other(s, g));
+    if (g->other_label == GD_OTHER_NULL_CLASS && o->null_class == s->classes - 1)
+        s->classes--; /* the null class is no label */
+    if (o->gradient_every < 2)
+        return GD_OK;
+    if (!s->classifier)
+        return gd_fail(GD_EUSAGE, "gradients at every %d steps: there is no classifier",
+                       o->gradient_every);
+    GD_TRY(gd_block_make((void **)&s->gradient_steps, (size_t)steps * sizeof *s->gradient_steps,
+                         "guidance"));
+    for (int k = 0; k < steps; k += o->gradient_every)
+        s->gradient_steps[g->n_gradient_steps++] = k;
+    g->gradient_steps = s->gradient_steps;
+    return GD_OK;
+}
+
+static void set_threshold(gd_stage *s)
+{
+    const gd_stage_options *o = &s->o;
+
+    s->trajectory.threshold =
+        (gd_threshold){ .kind = o->threshold ? o->threshold
+                                : o->clip    ? GD_THRESHOLD_CLIP
+                                             : GD_THRESHOLD_NONE,
+                        .ratio = o->threshold_ratio > 0 ? o->threshold_ratio : 0.995,
+                        .most = o->threshold_max > 0 ? o->threshold_max : 1 };
 }
 
 gd_status gd_stage_open(gd_stage *s, const gd_model *model, const gd_model *classifier,
@@ -120,10 +210,10 @@ gd_status gd_stage_open(gd_stage *s, const gd_model *model, const gd_model *clas
     s->trajectory.process =
         (gd_process){ s->schedule, gd_model_mean_type(model), gd_model_var_type(model), s->o.clip };
     s->trajectory.grid = s->grid;
-    s->trajectory.threshold.kind = s->o.clip ? GD_THRESHOLD_CLIP : GD_THRESHOLD_NONE;
+    set_threshold(s);
     s->trajectory.options = s->o.solver;
     s->trajectory.scale = s->o.scale >= 0 ? s->o.scale : c->guidance_scale;
-    return GD_OK;
+    return set_guidance(s);
 }
 
 int gd_stage_calls(const gd_stage *s)
@@ -131,11 +221,24 @@ int gd_stage_calls(const gd_stage *s)
     return gd_trajectory_calls(&s->trajectory);
 }
 
+static gd_status prepare_other(gd_stage *s, int batch)
+{
+    const gd_model *other = s->o.uncond ? s->o.uncond : s->o.weaker;
+
+    if (s->o.guidance_scale <= 0)
+        return GD_OK;
+    if (other)
+        GD_TRY(gd_engine_make(&s->other, other, NULL, s->o.bf16, gd_engine_lanes(batch, s->size)));
+    s->trajectory.guidance.other = gd_engine_denoiser(other ? s->other : s->engine);
+    return GD_OK;
+}
+
 gd_status gd_stage_prepare(gd_stage *s, int batch)
 {
     GD_TRY(gd_engine_make(&s->engine, s->model, s->classifier, s->o.bf16,
                           gd_engine_lanes(batch, s->size)));
     s->trajectory.denoiser = gd_engine_denoiser(s->engine);
+    GD_TRY(prepare_other(s, batch));
     s->trajectory.noise = draw;
     s->trajectory.noise_ctx = s;
     GD_TRY(gd_block_make(&s->work, gd_trajectory_bytes(&s->trajectory, batch), "sampler"));
@@ -170,8 +273,8 @@ gd_status gd_stage_run(gd_stage *s, int64_t first, int n, const uint8_t *low, co
 
 size_t gd_stage_bytes(const gd_stage *s)
 {
-    return gd_engine_bytes(s->engine) + gd_trajectory_bytes(&s->trajectory, 1) +
-           (size_t)(2 * s->low_image) * sizeof(float);
+    return gd_engine_bytes(s->engine) + (s->other ? gd_engine_bytes(s->other) : 0) +
+           gd_trajectory_bytes(&s->trajectory, 1) + (size_t)(2 * s->low_image) * sizeof(float);
 }
 
 void gd_stage_close(gd_stage *s)
@@ -179,6 +282,8 @@ void gd_stage_close(gd_stage *s)
     gd_block_free(s->work);
     gd_block_free(s->low_res);
     gd_block_free(s->noise);
+    gd_block_free(s->gradient_steps);
+    gd_engine_free(s->other);
     gd_engine_free(s->engine);
     gd_grid_free(s->grid);
     gd_schedule_free(s->schedule);
