@@ -148,8 +148,8 @@ struct gd_level;
 extern const gd_solver gd_solver_ddpm, gd_solver_ddim, gd_solver_ddim_reverse, gd_solver_dpmpp_2m,
     gd_solver_dpmpp_3m, gd_solver_dpmpp_2s, gd_solver_dpmpp_3s, gd_solver_dpmpp_2m_sde,
     gd_solver_unipc_bh1_2, gd_solver_unipc_bh1_3, gd_solver_unipc_bh2_2, gd_solver_unipc_bh2_3,
-    gd_solver_plms, gd_solver_heun, gd_solver_euler, gd_solver_dpm2, gd_solver_euler_ancestral,
-    gd_solver_lms, gd_solver_dpmpp_2s_ancestral, gd_solver_dpmpp_3m_sde;
+    gd_solver_plms, gd_solver_consistency, gd_solver_heun, gd_solver_euler, gd_solver_dpm2,
+    gd_solver_euler_ancestral, gd_solver_lms, gd_solver_dpmpp_2s_ancestral, gd_solver_dpmpp_3m_sde;
 /* By the name that --sampler takes; NULL and GD_EUSAGE with the names there are otherwise. */
 GD_CHECKED gd_status gd_solver_find(const gd_solver **out, const char *name);
 int gd_solver_count(void); /* of those that can be found */
@@ -172,7 +172,10 @@ typedef struct gd_solver_options {
     int lower_order_below; /* grids of fewer steps end with lower orders; 0: the paper's, -1: none
                             */
     bool denoise_to_zero;  /* one more call: the prediction at the grid's end */
-    bool keep_epsilon;     /* DDIM: epsilon stays the network's where x_0 is clipped (diffusers) */
+    /* consistency sampling: what is known of image `image` replaces its part of x0 [C][H][W] */
+    void (*project)(void *ctx, int64_t image, double *x0);
+    void *project_ctx;
+    bool keep_epsilon; /* DDIM: epsilon stays the network's where x_0 is clipped (diffusers) */
 } gd_solver_options;
 
 /* What becomes of the predicted image before a solver uses it */

@@ -93,7 +93,7 @@ static double vp_level(double min, double max, double part)
     return sqrt(expm1(d * t * t / 2 + low * t));
 }
 
-static gd_sigma_range settled(const gd_sigma_range *range)
+gd_sigma_range gd_sigma_range_settled(const gd_sigma_range *range)
 {
     const double beta_d = 19.9, beta_min = 0.1, end = 1e-3;
     const double ends[][2] = {
@@ -144,7 +144,7 @@ static double level_of(const gd_sigma_range *r, const double *u, double part)
 gd_status gd_grid_sigma(gd_grid **out, const gd_sigma_range *range, int steps,
                         const gd_sigma_map *map)
 {
-    const gd_sigma_range r = settled(range);
+    const gd_sigma_range r = gd_sigma_range_settled(range);
     double u[GD_IDDPM_LEVELS];
 
     if (!(r.min < r.max))

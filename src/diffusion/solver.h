@@ -122,7 +122,12 @@ typedef struct gd_sigma_range {
     double rho;      /* 0: 7 */
 } gd_sigma_range;
 enum { GD_IDDPM_LEVELS = 1001 };
-void gd_iddpm_levels(double u[GD_IDDPM_LEVELS]); /* descending to 0 */
+void gd_iddpm_levels(double u[GD_IDDPM_LEVELS]);                    /* descending to 0 */
+gd_sigma_range gd_sigma_range_settled(const gd_sigma_range *range); /* no zeros are left */
+/* The levels at [n] of Karras' `points`, ascending numbers (Song et al. 2023: ts of a grid): a call
+ * at each but the last, which says how much noise stays; ends at the lowest level. */
+GD_CHECKED gd_status gd_grid_consistency(gd_grid **out, const gd_sigma_range *range, int points,
+                                         const int *at, int n, const gd_sigma_map *map);
 /* `steps` levels, then 0 */
 GD_CHECKED gd_status gd_grid_sigma(gd_grid **out, const gd_sigma_range *range, int steps,
                                    const gd_sigma_map *map);
@@ -192,7 +197,8 @@ typedef enum gd_grid_kind {
     GD_GRID_VP,         /* continuous time */
     GD_GRID_SINGLESTEP, /* continuous time, with the levels inside a step */
     GD_GRID_STRIDED,    /* every (n_train / n)-th step of the training schedule */
-    GD_GRID_SIGMA       /* sigma space */
+    GD_GRID_SIGMA,      /* sigma space */
+    GD_GRID_CONSISTENCY /* the levels of a consistency model's calls */
 } gd_grid_kind;
 
 struct gd_solver {

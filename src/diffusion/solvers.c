@@ -13,7 +13,7 @@ static const gd_solver *const table[] = {
     &gd_solver_heun,         &gd_solver_euler,
     &gd_solver_dpm2,         &gd_solver_euler_ancestral,
     &gd_solver_lms,          &gd_solver_dpmpp_2s_ancestral,
-    &gd_solver_dpmpp_3m_sde,
+    &gd_solver_dpmpp_3m_sde, &gd_solver_consistency,
 };
 
 int gd_solver_count(void)

@@ -48,6 +48,21 @@ static gd_status make_sigma_grid(gd_stage *s, int steps)
     return gd_grid_sigma(&s->grid, &range, steps, &map);
 }
 
+/* Calls at even distances of Karras' levels */
+static gd_status make_consistency_grid(gd_stage *s, int steps)
+{
+    enum { POINTS = 40, MOST = POINTS / 2 };
+    const gd_sigma_map map = { .kind = GD_TIME_LOG, .schedule = s->schedule };
+    const gd_sigma_range range = { .min = s->o.sigma_min, .max = s->o.sigma_max };
+    int at[MOST + 1];
+
+    if (steps > MOST)
+        return gd_fail(GD_EUSAGE, "steps %d: a consistency model takes 1 to %d", steps, MOST);
+    for (int k = 0; k <= steps; k++)
+        at[k] = (int)rint((double)(POINTS - 1) * k / steps);
+    return gd_grid_consistency(&s->grid, &range, POINTS, at, steps + 1, &map);
+}
+
 /* Of a solver in continuous time: a count of steps, or a respacing whose entries it walks */
 static gd_status make_vp_grid(gd_stage *s)
 {
@@ -62,6 +77,8 @@ static gd_status make_vp_grid(gd_stage *s)
     if (*end == 0 && (steps < 1 || steps > s->schedule->n))
         return gd_fail(GD_EUSAGE, "steps %s: %s takes 1 to %d", s->o.steps, solver->name,
                        s->schedule->n);
+    if (*end == 0 && solver->grid == GD_GRID_CONSISTENCY)
+        return make_consistency_grid(s, (int)steps);
     if (*end == 0 && solver->grid == GD_GRID_SIGMA)
         return make_sigma_grid(s, (int)steps);
     if (*end == 0 && solver->grid == GD_GRID_STRIDED)

@@ -84,6 +84,9 @@ static gd_status make_grid(toy *t, const gd_solver *solver)
         return gd_grid_singlestep(&t->grid, &vp, GD_SKIP_LOG_SNR, STEPS, solver->order);
     case GD_GRID_STRIDED:
         return gd_grid_strided(&t->grid, t->schedule, STEPS, false);
+    case GD_GRID_CONSISTENCY:
+        return gd_grid_consistency(&t->grid, &range, 40, (const int[]){ 0, 10, 20, 30, 39 }, 5,
+                                   &map);
     case GD_GRID_SIGMA:
         return gd_grid_sigma(&t->grid, &range, STEPS, &map);
     }
