@@ -144,6 +144,10 @@ double gd_seconds(void); /* monotonic clock */
 bool gd_path_exists(const char *path);
 /* Bytes that a user may still write in this folder's file system */
 GD_CHECKED gd_status gd_free_bytes(uint64_t *out, const char *folder);
+/* The CPUs that this process may run on: their numbers, at most `max`; returns how many, 1 at least */
+int gd_affinity(int *cpu, int max);
+/* How often the calling thread had to leave its CPU to another one since it was started */
+long gd_preempted(void);
 size_t gd_peak_bytes(void); /* the most memory that was resident in this process */
 
 /* ---- atomic.c: durable whole-file write ---- */
@@ -188,11 +192,33 @@ GD_CHECKED gd_status gd_file_put(const char *path, gd_replace replace, const voi
  * file that it may hold.  Files of living writers, and of other programs, stay. */
 void gd_part_sweep(const char *path);
 
+/* ---- cores.c: how many threads the machine offers ---- */
+
+typedef struct gd_machine {
+    int cpus;            /* that this process may run on */
+    int cores;           /* physical ones among them */
+    double quota;        /* CPUs that its control groups grant; 0: no quota */
+    int threads;         /* the default of gd_threads() */
+    bool by_environment; /* OMP_NUM_THREADS set `threads` */
+} gd_machine;
+const gd_machine *gd_get_machine(void); /* found out once */
+
+/* Its parts, for tests: the files of the system are looked for below `root` ("" for the system).
+ * cpu: [n] numbers of CPUs. */
+double gd_cpu_quota(const char *root);
+int gd_physical_cores(const char *root, const int *cpu, int n);
+int gd_threads_for(int cores, double quota); /* the quota's nearest whole number, 1 at least */
+
 /* ---- par.c: threads ---- */
 
-/* fn(ctx, i) for i in [0, n), spread over the threads in contiguous ranges.  One parallel region,
- * no nesting: inside, gd_threads() is 1.  Results must not depend on which thread runs which i. */
+/* fn(ctx, i) for i in [0, n), spread over gd_threads() threads.  Each thread begins with a
+ * contiguous range of its own, the same in every call with the same n, and takes from the others'
+ * what they have not begun when it is done.  No nesting: inside, gd_threads() is 1.  Results must
+ * not depend on which thread runs which i. */
 void gd_par(int64_t n, void (*fn)(void *ctx, int64_t i), void *ctx);
+/* Threads that a library with OpenMP inside (oneDNN, OpenBLAS) takes when the calling thread calls
+ * it; returns the number before.  Such calls are made with 1, on threads of gd_par. */
+int gd_set_openmp_threads(int n);
 
 /* ---- noise.c: counter-based noise (a format for ever) ---- */
 

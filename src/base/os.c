@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -267,6 +268,31 @@ gd_status gd_free_bytes(uint64_t *out, const char *folder)
         return gd_fail_errno(errno, folder);
     *out = (uint64_t)info.f_bavail * info.f_frsize;
     return GD_OK;
+}
+
+int gd_affinity(int *cpu, int max)
+{
+    cpu_set_t set;
+    int n = 0;
+
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        for (int i = 0; i < CPU_SETSIZE && n < max; i++)
+            if (CPU_ISSET(i, &set))
+                cpu[n++] = i;
+    if (n == 0) { /* more CPUs than the set holds */
+        n = (int)GD_MIN(GD_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1), max);
+        for (int i = 0; i < n; i++)
+            cpu[i] = i;
+    }
+    return n;
+}
+
+long gd_preempted(void)
+{
+    struct rusage usage;
+
+    return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nivcsw : 0;
 }
 
 size_t gd_peak_bytes(void)

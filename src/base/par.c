@@ -1,48 +1,438 @@
-/* par.c - OpenMP, oneDNN's own runtime: one parallel region per call, contiguous ranges.  The only
- * file that knows it; a build without OpenMP (fuzzing by clang) has one thread. */
+/* par.c - the threads of a computation: each thread that computes has a team of workers, made when
+ * it first needs them.
+ *
+ * Why not OpenMP's: its threads wait by spinning for milliseconds and every region ends when the
+ * last thread has come.  On a machine that others use, too, a thread that is not running then holds
+ * up all others, and those burn the time that it needs.  Here
+ *
+ * - a region ends when its work is done.  Work is claimed in chunks: each thread begins with a share
+ *   of its own, always the same one, so that it finds in its cache what it has written before, and
+ *   then takes what is left of the others' shares.  A thread that comes late finds nothing to do
+ *   and nobody waits for it;
+ * - waiting threads spin for a bounded time and then sleep.  A thread that was preempted since it
+ *   last waited has seen that the machine is shared: then the team spins hardly at all for a while,
+ *   so that the core is free for the thread that is waited for.
+ *
+ * A region costs 1 to 2 microseconds.  In a forked child there are no workers, and the thread that
+ * computes does all the work itself. */
 #include "base/base.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 
 #ifdef _OPENMP
 #include <omp.h>
+#endif
+
+enum {
+    MAX_THREADS = 1024,
+    CHUNKS = 8,           /* of a share, at most */
+    LINE = 64,            /* bytes; what different threads write lies on lines of its own */
+    LOOKS = 32,           /* at the word waited for, between two looks at the clock */
+    PATIENCE = 64,        /* looks until a thread helps one that is at work */
+    THREAD_BITS = 16,     /* of a region's word */
+    CHUNK_BITS = 16,      /* of a share's word, twice */
+    CHUNK_MASK = (1 << CHUNK_BITS) - 1
+};
+
+static const double SPIN = 300e-6;       /* seconds until a waiting thread sleeps */
+static const double SPIN_SHARED = 5e-6;  /* the same where the machine is shared */
+static const double SHARED_FOR = 50e-3;  /* so long after a thread was preempted */
+static const double LOOK_EVERY = 1e-3;   /* for preemption */
+
+/* From the low bits on: chunks that nobody has claimed; chunks at the start; the region's number, so
+ * that a claim for an earlier region fails */
+typedef struct share {
+    alignas(LINE) _Atomic uint64_t word;
+} share;
+
+typedef struct team team;
+
+typedef struct worker {
+    team *team;
+    int index; /* its share; the thread that computes has share 0 */
+    pthread_t thread;
+} worker;
+
+struct team {
+    /* The region: written by the thread that computes while no chunk is out, read after a claim */
+    void (*fn)(void *ctx, int64_t i);
+    void *ctx;
+    int64_t n;
+    int threads;
+    uint32_t number;
+
+    alignas(LINE) _Atomic uint64_t region; /* number and threads; 0: the team ends */
+    alignas(LINE) _Atomic uint64_t out;    /* chunks that are not done */
+    alignas(LINE) _Atomic int asleep;      /* workers */
+    _Atomic bool leader_asleep;
+    _Atomic double shared_until; /* on gd_seconds()' clock */
+
+    pthread_mutex_t lock;
+    pthread_cond_t begun, finished;
+    int size, n_workers; /* threads that there are shares for; workers that could be started */
+    share *share;        /* [size] */
+    worker *worker;      /* [size] */
+};
+
+/* Of the calling thread */
+static _Thread_local struct {
+    team *team;
+    int threads; /* 0: as many as the machine offers */
+    bool inside; /* a region */
+    double looked; /* for preemption, the last time */
+    long preempted;
+} my;
+
+static pthread_key_t leaving;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* ---- waiting ---- */
+
+static inline void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void look_for_preemption(team *t, double now)
+{
+    const long preempted = gd_preempted();
+
+    if (preempted > my.preempted && my.looked > 0)
+        atomic_store_explicit(&t->shared_until, now + SHARED_FOR, memory_order_relaxed);
+    my.preempted = preempted;
+    my.looked = now;
+}
+
+/* Until (*word == value) == wanted; false: it took too long, sleep */
+static bool spin(team *t, const _Atomic uint64_t *word, uint64_t value, bool wanted)
+{
+    double begun = 0;
+
+    for (;;) {
+        for (int i = 0; i < LOOKS; i++) {
+            if ((atomic_load_explicit(word, memory_order_acquire) == value) == wanted)
+                return true;
+            relax();
+        }
+        const double now = gd_seconds();
+        if (begun == 0) {
+            begun = now;
+            if (now - my.looked > LOOK_EVERY)
+                look_for_preemption(t, now);
+        }
+        const bool is_shared = now < atomic_load_explicit(&t->shared_until, memory_order_relaxed);
+        if (now - begun > (is_shared ? SPIN_SHARED : SPIN))
+            return false;
+    }
+}
+
+/* The words are stored and the sleepers counted sequentially consistent: either the sleeper sees
+ * the word or who stores it sees the sleeper. */
+static void wait_for_end(team *t)
+{
+    if (spin(t, &t->out, 0, true))
+        return;
+    pthread_mutex_lock(&t->lock);
+    atomic_store(&t->leader_asleep, true);
+    while (atomic_load(&t->out) != 0)
+        pthread_cond_wait(&t->finished, &t->lock);
+    atomic_store(&t->leader_asleep, false);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static uint64_t wait_for_region(team *t, uint64_t seen)
+{
+    if (!spin(t, &t->region, seen, false)) {
+        pthread_mutex_lock(&t->lock);
+        atomic_fetch_add(&t->asleep, 1);
+        while (atomic_load(&t->region) == seen)
+            pthread_cond_wait(&t->begun, &t->lock);
+        atomic_fetch_sub(&t->asleep, 1);
+        pthread_mutex_unlock(&t->lock);
+    }
+    return atomic_load(&t->region);
+}
+
+static void publish(team *t, uint64_t region)
+{
+    atomic_store(&t->region, region);
+    if (atomic_load(&t->asleep) == 0)
+        return;
+    pthread_mutex_lock(&t->lock);
+    pthread_cond_broadcast(&t->begun);
+    pthread_mutex_unlock(&t->lock);
+}
+
+/* ---- working ---- */
+
+static int64_t share_begin(const team *t, int k)
+{
+    return k * (t->n / t->threads) + k * (t->n % t->threads) / t->threads;
+}
+
+static int chunks_of(const team *t, int k)
+{
+    return (int)GD_MIN(share_begin(t, k + 1) - share_begin(t, k), CHUNKS);
+}
+
+static int left_of(uint64_t word)
+{
+    return (int)(word & CHUNK_MASK);
+}
+
+static bool is_untouched(uint64_t word)
+{
+    return left_of(word) > 0 && left_of(word) == left_of(word >> CHUNK_BITS);
+}
+
+/* Returns how many chunks were left, this one among them; 0: none.  A claimed chunk keeps the region
+ * as it is until it is done. */
+static int claim(share *s)
+{
+    uint64_t was = atomic_load_explicit(&s->word, memory_order_relaxed);
+
+    while (left_of(was) > 0)
+        if (atomic_compare_exchange_weak_explicit(&s->word, &was, was - 1, memory_order_acquire,
+                                                  memory_order_relaxed))
+            return left_of(was);
+    return 0;
+}
+
+static void run_chunk(const team *t, int k, int left)
+{
+    const int64_t first = share_begin(t, k), length = share_begin(t, k + 1) - first;
+    const int chunks = chunks_of(t, k), c = chunks - left;
+    const int64_t end = first + (c + 1) * length / chunks;
+
+    for (int64_t i = first + c * length / chunks; i < end; i++)
+        t->fn(t->ctx, i);
+}
+
+/* What can be claimed of share k; returns how many chunks that were */
+static int run_share(const team *t, int k)
+{
+    int done = 0;
+
+    for (int left; (left = claim(&t->share[k])) > 0; done++)
+        run_chunk(t, k, left);
+    return done;
+}
+
+static void finish(team *t, int chunks)
+{
+    if (chunks == 0 || atomic_fetch_sub(&t->out, (uint64_t)chunks) != (uint64_t)chunks ||
+        !atomic_load(&t->leader_asleep))
+        return;
+    pthread_mutex_lock(&t->lock);
+    pthread_cond_signal(&t->finished);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static bool any_left(const team *t, int threads)
+{
+    for (int k = 0; k < threads; k++)
+        if (left_of(atomic_load_explicit(&t->share[k].word, memory_order_relaxed)) > 0)
+            return true;
+    return false;
+}
+
+/* First its own share, then those that nobody has begun: their threads are late.  A share that is
+ * being worked on is left to its thread for a moment, because what lies in that one's cache would
+ * have to move. */
+static void take_part(team *t, int self, int threads)
+{
+    int done;
+
+    my.inside = true;
+    done = run_share(t, self);
+    for (int i = 1; i < threads; i++) {
+        const int k = (self + i) % threads;
+        if (is_untouched(atomic_load_explicit(&t->share[k].word, memory_order_relaxed)))
+            done += run_share(t, k);
+    }
+    finish(t, done);
+    for (int i = 0; i < PATIENCE && any_left(t, threads); i++)
+        relax();
+    done = 0;
+    for (int i = 1; i < threads; i++)
+        done += run_share(t, (self + i) % threads);
+    finish(t, done);
+    my.inside = false;
+}
+
+static void *work(void *arg)
+{
+    const worker *w = arg;
+    uint64_t region = 0;
+
+    /* The first region may be there before the worker: it has a number other than 0. */
+    for (;;) {
+        region = wait_for_region(w->team, region);
+        const int threads = (int)(region & ((1u << THREAD_BITS) - 1));
+        if (threads == 0)
+            return NULL;
+        if (w->index < threads)
+            take_part(w->team, w->index, threads);
+    }
+}
+
+/* ---- teams ---- */
+
+static void team_free(void *arg)
+{
+    team *t = arg;
+
+    if (!t)
+        return;
+    publish(t, (uint64_t)++t->number << THREAD_BITS);
+    for (int i = 1; i <= t->n_workers; i++)
+        pthread_join(t->worker[i].thread, NULL);
+    pthread_cond_destroy(&t->begun);
+    pthread_cond_destroy(&t->finished);
+    pthread_mutex_destroy(&t->lock);
+    free(t->worker);
+    free(t->share);
+    free(t);
+}
+
+/* Signals are for the program's own threads.  A worker that cannot be started is done without. */
+static void start_workers(team *t)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (int i = 1; i < t->size; i++) {
+        t->worker[i] = (worker){ .team = t, .index = i };
+        if (pthread_create(&t->worker[i].thread, NULL, work, &t->worker[i]) != 0)
+            break;
+        t->n_workers = i;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* NULL: out of memory */
+static team *team_make(int size)
+{
+    team *t = aligned_alloc(LINE, sizeof *t);
+    share *s = aligned_alloc(LINE, (size_t)size * sizeof *s);
+    worker *w = calloc((size_t)size, sizeof *w);
+
+    if (!t || !s || !w) {
+        free(t);
+        free(s);
+        free(w);
+        return NULL;
+    }
+    *t = (team){ .size = size, .share = s, .worker = w };
+    for (int i = 0; i < size; i++)
+        atomic_init(&s[i].word, 0);
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_cond_init(&t->begun, NULL);
+    pthread_cond_init(&t->finished, NULL);
+    start_workers(t);
+    return t;
+}
+
+/* The child has none of the workers; what they left locked stays so. */
+static void forget_team(void)
+{
+    my.team = NULL;
+    pthread_setspecific(leaving, NULL);
+}
+
+static void set_up(void)
+{
+    pthread_key_create(&leaving, team_free);
+    pthread_atfork(NULL, NULL, forget_team);
+}
+
+static team *team_of(int threads)
+{
+    if (my.team && my.team->size >= threads)
+        return my.team;
+    pthread_once(&once, set_up);
+    team_free(my.team);
+    my.team = team_make(threads);
+    pthread_setspecific(leaving, my.team);
+    return my.team;
+}
+
+/* ---- what others see ---- */
 
 int gd_threads(void)
 {
-    return omp_in_parallel() ? 1 : omp_get_max_threads();
+    if (my.inside)
+        return 1;
+    if (my.threads == 0)
+        my.threads = GD_MIN(gd_get_machine()->threads, MAX_THREADS);
+    return my.threads;
 }
 
 void gd_set_threads(int n)
 {
-    omp_set_num_threads(GD_MAX(n, 1));
+    my.threads = GD_MIN(GD_MAX(n, 1), MAX_THREADS);
+}
+
+static uint64_t share_word(const team *t, int k)
+{
+    const uint64_t chunks = (uint64_t)chunks_of(t, k);
+
+    return (uint64_t)t->number << (2 * CHUNK_BITS) | chunks << CHUNK_BITS | chunks;
+}
+
+static void run_region(team *t, int64_t n, void (*fn)(void *ctx, int64_t i), void *ctx, int threads)
+{
+    uint64_t chunks = 0;
+
+    t->fn = fn;
+    t->ctx = ctx;
+    t->n = n;
+    t->threads = threads;
+    t->number++;
+    for (int k = 0; k < threads; k++)
+        chunks += (uint64_t)chunks_of(t, k);
+    atomic_store_explicit(&t->out, chunks, memory_order_relaxed);
+    for (int k = 0; k < threads; k++)
+        atomic_store_explicit(&t->share[k].word, share_word(t, k), memory_order_release);
+    publish(t, (uint64_t)t->number << THREAD_BITS | (uint64_t)threads);
+    take_part(t, 0, threads);
+    wait_for_end(t);
 }
 
 void gd_par(int64_t n, void (*fn)(void *ctx, int64_t i), void *ctx)
 {
-    if (n <= 1 || omp_in_parallel() || omp_get_max_threads() == 1) {
-        for (int64_t i = 0; i < n; i++)
-            fn(ctx, i);
+    const int threads = (int)GD_MIN(gd_threads(), n);
+    team *t = threads > 1 ? team_of(threads) : NULL;
+
+    if (t) {
+        run_region(t, n, fn, ctx, threads);
         return;
     }
-#pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < n; i++)
         fn(ctx, i);
 }
 
+#ifdef _OPENMP
+int gd_set_openmp_threads(int n)
+{
+    const int before = omp_get_max_threads();
+
+    if (before != n)
+        omp_set_num_threads(n);
+    return before;
+}
 #else
-
-int gd_threads(void)
+int gd_set_openmp_threads(int n)
 {
-    return 1;
+    return n;
 }
-
-void gd_set_threads(int n)
-{
-    (void)n;
-}
-
-void gd_par(int64_t n, void (*fn)(void *ctx, int64_t i), void *ctx)
-{
-    for (int64_t i = 0; i < n; i++)
-        fn(ctx, i);
-}
-
 #endif

@@ -11,13 +11,13 @@ struct gd_conv {
     gd_conv_desc desc;
     gd_conv_algo algo;
     int threads;         /* when it was made */
-    onednn_conv *onednn; /* NULL: another engine */
+    sliced_conv *onednn; /* NULL: another engine */
 };
 
 struct gd_conv_call {
     const gd_conv *conv;
     gd_conv_buffers buffers;
-    onednn_call *onednn;
+    sliced_call *onednn;
 };
 
 int gd_conv_out(int height, const gd_conv_desc *d)
@@ -62,7 +62,7 @@ gd_status gd_conv_make_as(gd_conv **out, const gd_conv_desc *desc, gd_conv_algo 
     c->algo = algo;
     c->threads = gd_threads();
     if (algo == GD_CONV_DIRECT || algo == GD_CONV_ONEDNN_WINOGRAD)
-        s = onednn_conv_make(&c->onednn, desc, algo);
+        s = sliced_conv_make(&c->onednn, desc, algo, c->threads);
     if (s != GD_OK) {
         gd_conv_free(c);
         return s;
@@ -83,7 +83,7 @@ void gd_conv_free(gd_conv *c)
 {
     if (!c)
         return;
-    onednn_conv_free(c->onednn);
+    sliced_conv_free(c->onednn);
     free(c);
 }
 
@@ -94,7 +94,7 @@ gd_conv_algo gd_conv_algo_of(const gd_conv *c)
 
 const char *gd_conv_kernel_name(const gd_conv *c)
 {
-    return c->onednn ? onednn_conv_kernel_name(c->onednn) : gd_conv_algo_name(c->algo);
+    return c->onednn ? sliced_conv_kernel_name(c->onednn) : gd_conv_algo_name(c->algo);
 }
 
 static size_t plain_weights_bytes(const gd_conv_desc *d)
@@ -110,7 +110,7 @@ size_t gd_conv_weights_bytes(const gd_conv *c)
         return winograd_weights_bytes(&c->desc);
     if (c->algo == GD_CONV_TILES)
         return tiles_weights_bytes(&c->desc);
-    return c->onednn ? onednn_conv_weights_bytes(c->onednn) : plain_weights_bytes(&c->desc);
+    return c->onednn ? sliced_conv_weights_bytes(c->onednn) : plain_weights_bytes(&c->desc);
 }
 
 size_t gd_conv_scratch_bytes(const gd_conv *c)
@@ -122,13 +122,13 @@ size_t gd_conv_scratch_bytes(const gd_conv *c)
     if (c->algo == GD_CONV_OUTER)
         return (size_t)gd_outer_scratch(c->desc.kernel * c->desc.kernel, c->threads) *
                sizeof(float);
-    return c->onednn ? onednn_conv_scratch_bytes(c->onednn) : 0;
+    return c->onednn ? sliced_conv_scratch_bytes(c->onednn) : 0;
 }
 
 int gd_conv_pack_bands(const gd_conv *c)
 {
     const bool has_bands =
-        c->onednn ? onednn_conv_blocks(c->onednn) != NULL : c->algo == GD_CONV_WINOGRAD;
+        c->onednn ? sliced_conv_has_bands(c->onednn) : c->algo == GD_CONV_WINOGRAD;
 
     return has_bands ? c->desc.co / GD_BAND : 0;
 }
@@ -141,9 +141,7 @@ void gd_conv_pack_band(const gd_conv *c, void *packed, const float *weights, int
                                            stream };
 
     if (c->onednn)
-        gd_kernels_get()->blocks_pack(
-            &(gd_blocks_packing){ packed, weights, d->ci, *onednn_conv_blocks(c->onednn), stream },
-            band);
+        sliced_conv_pack_band(c->onednn, packed, weights, band, stream);
     else
         gd_kernels_get()->winograd_pack(&winograd, band);
 }
@@ -157,7 +155,7 @@ gd_status gd_conv_pack(const gd_conv *c, void *packed, const float *weights)
     if (bands > 0)
         return GD_OK;
     if (c->onednn)
-        return onednn_conv_pack(c->onednn, packed, weights);
+        return sliced_conv_pack(c->onednn, packed, weights);
     if (c->algo == GD_CONV_TILES)
         gd_tiles_pack(packed, weights, c->desc.co, c->desc.ci, c->desc.kernel * c->desc.kernel,
                       c->desc.pass == GD_CONV_GRAD_DATA);
@@ -175,7 +173,7 @@ gd_status gd_conv_hash_layout(const gd_conv *c, gd_hasher *hasher)
     };
 
     gd_hasher_add(hasher, what, sizeof what);
-    return c->onednn ? onednn_conv_hash_layout(c->onednn, hasher) : GD_OK;
+    return c->onednn ? sliced_conv_hash_layout(c->onednn, hasher) : GD_OK;
 }
 
 gd_status gd_conv_bind(gd_conv_call **out, const gd_conv *conv, const gd_conv_buffers *buffers)
@@ -188,7 +186,7 @@ gd_status gd_conv_bind(gd_conv_call **out, const gd_conv *conv, const gd_conv_bu
     call->conv = conv;
     call->buffers = *buffers;
     if (conv->onednn)
-        s = onednn_call_make(&call->onednn, conv->onednn, buffers);
+        s = sliced_call_make(&call->onednn, conv->onednn, buffers);
     if (s != GD_OK) {
         gd_conv_call_free(call);
         return s;
@@ -293,7 +291,7 @@ void gd_conv_run(const gd_conv_call *call)
     if (c->desc.accumulate && call->buffers.residual != call->buffers.y)
         put_residual(&c->desc, &call->buffers);
     if (call->onednn)
-        onednn_call_run(call->onednn);
+        sliced_call_run(call->onednn);
     else
         plain_conv_run(&c->desc, &call->buffers);
 }
@@ -302,6 +300,6 @@ void gd_conv_call_free(gd_conv_call *call)
 {
     if (!call)
         return;
-    onednn_call_free(call->onednn);
+    sliced_call_free(call->onednn);
     free(call);
 }

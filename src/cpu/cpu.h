@@ -129,7 +129,7 @@ typedef struct gd_blocks {
 typedef struct gd_blocks_packing {
     float *packed;
     const float *filters;
-    int ci;
+    int ci, row; /* channels of a filter; from one filter to the next */
     gd_blocks blocks;
     bool stream; /* past the caches */
 } gd_blocks_packing;

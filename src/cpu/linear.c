@@ -46,10 +46,7 @@ void gd_dot_products(float *c, const float *a, const float *b, int m, int n, int
 /* OpenBLAS takes as many threads as OpenMP would; returns how many that were. */
 static int leave_one_thread(void)
 {
-    const int threads = gd_threads();
-
-    gd_set_threads(1);
-    return threads;
+    return gd_set_openmp_threads(1);
 }
 
 /* Row-major c^T is column-major c: the operands change places. */
@@ -60,7 +57,7 @@ void gd_outer_add(double *c, int c_stride, const double *a, int a_stride, const 
     const double one = 1;
 
     dgemm_("N", "T", &n, &m, &rows, &one, b, &b_stride, a, &a_stride, &one, c, &c_stride);
-    gd_set_threads(threads);
+    gd_set_openmp_threads(threads);
 }
 
 void gd_matrix_product(double *c, const double *a, const double *b, bool transposed, int m, int n,
@@ -71,7 +68,7 @@ void gd_matrix_product(double *c, const double *a, const double *b, bool transpo
 
     dgemm_(transposed ? "T" : "N", "N", &n, &m, &k, &one, b, transposed ? &k : &n, a, &k, &zero, c,
            &n);
-    gd_set_threads(threads);
+    gd_set_openmp_threads(threads);
 }
 
 gd_status gd_eigen_symmetric(double *a, double *values, int n, bool vectors)
@@ -94,7 +91,7 @@ gd_status gd_eigen_symmetric(double *a, double *values, int n, bool vectors)
     if (s == GD_OK && (info != 0 || !isfinite(values[n - 1])))
         s = gd_fail(GD_EFAILED, "eigenvalues of a %dx%d covariance were not found: is it finite?",
                     n, n);
-    gd_set_threads(threads);
+    gd_set_openmp_threads(threads);
     gd_block_free(work);
     gd_block_free(int_work);
     return s;

@@ -1,5 +1,10 @@
 /* onednn.c - convolutions by oneDNN; the only file that knows it.
  *
+ * Every kernel is made for one thread and runs on the thread that calls it: conv_slices.c cuts a
+ * convolution into slices for the threads of gd_par.  oneDNN's own threads are OpenMP's, which wait
+ * by spinning (par.c), and some of its kernels split a sum among them, so that bits depend on their
+ * number.
+ *
  * Glossary: md = memory descriptor (shape and layout), pd = primitive descriptor (the chosen
  * kernel). */
 #include "cpu/conv_private.h"
@@ -64,19 +69,6 @@ static int padded_ci(const gd_conv_desc *d)
     return d->blocked && d->pass != GD_CONV_GRAD_DATA ? (d->ci + 15) / 16 * 16 : d->ci;
 }
 
-/* Kernels that split a sum among the threads give other bits for other thread counts (found by
- * trying): weight gradients whose channel blocks are too few to share out, with odd channel counts,
- * or in bfloat16 with several images.  They are made for one thread and run on one. */
-static bool needs_one_thread(const gd_conv_desc *d)
-{
-    enum { FEW_BLOCKS = 8, BF16_IMAGES = 4 };
-
-    if (d->pass != GD_CONV_GRAD_WEIGHTS)
-        return false;
-    return d->ci % 16 != 0 || d->co % 16 != 0 || d->ci / 16 * (d->co / 16) < FEW_BLOCKS ||
-           (d->dtype == GD_BF16 && d->n >= BF16_IMAGES);
-}
-
 static size_t taps_of(const gd_conv_desc *d)
 {
     return (size_t)d->kernel * (size_t)gd_conv_kernel_w(d);
@@ -84,6 +76,7 @@ static size_t taps_of(const gd_conv_desc *d)
 
 struct onednn_conv {
     gd_conv_desc desc;
+    int row_channels; /* of x in a row of the plain weights */
     dnnl_primitive_desc_t pd;
     dnnl_primitive_t run;
     dnnl_primitive_desc_t reorder_pd;
@@ -148,7 +141,7 @@ static dnnl_status_t make_mds(onednn_conv *o, md_t *any_w, const gd_conv_desc *d
         s = md_make(any_w, 4, w_dim, d->pass == GD_CONV_GRAD_WEIGHTS ? dnnl_f32 : operand,
                     dnnl_format_tag_any);
     if (s == dnnl_success)
-        s = md_make(&o->plain_w, 4, w_dim, dnnl_f32, dnnl_oihw);
+        s = md_make_rows(&o->plain_w, 4, w_dim, dnnl_f32, (int64_t)o->row_channels * taps_of(d));
     if (s == dnnl_success && d->bias)
         s = md_make(&o->bias, 1, bias_dim, dnnl_f32, dnnl_x);
     return s;
@@ -171,7 +164,8 @@ static dnnl_status_t make_reorder(onednn_conv *o, bool unpack)
     return s;
 }
 
-static gd_status make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo algo)
+static gd_status make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo algo,
+                      int row_channels)
 {
     const dnnl_alg_kind_t alg =
         algo == GD_CONV_ONEDNN_WINOGRAD ? dnnl_convolution_winograd : dnnl_convolution_direct;
@@ -187,6 +181,7 @@ static gd_status make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo alg
     if (!o)
         return gd_fail(GD_ENOMEM, "convolution: out of memory");
     o->desc = *d;
+    o->row_channels = d->pass == GD_CONV_GRAD_DATA ? row_channels : padded_ci(d);
     s = make_mds(o, &any_w, d);
     if (s == dnnl_success)
         s = attributes(&attr, d->accumulate, d->relu);
@@ -242,15 +237,13 @@ const gd_blocks *onednn_conv_blocks(const onednn_conv *o)
     return o->in_blocks ? &o->blocks : NULL;
 }
 
-gd_status onednn_conv_make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo algo)
+gd_status onednn_conv_make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo algo,
+                           int row_channels)
 {
-    const int threads = gd_threads();
-    gd_status s;
+    const int threads = gd_set_openmp_threads(1);
+    gd_status s = make(out, d, algo, row_channels);
 
-    if (needs_one_thread(d))
-        gd_set_threads(1);
-    s = make(out, d, algo);
-    gd_set_threads(threads);
+    gd_set_openmp_threads(threads);
     if (s == GD_OK)
         s = make_wide(*out);
     if (s != GD_OK) {
@@ -355,12 +348,14 @@ gd_status onednn_conv_pack(const onednn_conv *o, void *packed, const float *weig
 {
     const gd_conv_desc *d = &o->desc;
     const size_t row = d->ci * taps_of(d), wide_row = padded_ci(d) * taps_of(d);
+    const int threads = gd_set_openmp_threads(1);
+    gd_status s;
 
-    if (!o->wide)
-        return run_pack(o, (void *)weights, packed);
-    for (int i = 0; i < d->co; i++)
+    for (int i = 0; i < d->co && o->wide; i++)
         memcpy(o->wide + i * wide_row, weights + i * row, row * sizeof *o->wide);
-    return run_pack(o, o->wide, packed);
+    s = run_pack(o, o->wide ? o->wide : (void *)weights, packed);
+    gd_set_openmp_threads(threads);
+    return s;
 }
 
 /* ---- bound to buffers ---- */
@@ -468,26 +463,22 @@ static void drop_padding(const onednn_call *c)
 
 void onednn_call_run(const onednn_call *c)
 {
-    const int threads = gd_threads();
+    const int threads = gd_set_openmp_threads(1);
 
-    if (needs_one_thread(&c->conv->desc))
-        gd_set_threads(1);
     dnnl_primitive_execute(c->conv->run, one.stream, c->n_args, c->arg);
     if (c->unpack[0].memory)
         dnnl_primitive_execute(c->conv->reorder, one.stream, 2, c->unpack);
     if (c->wide != c->dweights)
         drop_padding(c);
-    gd_set_threads(threads);
+    gd_set_openmp_threads(threads);
 }
 
 /* ---- matrix products ---- */
 
-/* On one thread: within a parallel region oneDNN does so by itself. */
 void onednn_dot_products(float *c, const float *a, const float *b, int m, int n, int k)
 {
-    const int threads = gd_threads();
+    const int threads = gd_set_openmp_threads(1);
 
-    gd_set_threads(1);
     dnnl_sgemm('N', 'T', m, n, k, 1, a, k, b, k, 0, c, n);
-    gd_set_threads(threads);
+    gd_set_openmp_threads(threads);
 }

@@ -33,6 +33,26 @@ static dnnl_status_t md_make(md_t *out, int rank, const int64_t *dim, dnnl_data_
 #endif
 }
 
+/* Dense but for the first dimension, whose elements are `row` numbers apart: filters */
+static dnnl_status_t md_make_rows(md_t *out, int rank, const int64_t *dim, dnnl_data_type_t dtype,
+                                  int64_t row)
+{
+    dnnl_dims_t dims = { 0 }, strides = { 0 };
+
+    memcpy(dims, dim, (size_t)rank * sizeof *dim);
+    strides[rank - 1] = 1;
+    for (int i = rank - 2; i > 0; i--)
+        strides[i] = strides[i + 1] * dims[i + 1];
+    strides[0] = row;
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_memory_desc_create_with_strides(out, rank, dims, dtype, strides);
+#else
+    *out = malloc(sizeof **out);
+    return *out ? dnnl_memory_desc_init_by_strides(*out, rank, dims, dtype, strides)
+                : dnnl_out_of_memory;
+#endif
+}
+
 static void md_free(md_t md)
 {
 #if DNNL_VERSION_MAJOR >= 3
