@@ -249,9 +249,21 @@ static int64_t offset_in(const sliced_conv *s, const gd_view *v, bool is_output,
     return image;
 }
 
+/* Items that follow one another are run by one thread: they share what is larger, the input of a
+ * group of images or the weights of a slice. */
+static bool slice_by_slice(const sliced_conv *s)
+{
+    const gd_view x = conv_input(&s->part, NULL);
+
+    return onednn_conv_weights_bytes(s->kernel) * (size_t)weight_sets(s) >
+           (size_t)(x.n * x.image) * gd_dtype_bytes(x.dtype);
+}
+
 static gd_conv_buffers item_buffers(const sliced_conv *s, const gd_conv_buffers *b, int i)
 {
-    const int group = i / s->slices, slice = i % s->slices;
+    const bool by_slice = slice_by_slice(s);
+    const int group = by_slice ? i % s->images : i / s->slices;
+    const int slice = by_slice ? i / s->images : i % s->slices;
     const bool x_is_cut = s->desc.pass == GD_CONV_GRAD_DATA;
     const gd_view x = conv_x(&s->desc, b->x), y = conv_y(&s->desc, b->y);
     const size_t set = weight_sets(s) > 1 ? (size_t)slice : 0;
