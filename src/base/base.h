@@ -140,15 +140,19 @@ void gd_unmap(gd_mapped *map);
 /* Drop pages of [offset, offset+bytes) from resident memory; a hint. */
 void gd_unmap_pages(const gd_mapped *map, size_t offset, size_t bytes);
 
-double gd_seconds(void); /* monotonic clock */
+double gd_seconds(void);        /* monotonic clock */
+double gd_thread_seconds(void); /* that the calling thread has run */
 bool gd_path_exists(const char *path);
 /* Bytes that a user may still write in this folder's file system */
 GD_CHECKED gd_status gd_free_bytes(uint64_t *out, const char *folder);
-/* The CPUs that this process may run on: their numbers, at most `max`; returns how many, 1 at least */
+/* The CPUs that this process may run on: their numbers, at most `max`; returns how many, 1 at least
+ */
 int gd_affinity(int *cpu, int max);
-/* How often the calling thread had to leave its CPU to another one since it was started */
-long gd_preempted(void);
-size_t gd_peak_bytes(void); /* the most memory that was resident in this process */
+/* The calling thread sleeps while *word is `value`, until gd_wake(word); it may wake earlier, so
+ * the caller looks again. */
+void gd_sleep_on(const _Atomic uint32_t *word, uint32_t value);
+void gd_wake(const _Atomic uint32_t *word); /* all who sleep on it */
+size_t gd_peak_bytes(void);                 /* the most memory that was resident in this process */
 
 /* ---- atomic.c: durable whole-file write ---- */
 

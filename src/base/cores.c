@@ -31,7 +31,7 @@ static bool read_line(const char *path, char line[LINE_BYTES])
 
 static bool read_number(const char *folder, const char *name, double *out)
 {
-    char path[PATH_BYTES], line[LINE_BYTES], *end;
+    char path[PATH_BYTES + 32], line[LINE_BYTES], *end;
 
     snprintf(path, sizeof path, "%s/%s", folder, name);
     if (!read_line(path, line))
@@ -45,7 +45,7 @@ static bool read_number(const char *folder, const char *name, double *out)
 /* CPUs that one group may use; 0: it has no quota */
 static double quota_of(const char *folder, bool unified)
 {
-    char path[PATH_BYTES], line[LINE_BYTES];
+    char path[PATH_BYTES + 16], line[LINE_BYTES];
     double quota = 0, period = 0;
 
     if (!unified)

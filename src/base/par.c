@@ -5,13 +5,14 @@
  * last thread has come.  On a machine that others use, too, a thread that is not running then holds
  * up all others, and those burn the time that it needs.  Here
  *
- * - a region ends when its work is done.  Work is claimed in chunks: each thread begins with a share
- *   of its own, always the same one, so that it finds in its cache what it has written before, and
- *   then takes what is left of the others' shares.  A thread that comes late finds nothing to do
- *   and nobody waits for it;
- * - waiting threads spin for a bounded time and then sleep.  A thread that was preempted since it
- *   last waited has seen that the machine is shared: then the team spins hardly at all for a while,
- *   so that the core is free for the thread that is waited for.
+ * A region ends when its work is done.  Work is claimed in chunks: each thread begins with a share
+ * of its own, always the same one, so that it finds in its cache what it has written before, and
+ * then takes what is left of the others' shares.  A thread that comes late finds nothing to do, and
+ * nobody waits for it.
+ *
+ * Waiting threads spin for a bounded time and then sleep.  A worker that loses its core to another
+ * process, or is late to wake, has seen that the machine is shared: then the team hardly spins for
+ * a while, so that a core is free for the thread that is waited for.
  *
  * A region costs 1 to 2 microseconds.  In a forked child there are no workers, and the thread that
  * computes does all the work itself. */
@@ -28,23 +29,25 @@
 #endif
 
 enum {
-    MAX_THREADS = 1024,
-    CHUNKS = 8,           /* of a share, at most */
-    LINE = 64,            /* bytes; what different threads write lies on lines of its own */
-    LOOKS = 32,           /* at the word waited for, between two looks at the clock */
-    PATIENCE = 64,        /* looks until a thread helps one that is at work */
-    THREAD_BITS = 16,     /* of a region's word */
-    CHUNK_BITS = 16,      /* of a share's word, twice */
+    MAX_THREADS = 1024, /* fits in THREAD_BITS */
+    CHUNKS = 8,         /* of a share, at most */
+    LINE = 64,          /* bytes; what different threads write lies on lines of its own */
+    LOOKS = 32,         /* at the word waited for, between two looks at the clock */
+    PATIENCE = 64,      /* looks until a thread helps one that is at work */
+    THREAD_BITS = 11,   /* of a region's word */
+    CHUNK_BITS = 16,    /* of a share's word, twice */
     CHUNK_MASK = (1 << CHUNK_BITS) - 1
 };
 
 static const double SPIN = 300e-6;       /* seconds until a waiting thread sleeps */
 static const double SPIN_SHARED = 5e-6;  /* the same where the machine is shared */
-static const double SHARED_FOR = 50e-3;  /* so long after a thread was preempted */
-static const double LOOK_EVERY = 1e-3;   /* for preemption */
+static const double SHARED_FOR = 100e-3; /* so long after a worker has lost its core */
+static const double SHARED_FROM = 0.1;   /* part of its time, from which it has lost it */
+static const double LOOK_EVERY = 5e-3;   /* for that */
+static const double LATE = 500e-6;       /* from waking a worker until it runs: its core is taken */
 
-/* From the low bits on: chunks that nobody has claimed; chunks at the start; the region's number, so
- * that a claim for an earlier region fails */
+/* From the low bits on: chunks that nobody has claimed; chunks at the start; the region's number,
+ * so that a claim for an earlier region fails */
 typedef struct share {
     alignas(LINE) _Atomic uint64_t word;
 } share;
@@ -65,14 +68,12 @@ struct team {
     int threads;
     uint32_t number;
 
-    alignas(LINE) _Atomic uint64_t region; /* number and threads; 0: the team ends */
-    alignas(LINE) _Atomic uint64_t out;    /* chunks that are not done */
+    alignas(LINE) _Atomic uint32_t region; /* number and threads; no threads: the team ends */
+    alignas(LINE) _Atomic uint32_t out;    /* chunks that are not done */
     alignas(LINE) _Atomic int asleep;      /* workers */
     _Atomic bool leader_asleep;
-    _Atomic double shared_until; /* on gd_seconds()' clock */
+    _Atomic double woken, shared_until; /* the workers; on gd_seconds()' clock */
 
-    pthread_mutex_t lock;
-    pthread_cond_t begun, finished;
     int size, n_workers; /* threads that there are shares for; workers that could be started */
     share *share;        /* [size] */
     worker *worker;      /* [size] */
@@ -81,10 +82,11 @@ struct team {
 /* Of the calling thread */
 static _Thread_local struct {
     team *team;
-    int threads; /* 0: as many as the machine offers */
-    bool inside; /* a region */
-    double looked; /* for preemption, the last time */
-    long preempted;
+    int threads;               /* 0: as many as the machine offers */
+    bool inside;               /* a region */
+    bool works;                /* a worker */
+    double looked, cpu, slept; /* a worker's last look for other processes: when, the CPU seconds
+                                  used until then, and the seconds slept since */
 } my;
 
 static pthread_key_t leaving;
@@ -101,18 +103,27 @@ static inline void relax(void)
 #endif
 }
 
-static void look_for_preemption(team *t, double now)
+static void note_others(team *t, double now)
 {
-    const long preempted = gd_preempted();
+    atomic_store_explicit(&t->shared_until, now + SHARED_FOR, memory_order_relaxed);
+}
 
-    if (preempted > my.preempted && my.looked > 0)
-        atomic_store_explicit(&t->shared_until, now + SHARED_FOR, memory_order_relaxed);
-    my.preempted = preempted;
+/* A worker computes, spins or sleeps, and knows how long it slept: what is missing then, it was
+ * ready to run and did not. */
+static void look_for_others(team *t, double now)
+{
+    const double cpu = gd_thread_seconds(), span = now - my.looked;
+    const double lost = span - my.slept - (cpu - my.cpu);
+
+    if (lost > SHARED_FROM * span)
+        note_others(t, now);
     my.looked = now;
+    my.cpu = cpu;
+    my.slept = 0;
 }
 
 /* Until (*word == value) == wanted; false: it took too long, sleep */
-static bool spin(team *t, const _Atomic uint64_t *word, uint64_t value, bool wanted)
+static bool spin(team *t, const _Atomic uint32_t *word, uint32_t value, bool wanted)
 {
     double begun = 0;
 
@@ -125,8 +136,8 @@ static bool spin(team *t, const _Atomic uint64_t *word, uint64_t value, bool wan
         const double now = gd_seconds();
         if (begun == 0) {
             begun = now;
-            if (now - my.looked > LOOK_EVERY)
-                look_for_preemption(t, now);
+            if (my.works && now - my.looked > LOOK_EVERY)
+                look_for_others(t, now);
         }
         const bool is_shared = now < atomic_load_explicit(&t->shared_until, memory_order_relaxed);
         if (now - begun > (is_shared ? SPIN_SHARED : SPIN))
@@ -140,35 +151,35 @@ static void wait_for_end(team *t)
 {
     if (spin(t, &t->out, 0, true))
         return;
-    pthread_mutex_lock(&t->lock);
     atomic_store(&t->leader_asleep, true);
-    while (atomic_load(&t->out) != 0)
-        pthread_cond_wait(&t->finished, &t->lock);
+    for (uint32_t out; (out = atomic_load(&t->out)) != 0;)
+        gd_sleep_on(&t->out, out);
     atomic_store(&t->leader_asleep, false);
-    pthread_mutex_unlock(&t->lock);
 }
 
-static uint64_t wait_for_region(team *t, uint64_t seen)
+static uint32_t wait_for_region(team *t, uint32_t seen)
 {
     if (!spin(t, &t->region, seen, false)) {
-        pthread_mutex_lock(&t->lock);
+        const double before = gd_seconds();
         atomic_fetch_add(&t->asleep, 1);
         while (atomic_load(&t->region) == seen)
-            pthread_cond_wait(&t->begun, &t->lock);
+            gd_sleep_on(&t->region, seen);
         atomic_fetch_sub(&t->asleep, 1);
-        pthread_mutex_unlock(&t->lock);
+        const double now = gd_seconds();
+        my.slept += now - before;
+        if (now - atomic_load_explicit(&t->woken, memory_order_relaxed) > LATE)
+            note_others(t, now);
     }
     return atomic_load(&t->region);
 }
 
-static void publish(team *t, uint64_t region)
+static void publish(team *t, int threads)
 {
-    atomic_store(&t->region, region);
+    atomic_store(&t->region, ++t->number << THREAD_BITS | (uint32_t)threads);
     if (atomic_load(&t->asleep) == 0)
         return;
-    pthread_mutex_lock(&t->lock);
-    pthread_cond_broadcast(&t->begun);
-    pthread_mutex_unlock(&t->lock);
+    atomic_store_explicit(&t->woken, gd_seconds(), memory_order_relaxed);
+    gd_wake(&t->region);
 }
 
 /* ---- working ---- */
@@ -193,8 +204,8 @@ static bool is_untouched(uint64_t word)
     return left_of(word) > 0 && left_of(word) == left_of(word >> CHUNK_BITS);
 }
 
-/* Returns how many chunks were left, this one among them; 0: none.  A claimed chunk keeps the region
- * as it is until it is done. */
+/* Returns how many chunks were left, this one among them; 0: none.  A claimed chunk keeps the
+ * region as it is until it is done. */
 static int claim(share *s)
 {
     uint64_t was = atomic_load_explicit(&s->word, memory_order_relaxed);
@@ -217,23 +228,19 @@ static void run_chunk(const team *t, int k, int left)
 }
 
 /* What can be claimed of share k; returns how many chunks that were */
-static int run_share(const team *t, int k)
+static uint32_t run_share(const team *t, int k)
 {
-    int done = 0;
+    uint32_t done = 0;
 
     for (int left; (left = claim(&t->share[k])) > 0; done++)
         run_chunk(t, k, left);
     return done;
 }
 
-static void finish(team *t, int chunks)
+static void finish(team *t, uint32_t chunks)
 {
-    if (chunks == 0 || atomic_fetch_sub(&t->out, (uint64_t)chunks) != (uint64_t)chunks ||
-        !atomic_load(&t->leader_asleep))
-        return;
-    pthread_mutex_lock(&t->lock);
-    pthread_cond_signal(&t->finished);
-    pthread_mutex_unlock(&t->lock);
+    if (chunks > 0 && atomic_fetch_sub(&t->out, chunks) == chunks && atomic_load(&t->leader_asleep))
+        gd_wake(&t->out);
 }
 
 static bool any_left(const team *t, int threads)
@@ -249,7 +256,7 @@ static bool any_left(const team *t, int threads)
  * have to move. */
 static void take_part(team *t, int self, int threads)
 {
-    int done;
+    uint32_t done;
 
     my.inside = true;
     done = run_share(t, self);
@@ -271,8 +278,11 @@ static void take_part(team *t, int self, int threads)
 static void *work(void *arg)
 {
     const worker *w = arg;
-    uint64_t region = 0;
+    uint32_t region = 0;
 
+    my.works = true;
+    my.looked = gd_seconds();
+    my.cpu = gd_thread_seconds();
     /* The first region may be there before the worker: it has a number other than 0. */
     for (;;) {
         region = wait_for_region(w->team, region);
@@ -292,12 +302,9 @@ static void team_free(void *arg)
 
     if (!t)
         return;
-    publish(t, (uint64_t)++t->number << THREAD_BITS);
+    publish(t, 0);
     for (int i = 1; i <= t->n_workers; i++)
         pthread_join(t->worker[i].thread, NULL);
-    pthread_cond_destroy(&t->begun);
-    pthread_cond_destroy(&t->finished);
-    pthread_mutex_destroy(&t->lock);
     free(t->worker);
     free(t->share);
     free(t);
@@ -335,14 +342,11 @@ static team *team_make(int size)
     *t = (team){ .size = size, .share = s, .worker = w };
     for (int i = 0; i < size; i++)
         atomic_init(&s[i].word, 0);
-    pthread_mutex_init(&t->lock, NULL);
-    pthread_cond_init(&t->begun, NULL);
-    pthread_cond_init(&t->finished, NULL);
     start_workers(t);
     return t;
 }
 
-/* The child has none of the workers; what they left locked stays so. */
+/* The child has none of the workers. */
 static void forget_team(void)
 {
     my.team = NULL;
@@ -386,24 +390,23 @@ static uint64_t share_word(const team *t, int k)
 {
     const uint64_t chunks = (uint64_t)chunks_of(t, k);
 
-    return (uint64_t)t->number << (2 * CHUNK_BITS) | chunks << CHUNK_BITS | chunks;
+    return (uint64_t)(t->number + 1) << (2 * CHUNK_BITS) | chunks << CHUNK_BITS | chunks;
 }
 
 static void run_region(team *t, int64_t n, void (*fn)(void *ctx, int64_t i), void *ctx, int threads)
 {
-    uint64_t chunks = 0;
+    uint32_t chunks = 0;
 
     t->fn = fn;
     t->ctx = ctx;
     t->n = n;
     t->threads = threads;
-    t->number++;
     for (int k = 0; k < threads; k++)
-        chunks += (uint64_t)chunks_of(t, k);
+        chunks += (uint32_t)chunks_of(t, k);
     atomic_store_explicit(&t->out, chunks, memory_order_relaxed);
     for (int k = 0; k < threads; k++)
         atomic_store_explicit(&t->share[k].word, share_word(t, k), memory_order_release);
-    publish(t, (uint64_t)t->number << THREAD_BITS | (uint64_t)threads);
+    publish(t, threads);
     take_part(t, 0, threads);
     wait_for_end(t);
 }

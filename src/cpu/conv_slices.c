@@ -1,5 +1,5 @@
-/* conv_slices.c - a convolution by oneDNN as slices, each of which one thread runs: some images with
- * some of the output's channels or rows.
+/* conv_slices.c - a convolution by oneDNN as slices, each of which one thread runs: some images
+ * with some of the output's channels or rows.
  *
  * How it is cut is a function of the shape alone and never of the number of threads: oneDNN chooses
  * the order of its sums by the size of what it is given, and bits must not depend on the threads.

@@ -164,8 +164,7 @@ static dnnl_status_t make_reorder(onednn_conv *o, bool unpack)
     return s;
 }
 
-static gd_status make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo algo,
-                      int row_channels)
+static gd_status make(onednn_conv **out, const gd_conv_desc *d, gd_conv_algo algo, int row_channels)
 {
     const dnnl_alg_kind_t alg =
         algo == GD_CONV_ONEDNN_WINOGRAD ? dnnl_convolution_winograd : dnnl_convolution_direct;
