@@ -71,8 +71,9 @@ GD_API void gd_set_log(gd_log_fn fn, void *ctx, gd_log_level most);
 
 /* ---- the machine ---- */
 
-/* Threads of every computation; n >= 1, all cores at the start.  Results have the same bits for any
- * number. */
+/* Threads of every computation that the calling thread starts; n >= 1.  At the start as many as
+ * there are cores that the process may use (affinity), but no more than its control groups' quota,
+ * or OMP_NUM_THREADS.  Results have the same bits for any number. */
 GD_API void gd_set_threads(int n);
 GD_API int gd_threads(void);
 /* Fail with GD_ENOMEM rather than hold more than this many bytes; 0: no limit, as at the start. */

@@ -30,7 +30,7 @@ static const cli_option table[] = {
     { "batch", 0, CLI_INT, "N",
       "images at a time: with --eval (default 8), --train (1); of --accuracy (256)", AT(batch), 1,
       1024 },
-    { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
+    { "threads", 't', CLI_INT, "N", "default: all cores that it may use", AT(threads), 1, 1024 },
     { "profile", 0, CLI_SWITCH, "", "time by operation, and the floor's shapes", AT(profile) },
     { "metrics", 0, CLI_SWITCH, "", "instead: the metrics of guided eval, from 2048 features",
       AT(metrics) },
@@ -77,7 +77,7 @@ static gd_status make(timed *t, const char *preset, bool guidance, bool bf16)
     GD_TRY(gd_preset_config(&c, preset));
     GD_TRY(gd_model_create(&t->model, &c, 0, true));
     const gd_net_size size = gd_net_natural_size(&c.net, 1);
-    GD_TRY(gd_runner_make(&t->runner, t->model, &size, guidance, bf16));
+    GD_TRY(gd_runner_make(&t->runner, t->model, &size, guidance, bf16, gd_threads()));
     return gd_floor_make(&t->floor, plan_of(t), bf16);
 }
 

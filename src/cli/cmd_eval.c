@@ -36,7 +36,7 @@ static const cli_option table[] = {
       0, 1e6 },
     { "overwrite", 0, CLI_SWITCH, "", "replace what exists", AT(overwrite) },
     { "batch", 0, CLI_INT, "N", "images at once (default 8)", AT(batch), 1, 1024 },
-    { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
+    { "threads", 't', CLI_INT, "N", "default: all cores that it may use", AT(threads), 1, 1024 },
     { "memory", 0, CLI_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },
     { "quiet", 'q', CLI_SWITCH, "", "errors only", AT(quiet) },
 };

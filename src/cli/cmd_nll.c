@@ -35,7 +35,7 @@ static const cli_option table[] = {
     { "overwrite", 0, CLI_SWITCH, "", "replace what exists", AT(overwrite) },
     { "dry-run", 0, CLI_SWITCH, "", "tell parameters, memory and about how long, and stop",
       AT(dry_run) },
-    { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
+    { "threads", 't', CLI_INT, "N", "default: all cores that it may use", AT(threads), 1, 1024 },
     { "precision", 0, CLI_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
       AT(precision) },
     { "memory", 0, CLI_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },

@@ -99,7 +99,7 @@ static const cli_option table[] = {
     { "preview", 0, CLI_SWITCH, "", "show the images in the terminal", AT(preview) },
     { "dry-run", 0, CLI_SWITCH, "", "tell parameters, memory and about how long, and stop",
       AT(dry_run) },
-    { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
+    { "threads", 't', CLI_INT, "N", "default: all cores that it may use", AT(threads), 1, 1024 },
     { "precision", 0, CLI_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
       MAKE(precision) },
     { "memory", 0, CLI_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },
@@ -251,10 +251,11 @@ static gd_status sample_held(run *r)
 /* Ranks on one machine divide its threads, unless the launcher bound them to cores. */
 static void divide_threads(const run *r, gd_launch launch)
 {
-    const int cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    const gd_machine *machine = gd_get_machine();
 
-    if (!r->o.threads && launch.ranks_here > 1 && gd_threads() == cores)
-        gd_set_threads(GD_MAX(cores / launch.ranks_here, 1));
+    if (!r->o.threads && launch.ranks_here > 1 && !machine->by_environment &&
+        machine->cpus == sysconf(_SC_NPROCESSORS_ONLN))
+        gd_set_threads(GD_MAX(machine->threads / launch.ranks_here, 1));
 }
 
 static gd_status sample_large(run *r, gd_launch launch)

@@ -21,7 +21,7 @@ static const cli_option table[] = {
     { "model", 'm', CLI_TEXT, "FILE", "where the model is now", AT(model) },
     { "classifier", 'c', CLI_TEXT, "FILE", "where the classifier is now", AT(classifier) },
     { "upsampler", 'u', CLI_TEXT, "FILES", "where the upsamplers are now", AT(upsampler) },
-    { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
+    { "threads", 't', CLI_INT, "N", "default: all cores that it may use", AT(threads), 1, 1024 },
     { "memory", 0, CLI_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },
     { "quiet", 'q', CLI_SWITCH, "", "errors only", AT(quiet) },
     { "json", 0, CLI_SWITCH, "", "the result as one JSON line", AT(json) },

@@ -104,13 +104,30 @@ void cli_say_ready(void)
     said = true;
 }
 
+/* What the number of threads comes from: "2 cores", "8 cores, 16 CPUs; quota of 1.5 CPUs" */
+static const char *offered(void)
+{
+    static char text[128];
+    const gd_machine *m = gd_get_machine();
+    int n = snprintf(text, sizeof text, "%d core%s", m->cores, m->cores == 1 ? "" : "s");
+
+    if (m->cpus != m->cores)
+        n += snprintf(text + n, sizeof text - (size_t)n, ", %d CPUs", m->cpus);
+    if (m->quota > 0)
+        n += snprintf(text + n, sizeof text - (size_t)n, "; quota of %.3g CPUs", m->quota);
+    if (m->by_environment)
+        snprintf(text + n, sizeof text - (size_t)n, "; OMP_NUM_THREADS=%d", m->threads);
+    return text;
+}
+
 void cli_say_machine(void)
 {
     if (!is_verbose())
         return;
-    fprintf(stderr, "guided: %.2f s, %.1f MiB at most; %d thread%s, %s, oneDNN %s\n",
+    fprintf(stderr, "guided: %.2f s, %.1f MiB at most; %d thread%s (%s), %s, oneDNN %s\n",
             gd_seconds() - begun, (double)gd_peak_bytes() / 1048576, gd_threads(),
-            gd_threads() == 1 ? "" : "s", gd_isa_name(gd_isa_used()), gd_onednn_version());
+            gd_threads() == 1 ? "" : "s", offered(), gd_isa_name(gd_isa_used()),
+            gd_onednn_version());
 }
 
 /* ---- pictures ---- */

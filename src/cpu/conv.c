@@ -10,7 +10,7 @@ enum { OWN_LAYOUT = 1 };
 struct gd_conv {
     gd_conv_desc desc;
     gd_conv_algo algo;
-    int threads;         /* when it was made */
+    int threads;         /* at most */
     sliced_conv *onednn; /* NULL: another engine */
 };
 
@@ -60,7 +60,7 @@ gd_status gd_conv_make_as(gd_conv **out, const gd_conv_desc *desc, gd_conv_algo 
         return gd_fail(GD_ENOMEM, "convolution: out of memory");
     c->desc = *desc;
     c->algo = algo;
-    c->threads = gd_threads();
+    c->threads = desc->threads ? desc->threads : gd_threads();
     if (algo == GD_CONV_DIRECT || algo == GD_CONV_ONEDNN_WINOGRAD)
         s = sliced_conv_make(&c->onednn, desc, algo, c->threads);
     if (s != GD_OK) {

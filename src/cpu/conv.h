@@ -30,6 +30,7 @@ typedef struct gd_conv_desc {
     int kernel_w, pad_w; /* of a kernel that is not square: its columns and the padding left and
                             right, kernel and pad being its rows'; kernel_w 0: as kernel and pad */
     gd_dtype dtype;
+    int threads;     /* that run it, at most; 0: gd_threads() when it is made */
     bool blocked;    /* activations are nChw16c, else nhwc */
     bool bias;       /* FORWARD only */
     bool accumulate; /* FORWARD only: add the residual */

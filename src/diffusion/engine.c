@@ -114,11 +114,12 @@ static gd_status check_fit(const gd_model *model, const gd_model *classifier)
 static gd_status make_lanes(gd_engine *e, const gd_model *model, const gd_model *classifier,
                             const gd_net_size *size, bool bf16)
 {
+    const int threads = e->n_lanes > 1 ? 1 : gd_threads();
     lane *first = e->lane;
 
     if (classifier)
-        GD_TRY(gd_runner_make(&first->classifier, classifier, size, true, bf16));
-    GD_TRY(gd_runner_make(&first->model, model, size, false, bf16));
+        GD_TRY(gd_runner_make(&first->classifier, classifier, size, true, bf16, threads));
+    GD_TRY(gd_runner_make(&first->model, model, size, false, bf16, threads));
     for (int k = 1; k < e->n_lanes; k++) {
         if (classifier)
             GD_TRY(gd_runner_make_beside(&e->lane[k].classifier, first->classifier));
@@ -131,8 +132,6 @@ static gd_status make(gd_engine *e, const gd_model *model, const gd_model *class
 {
     const gd_net_config *c = &gd_model_get_config(model)->net;
     const gd_net_size size = gd_net_natural_size(c, 1);
-    const int threads = gd_threads();
-    gd_status s;
 
     e->denoiser = (gd_denoiser){ .ctx = e,
                                  .channels = c->in_channels,
@@ -147,11 +146,7 @@ static gd_status make(gd_engine *e, const gd_model *model, const gd_model *class
         e->denoiser.guide = guide;
     }
     GD_TRY(gd_block_make((void **)&e->lane, (size_t)e->n_lanes * sizeof *e->lane, "engine"));
-    if (e->n_lanes > 1)
-        gd_set_threads(1); /* kernels are made for the threads that will run them */
-    s = make_lanes(e, model, classifier, &size, bf16);
-    gd_set_threads(threads);
-    return s;
+    return make_lanes(e, model, classifier, &size, bf16);
 }
 
 gd_status gd_engine_make(gd_engine **out, const gd_model *model, const gd_model *classifier,

@@ -84,7 +84,7 @@ static gd_status build(classifier *c)
     outputs[0] = c->features;
     outputs[1] = c->net.out;
     gd_graph_optimise(c->graph, outputs, 2, false);
-    GD_TRY(gd_plan_make(&c->plan, c->graph, outputs, 2));
+    GD_TRY(gd_plan_make(&c->plan, c->graph, outputs, 2, gd_threads()));
     GD_TRY(gd_exec_make(&c->exec, c->plan, &weights));
     c->head.shape = (gd_extractor_shape){ .width = gd_channels(c->graph, c->features),
                                           .classes = gd_channels(c->graph, c->net.out),

@@ -217,9 +217,10 @@ void gd_graph_recompute(gd_graph *g, gd_val boundary, const gd_val *outputs, int
 
 typedef struct gd_plan gd_plan;
 /* Layouts, primitives, memory.  The graph must outlive the plan. outputs keep their memory until
- * the next run; inputs too. */
+ * the next run; inputs too.  threads: that run it, at most: what runs at once and working space
+ * depend on it, results do not. */
 GD_CHECKED gd_status gd_plan_make(gd_plan **out, const gd_graph *g, const gd_val *outputs,
-                                  int n_outputs);
+                                  int n_outputs, int threads);
 void gd_plan_free(gd_plan *plan);
 size_t gd_plan_arena_bytes(const gd_plan *plan);   /* activations */
 size_t gd_plan_scratch_bytes(const gd_plan *plan); /* the largest scratch of any step */

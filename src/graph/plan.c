@@ -47,13 +47,8 @@ static void describe_conv(gd_plan *plan, gd_step *s)
 static gd_status prepare_conv(gd_plan *plan, gd_step *s)
 {
     const gd_value *w = &plan->graph->value[s->node->in[1].id];
-    const int threads = gd_threads();
-    gd_status status;
+    gd_status status = gd_conv_make(&s->conv, &s->desc);
 
-    if (s->parts > 1)
-        gd_set_threads(1); /* kernels are made for the threads that will run them */
-    status = gd_conv_make(&s->conv, &s->desc);
-    gd_set_threads(threads);
     if (status != GD_OK) {
         gd_context("%s", s->node->scope);
         return status;
@@ -117,6 +112,8 @@ static gd_status prepare(gd_plan *plan)
     }
     gd_plan_waves(plan);
     for (int i = 0; i < plan->n_step; i++)
+        plan->step[i].desc.threads = plan->step[i].parts > 1 ? 1 : plan->threads;
+    for (int i = 0; i < plan->n_step; i++)
         GD_TRY(prepare_step(plan, &plan->step[i]));
     gd_plan_place_scratch(plan);
     place_params(plan);
@@ -135,7 +132,8 @@ static gd_status copy_outputs(gd_plan *plan, const gd_val *outputs, int n)
     return GD_OK;
 }
 
-gd_status gd_plan_make(gd_plan **out, const gd_graph *g, const gd_val *outputs, int n_outputs)
+gd_status gd_plan_make(gd_plan **out, const gd_graph *g, const gd_val *outputs, int n_outputs,
+                       int threads)
 {
     gd_arena *mem;
     gd_plan *plan;
@@ -147,6 +145,7 @@ gd_status gd_plan_make(gd_plan **out, const gd_graph *g, const gd_val *outputs, 
     if (plan) {
         plan->mem = mem;
         plan->graph = g;
+        plan->threads = threads;
         plan->blocked =
             gd_isa_used() >=
             GD_ISA_AVX512; /* oneDNN's AVX-512 kernels want 16 lanes, all others run in nhwc */
@@ -241,6 +240,7 @@ int gd_plan_convs(const gd_plan *plan, gd_conv_desc *desc, int *count, int max)
             continue;
         d = plan->step[i].desc;
         d.bias = d.accumulate = d.relu = false;
+        d.threads = 0;
         while (k < n && !same_desc(&desc[k], &d))
             k++;
         if (k == n && n < max) {

@@ -26,6 +26,7 @@ typedef struct gd_slot {
 struct gd_plan {
     gd_arena *mem;
     const gd_graph *graph;
+    int threads;  /* that run it, at most */
     bool blocked; /* activations are nChw16c */
     gd_step *step;
     int n_step;

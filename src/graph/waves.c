@@ -124,7 +124,7 @@ static int make_wave(gd_plan *plan, int first, int threads)
 
 void gd_plan_waves(gd_plan *plan)
 {
-    const int threads = gd_threads();
+    const int threads = plan->threads;
 
     for (int i = 0, wave = 0, n; i < plan->n_step; i += n, wave++) {
         n = threads > 1 ? make_wave(plan, i, threads) : 1;

@@ -58,7 +58,7 @@ static gd_status make(gd_inception *net, int h, int w)
     GD_TRY(inception_build(&net->net, net->batch, h, w));
     const gd_val out[] = { net->net.pool, net->net.spatial, net->net.logits };
     gd_graph_optimise(net->net.graph, out, COUNT(out), false);
-    GD_TRY(gd_plan_make(&net->plan, net->net.graph, out, COUNT(out)));
+    GD_TRY(gd_plan_make(&net->plan, net->net.graph, out, COUNT(out), gd_threads()));
     GD_TRY(gd_exec_make(&net->exec, net->plan, &weights));
     return make_buffers(net);
 }

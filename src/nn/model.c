@@ -331,7 +331,7 @@ static gd_status plan_cost(const gd_model *m, bool gradient, bool bf16, double *
     gd_net_build(&net, g, &m->config.net, &size, false);
     out = gradient ? gd_net_guidance(&net, g, m->config.net.out_channels) : net.out;
     gd_graph_optimise(g, &out, 1, bf16);
-    s = gd_plan_make(&plan, g, &out, 1);
+    s = gd_plan_make(&plan, g, &out, 1, gd_threads());
     if (s == GD_OK) {
         *macs = gd_plan_macs(plan);
         cost->weights_bytes = gd_plan_weights_bytes(plan);

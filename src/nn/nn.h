@@ -118,13 +118,13 @@ GD_CHECKED gd_status gd_run_newest(char out[GD_MAX_PATH], const char *folder);
 /* ---- runner.c: a network ready to run ---- */
 
 /* Graph, plan and executor of one model for one size; with guidance it computes the classifier's
- * gradient. */
+ * gradient.  threads: that run it, at most. */
 typedef struct gd_runner gd_runner;
 GD_CHECKED gd_status gd_runner_make(gd_runner **out, const gd_model *m, const gd_net_size *size,
-                                    bool guidance, bool bf16);
+                                    bool guidance, bool bf16, int threads);
 /* One whose runs can be followed by gd_runner_vjp; `recompute`: with less memory and more time. */
 GD_CHECKED gd_status gd_runner_make_vjp(gd_runner **out, const gd_model *m, const gd_net_size *size,
-                                        bool bf16, bool recompute);
+                                        bool bf16, bool recompute, int threads);
 /* Another one with the weights of `of`, which must outlive it: two threads may run the two at once.
  */
 GD_CHECKED gd_status gd_runner_make_beside(gd_runner **out, const gd_runner *of);

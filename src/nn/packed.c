@@ -72,7 +72,7 @@ gd_status gd_model_pack(const gd_model *m, const char *path, bool overwrite, boo
     gd_status s;
 
     GD_TRY(gd_arena_make(&mem));
-    s = gd_runner_make(&r, m, &size, c->kind == GD_NET_CLASSIFIER, bf16);
+    s = gd_runner_make(&r, m, &size, c->kind == GD_NET_CLASSIFIER, bf16, gd_threads());
     if (s == GD_OK)
         s = pack(m, mem, r, path, overwrite, bf16, classes, n_classes);
     gd_runner_free(r);

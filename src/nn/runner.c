@@ -12,7 +12,7 @@ struct gd_runner {
     gd_net net;
     gd_val output;
     gd_val cotangent, gradient; /* with vjp: of the output, of x; else none */
-    int n;
+    int n, threads;
     int64_t output_count, input_count;
     int32_t *labels; /* [n] */
 };
@@ -48,7 +48,7 @@ static gd_status make_graph(gd_runner *r, const gd_model *m, const gd_net_size *
     if (what == VJP_RECOMPUTED)
         gd_graph_recompute(r->graph, r->output, outputs, n);
     GD_TRY(gd_graph_check(r->graph));
-    return gd_plan_make(&r->plan, r->graph, outputs, n);
+    return gd_plan_make(&r->plan, r->graph, outputs, n, r->threads);
 }
 
 static gd_status make_labels(gd_runner *r, int n)
@@ -95,12 +95,13 @@ static gd_status new_runner(gd_runner **out)
 }
 
 static gd_status make_for(gd_runner **out, const gd_model *m, const gd_net_size *size, use what,
-                          bool bf16)
+                          bool bf16, int threads)
 {
     gd_runner *r;
     gd_status s;
 
     GD_TRY(new_runner(&r));
+    r->threads = threads;
     s = make(r, m, size, what, bf16);
     if (s != GD_OK) {
         gd_context("%s", gd_model_path(m));
@@ -112,15 +113,15 @@ static gd_status make_for(gd_runner **out, const gd_model *m, const gd_net_size 
 }
 
 gd_status gd_runner_make(gd_runner **out, const gd_model *m, const gd_net_size *size, bool guidance,
-                         bool bf16)
+                         bool bf16, int threads)
 {
-    return make_for(out, m, size, guidance ? GUIDANCE : FORWARD, bf16);
+    return make_for(out, m, size, guidance ? GUIDANCE : FORWARD, bf16, threads);
 }
 
 gd_status gd_runner_make_vjp(gd_runner **out, const gd_model *m, const gd_net_size *size, bool bf16,
-                             bool recompute)
+                             bool recompute, int threads)
 {
-    return make_for(out, m, size, recompute ? VJP_RECOMPUTED : VJP, bf16);
+    return make_for(out, m, size, recompute ? VJP_RECOMPUTED : VJP, bf16, threads);
 }
 
 gd_status gd_runner_make_beside(gd_runner **out, const gd_runner *of)

@@ -133,9 +133,10 @@ static gd_status make(gd_network_prior *p, const gd_model *model, const gd_model
     p->out = p->noise + p->n;
     p->c = p->out + p->out_n;
     if (classifier)
-        GD_TRY(gd_runner_make(&p->classifier, classifier, &size, true, o->bf16));
-    return o->gradient ? gd_runner_make_vjp(&p->model, model, &size, o->bf16, o->recompute)
-                       : gd_runner_make(&p->model, model, &size, false, o->bf16);
+        GD_TRY(gd_runner_make(&p->classifier, classifier, &size, true, o->bf16, gd_threads()));
+    return o->gradient
+               ? gd_runner_make_vjp(&p->model, model, &size, o->bf16, o->recompute, gd_threads())
+               : gd_runner_make(&p->model, model, &size, false, o->bf16, gd_threads());
 }
 
 gd_status gd_network_prior_make(gd_network_prior **out, const gd_model *model,

@@ -111,7 +111,7 @@ static gd_status plan_network(gd_learner *l, network *w)
     gd_graph_optimise(w->graph, outputs, n, l->options.bf16);
     if (l->options.recompute)
         gd_graph_recompute(w->graph, w->net.out, outputs, n);
-    return gd_plan_make(&w->plan, w->graph, outputs, n);
+    return gd_plan_make(&w->plan, w->graph, outputs, n, gd_threads());
 }
 
 static gd_status fetch_own(void *ctx, const char *name, const gd_type *type, float *dst)

@@ -232,7 +232,7 @@ bool golden_plan(golden *g, golden_graph *u, const gd_val *outputs, int n, const
 {
     gd_graph_optimise(u->graph, outputs, n, false);
     if (gd_graph_check(u->graph) == GD_OK &&
-        gd_plan_make(&u->plan, u->graph, outputs, n) == GD_OK &&
+        gd_plan_make(&u->plan, u->graph, outputs, n, gd_threads()) == GD_OK &&
         gd_exec_make(&u->exec, u->plan, w) == GD_OK)
         return true;
     golden_fail(g, "%s", gd_error());

@@ -72,7 +72,7 @@ void fixture_plan(fixture *f, const gd_val *outputs, int n)
 {
     const gd_weights weights = { fetch, NULL };
 
-    if (gd_plan_make(&f->plan, f->graph, outputs, n) != GD_OK ||
+    if (gd_plan_make(&f->plan, f->graph, outputs, n, gd_threads()) != GD_OK ||
         gd_exec_make(&f->exec, f->plan, &weights) != GD_OK)
         fail_msg("%s", gd_error());
 }

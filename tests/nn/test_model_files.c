@@ -178,7 +178,7 @@ static gd_status use(const char *path)
     gd_status s = gd_model_open(&m, path, NULL, 0);
 
     if (s == GD_OK)
-        s = gd_runner_make(&r, m, &size, false, false);
+        s = gd_runner_make(&r, m, &size, false, false, gd_threads());
     gd_runner_free(r);
     gd_model_close(m);
     return s;
