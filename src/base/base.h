@@ -252,6 +252,9 @@ void gd_torch_randint(gd_torch_rng *rng, int64_t *out, int64_t n, uint32_t range
 
 /* ---- hash.c: XXH3-128 ---- */
 
+/* For tables of this process alone: XXH3-64 with a seed that nobody outside knows */
+uint64_t gd_seeded_hash(const void *data, size_t bytes);
+
 typedef struct gd_hasher gd_hasher;
 GD_CHECKED gd_status gd_hasher_make(gd_hasher **out);
 void gd_hasher_add(gd_hasher *hasher, const void *data, size_t bytes);
@@ -283,6 +286,12 @@ double gd_median(double *values, int n); /* n >= 1; sorts them; of an even numbe
 size_t gd_escape(char *out, size_t size, const char *text, size_t bytes, const char *allowed);
 void gd_unescape(char *text);
 char *gd_escaped(gd_arena *arena, const char *text); /* with allowed NULL; NULL: out of memory */
+
+/* ---- stream.c ---- */
+
+/* A stream to `fd` that writes what gd_escape makes of everything but line ends and tabs; not
+ * buffered: each call of printf at once.  For the life of the program.  NULL: out of memory. */
+FILE *gd_plain_stream(int fd, bool buffered);
 
 /* ---- nearest.c ---- */
 

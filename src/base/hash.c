@@ -1,8 +1,33 @@
 /* hash.c - XXH3-128 by libxxhash. */
+#define _DEFAULT_SOURCE
 #include "base/base.h"
 
 #include <inttypes.h>
+#include <pthread.h>
+#include <time.h>
+#include <unistd.h>
 #include <xxhash.h>
+
+static uint64_t seed;
+
+static void draw_seed(void)
+{
+    struct timespec now;
+
+    if (getentropy(&seed, sizeof seed) == 0)
+        return;
+    clock_gettime(CLOCK_REALTIME, &now);
+    seed = (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec ^ (uint64_t)getpid() << 16 ^
+           (uint64_t)(uintptr_t)&now;
+}
+
+uint64_t gd_seeded_hash(const void *data, size_t bytes)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, draw_seed);
+    return XXH3_64bits_withSeed(data, bytes, seed);
+}
 
 gd_status gd_hasher_make(gd_hasher **out)
 {

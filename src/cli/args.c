@@ -279,6 +279,7 @@ gd_status cli_parse(const cli_command *c, int argc, char **argv, void *values, c
         if (words->given[i].source == CLI_FROM_LINE)
             GD_TRY(cli_option_set(words->given[i].option, words->given[i].text, values));
     cli_set_notices();
+    gd_set_max_pixels(cli_common.max_pixels);
     if (cli_common.print_config)
         print_config(c, values, words);
     return GD_OK;

@@ -77,6 +77,7 @@ typedef struct cli_settings {
     const char *config, *progress;
     int verbose;
     bool quiet, print_config;
+    int64_t max_pixels;
 } cli_settings;
 extern cli_settings cli_common;
 extern const cli_option cli_common_options[];
@@ -126,6 +127,12 @@ GD_CHECKED gd_status cli_recipe_print(const char *recipe, const char *image, con
 /* Descriptors 0 to 2 that whoever started us closed are taken, so that no file gets one of them and
  * then text meant for the terminal. */
 void cli_open_standard_streams(void);
+/* From here on what is printed on standard output and standard error is text: names, keys and
+ * recipes come from files, and no terminal obeys them.  cli_raw alone writes bytes as they are. */
+void cli_guard_terminal(void);
+/* Behind what was printed on `to` (stdout or stderr); false: errno says why */
+bool cli_raw(FILE *to, const void *data, size_t bytes);
+void cli_raw_text(FILE *to, const char *format, ...) GD_PRINTF(2, 3);
 
 bool cli_colour(void); /* standard error is a terminal that has colours, and NO_COLOR is unset */
 bool cli_live(void);   /* progress rewrites one line */

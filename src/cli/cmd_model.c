@@ -359,6 +359,7 @@ static gd_status run_init(int argc, char **argv)
     init_options o = { .kind = "diffusion" };
     cli_words w = { .n_words = 0 };
     gd_model_config config;
+    gd_model_cost cost;
     gd_model *m;
 
     GD_TRY(cli_parse(&cli_init, argc, argv, &o, &w));
@@ -367,7 +368,9 @@ static gd_status run_init(int argc, char **argv)
         return init_inception(&o, &w);
     GD_TRY(init_config(&config, &o, &w));
     GD_TRY(gd_model_create(&m, &config, o.seed, o.synthetic));
-    gd_status s = gd_model_save(m, w.word[0], o.overwrite, GD_F32, NULL, 0);
+    gd_status s = gd_model_get_cost(&cost, m, false); /* a network that nothing can run is none */
+    if (s == GD_OK)
+        s = gd_model_save(m, w.word[0], o.overwrite, GD_F32, NULL, 0);
     gd_model_close(m);
     return s;
 }

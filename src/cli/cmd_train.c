@@ -288,13 +288,14 @@ static gd_status read_checkpoint(train_run *r, const cli_command *command, int a
 
 /* ---- running ---- */
 
-static gd_status make_folder(const char *path)
+/* No run is there yet */
+static gd_status check_folder(const char *path)
 {
     int64_t *steps;
     int n;
 
-    if (gd_os.mkdir(path, 0777) != 0 && errno != EEXIST)
-        return gd_fail_errno(errno, path);
+    if (!gd_path_exists(path))
+        return GD_OK;
     GD_TRY(gd_run_steps(&steps, &n, path));
     gd_block_free(steps);
     if (n == 0)
@@ -303,6 +304,15 @@ static gd_status make_folder(const char *path)
                    "%s holds a run already\nhint: --resume %s continues it, or give "
                    "another --out",
                    path, path);
+}
+
+/* When everything else is known to fit: what is refused leaves nothing behind. */
+static gd_status make_folder(train_run *r)
+{
+    if (gd_os.mkdir(r->o.out, 0777) != 0 && errno != EEXIST)
+        return gd_fail_errno(errno, r->o.out);
+    GD_TRY(gd_run_lock(&r->lock, r->o.out));
+    return check_folder(r->o.out); /* another may have begun meanwhile */
 }
 
 /* A trainer holds all that it will from its making on: with the program itself, what the run takes.
@@ -374,11 +384,11 @@ static gd_status prepare(train_run *r)
     GD_TRY(*r->pt_model ? check_classes(r) : set_classes(r));
     GD_TRY(list_classes(r));
     GD_TRY(open_streams(r));
-    if (!r->o.resume && r->first) {
-        GD_TRY(make_folder(r->o.out));
-        GD_TRY(gd_run_lock(&r->lock, r->o.out));
-    }
-    return make_trainer(r);
+    if (r->o.resume || !r->first)
+        return make_trainer(r);
+    GD_TRY(check_folder(r->o.out));
+    GD_TRY(make_trainer(r));
+    return make_folder(r);
 }
 
 static gd_status read_options(train_run *r, const cli_command *command, int argc, char **argv)

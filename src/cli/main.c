@@ -60,6 +60,7 @@ int main(int argc, char **argv)
     int status;
 
     cli_open_standard_streams();
+    cli_guard_terminal();
     cli_start_clock();
     cli_catch_signals();
     cli_set_notices();

@@ -108,9 +108,7 @@ static gd_status write_png(const cli_output *o, const char *path, const uint8_t 
     if (strcmp(path, "-") != 0)
         s = gd_file_put(path, o->replace, png, bytes);
     else
-        s = fwrite(png, 1, bytes, stdout) == bytes && fflush(stdout) == 0
-                ? GD_OK
-                : gd_fail_errno(errno, "standard output");
+        s = cli_raw(stdout, png, bytes) ? GD_OK : gd_fail_errno(errno, "standard output");
     gd_block_free(png);
     return s;
 }

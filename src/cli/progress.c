@@ -56,7 +56,7 @@ static bool line_open; /* a rewritten line stands on the terminal */
 void cli_progress_hide(void)
 {
     if (line_open)
-        fprintf(stderr, "\r\033[K");
+        cli_raw_text(stderr, "\r\033[K");
     line_open = false;
 }
 
@@ -79,9 +79,9 @@ static void show(cli_progress *p)
 
     line_open = p->tty;
     if (p->tty)
-        fprintf(stderr, "\r%.*s%.*s %lld/%lld %s  %.1f/s  %.0f s left \033[K", filled,
-                "########################", bar - filled, "........................", done, total,
-                unit, rate, left);
+        cli_raw_text(stderr, "\r%.*s%.*s %lld/%lld %s  %.1f/s  %.0f s left \033[K", filled,
+                     "########################", bar - filled, "........................", done,
+                     total, unit, rate, left);
     else if (p->json)
         fprintf(stderr,
                 "{\"step\":%lld,\"total\":%lld,\"per_second\":%.3f,\"seconds_left\":%.1f}\n", done,

@@ -11,6 +11,9 @@ cli_settings cli_common = { .progress = "auto" };
 #define AT(field) offsetof(cli_settings, field)
 const cli_option cli_common_options[] = {
     { "config", 0, CLI_TEXT, "FILE", "options from a file of lines: name = value", AT(config) },
+    { "max-pixels", 0, CLI_WIDE, "N",
+      "read pictures of up to N pixels, however small their file (default: Pillow's limit)",
+      AT(max_pixels), 1, 1e12 },
     { "print-config", 0, CLI_SWITCH, "", "print what all options come to, as such a file, and stop",
       AT(print_config) },
     { "progress", 0, CLI_TEXT, "auto|tty|plain|json|none", "how progress is shown", AT(progress) },

@@ -38,6 +38,36 @@ bool cli_live(void)
     return strcmp(mode, "tty") == 0 || (strcmp(mode, "auto") == 0 && is_terminal());
 }
 
+void cli_guard_terminal(void)
+{
+    FILE *out = gd_plain_stream(STDOUT_FILENO, true), *err = gd_plain_stream(STDERR_FILENO, false);
+
+    if (!out || !err) { /* nothing that came from a file has been read yet */
+        fprintf(stderr, "guided: out of memory\n");
+        exit(4);
+    }
+    stdout = out;
+    stderr = err;
+}
+
+bool cli_raw(FILE *to, const void *data, size_t bytes)
+{
+    return fflush(to) == 0 && gd_write(to == stdout ? STDOUT_FILENO : STDERR_FILENO, data, bytes);
+}
+
+void cli_raw_text(FILE *to, const char *format, ...)
+{
+    char text[512];
+    va_list ap;
+    int n;
+
+    va_start(ap, format);
+    n = vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    if (n > 0)
+        (void)!cli_raw(to, text, GD_MIN((size_t)n, sizeof text - 1));
+}
+
 /* ---- notices and errors ---- */
 
 static void print_notice(void *ctx, gd_log_level level, const char *line)
@@ -67,8 +97,8 @@ int cli_report(gd_status status)
 
     if (status != GD_OK && !reader_left && *gd_error()) { /* of several ranks one speaks */
         cli_progress_hide();
-        fprintf(stderr, "%sguided:%s %s\n", colour ? "\033[1;31m" : "", colour ? "\033[0m" : "",
-                gd_error());
+        cli_raw_text(stderr, "%sguided:%s", colour ? "\033[1;31m" : "", colour ? "\033[0m" : "");
+        fprintf(stderr, " %s\n", gd_error());
     }
     if (status == GD_EINTERRUPTED)
         return 128 + (cli_stopped_by() ? cli_stopped_by() : SIGTERM); /* another rank was told */
@@ -162,9 +192,9 @@ void cli_preview(const uint8_t *pixels, int width, int height, int channels)
         for (int x = 0; x < w; x++) {
             cell(pixels, width, height, channels, by, x, y, up);
             cell(pixels, width, height, channels, by, x, y + 1, low);
-            fprintf(stderr, "\033[38;2;%d;%d;%d;48;2;%d;%d;%dm\xe2\x96\x80", up[0], up[1], up[2],
-                    low[0], low[1], low[2]);
+            cli_raw_text(stderr, "\033[38;2;%d;%d;%d;48;2;%d;%d;%dm\xe2\x96\x80", up[0], up[1],
+                         up[2], low[0], low[1], low[2]);
         }
-        fprintf(stderr, "\033[0m\n");
+        cli_raw_text(stderr, "\033[0m\n");
     }
 }

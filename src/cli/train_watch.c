@@ -36,7 +36,9 @@ static void show(train_watch *w, const gd_trainer *t)
         show_json(w, t, rate);
         return;
     }
-    fprintf(stderr, "%sstep %lld", w->tty ? "\r" : "", (long long)t->step);
+    if (w->tty)
+        cli_raw_text(stderr, "\r");
+    fprintf(stderr, "step %lld", (long long)t->step);
     if (o->iterations > 0)
         fprintf(stderr, "/%lld", (long long)o->iterations);
     if (w->loss == w->loss)
@@ -46,7 +48,10 @@ static void show(train_watch *w, const gd_trainer *t)
         say_left((double)(o->iterations - t->step) / rate);
     if (t->skipped > 0)
         fprintf(stderr, ", %lld updates skipped", (long long)t->skipped);
-    fprintf(stderr, "%s", w->tty ? " \033[K" : "\n");
+    if (w->tty)
+        cli_raw_text(stderr, " \033[K");
+    else
+        fprintf(stderr, "\n");
 }
 
 static void stepped(void *ctx, const gd_trainer *t)

@@ -62,8 +62,9 @@ gd_conv_algo gd_conv_choose(const gd_conv_desc *d)
         return GD_CONV_DIRECT;
     if (tiles_can(d))
         return GD_CONV_TILES;
-    if (winograd_can(d) && d->h * d->w >= FEW_PIXELS &&
-        d->n * d->h * d->w >= gd_conv_winograd_pixels(d->pass, d->dtype))
+    const int64_t pixels = (int64_t)d->h * d->w;
+    if (winograd_can(d) && pixels >= FEW_PIXELS &&
+        d->n * pixels >= gd_conv_winograd_pixels(d->pass, d->dtype))
         return GD_CONV_WINOGRAD;
     return outer_can(d) ? GD_CONV_OUTER : GD_CONV_DIRECT;
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { INFLATION = 1032, MOST_BYTES = 1 << 30 };
+enum { MOST_BYTES = 1 << 30 };
 
 typedef struct idx {
     unsigned char *bytes; /* block: the file, inflated */
@@ -30,37 +30,61 @@ static int inflate_members(z_stream *z)
     }
 }
 
+/* Bytes of the IDX file that begins with these n; 0: it is none */
+static uint64_t announced(const unsigned char *head, size_t n)
+{
+    const size_t rank = n > 4 ? head[3] : 0, at = 4;
+    uint64_t bytes = 1;
+
+    if (rank < 1 || rank > 4 || n < at + 4 * rank)
+        return 0;
+    for (size_t i = 0; i < rank; i++) {
+        const unsigned char *p = head + at + 4 * i;
+        const uint64_t size =
+            (uint64_t)p[0] << 24 | (uint64_t)p[1] << 16 | (uint64_t)p[2] << 8 | p[3];
+        if (!gd_mul(bytes, size, &bytes))
+            return 0;
+    }
+    return gd_add(bytes, at + 4 * rank, &bytes) ? bytes : 0;
+}
+
+/* The header first: it says how much there will be, and that must be plausible. */
 static gd_status inflate_all(unsigned char **out, size_t *n, const gd_mapped *map, const char *path)
 {
-    const size_t most = GD_MIN(map->bytes * INFLATION, (size_t)MOST_BYTES);
-    z_stream z = { .next_in = (unsigned char *)map->data, .avail_in = (unsigned)map->bytes };
+    enum { HEAD = 20 };
+    unsigned char head[HEAD];
+    z_stream z = { .next_in = (unsigned char *)map->data,
+                   .avail_in = (unsigned)map->bytes,
+                   .next_out = head,
+                   .avail_out = HEAD };
+    uint64_t bytes;
     int error;
+    gd_status s;
 
     if (map->bytes > MOST_BYTES)
         return gd_fail(GD_EFORMAT, "%s: more than %d MiB", path, MOST_BYTES >> 20);
     if (inflateInit2(&z, 16 + MAX_WBITS) != Z_OK)
         return gd_fail(GD_ENOMEM, "%s: no memory to inflate it", path);
-    for (size_t room = 1 << 20;; room *= 2) { /* grows, so that a small file takes little */
-        unsigned char *wider;
-        room = GD_MIN(room, most);
-        if (gd_block_make((void **)&wider, room, path) != GD_OK) {
-            inflateEnd(&z);
-            return GD_ENOMEM;
-        }
-        if (*out)
-            memcpy(wider, *out, *n);
-        gd_block_free(*out);
-        *out = wider;
-        z.next_out = wider + *n;
-        z.avail_out = (unsigned)(room - *n);
-        error = inflate_members(&z);
-        *n = room - z.avail_out;
-        if (error != Z_OK || z.avail_out > 0 || room == most)
-            break;
+    error = inflate_members(&z);
+    *n = HEAD - z.avail_out;
+    bytes = GD_MAX(announced(head, *n), (uint64_t)HEAD) + 1; /* a byte more than announced shows */
+    s = bytes > MOST_BYTES ? gd_fail(GD_EFORMAT, "%s: more than %d MiB", path, MOST_BYTES >> 20)
+                           : gd_inflation_check(path, "gzip", map->bytes, bytes);
+    if (s == GD_OK)
+        s = gd_block_make((void **)out, bytes, path);
+    if (s == GD_OK) {
+        memcpy(*out, head, *n);
+        z.next_out = *out + *n;
+        z.avail_out = (unsigned)(bytes - *n);
+        if (error == Z_OK)
+            error = inflate_members(&z);
+        *n = bytes - z.avail_out;
     }
     inflateEnd(&z);
-    return error == Z_STREAM_END ? GD_OK
-                                 : gd_fail(GD_EFORMAT, "%s: damaged or cut short gzip", path);
+    GD_TRY(s);
+    return error == Z_STREAM_END || (error == Z_OK && *n == bytes)
+               ? GD_OK
+               : gd_fail(GD_EFORMAT, "%s: damaged or cut short gzip", path);
 }
 
 static gd_status read_bytes(unsigned char **out, size_t *n, const char *path)

@@ -126,6 +126,8 @@ typedef struct gd_timestep_sampler {
     int64_t *count;  /* [n] entries; by_loss only */
     double *probability;
 } gd_timestep_sampler;
+/* GD_EUSAGE for a name that is no kind */
+GD_CHECKED gd_status gd_timestep_sampler_check(const char *kind);
 /* GD_EUSAGE for another kind.  Free with gd_timestep_sampler_free whatever happened. */
 GD_CHECKED gd_status gd_timestep_sampler_make(gd_timestep_sampler *out, const char *kind, int n,
                                               int length, double uniform_share);

@@ -7,16 +7,23 @@
 
 static const char *const kind_names[] = { "uniform", "loss-second-moment" };
 
-gd_status gd_timestep_sampler_make(gd_timestep_sampler *out, const char *kind, int n, int length,
-                                   double uniform_share)
+gd_status gd_timestep_sampler_check(const char *kind)
 {
     const char *near = gd_nearest(kind, kind_names, COUNT(kind_names));
 
+    for (int i = 0; i < COUNT(kind_names); i++)
+        if (strcmp(kind, kind_names[i]) == 0)
+            return GD_OK;
+    return gd_fail(GD_EUSAGE, "schedule sampler %s: expected uniform or loss-second-moment%s%s",
+                   kind, near ? "; nearest: " : "", near ? near : "");
+}
+
+gd_status gd_timestep_sampler_make(gd_timestep_sampler *out, const char *kind, int n, int length,
+                                   double uniform_share)
+{
     *out = (gd_timestep_sampler){ .n = n, .length = length, .uniform_share = uniform_share };
+    GD_TRY(gd_timestep_sampler_check(kind));
     out->by_loss = strcmp(kind, kind_names[1]) == 0;
-    if (!out->by_loss && strcmp(kind, kind_names[0]) != 0)
-        return gd_fail(GD_EUSAGE, "schedule sampler %s: expected uniform or loss-second-moment%s%s",
-                       kind, near ? "; nearest: " : "", near ? near : "");
     GD_TRY(gd_block_make((void **)&out->probability, (size_t)n * sizeof(double),
                          "timestep probabilities"));
     if (out->by_loss) {

@@ -112,12 +112,21 @@ gd_val gd_find_input(const gd_graph *g, const char *name)
 
 gd_val gd_input(gd_graph *g, const char *name, gd_type type, gd_place place)
 {
+    const int64_t most_pixels = 1 << 30; /* kernels count them in 32 bits */
+    uint64_t pixels;
+
     for (int d = 0; d < 4; d++)
         if (type.dim[d] < 1 || type.dim[d] > INT32_MAX) {
             gd_graph_fail(g, GD_EUSAGE, "input %s: dimension %d is %lld", name, d,
                           (long long)type.dim[d]);
             return GD_NONE;
         }
+    if (!gd_mul((uint64_t)type.dim[0] * (uint64_t)type.dim[1], (uint64_t)type.dim[2], &pixels) ||
+        pixels > (uint64_t)most_pixels) {
+        gd_graph_fail(g, GD_EUSAGE, "input %s: %lld pictures of %lld x %lld pixels are too many",
+                      name, (long long)type.dim[0], (long long)type.dim[1], (long long)type.dim[2]);
+        return GD_NONE;
+    }
     return value_add(g, type, place, GD_ROLE_INPUT, gd_strdup(g->mem, name), -1);
 }
 

@@ -67,6 +67,7 @@ gd_status gd_archive_read(gd_archive *a, int i, void **out, size_t *bytes, uint6
     if (e->bytes > most)
         return gd_fail(GD_EFORMAT, "%s: %s: %llu bytes, at most %llu are read", a->path, e->name,
                        (unsigned long long)e->bytes, (unsigned long long)most);
+    GD_TRY(gd_inflation_check(a->path, e->name, e->packed_bytes, e->bytes));
     *bytes = (size_t)e->bytes;
     GD_TRY(gd_block_make(out, GD_MAX(e->bytes, 1), e->name));
     pthread_mutex_lock(&a->lock);

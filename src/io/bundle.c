@@ -420,10 +420,12 @@ static void gather(unsigned char *out, size_t out_bytes, row_fn *row_of, const g
 static gd_status read_deflated(const gd_bundle *b, unsigned char *out, size_t out_bytes,
                                row_fn *row_of, const gd_array *a, const io_source *s)
 {
-    const uint64_t bytes = io_zip_entry(b->zip, s->entry)->bytes;
+    const io_entry *e = io_zip_entry(b->zip, s->entry);
+    const uint64_t bytes = e->bytes;
     void *block;
     gd_status status;
 
+    GD_TRY(gd_inflation_check(b->path, a->name, e->packed_bytes, bytes));
     GD_TRY(gd_block_make(&block, bytes, a->name));
     status = io_zip_read(b->zip, s->entry, block, bytes);
     if (status == GD_OK)

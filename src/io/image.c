@@ -92,16 +92,51 @@ static gd_status decode_png(gd_image *out, const void *data, size_t bytes, const
 
 /* ---- all ---- */
 
-/* A bomb's pixels are refused before memory is taken: deflate packs 1032 to 1, JPEG less. */
+/* ---- limits ---- */
+
+enum { FREE_BYTES = 64 << 20, INFLATION = 32, RGB = 3 };
+static const int64_t pillows_pixels = 178956970; /* Image.MAX_IMAGE_PIXELS twice: an error there */
+static int64_t allowed_pixels;                   /* 0: as Pillow */
+
+void gd_set_max_pixels(int64_t pixels)
+{
+    allowed_pixels = pixels;
+}
+
+/* Photographs of 0.75 bits for a pixel pass, a picture of one colour only while it is small. */
+static bool may_become(uint64_t packed, uint64_t bytes)
+{
+    return bytes <= FREE_BYTES + packed * INFLATION || bytes / RGB <= (uint64_t)allowed_pixels;
+}
+
+gd_status gd_inflation_check(const char *file, const char *name, uint64_t packed, uint64_t bytes)
+{
+    if (may_become(packed, bytes))
+        return GD_OK;
+    return gd_fail(GD_EFORMAT,
+                   "%s: %.200s: %llu bytes that become %llu\n"
+                   "hint: --max-pixels %llu reads it, if you trust its author",
+                   file, name, (unsigned long long)packed, (unsigned long long)bytes,
+                   (unsigned long long)bytes / RGB + 1);
+}
+
 gd_status io_image_check(const gd_image *image, size_t bytes, const char *name)
 {
-    const uint64_t pixels = (uint64_t)image->width * (uint64_t)image->height;
-    const uint64_t free_pixels = 1 << 24, per_byte = 1100;
+    const int64_t pixels = (int64_t)image->width * image->height,
+                  most = GD_MAX(allowed_pixels, pillows_pixels);
+    const uint64_t packed = bytes;
 
-    if (pixels <= free_pixels || pixels / per_byte <= bytes)
+    if (pixels <= most && may_become(packed, (uint64_t)pixels * RGB))
         return GD_OK;
-    return gd_fail(GD_EFORMAT, "%s: %d x %d pixels in %zu bytes", name, image->width, image->height,
-                   bytes);
+    return gd_fail(GD_EFORMAT,
+                   "%s: %d x %d pixels in %zu bytes\n"
+                   "hint: --max-pixels %lld reads it, if you trust its author",
+                   name, image->width, image->height, bytes, (long long)pixels);
+}
+
+uint64_t io_decoder_bytes(size_t bytes)
+{
+    return FREE_BYTES + (uint64_t)bytes * INFLATION + 2 * RGB * (uint64_t)allowed_pixels;
 }
 
 static gd_status to_rgb(gd_image *image)

@@ -215,6 +215,16 @@ const uint8_t *gd_png_pixels(const gd_png *png);             /* [height,width,3]
 const char *gd_png_text(const gd_png *png, const char *key); /* NULL if absent */
 void gd_png_close(gd_png *png);
 
+/* ---- image.c: how much a file may become in memory ---- */
+
+/* Pictures of more than 178,956,970 pixels (Pillow's limit) are GD_EFORMAT, and so are those that
+ * take more than 64 MiB and 32 times their file, as is what inflates to more.  A number of pixels
+ * allows both; 0: as at the start.  Set it before other threads read files. */
+void gd_set_max_pixels(int64_t pixels);
+/* GD_EFORMAT for `packed` bytes of NAME in FILE that become `bytes` */
+GD_CHECKED gd_status gd_inflation_check(const char *file, const char *name, uint64_t packed,
+                                        uint64_t bytes);
+
 /* ---- image.c, jpeg.c, webp.c: decoding, as Pillow does it ---- */
 
 typedef struct gd_image {

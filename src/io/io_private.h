@@ -116,8 +116,10 @@ void io_widen_row(void *out, const unsigned char *in, gd_dtype dtype, int64_t n,
 
 /* ---- image.c, jpeg.c, webp.c ---- */
 
-/* GD_EFORMAT for more pixels than `bytes` of a file can mean */
+/* GD_EFORMAT for a size that a picture of `bytes` bytes may not have: before memory is taken */
 GD_CHECKED gd_status io_image_check(const gd_image *image, size_t bytes, const char *name);
+/* What a decoder may hold besides for a file of so many bytes */
+uint64_t io_decoder_bytes(size_t bytes);
 /* out->pixels is a block even when it fails */
 GD_CHECKED gd_status io_decode_jpeg(gd_image *out, const void *data, size_t bytes,
                                     const char *name);

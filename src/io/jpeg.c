@@ -7,7 +7,9 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
-enum { MOST_SCANS = 500 }; /* a progressive file repeats its whole image for each */
+/* A progressive file repeats its whole image for each scan. */
+enum { MOST_SCANS = 500, FREE_SCANS = 20 };
+static const int64_t most_scanned = (int64_t)1 << 31; /* pixels of all scans */
 
 typedef struct reader {
     struct jpeg_error_mgr errors;
@@ -26,8 +28,15 @@ static void stop(j_common_ptr info)
     char text[JMSG_LENGTH_MAX];
 
     info->err->format_message(info, text);
-    r->status = gd_fail(info->err->msg_code == JERR_OUT_OF_MEMORY ? GD_ENOMEM : GD_EFORMAT,
-                        "%s: %s", r->name, text);
+    if (info->err->msg_code == JERR_NO_BACKING_STORE) /* beyond max_memory_to_use */
+        r->status = gd_fail(GD_EFORMAT,
+                            "%s: a progressive JPEG of %u x %u pixels in too few bytes\n"
+                            "hint: --max-pixels %lld reads it, if you trust its author",
+                            r->name, r->jpeg.image_width, r->jpeg.image_height,
+                            (long long)r->jpeg.image_width * r->jpeg.image_height);
+    else
+        r->status = gd_fail(info->err->msg_code == JERR_OUT_OF_MEMORY ? GD_ENOMEM : GD_EFORMAT,
+                            "%s: %s", r->name, text);
     longjmp(r->failed, 1);
 }
 
@@ -42,9 +51,12 @@ static void count_scans(j_common_ptr info)
 {
     reader *r = info->client_data;
 
-    if (r->jpeg.input_scan_number <= MOST_SCANS)
+    const int64_t scans = r->jpeg.input_scan_number,
+                  pixels = (int64_t)r->jpeg.image_width * r->jpeg.image_height;
+
+    if (scans <= FREE_SCANS || (scans <= MOST_SCANS && scans * pixels <= most_scanned))
         return;
-    r->status = gd_fail(GD_EFORMAT, "%s: more than %d scans", r->name, MOST_SCANS);
+    r->status = gd_fail(GD_EFORMAT, "%s: more than %lld scans", r->name, (long long)scans - 1);
     longjmp(r->failed, 1);
 }
 
@@ -118,6 +130,8 @@ gd_status io_decode_jpeg(gd_image *out, const void *data, size_t bytes, const ch
         r.status = io_image_check(out, bytes, name);
         if (r.status == GD_OK)
             r.status = make_room(&r);
+        r.jpeg.mem->max_memory_to_use =
+            (long)GD_MIN(io_decoder_bytes(bytes), (uint64_t)INT64_MAX / 2);
         if (r.status == GD_OK)
             read_rows(&r);
     }

@@ -6,14 +6,13 @@
 
 enum { MAX_STORAGES = GD_MAX_ARRAYS };
 
-/* The place of `key` among the slots, or of the free one where it belongs (FNV-1a, linear) */
+/* The slot of `key`, or the free one where it belongs.  The hash is seeded: nobody can choose keys
+ * that meet in one slot. */
 static int32_t *slot_of(const machine *m, const char *key)
 {
-    uint32_t hash = 2166136261u;
+    const uint64_t hash = gd_seeded_hash(key, strlen(key));
 
-    for (const char *p = key; *p; p++)
-        hash = (hash ^ (unsigned char)*p) * 16777619u;
-    for (uint32_t i = hash % KEY_SLOTS;; i = (i + 1) % KEY_SLOTS)
+    for (uint64_t i = hash % KEY_SLOTS;; i = (i + 1) % KEY_SLOTS)
         if (m->slot[i] == 0 || strcmp(m->storage[m->slot[i] - 1].key, key) == 0)
             return &m->slot[i];
 }

@@ -100,6 +100,9 @@ static gd_status decode(gd_png *png, const char *path)
         error = spng_decoded_image_size(png->ctx, SPNG_FMT_RGB8, &bytes);
     if (error)
         return io_png_failed(path, error, GD_EFORMAT);
+    GD_TRY(io_image_check(
+        &(gd_image){ .width = (int)png->header.width, .height = (int)png->header.height },
+        png->map.bytes, path));
     GD_TRY(gd_block_make((void **)&png->pixels, bytes, path));
     error = spng_decode_image(png->ctx, png->pixels, bytes, SPNG_FMT_RGB8, 0);
     if (error)

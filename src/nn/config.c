@@ -92,7 +92,7 @@ static gd_status check_ranges(const gd_net_config *net)
 {
     int most_outputs = net->kind == GD_NET_CLASSIFIER ? NN_MAX_CLASSES : 2 * NN_MAX_IMAGE_CHANNELS;
 
-    GD_TRY(check_range("image_size", net->image_size, 1, GD_MAX_IMAGE_SIDE));
+    GD_TRY(check_range("image_size", net->image_size, 1, NN_MAX_IMAGE_SIZE));
     GD_TRY(check_range("in_channels", net->in_channels, 1, NN_MAX_IMAGE_CHANNELS));
     GD_TRY(check_range("num_channels", net->model_channels, 1, NN_MAX_CHANNELS));
     GD_TRY(check_range("out_channels", net->out_channels, 1, most_outputs));

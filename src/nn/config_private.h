@@ -9,6 +9,7 @@ enum {
     NN_MAX_CLASSES = 1 << 20,
     NN_MAX_RES_BLOCKS = 32, /* per level: 8 times the deepest published */
     NN_MAX_IMAGE_CHANNELS = 64,
+    NN_MAX_IMAGE_SIZE = 4096, /* of a network: 8 times the largest published */
     NN_MAX_STEPS = 1 << 20,
     NN_IMAGE_CLASSES = 1000, /* ImageNet's: what class_cond means to the authors */
     NN_POOL_FEATURES = 2048  /* hidden width of the spatial classifier heads */

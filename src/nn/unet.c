@@ -3,7 +3,7 @@
 #include "nn/config_private.h"
 #include "nn/nn.h"
 
-enum { MAX_BLOCKS = 256 };
+enum { MAX_BLOCKS = GD_MAX_LEVELS * (NN_MAX_RES_BLOCKS + 1) };
 
 typedef struct build {
     nn m;
@@ -42,10 +42,7 @@ static bool attends(const gd_net_config *c, int level)
 
 static void keep(build *b)
 {
-    if (b->n_skip == MAX_BLOCKS)
-        gd_graph_fail(b->m.g, GD_EUSAGE, "more than %d blocks", MAX_BLOCKS);
-    else
-        b->skip[b->n_skip++] = b->h;
+    b->skip[b->n_skip++] = b->h; /* nn_config_check bounds levels and blocks */
 }
 
 /* emb = time_embed(sinusoids(t)) + label_emb[y]; every block takes SiLU(emb) */

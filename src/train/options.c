@@ -95,6 +95,7 @@ gd_status gd_train_check(const gd_train_options *o, int ranks)
     if (o->anneal_lr && o->iterations == 0)
         return gd_fail(GD_EUSAGE,
                        "anneal_lr needs iterations: the rate falls to 0 at the last one");
+    GD_TRY(gd_timestep_sampler_check(o->schedule_sampler));
     return gd_averages_read(&averages, o->ema_rate);
 }
 

@@ -65,6 +65,7 @@ static void pixels_that_no_bytes_hold(void **state)
     refuse(make_png(0x7fffffff, 0x7fffffff, "", 0), "bomb: ");
     refuse(make_png(0, 1, "", 0), "bomb: ");
     refuse(make_png(16384, 16384, "x", 1), "pixels in");
+    refuse(make_png(12000, 12000, "x", 1), "hint: --max-pixels 144000000");
 }
 
 /* 64 MB of zeros in 64 KB, for a picture of one row */
