@@ -39,7 +39,7 @@ enum {
     CHUNK_MASK = (1 << CHUNK_BITS) - 1
 };
 
-static const double SPIN = 300e-6;       /* seconds until a waiting thread sleeps */
+static const double SPIN = 2e-3;         /* seconds until a waiting thread sleeps */
 static const double SPIN_SHARED = 5e-6;  /* the same where the machine is shared */
 static const double SHARED_FOR = 100e-3; /* so long after a worker has lost its core */
 static const double SHARED_FROM = 0.1;   /* part of its time, from which it has lost it */

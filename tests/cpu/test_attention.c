@@ -267,7 +267,7 @@ static void check_threads_and_images(gd_dtype dtype, int h, int w)
 
     gd_set_threads(1);
     run(&first, gd_kernels_get(), &p, &qkv, &dout, true, dtype);
-    for (int threads = 2; threads <= 4; threads++) {
+    for (int threads = 2; threads <= 16; threads += GD_MAX(threads / 2, 1)) {
         gd_set_threads(threads);
         run(&r, gd_kernels_get(), &p, &qkv, &dout, true, dtype);
         assert_same_bits(&r.out, &first.out, "attention");

@@ -397,19 +397,21 @@ static void outer_products_equal_the_sum(void **state)
         }
 }
 
-/* Patches and panels are shared out in other ways for other thread counts. */
-static void check_threads(gd_conv_pass pass, gd_conv_algo algo, gd_dtype dtype)
+/* Patches and panels are shared out in other ways for other thread counts, slices are not. */
+static void check_threads(gd_conv_pass pass, gd_conv_algo algo, gd_dtype dtype, int images,
+                          int kernel)
 {
+    static const int counts[] = { 2, 3, 5, 7, 16, 64 };
     const int threads = gd_threads();
     const gd_conv_desc d = { .pass = pass,
-                             .n = 2,
+                             .n = images,
                              .ci = 144,
                              .h = 37,
                              .w = 22,
                              .co = 80,
-                             .kernel = 3,
+                             .kernel = kernel,
                              .stride = 1,
-                             .pad = 1,
+                             .pad = kernel / 2,
                              .dtype = dtype };
     problem p;
 
@@ -418,8 +420,8 @@ static void check_threads(gd_conv_pass pass, gd_conv_algo algo, gd_dtype dtype)
     float *found[2] = { malloc(bytes), malloc(bytes) };
     gd_set_threads(1);
     run(&p, algo, found[0]);
-    for (int n = 2; n <= 7; n++) {
-        gd_set_threads(n);
+    for (int n = 0; n < COUNT(counts); n++) {
+        gd_set_threads(counts[n]);
         run(&p, algo, found[1]);
         assert_memory_equal(found[0], found[1], bytes);
     }
@@ -436,11 +438,26 @@ static void our_kernels_do_not_depend_on_threads(void **state)
 
     for (int pass = GD_CONV_FORWARD; pass <= GD_CONV_GRAD_WEIGHTS; pass++)
         for (int bf16 = 0; bf16 <= has_bf16; bf16++)
-            check_threads(pass, GD_CONV_WINOGRAD, bf16 ? GD_BF16 : GD_F32);
-    check_threads(GD_CONV_GRAD_WEIGHTS, GD_CONV_OUTER, GD_F32);
+            check_threads(pass, GD_CONV_WINOGRAD, bf16 ? GD_BF16 : GD_F32, 2, 3);
+    check_threads(GD_CONV_GRAD_WEIGHTS, GD_CONV_OUTER, GD_F32, 2, 3);
     for (int pass = GD_CONV_FORWARD; pass <= GD_CONV_GRAD_DATA; pass++)
         if (gd_isa_used() == GD_ISA_AVX512_AMX)
-            check_threads(pass, GD_CONV_TILES, GD_BF16);
+            check_threads(pass, GD_CONV_TILES, GD_BF16, 2, 3);
+}
+
+/* Few and many images: these are cut up by channels (or rows) and by images, which stay in groups
+ * from some number on. */
+static void slices_do_not_depend_on_threads(void **state)
+{
+    static const int images[] = { 1, 3, 34 };
+
+    (void)state;
+    if (gd_isa_used() == GD_ISA_C)
+        skip();
+    for (int pass = GD_CONV_FORWARD; pass <= GD_CONV_GRAD_WEIGHTS; pass++)
+        for (int i = 0; i < COUNT(images); i++)
+            for (int kernel = 1; kernel <= 3; kernel += 2)
+                check_threads(pass, GD_CONV_DIRECT, GD_F32, images[i], kernel);
 }
 
 /* One image and two of 8x8 have four and eight patches, which winograd_few.inc takes; five images
@@ -620,6 +637,7 @@ int main(void)
         cmocka_unit_test(bands_pack_what_the_whole_packs),
         cmocka_unit_test(outer_products_equal_the_sum),
         cmocka_unit_test(our_kernels_do_not_depend_on_threads),
+        cmocka_unit_test(slices_do_not_depend_on_threads),
         cmocka_unit_test(few_patches_have_the_bits_of_many),
         cmocka_unit_test(winograd_adds_the_rounds_of_a_weight_gradient),
         cmocka_unit_test(bf16_is_within_its_rounding),

@@ -191,7 +191,7 @@ static void threads_and_pieces_do_not_change_a_bit(void **state)
 {
     float *x = malloc(sizeof *x * N_MANY * WIDE), *y = malloc(sizeof *y * N_OTHER * WIDE);
     const gd_features f = { x, N_MANY, WIDE }, g = { y, N_OTHER, WIDE };
-    static const int threads[] = { 1, 2, 3 };
+    static const int threads[] = { 1, 2, 3, 5, 16 };
 
     (void)state;
     random_rows(x, N_MANY * WIDE, 1, 1);

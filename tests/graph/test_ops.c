@@ -186,7 +186,7 @@ static void each_example(void (*test)(const gd_op *op, int k))
 
 static void same_for_threads(const gd_op *op, int k)
 {
-    static const int threads[] = { 2, 3, 4 };
+    static const int threads[] = { 2, 3, 5, 16 };
     int64_t n, m;
 
     gd_set_threads(1);

@@ -145,24 +145,26 @@ static float *run_waves(uint32_t seed, int threads, int64_t *bytes, int *waves)
 
 static void steps_side_by_side_change_no_bit(void **state)
 {
-    int waves[5] = { 0 };
+    static const int threads[] = { 2, 3, 5, 16 };
+    int none = 0, waves[COUNT(threads)] = { 0 };
 
     (void)state;
     for (uint32_t seed = 1; seed <= RANDOM_GRAPHS / 3; seed++) {
         int64_t bytes;
-        float *first = run_waves(seed, 1, &bytes, &waves[1]);
-        for (int threads = 2; threads <= 4; threads++) {
-            float *result = run_waves(seed, threads, &bytes, &waves[threads]);
+        float *first = run_waves(seed, 1, &bytes, &none);
+        for (int t = 0; t < COUNT(threads); t++) {
+            float *result = run_waves(seed, threads[t], &bytes, &waves[t]);
             if (memcmp(result, first, (size_t)bytes) != 0)
-                fail_msg("graph %u: results differ with %d threads", seed, threads);
+                fail_msg("graph %u: results differ with %d threads", seed, threads[t]);
             free(result);
         }
         free(first);
     }
-    print_message("waves with several steps: %d, %d, %d\n", waves[2], waves[3], waves[4]);
-    assert_int_equal(waves[1], 0);
-    for (int threads = 2; threads <= 4; threads++)
-        assert_true(waves[threads] >= RANDOM_GRAPHS / 30);
+    print_message("waves with several steps: %d, %d, %d, %d\n", waves[0], waves[1], waves[2],
+                  waves[3]);
+    assert_int_equal(none, 0);
+    for (int t = 0; t < COUNT(threads); t++)
+        assert_true(waves[t] >= RANDOM_GRAPHS / 30);
 }
 
 /* Joined values lie where they go, but for one that is read afterwards. */
