@@ -1,13 +1,17 @@
 /* cmd_restore.c - guided restore: images that a measurement could have come from. */
 #include "cli/restore.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define AT(field) offsetof(restore_options, field)
 static const cli_option table[] = {
     { "model", 'm', CLI_TEXT, "FILE", "diffusion model (default: the built-in one)", AT(model) },
-    { "measurement", 'y', CLI_TEXT, "FILE", "what was measured: PNG, JPEG, WebP or .npy",
+    { "measurement", 'y', CLI_TEXT, "FILE", "what was measured: a picture or .npy; a folder",
       AT(measurement) },
     { "operator", 'a', CLI_TEXT, "NAME:..", "how it was measured: box_down:4, inpaint:mask.png, ..",
       AT(op) },
@@ -21,7 +25,7 @@ static const cli_option table[] = {
     { "num", 'n', CLI_INT, "K", "samples; their mean and spread, too (default 1)", AT(n), 1, 1e5 },
     { "output", 'o', CLI_TEXT, "FOLDER", "where they go (default restored)", AT(output) },
     { "truth", 0, CLI_TEXT, "FILE", "the image as it was: prints PSNR and SSIM", AT(truth) },
-    { "simulate", 0, CLI_TEXT, "FILE", "measure this image first, noise included", AT(simulate) },
+    { "simulate", 0, CLI_TEXT, "FILE", "measure this image, or folder, first", AT(simulate) },
     { "as-published", 0, CLI_SWITCH, "", "the authors' parameters where ours differ",
       AT(as_published) },
     { "class", 0, CLI_TEXT, "NAME", "of the image: a number or a name", AT(classes) },
@@ -31,6 +35,8 @@ static const cli_option table[] = {
     { "seed", 0, CLI_SEED, "N", "of noise and random masks (default: random)", AT(seed) },
     { "recompute", 0, CLI_SWITCH, "", "gradients in less memory and more time", AT(recompute) },
     { "overwrite", 0, CLI_SWITCH, "", "write into a folder that exists", AT(overwrite) },
+    { "resume", 0, CLI_SWITCH, "", "of a folder of measurements those that are not done",
+      AT(resume) },
     { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },
     { "precision", 0, CLI_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
       AT(precision) },
@@ -150,8 +156,6 @@ static gd_status prepare(restore_run *r)
 {
     gd_restoration_settings s;
 
-    GD_TRY(check_options(&r->o));
-    GD_TRY(restore_open_models(r));
     GD_TRY(restore_settings(r, &s));
     GD_TRY(open_inputs(r, &s));
     GD_TRY(gd_restoration_open(&r->r, r->model, r->classifier, &s));
@@ -166,7 +170,7 @@ static gd_status prepare(restore_run *r)
     return GD_OK;
 }
 
-static gd_status work(restore_run *r)
+static gd_status restore_one(restore_run *r)
 {
     gd_status s;
 
@@ -186,6 +190,86 @@ static gd_status work(restore_run *r)
     return s == GD_OK
                ? GD_OK
                : gd_fail(s, "stopped: %d of %d images are finished and kept", r->done, r->o.n);
+}
+
+/* ---- a folder of measurements: a folder of results each ---- */
+
+static bool is_folder(const char *path)
+{
+    struct stat info;
+    return path && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+static int is_input(const struct dirent *entry)
+{
+    static const char *const ends[] = { ".png", ".jpg", ".jpeg", ".webp", ".npy" };
+
+    for (int i = 0; i < COUNT(ends); i++)
+        if (entry->d_name[0] != '.' && gd_ends_with(entry->d_name, ends[i]))
+            return 1;
+    return 0;
+}
+
+/* One file of the folder, into OUTPUT/NAME without its suffix */
+static gd_status restore_entry(restore_run *r, const char *name)
+{
+    const restore_options whole = r->o;
+    const char *const *given = whole.simulate ? &whole.simulate : &whole.measurement;
+    char input[4200], output[4200], done[4300], truth[4200];
+    gd_status s = GD_OK;
+
+    snprintf(input, sizeof input, "%.3900s/%.255s", *given, name);
+    snprintf(output, sizeof output, "%.3900s/%.*s", whole.output, (int)(strrchr(name, '.') - name),
+             name);
+    snprintf(done, sizeof done, "%s/run.json", output);
+    if (whole.resume && gd_path_exists(done))
+        return GD_OK;
+    snprintf(truth, sizeof truth, "%.3900s/%.255s", whole.truth ? whole.truth : "", name);
+    *(whole.simulate ? &r->o.simulate : &r->o.measurement) = input;
+    r->o.truth = whole.truth ? truth : NULL;
+    r->o.output = output;
+    r->o.overwrite = whole.overwrite || whole.resume; /* what was begun is made again */
+    s = restore_one(r);
+    if (s == GD_OK)
+        s = restore_add_row(r, whole.output, name);
+    restore_release(r);
+    r->o = whole;
+    return s;
+}
+
+static gd_status restore_all(restore_run *r, const char *folder)
+{
+    struct dirent **entry;
+    const int n = scandir(folder, &entry, is_input, alphasort);
+    gd_status s = GD_OK;
+
+    if (n < 0)
+        return gd_fail_errno(errno, folder);
+    if (n == 0)
+        s = gd_fail(GD_EFORMAT, "%s: no picture and no .npy in it", folder);
+    else if (!r->o.resume || !gd_path_exists(r->o.output))
+        s = restore_folder(r);
+    for (int i = 0; i < n; i++) {
+        if (s == GD_OK)
+            s = restore_entry(r, entry[i]->d_name);
+        free(entry[i]);
+    }
+    free(entry);
+    return s;
+}
+
+static gd_status work(restore_run *r)
+{
+    const char *given = r->o.simulate ? r->o.simulate : r->o.measurement;
+
+    GD_TRY(check_options(&r->o));
+    if (r->o.truth && is_folder(given) && !is_folder(r->o.truth))
+        return gd_fail(GD_EUSAGE, "--truth %s: a folder is needed for a folder of measurements",
+                       r->o.truth);
+    if (r->o.resume && !is_folder(given))
+        return gd_fail(GD_EUSAGE, "--resume: %s is no folder of measurements", given);
+    GD_TRY(restore_open_models(r));
+    return is_folder(given) ? restore_all(r, given) : restore_one(r);
 }
 
 static gd_status run_restore(int argc, char **argv)

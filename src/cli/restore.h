@@ -14,7 +14,7 @@ typedef struct restore_options {
     int calls, t, n, rounds, threads, memory;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
-    bool overwrite, quiet, json, recompute, as_published;
+    bool overwrite, quiet, json, recompute, as_published, resume;
 } restore_options;
 restore_options restore_defaults(void);
 
@@ -54,6 +54,8 @@ GD_CHECKED gd_status restore_settings(restore_run *r, gd_restoration_settings *s
 GD_CHECKED gd_status restore_samples(restore_run *r);
 /* Notices: residual far above the noise (not solved), or far below it (noise was fitted) */
 void restore_judge(const restore_run *r);
+/* Everything of one measurement, so that another can follow; and the models */
+void restore_release(restore_run *r);
 void restore_close(restore_run *r);
 
 /* ---- restore_files.c ---- */
@@ -73,6 +75,8 @@ GD_CHECKED gd_status restore_write_npy(const restore_run *r, const char *name, c
                                        gd_shape shape);
 /* Samples, mean and deviation; metrics.csv; run.json */
 GD_CHECKED gd_status restore_write_all(restore_run *r);
+/* A row of FOLDER/metrics.csv, of the measurement `name` */
+GD_CHECKED gd_status restore_add_row(const restore_run *r, const char *folder, const char *name);
 /* A line of the result: for people on standard error, or with --json on standard output */
 GD_CHECKED gd_status restore_print(const restore_run *r);
 

@@ -202,6 +202,16 @@ gd_status restore_recipe(restore_run *r, const cli_command *command)
     return s;
 }
 
+/* ",PSNR,SSIM", empty where there is none */
+static size_t print_pair(char *text, size_t size, double psnr, double ssim)
+{
+    size_t used = (size_t)snprintf(text, size, ",%.4f,", psnr);
+
+    if (isfinite(ssim))
+        used += (size_t)snprintf(text + used, size - used, "%.5f", ssim);
+    return used + (size_t)snprintf(text + used, size - used, "\n");
+}
+
 static gd_status write_metrics(const restore_run *r)
 {
     enum { ROW = 200 };
@@ -211,24 +221,46 @@ static gd_status write_metrics(const restore_run *r)
 
     name_of(path, r, "metrics.csv");
     GD_TRY(gd_block_make((void **)&text, size, "metrics"));
-    used +=
-        (size_t)snprintf(text, size, "sample,residual_rms%s\n", r->truth.data ? ",psnr,ssim" : "");
+    used += (size_t)snprintf(text, size, "sample,residual_rms%s",
+                             r->truth.data ? ",psnr,ssim\n" : "\n");
     for (int i = 0; i < r->done; i++) {
         used += (size_t)snprintf(text + used, size - used, "%d,%.6g", i, r->residual[i]);
         if (r->truth.data)
-            used +=
-                (size_t)snprintf(text + used, size - used, ",%.4f,%.5f", r->psnr[i], r->ssim[i]);
-        used += (size_t)snprintf(text + used, size - used, "\n");
+            used += print_pair(text + used, size - used, r->psnr[i], r->ssim[i]);
+        else
+            used += (size_t)snprintf(text + used, size - used, "\n");
     }
-    if (r->truth.data)
-        used += (size_t)snprintf(text + used, size - used, "mean,,%.4f,%.5f\n", r->mean_psnr,
-                                 r->mean_ssim);
-    if (r->truth.data && isfinite(r->pinv_psnr))
-        used += (size_t)snprintf(text + used, size - used, "pinv,,%.4f,%.5f\n", r->pinv_psnr,
-                                 r->pinv_ssim);
+    if (r->truth.data) {
+        used += (size_t)snprintf(text + used, size - used, "mean,");
+        used += print_pair(text + used, size - used, r->mean_psnr, r->mean_ssim);
+    }
+    if (r->truth.data && isfinite(r->pinv_psnr)) {
+        used += (size_t)snprintf(text + used, size - used, "pinv,");
+        used += print_pair(text + used, size - used, r->pinv_psnr, r->pinv_ssim);
+    }
     s = gd_file_put(path, r->o.overwrite, text, used);
     gd_block_free(text);
     return s;
+}
+
+gd_status restore_add_row(const restore_run *r, const char *folder, const char *name)
+{
+    static const char head[] = "measurement,samples,residual_rms,psnr,ssim,mean_psnr,mean_ssim\n";
+    char path[4200], row[800];
+    int used;
+
+    snprintf(path, sizeof path, "%.4000s/metrics.csv", folder);
+    if (!gd_path_exists(path))
+        GD_TRY(gd_file_append(path, GD_OWN, head, sizeof head - 1, false));
+    used = snprintf(row, sizeof row, "\"%.300s\",%d,%.6g", name, r->done,
+                    mean_of(r->residual, r->done));
+    if (r->truth.data)
+        used += snprintf(row + used, sizeof row - (size_t)used, ",%.4f,%.5f,%.4f,%.5f\n",
+                         mean_of(r->psnr, r->done), mean_of(r->ssim, r->done), r->mean_psnr,
+                         r->mean_ssim);
+    else
+        used += snprintf(row + used, sizeof row - (size_t)used, ",,,,\n");
+    return gd_file_append(path, GD_OWN, row, (size_t)used, true);
 }
 
 /* White is the largest deviation */

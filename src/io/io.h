@@ -190,7 +190,7 @@ GD_CHECKED gd_status gd_npz_write(const char *path, gd_replace replace, const gd
 /* ---- npy_file.c: one array in a file of its own ---- */
 
 /* Little-endian C order, atomic: see gd_file_put. */
-GD_CHECKED gd_status gd_npy_write(const char *path, bool overwrite, const gd_array *array,
+GD_CHECKED gd_status gd_npy_write(const char *path, gd_replace replace, const gd_array *array,
                                   const void *data);
 /* Float32, float64 or bytes as doubles; *out is a block, array->dim its shape.  GD_EFORMAT: any
  * other type, Fortran order of a matrix, a number that is not finite. */

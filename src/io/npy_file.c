@@ -4,7 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-gd_status gd_npy_write(const char *path, bool overwrite, const gd_array *array, const void *data)
+gd_status gd_npy_write(const char *path, gd_replace replace, const gd_array *array,
+                       const void *data)
 {
     unsigned char header[IO_NPY_HEADER];
     const size_t bytes = (size_t)gd_array_count(array) * gd_dtype_bytes(array->dtype),
@@ -12,7 +13,7 @@ gd_status gd_npy_write(const char *path, bool overwrite, const gd_array *array, 
     gd_file *file;
     gd_status s;
 
-    GD_TRY(gd_file_create(&file, path, overwrite, before + bytes));
+    GD_TRY(gd_file_create(&file, path, replace, before + bytes));
     s = gd_file_write(file, header, before);
     if (s == GD_OK)
         s = gd_file_write(file, data, bytes);

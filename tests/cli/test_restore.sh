@@ -40,6 +40,16 @@ done
     -o p >out.json || fail "as published"
 has out.json '"noise":0.1'
 
+# a folder of measurements: a folder each, one table; resumed it makes what is missing
+mkdir many && cp clean.png many/a.png && cp clean.png many/b.png
+"$g" restore --simulate many -a box_down:4 --noise 0.05 $fast -o all >/dev/null || fail "a folder"
+there all/a/00000.png all/b/run.json
+same "$(wc -l <all/metrics.csv)" 3 "rows of the folder"
+rm all/b/run.json; touch -d 2001-01-01 all/a/00000.png
+"$g" restore --simulate many -a box_down:4 --noise 0.05 $fast --resume -o all >/dev/null || fail "resuming"
+there all/b/run.json
+same "$(date -r all/a/00000.png +%Y)" 2001 "what was done"
+
 # a mask and a kernel as pictures: the built-in images are of their size
 "$g" restore --simulate clean.png -a inpaint:clean.png $fast -o masked >/dev/null || fail "mask.png"
 same "$("$g" restore --simulate clean.png -a blur:clean.png $fast -o no 2>&1 | grep -c 'both sides must be odd')" 1 "even kernel"
@@ -72,6 +82,8 @@ refuse 2 "has no parameter" restore $y -a box_down:4 --class 3 --solver ddnm:lam
 refuse 2 "is none of" restore $y -a box_down:4 --class 3 --solver pigdm:weight=x
 refuse 2 "--class" restore $y -a box_down:4
 refuse 2 "expected one of pm1" restore $y -a box_down:4 --class 3 --noise-scale 256
+refuse 2 "images lie in" restore $y -a box_down:4 --class 3 --noise 12
+refuse 2 "no folder" restore $y -a box_down:4 --class 3 --resume
 refuse 2 "linear operator" restore $y -a clip:2 --class 3 --solver ddnm
 refuse 2 "for inpainting" restore $y -a box_down:4 --class 3 --solver repaint
 refuse 2 "lr must be below" restore $y -a box_down:4 --class 3 --noise 0.05 --solver daps:lr=1
