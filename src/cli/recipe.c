@@ -214,12 +214,14 @@ static int option_at(const cli_command *c, const json_t *list, size_t at)
 static bool is_command(const json_t *list)
 {
     const char *verb = json_string_value(json_array_get(list, 0));
-    const cli_command *c = !verb                           ? NULL
-                           : strcmp(verb, "sample") == 0   ? &cli_sample
-                           : strcmp(verb, "upsample") == 0 ? &cli_upsample
-                                                           : NULL;
+    static const cli_command *const makers[] = { &cli_sample,  &cli_upsample, &cli_restore,
+                                                 &cli_img2img, &cli_purify,   &cli_invert };
+    const cli_command *c = NULL;
     int n;
 
+    for (int i = 0; verb && i < COUNT(makers); i++)
+        if (strcmp(verb, makers[i]->name) == 0)
+            c = makers[i];
     for (size_t at = 1; c && at < json_array_size(list); at += (size_t)n)
         if ((n = option_at(c, list, at)) == 0)
             return false;

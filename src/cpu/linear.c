@@ -116,7 +116,7 @@ gd_status gd_singular_values(double *a, double *u, double *s, double *vt, int m,
     if (status == GD_OK && (info != 0 || !isfinite(s[0])))
         status = gd_fail(GD_EFAILED,
                          "singular values of a %dx%d matrix were not found: is it finite?", m, n);
-    gd_set_threads(threads);
+    gd_set_openmp_threads(threads);
     gd_block_free(work);
     gd_block_free(int_work);
     return status;

@@ -187,6 +187,15 @@ void gd_narrow(void *out, gd_dtype dtype, const float *in, int64_t n);
 GD_CHECKED gd_status gd_npz_write(const char *path, gd_replace replace, const gd_array *arrays,
                                   const void *const *data, int n);
 
+/* ---- npy_file.c: one array in a file of its own ---- */
+
+/* Little-endian C order, atomic: see gd_file_put. */
+GD_CHECKED gd_status gd_npy_write(const char *path, gd_replace replace, const gd_array *array,
+                                  const void *data);
+/* Float32, float64 or bytes as doubles; *out is a block, array->dim its shape.  GD_EFORMAT: any
+ * other type, Fortran order of a matrix, a number that is not finite. */
+GD_CHECKED gd_status gd_npy_read(double **out, gd_array *array, const char *path);
+
 /* ---- npz_writer.c: the same file in pieces, of any size ---- */
 
 typedef struct gd_npz_writer gd_npz_writer;

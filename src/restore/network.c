@@ -79,6 +79,18 @@ static void noise(void *ctx, int draw, int64_t n, double *z)
     }
 }
 
+/* Each level but the last halves the image */
+static gd_status check_size(const gd_model *model, const gd_network_options *o)
+{
+    const gd_net_config *c = &gd_model_get_config(model)->net;
+    const int multiple = 1 << (c->n_levels - 1);
+
+    if (o->h % multiple == 0 && o->w % multiple == 0)
+        return GD_OK;
+    return gd_fail(GD_EMISMATCH, "%s: cannot make images of %dx%d: sides must be multiples of %d",
+                   gd_model_path(model), o->w, o->h, multiple);
+}
+
 static gd_status check(const gd_model *model, const gd_model *classifier,
                        const gd_network_options *o)
 {
@@ -88,6 +100,7 @@ static gd_status check(const gd_model *model, const gd_model *classifier,
         return gd_fail(GD_EMISMATCH, "%s: restoration needs a diffusion model, not %s",
                        gd_model_path(model),
                        c->kind == GD_NET_CLASSIFIER ? "a classifier" : "an upsampler");
+    GD_TRY(check_size(model, o));
     if (c->num_classes > 0 && (o->label < 0 || o->label >= c->num_classes))
         return gd_fail(GD_EUSAGE, "%s: a class from 0 to %d is needed (--class)",
                        gd_model_path(model), c->num_classes - 1);
@@ -95,7 +108,8 @@ static gd_status check(const gd_model *model, const gd_model *classifier,
         return GD_OK;
     const gd_net_config *k = &gd_model_get_config(classifier)->net;
     if (k->kind != GD_NET_CLASSIFIER || k->image_size != c->image_size ||
-        k->in_channels != c->in_channels)
+        k->in_channels != c->in_channels || (o->h > 0 && o->h != k->image_size) ||
+        (o->w > 0 && o->w != k->image_size))
         return gd_fail(GD_EMISMATCH, "%s: not a classifier of %dx%d images with %d channels",
                        gd_model_path(classifier), c->image_size, c->image_size, c->in_channels);
     if (o->label < 0 || o->label >= k->out_channels)
@@ -173,9 +187,10 @@ gd_prior *gd_network_prior_get(gd_network_prior *p)
     return &p->prior;
 }
 
-void gd_network_prior_image(gd_network_prior *p, uint64_t image)
+void gd_network_prior_image(gd_network_prior *p, uint64_t image, int64_t label)
 {
     p->image = image;
+    p->options.label = label;
 }
 
 size_t gd_network_prior_bytes(const gd_network_prior *p)

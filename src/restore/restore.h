@@ -177,8 +177,12 @@ typedef struct gd_prior {
     gd_status (*guide)(void *ctx, const gd_level *at, const double *x, double *gradient);
     /* Standard normal numbers: draw 0 is the start, 1, 2, ... follow in the solver's order */
     void (*noise)(void *ctx, int draw, int64_t n, double *z);
+    /* c = (1 - alpha_bar) A^T (A Cov(x0 | x_t) A^T + sigma_y^2 I)^-1 residual at the latest
+     * predict, by a prior that knows its covariance (pigdm); NULL: the solver's approximation */
+    void (*correct)(void *ctx, const gd_level *at, const double *residual, double *c);
     /* Before call k of `calls`; a status other than GD_OK ends the run.  May be NULL. */
-    gd_status (*before_call)(void *ctx, int k, int calls);
+    gd_status (*before_call)(void *step_ctx, int k, int calls);
+    void *step_ctx;
 } gd_prior;
 
 /* Every parameter of every solver; each reads its own (spec sections 3, 4 and 6).  0 in `steps`,
@@ -200,7 +204,8 @@ typedef struct gd_restore_options {
     int real_step;                    /* invert: levels used, 0 all */
     double scale;                     /* dps, mcg */
     bool poisson;                     /* dps */
-    const char *weight;               /* pigdm: code, paper, exact */
+    bool level_t; /* mcg: y is noised to level t, as in the authors' program, not to x's t - 1 */
+    const char *weight; /* pigdm: code, paper, exact */
     double grad_weight;
     bool init_noise;
     double prior_variance;      /* pigdm: of the r2 rule; 0: 1 - alpha_bar */
@@ -234,10 +239,10 @@ void gd_restorer_defaults(const gd_restorer *r, const char *op, double sigma_y,
 /* KEY=VALUE of this solver; GD_EUSAGE: no such key (they are listed), or no such value */
 GD_CHECKED gd_status gd_restorer_set(const gd_restorer *r, gd_restore_options *o, const char *key,
                                      const char *value);
-/* Which of the operator, noise and prior do not fit the solver: GD_EUSAGE says why and what would
- */
-GD_CHECKED gd_status gd_restorer_check(const gd_restorer *r, const gd_prior *prior,
-                                       const gd_operator *op, const gd_restore_options *o);
+/* GD_EUSAGE where operator, noise or a network without `gradient` do not fit the solver: why, and
+ * what would fit */
+GD_CHECKED gd_status gd_restorer_check(const gd_restorer *r, bool gradient, const gd_operator *op,
+                                       const gd_restore_options *o);
 int gd_restorer_calls(const gd_restorer *r, const gd_prior *prior, const gd_restore_options *o);
 /* Whether the solver runs on a respaced schedule (else on all training steps) */
 bool gd_restorer_respaced(const gd_restorer *r);
@@ -266,7 +271,55 @@ void gd_network_prior_free(gd_network_prior *p); /* NULL is fine */
 /* Noise is keyed by (seed, image, draw); before_call is the caller's to set, its ctx is the prior's
  */
 gd_prior *gd_network_prior_get(gd_network_prior *p);
-void gd_network_prior_image(gd_network_prior *p, uint64_t image);
+/* The image whose noise is drawn, and its label */
+void gd_network_prior_image(gd_network_prior *p, uint64_t image, int64_t label);
 size_t gd_network_prior_bytes(const gd_network_prior *p);
+
+/* ---- restoration.c: model, operator and solver together ---- */
+
+/* Texts are borrowed until gd_restoration_open returns. */
+typedef struct gd_restoration_settings {
+    const char *op;      /* see gd_operator_parse; NULL: denoise */
+    const char *solver;  /* "NAME:KEY=VALUE..."; NULL or "auto": by operator and noise */
+    bool as_published;   /* the authors' values and defects where they differ from ours */
+    double sigma_y;      /* on [-1, 1] */
+    bool poisson;        /* the noise is Poisson's */
+    int steps;           /* network calls; 0: the solver's default */
+    const char *spacing; /* solvers on respaced steps: "ddim20", "250"; NULL: steps */
+    int below;           /* sdedit: only training steps below it, from the last of them; 0: all */
+    double strength;     /* sdedit without `below`: the share of the steps, 0 to 1 */
+    bool ddim;           /* sdedit: deterministic where eta is 0 */
+    double eta;          /* sdedit with ddim */
+    int h, w;            /* of the image; 0: the model's */
+    int64_t label;       /* -1: none */
+    double scale;        /* of the classifier's gradient; below 0: the model's own */
+    uint64_t seed;
+    bool recompute, bf16;
+} gd_restoration_settings;
+
+typedef struct gd_restoration {
+    gd_operator *op;
+    const gd_restorer *restorer;
+    gd_restore_options options;
+    gd_schedule *schedule;
+    gd_network_prior *network;
+    gd_prior *prior; /* network's; before_call and step_ctx are the owner's to set */
+    gd_shape shape;
+    int64_t label;
+    int calls;
+    double *measured; /* A x, of gd_restoration_residual */
+    gd_arena *mem;
+} gd_restoration;
+
+/* Everything is checked before a network is made; close it whatever happened. */
+GD_CHECKED gd_status gd_restoration_open(gd_restoration *r, const gd_model *model,
+                                         const gd_model *classifier,
+                                         const gd_restoration_settings *settings);
+/* Image `number` of (seed, number): x [n] from y; latent [n] or NULL */
+GD_CHECKED gd_status gd_restoration_run(gd_restoration *r, uint64_t number, const double *y,
+                                        double *x, double *latent);
+void gd_restoration_close(gd_restoration *r);
+/* Root mean square of A x - y over what was measured */
+double gd_restoration_residual(const gd_restoration *r, const double *x, const double *y);
 
 #endif

@@ -172,6 +172,7 @@ struct gd_restorer {
     int (*calls)(const gd_prior *prior, const gd_restore_options *o);
     void (*defaults)(gd_restore_options *o, const char *op);
     const char *keys; /* "eta steps": of gd_restore_options */
+    gd_status (*check)(const gd_operator *op, const gd_restore_options *o); /* NULL: nothing more */
 };
 extern const gd_restorer gd_restorer_ddnm, gd_restorer_ddrm, gd_restorer_diffpir,
     gd_restorer_repaint, gd_restorer_blended, gd_restorer_ilvr, gd_restorer_daps, gd_restorer_dps,

@@ -63,33 +63,53 @@ static void langevin(gd_solving *s, work *w, double h, double sigma)
     }
 }
 
-/* lr 0: a tenth of the stability limit.  The limit itself is refused: the iteration diverges. */
-static gd_status step_size(const gd_solving *s, const work *w, int i, double sigma, double *h)
+static double tau_of(const gd_restore_options *o)
 {
-    const gd_restore_options *o = s->o;
-    const double norm = s->op->norm,
-                 curvature = 2 * norm * norm / (w->tau * w->tau) + 1 / (sigma * sigma);
+    return o->tau > 0 ? o->tau : sqrt(2) * o->sigma_y;
+}
 
-    *h = o->lr > 0 ? o->lr * (1 + (double)i / (o->annealing_steps + 1) * (o->lr_min_ratio - 1))
-                   : 0.2 / curvature;
-    if (*h * curvature < 2 || o->unchecked || o->mcmc_steps == 0)
-        return GD_OK;
-    return gd_fail(GD_EUSAGE,
-                   "daps: a step of %g is unstable with tau %g and this operator; lr must be below "
-                   "%g (lr=0 chooses)",
-                   *h, w->tau, 2 / curvature);
+/* The largest second derivative of what Langevin steps go down on */
+static double curvature(const gd_operator *op, const gd_restore_options *o, double sigma)
+{
+    const double tau = tau_of(o);
+    return 2 * op->norm * op->norm / (tau * tau) + 1 / (sigma * sigma);
+}
+
+/* Step of level i; lr 0: a tenth of the stability limit */
+static double step_size(const gd_operator *op, const gd_restore_options *o, int i, double sigma)
+{
+    if (o->lr > 0)
+        return o->lr * (1 + (double)i / (o->annealing_steps + 1) * (o->lr_min_ratio - 1));
+    return 0.2 / curvature(op, o, sigma);
+}
+
+/* At the limit itself the iteration diverges. */
+static gd_status check(const gd_operator *op, const gd_restore_options *o)
+{
+    const int n = o->annealing_steps;
+
+    if (!(tau_of(o) > 0))
+        return gd_fail(GD_EUSAGE, "daps: needs noise (--noise) or tau");
+    for (int i = 0; i < n && !o->unchecked && o->mcmc_steps > 0; i++) {
+        const double sigma = gd_poly7_sigma(i, n, o->sigma_max, o->sigma_min),
+                     most = 2 / curvature(op, o, sigma), h = step_size(op, o, i, sigma);
+        if (h >= most)
+            return gd_fail(GD_EUSAGE,
+                           "daps: a step of %g is unstable with tau %g and this operator; lr must "
+                           "be below %g (lr=0 chooses)",
+                           h, tau_of(o), most);
+    }
+    return GD_OK;
 }
 
 static gd_status solve(gd_solving *s)
 {
     const gd_restore_options *o = s->o;
     work w = { gd_solving_array(s, s->n), gd_solving_array(s, s->n), gd_solving_array(s, s->n),
-               gd_solving_array(s, s->m), o->tau > 0 ? o->tau : sqrt(2) * o->sigma_y };
+               gd_solving_array(s, s->m), tau_of(o) };
 
     if (!w.u || !w.v || !w.gradient || !w.residual)
         return GD_ENOMEM;
-    if (!(w.tau > 0))
-        return gd_fail(GD_EUSAGE, "daps: needs noise (--noise) or tau");
     gd_next_noise(s, s->n, s->z);
     for (int64_t i = 0; i < s->n; i++)
         s->x[i] = o->sigma_max * s->z[i];
@@ -97,10 +117,8 @@ static gd_status solve(gd_solving *s)
         const int n = o->annealing_steps;
         const double sigma = gd_poly7_sigma(i, n, o->sigma_max, o->sigma_min),
                      next = i + 1 < n ? gd_poly7_sigma(i + 1, n, o->sigma_max, o->sigma_min) : 0;
-        double h;
-        GD_TRY(step_size(s, &w, i, sigma, &h));
         GD_TRY(integrate(s, &w, sigma));
-        langevin(s, &w, h, sigma);
+        langevin(s, &w, step_size(s->op, o, i, sigma), sigma);
         GD_TRY(gd_check_state(s, w.v));
         gd_next_noise(s, s->n, s->z);
         gd_mix(s->x, 1, w.v, next, s->z, s->n);
@@ -134,4 +152,5 @@ const gd_restorer gd_restorer_daps = { "daps",
                                        calls,
                                        defaults,
                                        "annealing_steps ode_steps mcmc_steps sigma_max sigma_min "
-                                       "ode_sigma_min lr lr_min_ratio tau time" };
+                                       "ode_sigma_min lr lr_min_ratio tau time",
+                                       check };

@@ -77,7 +77,7 @@ static gd_status run(gd_solving *s, bool mcg)
             s->x[i] += scale * w.gradient[i];
         if (mcg) {
             gd_next_noise(s, s->m, s->z);
-            project(s, &w, gd_alpha_bar(s->schedule, t));
+            project(s, &w, gd_alpha_bar(s->schedule, s->o->level_t ? t : t - 1));
         }
     }
     return GD_OK;
@@ -126,4 +126,4 @@ const gd_restorer gd_restorer_mcg = { "mcg",
                                       solve_mcg,
                                       calls,
                                       defaults_mcg,
-                                      "steps scale clip" };
+                                      "steps scale clip level_t" };

@@ -26,6 +26,10 @@ static gd_status guide(gd_solving *s, work *w, const gd_level *at, double a)
     gd_operator_apply(s->op, s->x0, w->residual);
     for (int64_t i = 0; i < s->m; i++)
         w->residual[i] = s->y[i] - w->residual[i];
+    if (s->prior->correct) {
+        s->prior->correct(s->prior->ctx, at, w->residual, w->c);
+        return gd_x0_vjp(s, at, false, w->c, w->g);
+    }
     gd_operator_pinv(s->op, w->residual, w->c);
     if (s->o->sigma_y > 0)
         gd_operator_spectral(s->op, guidance_gain, &ratio, w->c, w->c);

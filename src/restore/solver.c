@@ -89,6 +89,7 @@ static const struct {
     { "skip", INT, AT(skip), 0, 100000 },
     { "range_t", INT, AT(range_t), 0, 100000 },
     { "scale", DOUBLE, AT(scale), 0, 1e6 },
+    { "level_t", BOOL, AT(level_t), 0, 1 },
     { "weight", WORD, AT(weight), 0, 0, { "code", "paper", "exact" } },
     { "grad_weight", DOUBLE, AT(grad_weight), 0, 1e6 },
     { "init_noise", BOOL, AT(init_noise), 0, 1 },
@@ -195,7 +196,7 @@ void gd_restorer_defaults(const gd_restorer *r, const char *op, double sigma_y,
     r->defaults(o, op);
 }
 
-gd_status gd_restorer_check(const gd_restorer *r, const gd_prior *prior, const gd_operator *op,
+gd_status gd_restorer_check(const gd_restorer *r, bool gradient, const gd_operator *op,
                             const gd_restore_options *o)
 {
     const char *name = op->kind->name;
@@ -214,9 +215,9 @@ gd_status gd_restorer_check(const gd_restorer *r, const gd_prior *prior, const g
                        "solver %s with noise needs the operator's singular values, which this %s "
                        "has not; use diffpir, daps or dps",
                        r->name, name);
-    if ((r->needs & GD_NEEDS_VJP) && !prior->vjp)
+    if ((r->needs & GD_NEEDS_VJP) && !gradient)
         return gd_fail(GD_EUSAGE, "solver %s needs the network's gradient", r->name);
-    return GD_OK;
+    return r->check ? r->check(op, o) : GD_OK;
 }
 
 /* ---- what the solvers share ---- */
@@ -272,7 +273,7 @@ gd_status gd_predict(gd_solving *s, const gd_level *at, const double *x, bool sh
     GD_TRY(gd_check_state(s, x));
     s->calls++;
     if (p->before_call)
-        GD_TRY(p->before_call(p->ctx, s->calls, s->all_calls));
+        GD_TRY(p->before_call(p->step_ctx, s->calls, s->all_calls));
     GD_TRY(p->predict(p->ctx, at, x, s->eps, s->v));
     if (p->guide)
         GD_TRY(p->guide(p->ctx, at, x, s->gradient));
@@ -371,7 +372,7 @@ gd_status gd_restorer_run(const gd_restorer *r, const gd_prior *prior, const gd_
     gd_status status;
 
     if (op)
-        GD_TRY(gd_restorer_check(r, prior, op, o));
+        GD_TRY(gd_restorer_check(r, prior->vjp != NULL, op, o));
     GD_TRY(gd_arena_make(&s.mem));
     status = GD_OK;
     for (int i = 0; i < COUNT(arrays) && status == GD_OK; i++)

@@ -73,6 +73,20 @@ const fault_body fault_bodies[] = {
       .output = { "out.png" },
       .scratch = "out.png",
       .kept = { "small.npz" } },
+    { .name = "restore",
+      .line =
+          "restore --model m.safetensors --simulate images/a/00000.png -a box_down:2 --noise 0.1 "
+          "--steps 2 --solver pigdm --seed 5 -n 2 -t 1 -q -o out",
+      .output = { "out/00000.png", "out/std.npy", "out/metrics.csv", "out/run.json" },
+      .scratch = "out",
+      .kept = { "images/a/00000.png" } },
+    { .name = "invert",
+      .line =
+          "invert --model m.safetensors --image images/a/00000.png --steps ddim2 --seed 5 -t 1 -q "
+          "-o out",
+      .output = { "out/latent.npy", "out/reconstruction.png", "out/error.png" },
+      .scratch = "out",
+      .kept = { "images/a/00000.png" } },
 };
 const int fault_body_count = COUNT(fault_bodies);
 
@@ -150,8 +164,9 @@ int fault_open_files(void)
 
 /* ---- running ---- */
 
-static const cli_command *const commands[] = { &cli_sample, &cli_upsample, &cli_train, &cli_nll,
-                                               &cli_eval,   &cli_convert,  &cli_init };
+static const cli_command *const commands[] = { &cli_sample, &cli_upsample, &cli_train,
+                                               &cli_nll,    &cli_eval,     &cli_convert,
+                                               &cli_init,   &cli_restore,  &cli_invert };
 
 static gd_status dispatch(char *text)
 {

@@ -210,5 +210,6 @@ void golden_restore_noise(golden *g);
 void golden_restore_schedule(golden *g);
 void golden_restore_metric(golden *g);
 void golden_restore_solver(golden *g);
+void golden_restore_truth(golden *g);
 
 #endif

@@ -89,7 +89,7 @@ static void read_options(golden *g, const gd_restorer *r, const char *op, gd_res
     o->weight = pigdm ? pigdm : "code";
     o->denoise_weight = weight ? weight : "linear";
     o->time = time ? time : "interp";
-    o->unchecked = true;
+    o->unchecked = o->level_t = true;
 }
 
 static void compare_calls(golden *g, const restore_prior *p)

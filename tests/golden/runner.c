@@ -62,6 +62,7 @@ static const struct {
     { "restore_schedule", golden_restore_schedule },
     { "restore_metric", golden_restore_metric },
     { "restore_solver", golden_restore_solver },
+    { "restore_truth", golden_restore_truth },
 };
 
 static struct {
