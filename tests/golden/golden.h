@@ -109,6 +109,7 @@ void golden_check_weights(golden *g);
 typedef struct golden_weights {
     golden *g;
     const char *prefix;
+    const char *scope; /* stands before every name in the case, not in the program; NULL: none */
 } golden_weights;
 gd_weights golden_source(golden_weights *w);
 
@@ -170,6 +171,15 @@ void golden_reverse_process(golden *g);
 void golden_timestep_embedding(golden *g);
 void golden_silu(golden *g);
 void golden_layer(golden *g);
+void golden_cm_denoiser(golden *g);
+void golden_edm_denoiser(golden *g);
+void golden_edm_pkl(golden *g);
+void golden_onecall_state_dict(golden *g);
+void golden_diffusers_unet2d(golden *g);
+void golden_diffusers_folder(golden *g);
+/* kind_checkpoint.c: opening `path` in a process of its own is refused within a second and 64 MiB
+ */
+void golden_must_refuse(golden *g, const char *path, gd_status (*open)(const char *path));
 void golden_resblock_dropout(golden *g);
 void golden_interpolate(golden *g);
 void golden_network(golden *g);
