@@ -91,13 +91,24 @@ gd_status io_pickle_build_object(machine *m, value *object, value *state)
     return io_pickle_append(m, object, state);
 }
 
-/* (dtype, bytes): a number */
+/* A little-endian integer of n bytes */
+static int64_t integer_of(const char *bytes, int64_t n, bool is_signed)
+{
+    uint64_t v = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        v |= (uint64_t)(unsigned char)bytes[i] << (8 * i);
+    if (is_signed && n < 8 && v >> (8 * n - 1))
+        v |= ~0ull << (8 * n);
+    return (int64_t)v;
+}
+
+/* (dtype, bytes): a number; the dtype is a letter and the number of bytes */
 static gd_status push_scalar(machine *m, const value *args)
 {
     const value *type = args->node.count == 2 ? item(args, 0) : NULL,
                 *bytes = type ? item(args, 1) : NULL;
     double real = 0;
-    int64_t integer = 0;
     float single = 0;
     value *v;
 
@@ -105,17 +116,17 @@ static gd_status push_scalar(machine *m, const value *args)
         return io_pickle_refuse(m, "a numpy scalar with wrong arguments");
     const char *name = type->node.text;
     const int64_t n = bytes->node.integer;
-    if (strcmp(name, "f8") == 0 && n == sizeof real)
-        memcpy(&real, bytes->node.text, sizeof real);
-    else if (strcmp(name, "f4") == 0 && n == sizeof single)
-        memcpy(&single, bytes->node.text, sizeof single);
-    else if ((strcmp(name, "i8") == 0 && n == 8) || (strcmp(name, "b1") == 0 && n == 1))
-        memcpy(&integer, bytes->node.text, (size_t)n);
-    else
+    if (strlen(name) != 2 || !strchr("fiub", name[0]) || !strchr("1248", name[1]) ||
+        n != name[1] - '0' || (name[0] == 'f' && n < 4))
         return io_pickle_refuse(m, "a numpy scalar of an unknown type");
-    GD_TRY(io_pickle_make(m, &v, *name == 'f' ? GD_PICKLE_FLOAT : GD_PICKLE_INT, TAG_DATA));
-    v->node.real = real + (double)single;
-    v->node.integer = integer;
+    if (name[0] != 'f') {
+        GD_TRY(io_pickle_make(m, &v, GD_PICKLE_INT, TAG_DATA));
+        v->node.integer = integer_of(bytes->node.text, n, name[0] == 'i');
+        return GD_OK;
+    }
+    memcpy(n == 8 ? (void *)&real : (void *)&single, bytes->node.text, (size_t)n);
+    GD_TRY(io_pickle_make(m, &v, GD_PICKLE_FLOAT, TAG_DATA));
+    v->node.real = n == 8 ? real : (double)single;
     return GD_OK;
 }
 

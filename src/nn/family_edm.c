@@ -331,6 +331,7 @@ static void infer_levels(gd_net_config *net, const nn_keys *keys)
 
     net->n_levels = 0;
     net->attention_ds = 0;
+    memset(net->channel_mult, 0, sizeof net->channel_mult);
     for (int l = 0; l < GD_MAX_LEVELS && net->image_size >> l > 0; l++) {
         const int64_t width = dim_at(keys, 0, "enc", net->image_size >> l, "block0.conv0.weight");
         if (width == 0)
