@@ -256,11 +256,11 @@ void golden_must_refuse(golden *g, const char *path, gd_status (*open)(const cha
     in_child(g, path, open);
 }
 
-static const char *path_of(golden *g, json_t *name)
+static const char *path_of(golden *g, const char *name)
 {
     char *path = golden_alloc(g, 4400);
 
-    snprintf(path, 4400, "%s/%s", g->folder, json_string_value(name));
+    snprintf(path, 4400, "%s/%s", g->folder, name);
     return path;
 }
 
@@ -283,15 +283,10 @@ void golden_checkpoint_bad(golden *g)
     json_array_foreach(golden_at(g, g->config, "files"), i, item)
     {
         golden_remarks(g, item, "why torch_1_13");
-        in_child(g, golden_text(g, item, "file", ""), false);
+        in_child(g, path_of(g, golden_text(g, item, "file", "")), open_bundle);
     }
     json_array_foreach(golden_at(g, g->config, "controls"), i, item)
-        in_child(g, json_string_value(item), true);
-=======
-    json_array_foreach(json_object_get(g->config, "files"), i, item)
-        in_child(g, path_of(g, json_object_get(item, "file")), open_bundle);
-    json_array_foreach(json_object_get(g->config, "controls"), i, item)
-        in_child(g, path_of(g, item), NULL);
+        in_child(g, path_of(g, json_string_value(item)), NULL);
     if (never && gd_path_exists(never))
         golden_fail(g, "%s was made: a file ran something", never);
 }
