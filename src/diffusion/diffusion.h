@@ -306,7 +306,7 @@ GD_CHECKED gd_status gd_preconditioner_make(gd_preconditioner **out,
                                             double (*time_of)(const void *ctx, double sigma),
                                             const void *time_ctx);
 void gd_preconditioner_free(gd_preconditioner *p); /* NULL is fine */
-/* GD_PRECOND_IDDPM: the levels of a file (gd_model_levels) instead of those that gd_iddpm_levels
+/* GD_PRECOND_IDDPM: the levels of a file (gd_model_levels) instead of those that gd_edm_levels
  * computes, which differ from the authors' by rounding, at most 2e-5 of a level */
 void gd_preconditioner_set_levels(gd_preconditioner *p, const float *levels);
 gd_scaling gd_precondition(const gd_preconditioner *p, double sigma);

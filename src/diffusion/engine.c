@@ -140,7 +140,7 @@ static gd_status denoise(void *ctx, int n, const double *x, const gd_level *at, 
 static gd_status make_preconditioner(gd_engine *e, const gd_model *model)
 {
     const gd_diffusion_config *d = &gd_model_get_config(model)->diffusion;
-    float levels[GD_IDDPM_LEVELS];
+    float levels[GD_EDM_LEVELS];
 
     if (d->precond == GD_PRECOND_STEPS)
         return GD_OK;

@@ -6,18 +6,18 @@
 #include <math.h>
 #include <string.h>
 
-enum { IDDPM_STEPS = GD_IDDPM_LEVELS - 1 };
+enum { IDDPM_STEPS = GD_EDM_LEVELS - 1 };
 
 struct gd_preconditioner {
     gd_precond kind;
     double sigma_data, sigma_min, sigma_max;
     double (*time_of)(const void *ctx, double sigma);
     const void *time_ctx;
-    float u[GD_IDDPM_LEVELS]; /* iDDPM: descending levels, the last is 0 */
+    float u[GD_EDM_LEVELS]; /* iDDPM: descending levels, the last is 0 */
 };
 
 /* The index of the nearest level; the lower one of two that are as near */
-static int nearest_level(const float u[GD_IDDPM_LEVELS], double sigma)
+static int nearest_level(const float u[GD_EDM_LEVELS], double sigma)
 {
     int best = 0;
 
@@ -49,7 +49,7 @@ static void set_range(gd_preconditioner *p)
         p->sigma_max = 100;
         break;
     case GD_PRECOND_IDDPM:
-        gd_iddpm_levels(p->u);
+        gd_edm_levels(p->u);
         p->sigma_min = p->u[IDDPM_STEPS - 1];
         p->sigma_max = p->u[0];
         break;

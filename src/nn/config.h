@@ -66,9 +66,9 @@ typedef struct gd_net_config {
 } gd_net_config;
 
 /* edm_levels.c: the levels of GD_PRECOND_IDDPM, descending to 0; level j is the network's time
- * GD_IDDPM_LEVELS - 2 - j */
-enum { GD_IDDPM_LEVELS = 1001 };
-void gd_iddpm_levels(float u[GD_IDDPM_LEVELS]);
+ * GD_EDM_LEVELS - 2 - j */
+enum { GD_EDM_LEVELS = 1001 };
+void gd_edm_levels(float u[GD_EDM_LEVELS]);
 
 /* What makes a denoiser D(x; s) of the network (diffusion/diffusion.h) */
 typedef enum gd_precond {

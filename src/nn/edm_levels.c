@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { STEPS = GD_IDDPM_LEVELS - 1 };
+enum { STEPS = GD_EDM_LEVELS - 1 };
 
 static float cosine_alpha_bar(int j)
 {
@@ -13,7 +13,7 @@ static float cosine_alpha_bar(int j)
     return s * s;
 }
 
-void gd_iddpm_levels(float u[GD_IDDPM_LEVELS])
+void gd_edm_levels(float u[GD_EDM_LEVELS])
 {
     const float least = 0.001f;
 

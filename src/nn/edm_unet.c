@@ -216,7 +216,7 @@ void nn_build_edm(gd_net *out, nn m, const gd_net_config *config, const gd_net_s
 
     b.m.style = &style;
     if (config->out_channels == 2 * config->in_channels) /* iDDPMPrecond */
-        nn_constant(m, "u", 1, (const int64_t[]){ GD_IDDPM_LEVELS });
+        nn_constant(m, "u", 1, (const int64_t[]){ GD_EDM_LEVELS });
     m.g->scope = "input";
     out->x = gd_input(m.g, "x", gd_act_type(size->n, size->h, size->w, config->in_channels),
                       GD_PLACE_ACTIVATION);

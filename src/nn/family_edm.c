@@ -509,13 +509,13 @@ static double expected_constant(const gd_net_config *net, const float *u, int64_
 static gd_status check_constant(const gd_model_config *config, const gd_bundle *bundle,
                                 const gd_array *a)
 {
-    float u[GD_IDDPM_LEVELS], found[GD_IDDPM_LEVELS];
+    float u[GD_EDM_LEVELS], found[GD_EDM_LEVELS];
     const bool levels = strcmp(a->name, "u") == 0;
 
-    if (gd_array_count(a) > GD_IDDPM_LEVELS)
+    if (gd_array_count(a) > GD_EDM_LEVELS)
         return gd_fail(GD_EFORMAT, "%s: %s has too many elements", gd_bundle_path(bundle), a->name);
     GD_TRY(gd_bundle_read_f32(bundle, a, found));
-    gd_iddpm_levels(u);
+    gd_edm_levels(u);
     for (int64_t i = 0; i < gd_array_count(a); i++) {
         const double expected = expected_constant(&config->net, levels ? u : NULL, i);
         if (!(fabs(found[i] - expected) <= 1e-4 * fabs(expected)))

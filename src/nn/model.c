@@ -162,13 +162,13 @@ int64_t gd_model_parameters(const gd_model *m)
     return n;
 }
 
-gd_status gd_model_levels(const gd_model *m, float levels[GD_IDDPM_LEVELS])
+gd_status gd_model_levels(const gd_model *m, float levels[GD_EDM_LEVELS])
 {
     const gd_array *u = m->bundle ? gd_bundle_find(m->bundle, "u") : NULL;
 
-    if (u && gd_array_count(u) == GD_IDDPM_LEVELS)
+    if (u && gd_array_count(u) == GD_EDM_LEVELS)
         return gd_bundle_read_f32(m->bundle, u, levels);
-    gd_iddpm_levels(levels);
+    gd_edm_levels(levels);
     return GD_OK;
 }
 

@@ -115,8 +115,8 @@ int64_t gd_model_parameters(const gd_model *m);
 int gd_model_class_count(const gd_model *m);
 /* A parameter of this name and shape (dimensions of 1 aside) */
 bool gd_model_has(const gd_model *m, const char *name, const gd_type *type);
-/* The levels of GD_PRECOND_IDDPM as the file has them, else gd_iddpm_levels */
-GD_CHECKED gd_status gd_model_levels(const gd_model *m, float levels[GD_IDDPM_LEVELS]);
+/* The levels of GD_PRECOND_IDDPM as the file has them, else gd_edm_levels */
+GD_CHECKED gd_status gd_model_levels(const gd_model *m, float levels[GD_EDM_LEVELS]);
 /* Fetch parameters for gd_exec_make */
 gd_weights gd_model_weights(const gd_model *m);
 

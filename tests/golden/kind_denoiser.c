@@ -206,10 +206,10 @@ static void check_levels(golden *g)
 {
     int64_t n;
     const float *stored = golden_f32(g, &n, "in.u");
-    float u[GD_IDDPM_LEVELS];
+    float u[GD_EDM_LEVELS];
 
-    gd_iddpm_levels(u);
-    if (stored && n != GD_IDDPM_LEVELS)
+    gd_edm_levels(u);
+    if (stored && n != GD_EDM_LEVELS)
         golden_fail(g, "in.u has %lld entries", (long long)n);
     for (int64_t i = 0; stored && !g->failed && i < n; i++)
         if (!(u[i] - stored[i] <= 2e-5f * stored[i] && stored[i] - u[i] <= 2e-5f * stored[i]))

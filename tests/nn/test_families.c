@@ -77,7 +77,7 @@ static void a_preconditioner_can_be_given(void **state)
 /* A file of zeros has a filter of zeros */
 static void other_filters_and_levels_are_refused(void **state)
 {
-    const int64_t filter[] = { 1, 1, 2, 2 }, levels[] = { GD_IDDPM_LEVELS };
+    const int64_t filter[] = { 1, 1, 2, 2 }, levels[] = { GD_EDM_LEVELS };
     static const char *const layers[] = { "enc.8x8_down.conv0", "enc.8x8_down.skip",
                                           "dec.16x16_up.conv0", "dec.16x16_up.skip" };
     const gd_model_config c = read_edm(edm_networks[3]);
