@@ -36,7 +36,7 @@ static void run(const gd_model *m, float *out)
 
     for (int i = 0; i < PIXELS; i++)
         x[i] = sinf((float)(i * i % 97));
-    if (gd_runner_make(&r, m, &size, false, false) != GD_OK ||
+    if (gd_runner_make(&r, m, &size, false, false, gd_threads()) != GD_OK ||
         gd_runner_run(r, x, &t, &y, NULL, out) != GD_OK)
         fail_msg("%s", gd_error());
     gd_runner_free(r);
