@@ -23,6 +23,13 @@ for file in "$pickle" "$folder"; do
     cmp -s a.npz b.npz || fail "$file: another image after conversion"
 done
 
+# What the authors sample with is the default: Heun's method, one call of a generator
+expect 0 "" "$g" sample --model "$pickle" --seed 3 -o h.npz
+expect 0 "" "$g" sample --model "$pickle" --sampler heun --steps 18 --seed 3 -o e.npz
+cmp -s h.npz e.npz || fail "an EDM network is not sampled by 18 steps of Heun's method"
+expect 0 "1 of 1 steps" "$g" sample --model "$generator" --class 2 --seed 3 -o g.npz --progress plain
+expect 2 "a generator of one call" "$g" sample --model "$generator" --sampler consistency --steps 3 -o x.png
+
 # What a network without discrete steps cannot do
 expect 2 "discrete steps" "$g" sample --model "$pickle" --sampler ddim --steps 5 -o x.png
 expect 2 "written as safetensors only" "$g" convert "$pickle" x.pt
