@@ -105,6 +105,9 @@ gd_threshold flight_threshold(const flight *f)
 const int64_t *flight_labels(const flight *f)
 {
     json_t *y = json_object_get(f->run, "y");
+
+    if (f->labels)
+        return f->labels;
     int64_t *labels = golden_alloc(f->g, (size_t)f->images * sizeof *labels);
 
     for (int i = 0; i < f->images; i++)

@@ -45,19 +45,29 @@ static bool build(golden *g, network *w, const gd_net_config *c, const gd_weight
     return golden_plan(g, &w->u, outputs, 2, weights);
 }
 
-/* in.y, or the column of in.class_labels that is 1; -1: none */
+int64_t *golden_class_labels(golden *g, const char *suffix, int images)
+{
+    int64_t n, *labels = golden_alloc(g, (size_t)images * sizeof *labels);
+    const float *rows = golden_f32(g, &n, "in.class_labels%s", suffix);
+
+    for (int i = 0; rows && i < images; i++) {
+        labels[i] = -1;
+        for (int64_t k = 0; k < n / images; k++)
+            if (rows[i * (n / images) + k] == 1)
+                labels[i] = k;
+    }
+    return rows ? labels : NULL;
+}
+
+/* in.y, or in.class_labels; -1: none */
 static void put_labels(golden *g, const network *w)
 {
-    int64_t n, *y = golden_i64(g, &n, "in.y%s", w->suffix);
-    float *rows = golden_f32(g, &n, "in.class_labels%s", w->suffix);
+    const int64_t *y = golden_i64(g, NULL, "in.y%s", w->suffix);
     int32_t *labels = golden_alloc(g, (size_t)w->n * sizeof *labels);
 
-    for (int i = 0; i < w->n; i++) {
+    y = y ? y : golden_class_labels(g, w->suffix, w->n);
+    for (int i = 0; i < w->n; i++)
         labels[i] = y ? (int32_t)y[i] : -1;
-        for (int64_t k = 0; rows && k < n / w->n; k++)
-            if (rows[i * (n / w->n) + k] == 1)
-                labels[i] = (int32_t)k;
-    }
     if (w->net.y.id)
         gd_exec_put(w->u.exec, w->net.y, labels);
 }
@@ -216,25 +226,33 @@ static void check_levels(golden *g)
             golden_fail(g, "level %lld is %.9g, expected %.9g", (long long)i, u[i], stored[i]);
 }
 
-void golden_edm_denoiser(golden *g)
+bool golden_edm_config(golden *g, gd_model_config *out)
 {
-    golden_weights source = { g, "net", "model." };
-    const gd_weights weights = golden_source(&source);
     json_t *text = json_pack("{s:s+,s:O}", "class_name",
                              json_string_value(json_object_get(g->config, "preconditioning")),
                              "Precond", "init_kwargs", json_object_get(g->config, "init_kwargs"));
     char *dumped = json_dumps(text, JSON_COMPACT);
+    const bool ok =
+        gd_config_from_text(out, GD_FAMILY_EDM, GD_NET_UNET, dumped ? dumped : "") == GD_OK;
+
+    if (!ok)
+        golden_fail(g, "%s", gd_error());
+    free(dumped);
+    json_decref(text);
+    return ok;
+}
+
+void golden_edm_denoiser(golden *g)
+{
+    golden_weights source = { g, "net", "model." };
+    const gd_weights weights = golden_source(&source);
     gd_model_config c;
     network w = { .suffix = "" };
 
     check_levels(g);
-    if (gd_config_from_text(&c, GD_FAMILY_EDM, GD_NET_UNET, dumped ? dumped : "") != GD_OK)
-        golden_fail(g, "%s", gd_error());
-    else if (build(g, &w, &c.net, &weights))
+    if (golden_edm_config(g, &c) && build(g, &w, &c.net, &weights))
         run_form(g, &w, &c.diffusion, "", true);
     golden_release(&w.u);
-    free(dumped);
-    json_decref(text);
 }
 
 /* ---- model files ---- */
