@@ -174,6 +174,9 @@ void golden_layer(golden *g);
 void golden_cm_denoiser(golden *g);
 void golden_edm_denoiser(golden *g);
 void golden_sigma_sampler_edm(golden *g);
+void golden_cm_sample(golden *g);
+/* kind_denoiser.c: config.flags; false: the case has failed */
+bool golden_cm_config(golden *g, gd_model_config *out);
 /* kind_denoiser.c: config.preconditioning and config.init_kwargs; false: the case has failed */
 bool golden_edm_config(golden *g, gd_model_config *out);
 /* The column of in.class_labels that is 1 for each of n images; NULL: there are no labels */

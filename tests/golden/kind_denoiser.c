@@ -190,6 +190,21 @@ static void run_form(golden *g, network *w, const gd_diffusion_config *config, c
     gd_preconditioner_free(p);
 }
 
+bool golden_cm_config(golden *g, gd_model_config *out)
+{
+    json_t *flags = json_object_get(g->config, "flags"),
+           *data = json_object_get(g->config, "sigma_data");
+
+    if (!golden_flags_config(g, flags, GD_NET_UNET, out))
+        return false;
+    out->net.family = GD_FAMILY_CONSISTENCY;
+    out->diffusion.precond = GD_PRECOND_CONSISTENCY;
+    out->diffusion.sigma_data = data ? json_number_value(data) : 0.5;
+    out->diffusion.sigma_min = json_number_value(json_object_get(flags, "sigma_min"));
+    out->diffusion.sigma_max = json_number_value(json_object_get(flags, "sigma_max"));
+    return true;
+}
+
 void golden_cm_denoiser(golden *g)
 {
     golden_weights source = { g, "model", NULL };
@@ -197,12 +212,8 @@ void golden_cm_denoiser(golden *g)
     gd_model_config c;
     network w = { .suffix = "" };
 
-    if (!golden_flags_config(g, json_object_get(g->config, "flags"), GD_NET_UNET, &c))
+    if (!golden_cm_config(g, &c))
         return;
-    c.net.family = GD_FAMILY_CONSISTENCY;
-    c.diffusion.precond = GD_PRECOND_CONSISTENCY;
-    c.diffusion.sigma_data = json_number_value(json_object_get(g->config, "sigma_data"));
-    c.diffusion.sigma_min = json_number_value(json_object_get(g->config, "sigma_min"));
     if (build(g, &w, &c.net, &weights)) {
         run_form(g, &w, &c.diffusion, ".distilled", true);
         c.diffusion.precond = GD_PRECOND_CONSISTENCY_EDM;

@@ -39,6 +39,7 @@ static const struct {
     { "cm_denoiser", golden_cm_denoiser },
     { "edm_denoiser", golden_edm_denoiser },
     { "sigma_sampler_edm", golden_sigma_sampler_edm },
+    { "cm_sample", golden_cm_sample },
     { "edm_pkl", golden_edm_pkl },
     { "diffusers_unet2d", golden_diffusers_unet2d },
     { "diffusers_folder", golden_diffusers_folder },
