@@ -36,6 +36,24 @@ static void print_levels(const gd_net_config *n)
     printf("  (+A: attention), %d res blocks a level\n", n->num_res_blocks);
 }
 
+/* Whose network, and what makes a denoiser of it */
+static void print_family(const gd_model_config *c)
+{
+    const gd_diffusion_config *d = &c->diffusion;
+
+    if (c->net.family == GD_FAMILY_ADM)
+        return;
+    printf("family          %s%s\n", gd_family_names[c->net.family], gd_architecture_name(&c->net));
+    if (d->precond == GD_PRECOND_STEPS)
+        return;
+    printf("preconditioner  %s, sigma_data %g", gd_precond_names[d->precond], d->sigma_data);
+    if (d->sigma_max > 0)
+        printf(", sigma %g to %g", d->sigma_min, d->sigma_max);
+    if (d->one_call_sigma > 0)
+        printf(", a generator: one call at sigma %g", d->one_call_sigma);
+    printf("\n");
+}
+
 static void print_info(const gd_model *m, const gd_model_cost *cost)
 {
     static const char *const kinds[] = { "diffusion model (UNetModel)", "upsampler (SuperResModel)",
@@ -44,15 +62,17 @@ static void print_info(const gd_model *m, const gd_model_cost *cost)
     const gd_net_config *n = &c->net;
 
     printf("%s\n", gd_model_path(m));
-    printf("kind            %s%s%s\n", kinds[n->kind], *c->preset ? ", preset " : "", c->preset);
+    printf("kind            %s%s%s\n",
+           n->family == GD_FAMILY_ADM ? kinds[n->kind] : "diffusion model",
+           *c->preset ? ", preset " : "", c->preset);
+    print_family(c);
     printf("image           %dx%d, %d channels\n", n->image_size, n->image_size, n->in_channels);
     print_levels(n);
     if (n->num_head_channels > 0)
         printf("heads           %d channels each, %s order\n", n->num_head_channels,
-               n->use_new_attention_order ? "new" : "legacy");
+               gd_head_order_name(n));
     else
-        printf("heads           %d, %s order\n", n->num_heads,
-               n->use_new_attention_order ? "new" : "legacy");
+        printf("heads           %d, %s order\n", n->num_heads, gd_head_order_name(n));
     printf("blocks          %s, %s\n",
            n->use_scale_shift_norm ? "scale-shift norm" : "added embedding",
            n->resblock_updown ? "residual up and down"
@@ -61,10 +81,11 @@ static void print_info(const gd_model *m, const gd_model_cost *cost)
     printf("classes         %d%s%s\n", gd_model_class_count(m),
            gd_model_class_name(m, 0) ? ": " : "",
            gd_model_class_name(m, 0) ? gd_model_class_name(m, 0) : "");
-    printf("diffusion       %s, %d steps%s%s%s\n", c->diffusion.noise_schedule, c->diffusion.steps,
-           c->diffusion.learn_sigma ? ", learned sigma" : "",
-           c->diffusion.predict_xstart ? ", predicts x_0" : "",
-           c->diffusion.rescale_timesteps ? ", rescaled timesteps" : "");
+    if (c->diffusion.precond == GD_PRECOND_STEPS)
+        printf("diffusion       %s, %d steps%s%s%s\n", c->diffusion.noise_schedule,
+               c->diffusion.steps, c->diffusion.learn_sigma ? ", learned sigma" : "",
+               c->diffusion.predict_xstart ? ", predicts x_0" : "",
+               c->diffusion.rescale_timesteps ? ", rescaled timesteps" : "");
     printf("parameters      %lld\n", (long long)gd_model_parameters(m));
     printf("forward         %.3f GMACs%s", cost->forward_macs * 1e-9,
            cost->gradient_macs > 0 ? "" : "\n");
@@ -223,7 +244,7 @@ const cli_command cli_info = { "info",
 
 typedef struct convert_options {
     const char *dtype, *classes;
-    bool packed, overwrite;
+    bool packed, diffusers, overwrite;
 } convert_options;
 
 static const cli_option convert_table[] = {
@@ -235,6 +256,8 @@ static const cli_option convert_table[] = {
       "as this machine's kernels want them, for sampling with --precision as --dtype: starts at "
       "once",
       offsetof(convert_options, packed) },
+    { "diffusers", 0, CLI_SWITCH, "", "as a folder that diffusers' UNet2DModel loads",
+      offsetof(convert_options, diffusers) },
     { "overwrite", 0, CLI_SWITCH, "", "replace what exists", offsetof(convert_options, overwrite) },
 };
 
@@ -260,6 +283,8 @@ static gd_status write_model(const gd_model *m, const convert_options *o, const 
     const char *const *classes = names->n ? names->name : NULL;
     const gd_dtype dtype = dtype_named(o->dtype);
 
+    if (o->diffusers)
+        return gd_model_save_diffusers(m, path, o->overwrite);
     if (o->packed)
         return gd_model_pack(m, path, o->overwrite, dtype == GD_BF16, classes, names->n);
     return gd_model_save(m, path, o->overwrite, dtype, classes, names->n);
@@ -295,24 +320,31 @@ static gd_status run_convert(int argc, char **argv)
     GD_TRY(one_word(&cli_convert, &w, 2));
     if (o.packed && (strcmp(o.dtype, "fp16") == 0 || gd_ends_with(w.word[1], ".pt")))
         return gd_fail(GD_EUSAGE, "--packed: a safetensors file of fp32 or bf16 is written");
+    if (o.diffusers && (o.packed || o.classes || strcmp(o.dtype, "fp32") != 0))
+        return gd_fail(GD_EUSAGE, "--diffusers: weights of fp32, not packed, without class names");
     return convert(&o, &w);
 }
 
 static const char convert_notes[] =
-    "Reads .pt (zip or legacy) without evaluating anything, or safetensors, and writes "
+    "Reads .pt (zip or legacy) and pickles without evaluating anything, diffusers folders or "
+    "safetensors, and writes "
     "safetensors with configuration, class names and hashes: such a file needs no flags. "
     "With --packed the weights are laid out for this machine's kernels, a classifier's for "
     "guidance: sampling maps them and begins at once, several processes share one copy, and "
-    "nothing else can read them, so keep the file they came from.";
+    "nothing else can read them, so keep the file they came from. With --diffusers OUT is a "
+    "folder; "
+    "models that UNet2DModel cannot express are refused with the reason.";
 
-const cli_command cli_convert = { "convert",
-                                  "a checkpoint as a self-describing safetensors file, or a .pt",
-                                  "convert IN OUT.safetensors|OUT.pt [options] [authors' flags]",
-                                  "guided convert 64x64_diffusion.pt 64x64_diffusion.safetensors",
-                                  convert_table,
-                                  COUNT(convert_table),
-                                  run_convert,
-                                  convert_notes };
+const cli_command cli_convert = {
+    "convert",
+    "a checkpoint as a self-describing safetensors file, or a .pt",
+    "convert IN OUT.safetensors|OUT.pt|FOLDER [options] [authors' flags]",
+    "guided convert 64x64_diffusion.pt 64x64_diffusion.safetensors",
+    convert_table,
+    COUNT(convert_table),
+    run_convert,
+    convert_notes
+};
 
 /* ---- init ---- */
 

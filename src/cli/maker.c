@@ -27,11 +27,11 @@ static bool is_bf16(const cli_sampling *c)
     return strcmp(c->precision, "bf16") == 0;
 }
 
-/* What a stage was not told it takes from the stage before, the first from the base model; eta and
- * classifier are its own. */
-static void settle_stages(cli_sampling *c)
+/* What a stage was not told it takes from the stage before, the first from the base model's
+ * `steps`; eta and classifier are its own. */
+static void settle_stages(cli_sampling *c, const char *steps)
 {
-    const char *steps = c->steps, *sampler = NULL;
+    const char *sampler = NULL;
 
     for (int k = 0; k < CLI_MAX_STAGES; k++) {
         cli_stage_choice *s = &c->stage[k];
@@ -50,13 +50,10 @@ static gd_status settle(cli_maker *m)
 {
     cli_sampling *c = &m->c;
     const bool built_in = !c->model;
-    const gd_solver *solver;
 
     GD_TRY(cli_built_in(&c->model, m->files[0], "fashion32/diffusion.safetensors"));
     if (built_in && !c->classifier && !c->unguided)
         c->classifier = cli_locate(m->files[1], "fashion32/classifier.safetensors");
-    GD_TRY(gd_stage_solver(&solver, &c->steps, c->sampler));
-    c->sampler = gd_solver_name(solver);
     if (strcmp(c->rng, "guided") != 0 && strcmp(c->rng, "torch") != 0)
         return gd_fail(GD_EUSAGE, "--rng %s: expected guided or torch", c->rng);
     if (strcmp(c->precision, "fp32") != 0 && strcmp(c->precision, "bf16") != 0)
@@ -65,14 +62,30 @@ static gd_status settle(cli_maker *m)
         return gd_fail(GD_EIO, "no random seed from the system: give --seed");
     if (c->classes && (strcmp(c->classes, "balanced") == 0 || strcmp(c->classes, "all") == 0))
         c->classes = NULL; /* names of one thing, and the default */
-    settle_stages(c);
+    return GD_OK;
+}
+
+/* Solver and steps of the base model: the user's, else its authors'.  Upsamplers are networks for
+ * discrete steps and take no others' defaults. */
+static gd_status settle_solver(cli_maker *m)
+{
+    const char *sampler = m->c.sampler, *steps = m->c.steps, *others = m->c.steps;
+    const gd_solver *solver;
+
+    gd_stage_defaults(&sampler, &steps, m->model[0]);
+    if (!m->c.sampler && sampler)
+        GD_TRY(gd_stage_solver(&solver, &others, NULL));
+    GD_TRY(gd_stage_solver(&solver, &steps, sampler));
+    m->c.sampler = gd_solver_name(solver);
+    m->c.steps = steps;
+    settle_stages(&m->c, others ? others : steps);
     return GD_OK;
 }
 
 void cli_maker_set_seed(cli_maker *m, uint64_t seed)
 {
     m->c.seed = seed;
-    settle_stages(&m->c);
+    settle_stages(&m->c, m->c.steps);
     gd_stage_set_seed(&m->stack.stage[0], seed);
     for (int k = 0; k < m->n_stages; k++)
         gd_stage_set_seed(&m->stack.stage[k + 1], m->c.stage[k].seed);
@@ -205,7 +218,6 @@ static gd_status open_base(cli_maker *m)
                            .bf16 = is_bf16(c),
                            .seed = c->seed };
 
-    GD_TRY(open_models(m));
     if (c->uncond)
         GD_TRY(gd_model_open(&m->uncond, c->uncond, NULL, 0));
     if (c->weaker)
@@ -264,6 +276,8 @@ gd_status cli_maker_open(cli_maker *m, const cli_sampling *choice)
 
     m->c = *choice;
     GD_TRY(settle(m));
+    GD_TRY(open_models(m));
+    GD_TRY(settle_solver(m));
     GD_TRY(open_base(m));
     known = gd_model_class_count(m->model[0]) > 0;
     GD_TRY(cli_classes_read(&m->classes, m->c.classes, known ? m->model[0] : m->classifier[0],

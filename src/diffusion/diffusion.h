@@ -287,6 +287,42 @@ GD_CHECKED gd_status gd_likelihood_run(gd_likelihood *out, const gd_denoiser *de
                                        int64_t image, const float *x0, const int64_t *y,
                                        void *work);
 
+/* ---- precondition.c: the denoiser D(x; s) of every family (few-calls 1; Karras et al. 2022, table
+ * 1; Song et al. 2023, appendix C) ---- */
+
+/* D(x; s) = c_skip x + c_out F(c_in x, time) predicts x_0 from x = x_0 + s noise; F: the network's
+ * first `channels` outputs. */
+typedef struct gd_scaling {
+    double c_skip, c_out, c_in;
+    double time;
+} gd_scaling;
+
+typedef struct gd_preconditioner gd_preconditioner;
+struct gd_diffusion_config;
+/* time_of: only for GD_PRECOND_STEPS (c_skip 1, c_out -s, c_in 1 / sqrt(1 + s^2)): what the network
+ * is told at level s, and its ctx. */
+GD_CHECKED gd_status gd_preconditioner_make(gd_preconditioner **out,
+                                            const struct gd_diffusion_config *config,
+                                            double (*time_of)(const void *ctx, double sigma),
+                                            const void *time_ctx);
+void gd_preconditioner_free(gd_preconditioner *p); /* NULL is fine */
+/* GD_PRECOND_IDDPM: the levels of a file (gd_model_levels) instead of those that gd_edm_levels
+ * computes, which differ from the authors' by rounding, at most 2e-5 of a level */
+void gd_preconditioner_set_levels(gd_preconditioner *p, const float *levels);
+gd_scaling gd_precondition(const gd_preconditioner *p, double sigma);
+/* The level at which the network is really run: of iDDPM's preconditioner the nearest in its table,
+ * of others sigma itself */
+double gd_precondition_round(const gd_preconditioner *p, double sigma);
+/* The levels that the network was made for; 0 and infinity: any */
+void gd_precondition_range(const gd_preconditioner *p, double *sigma_min, double *sigma_max);
+
+/* d = D(x; sigma) of n images [n][C][H][W], each at its own level, with labels y[n] or NULL.  work:
+ * gd_predict_x0_bytes(net, n), 64-byte aligned.  x and d may be the same. */
+size_t gd_predict_x0_bytes(const gd_denoiser *net, int n);
+GD_CHECKED gd_status gd_predict_x0(const gd_denoiser *net, const gd_preconditioner *p, int n,
+                                   const float *x, const double *sigma, const int64_t *y, float *d,
+                                   void *work);
+
 /* ---- upsampling.c ---- */
 
 /* The key of an upsampler's noise in a run of `seed`; size: of the images it makes */
@@ -316,6 +352,8 @@ GD_CHECKED gd_status gd_engine_make(gd_engine **out, const struct gd_model *mode
 int gd_engine_lanes(int64_t images, int size);
 void gd_engine_free(gd_engine *engine); /* NULL is fine */
 const gd_denoiser *gd_engine_denoiser(const gd_engine *engine);
+/* NULL: a network for discrete steps, whose denoiser has no `denoise` either */
+const gd_preconditioner *gd_engine_preconditioner(const gd_engine *engine);
 size_t gd_engine_bytes(const gd_engine *engine);
 /* The low-resolution images that a super-resolution model enlarges: [n][C][h][w] in [-1,1],
  * borrowed, for the images that the next gd_trajectory_run makes, in its order. */

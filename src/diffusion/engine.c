@@ -1,7 +1,7 @@
 /* engine.c - the networks behind a denoiser.  An image is always alone in its network, so that
  * results do not depend on the batch; images of a batch can be worked on side by side, each on a
  * lane of its own with one thread. */
-#include "diffusion/diffusion.h"
+#include "diffusion/solver.h"
 #include "nn/nn.h"
 
 #include <stdio.h>
@@ -18,6 +18,10 @@ struct gd_engine {
     int n_lanes;
     const float *low_res;
     int64_t image_count, low_res_count;
+    gd_preconditioner *preconditioner; /* NULL: a network for discrete steps */
+    int staged;                        /* images that the two blocks are for */
+    float *scaled;                     /* block: x / alpha, then D */
+    void *work;                        /* block: gd_predict_x0_bytes */
 };
 
 int gd_engine_lanes(int64_t images, int size)
@@ -89,6 +93,71 @@ static gd_status guide(void *ctx, int n, const float *x, const float *t, const i
     return run_batch(&(batch){ ctx, true, n, x, t, y, gradient });
 }
 
+/* ---- networks with a preconditioner ---- */
+
+/* The largest batch is known at its first call. */
+static gd_status stage(gd_engine *e, int n)
+{
+    if (n <= e->staged)
+        return GD_OK;
+    gd_block_free(e->scaled);
+    gd_block_free(e->work);
+    e->scaled = NULL;
+    e->work = NULL;
+    e->staged = 0;
+    GD_TRY(
+        gd_block_make((void **)&e->scaled, (size_t)(n * e->image_count) * sizeof(float), "images"));
+    GD_TRY(gd_block_make(&e->work, gd_predict_x0_bytes(&e->denoiser, n), "images"));
+    e->staged = n;
+    return GD_OK;
+}
+
+/* Preconditioners know x = x_0 + s eps: levels with another alpha are divided by it. */
+static gd_status denoise(void *ctx, int n, const double *x, const gd_level *at, const int64_t *y,
+                         double *x0)
+{
+    enum { MOST = 64 };
+    gd_engine *e = ctx;
+    double sigma[MOST];
+    int part;
+
+    GD_TRY(stage(e, n));
+    for (int first = 0; first < n; first += part) {
+        const int64_t count = (part = GD_MIN(n - first, MOST)) * e->image_count;
+        const double *from = x + first * e->image_count;
+        for (int i = 0; i < part; i++)
+            sigma[i] = at->sigma / at->alpha;
+        for (int64_t k = 0; k < count; k++)
+            e->scaled[k] = (float)(from[k] / at->alpha);
+        GD_TRY(gd_predict_x0(&e->denoiser, e->preconditioner, part, e->scaled, sigma,
+                             y ? y + first : NULL, e->scaled, e->work));
+        for (int64_t k = 0; k < count; k++)
+            x0[first * e->image_count + k] = e->scaled[k];
+    }
+    return GD_OK;
+}
+
+static gd_status make_preconditioner(gd_engine *e, const gd_model *model)
+{
+    const gd_diffusion_config *d = &gd_model_get_config(model)->diffusion;
+    float levels[GD_EDM_LEVELS];
+
+    if (d->precond == GD_PRECOND_STEPS)
+        return GD_OK;
+    GD_TRY(gd_preconditioner_make(&e->preconditioner, d, NULL, NULL));
+    if (d->precond == GD_PRECOND_IDDPM) {
+        GD_TRY(gd_model_levels(model, levels));
+        gd_preconditioner_set_levels(e->preconditioner, levels);
+    }
+    e->denoiser.denoise = denoise;
+    return GD_OK;
+}
+
+const gd_preconditioner *gd_engine_preconditioner(const gd_engine *e)
+{
+    return e->preconditioner;
+}
+
 static gd_status check_fit(const gd_model *model, const gd_model *classifier)
 {
     const gd_net_config *m = &gd_model_get_config(model)->net,
@@ -141,6 +210,7 @@ static gd_status make(gd_engine *e, const gd_model *model, const gd_model *class
                                  .predict = predict };
     e->image_count = (int64_t)c->in_channels * size.h * size.w;
     e->low_res_count = (int64_t)c->in_channels * size.low_h * size.low_w;
+    GD_TRY(make_preconditioner(e, model));
     if (classifier) {
         GD_TRY(check_fit(model, classifier));
         e->denoiser.guide = guide;
@@ -180,6 +250,9 @@ void gd_engine_free(gd_engine *e)
         gd_runner_free(e->lane[k].classifier);
     }
     gd_block_free(e->lane);
+    gd_preconditioner_free(e->preconditioner);
+    gd_block_free(e->scaled);
+    gd_block_free(e->work);
     gd_block_free(e);
 }
 

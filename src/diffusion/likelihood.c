@@ -99,6 +99,9 @@ gd_status gd_likelihood_run(gd_likelihood *l, const gd_denoiser *d, const gd_pro
 {
     const likelihood_work w = cut(work, d);
 
+    if (d->denoise)
+        return gd_fail(GD_EUSAGE, "the bound is a sum over discrete steps, which this network does "
+                                  "not have");
     l->prior = l->total = gd_prior_bpd(p, x0, image_count(d));
     for (int step = 0; step < p->schedule->n; step++) {
         noise->draw(noise->ctx, image, 1, step + 1, w.noise);

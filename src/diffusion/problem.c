@@ -173,6 +173,12 @@ gd_status gd_evaluate(gd_problem *p, const gd_level *at, const double *x)
 {
     const gd_denoiser *d = p->run->denoiser;
 
+    if (d->denoise)
+        return gd_fail(
+            GD_EUSAGE,
+            "%s works on discrete steps, which this network does not have\nhint: choose a "
+            "solver that works on noise levels, as --sampler dpmpp-2m does",
+            p->run->solver->name);
     GD_TRY(begin_call(p, at));
     set_input(p, at, x);
     GD_TRY(d->predict(d->ctx, p->images, p->input, p->time, p->y, p->out));

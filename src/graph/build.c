@@ -98,7 +98,7 @@ static gd_val value_add(gd_graph *g, gd_type type, gd_place place, gd_role role,
         return GD_NONE;
     }
     g->value = v;
-    g->value[g->n_value] = (gd_value){ type, place, role, name, node };
+    g->value[g->n_value] = (gd_value){ type, place, role, name, node, 0 };
     return (gd_val){ g->n_value++ };
 }
 
@@ -143,6 +143,20 @@ gd_val gd_param(gd_graph *g, const char *name, int64_t d0, int64_t d1, int64_t d
         return (gd_val){ i };
     }
     return value_add(g, type, GD_PLACE_PLAIN, GD_ROLE_PARAM, gd_strdup(g->mem, name), -1);
+}
+
+gd_val gd_param_interleaved(gd_graph *g, const char *name, int64_t d0, int64_t d1, int64_t d2,
+                            int64_t d3, int heads)
+{
+    gd_val v = gd_param(g, name, d0, d1, d2, d3);
+    const int64_t rows = d0 > 1 ? d0 : d3; /* of weights, of a bias */
+
+    if (heads < 1 || rows % (3 * (int64_t)heads) != 0)
+        gd_graph_fail(g, GD_EUSAGE, "parameter %s: %lld rows for %d heads", name, (long long)rows,
+                      heads);
+    else if (v.id)
+        g->value[v.id].interleaved = heads;
+    return v;
 }
 
 /* Poison spreads: a node with a poisoned input is not made. */

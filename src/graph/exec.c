@@ -158,7 +158,9 @@ static packing packing_of(gd_exec *e, gd_val param, const float *data)
 /* All steps that pack the parameter in bands have the same ones: they go by its filters. */
 int gd_exec_bands(const gd_exec *e, gd_val param)
 {
-    int bands = e->first_packing[param.id] && !e->plan->slot[param.id].placed ? INT_MAX : 0;
+    const bool reordered = e->plan->graph->value[param.id].interleaved > 0,
+               packed = e->first_packing[param.id] && !e->plan->slot[param.id].placed;
+    int bands = packed && !reordered ? INT_MAX : 0;
 
     for (int i = e->first_packing[param.id]; i > 0; i = e->next_packing[i - 1])
         bands = GD_MIN(bands, gd_conv_pack_bands(e->plan->step[i - 1].conv));
@@ -172,7 +174,7 @@ void gd_exec_set_band(gd_exec *e, gd_val param, const float *data, int band)
     pack_band(&p, band);
 }
 
-gd_status gd_exec_set_param(gd_exec *e, gd_val param, const float *data)
+static gd_status set_rows(gd_exec *e, gd_val param, const float *data)
 {
     const gd_slot *slot = &e->plan->slot[param.id];
     packing p = packing_of(e, param, data);
@@ -186,6 +188,34 @@ gd_status gd_exec_set_param(gd_exec *e, gd_val param, const float *data)
         memcpy(e->weights + slot->offset, data,
                (size_t)type_count(gd_type_of(e->plan->graph, param)) * sizeof *data);
     return GD_OK;
+}
+
+/* Rows head * 3ch + channel * 3 + part become head * 3ch + part * ch + channel. */
+static void reorder_rows(float *out, const float *in, const gd_value *v)
+{
+    const int64_t rows = v->type.dim[0] > 1 ? v->type.dim[0] : v->type.dim[3];
+    const int64_t width = type_count(&v->type) / rows, ch = rows / (3 * v->interleaved);
+
+    for (int64_t row = 0; row < rows; row++) {
+        const int64_t head = row / (3 * ch), part = row / ch % 3, channel = row % ch;
+        memcpy(out + row * width, in + (head * 3 * ch + channel * 3 + part) * width,
+               (size_t)width * sizeof *out);
+    }
+}
+
+gd_status gd_exec_set_param(gd_exec *e, gd_val param, const float *data)
+{
+    const gd_value *v = &e->plan->graph->value[param.id];
+    void *reordered;
+    gd_status s;
+
+    if (v->interleaved == 0)
+        return set_rows(e, param, data);
+    GD_TRY(gd_block_make(&reordered, (size_t)type_count(&v->type) * sizeof *data, v->name));
+    reorder_rows(reordered, data, v);
+    s = set_rows(e, param, reordered);
+    gd_block_free(reordered);
+    return s;
 }
 
 /* One parameter at a time through a staging block: the unpacked weights are never held together. */

@@ -37,6 +37,7 @@ typedef struct gd_value {
     gd_role role;
     const char *name; /* INPUT, PARAM: its name; otherwise the scope of the layer that made it */
     int node;         /* producer, -1 for inputs and parameters */
+    int interleaved;  /* PARAM: heads of gd_param_interleaved; 0: rows as they are fetched */
 } gd_value;
 
 /* Everything an operation can be told; each op's file says which fields it reads. */
@@ -137,6 +138,11 @@ GD_CHECKED gd_status gd_graph_check(const gd_graph *g);
 gd_val gd_input(gd_graph *g, const char *name, gd_type type, gd_place place);
 /* The same name twice gives the same value (and must have the same shape). */
 gd_val gd_param(gd_graph *g, const char *name, int64_t d0, int64_t d1, int64_t d2, int64_t d3);
+/* A parameter of a qkv projection that is fetched with rows head * 3ch + channel * 3 + part, as
+ * EDM's networks have them, and used as GD_HEADS_LEGACY: head * 3ch + part * ch + channel.  Its
+ * gradient has the rows that are used. */
+gd_val gd_param_interleaved(gd_graph *g, const char *name, int64_t d0, int64_t d1, int64_t d2,
+                            int64_t d3, int heads);
 gd_val gd_node_add(gd_graph *g, const gd_op *op, const gd_attr *attr, const gd_val *in, int n_in);
 void gd_graph_fail(gd_graph *g, gd_status status, const char *format, ...) GD_PRINTF(3, 4);
 gd_type gd_act_type(int64_t n, int64_t h, int64_t w, int64_t c);
@@ -152,6 +158,8 @@ void gd_graph_print(const gd_graph *g, FILE *out);
 
 /* w: [co,ci,k,k], bias [co] or none, residual like the output or none.  Padding k/2. */
 gd_val gd_conv2d(gd_graph *g, gd_val x, gd_val w, gd_val bias, int stride);
+/* With a padding of its own on all four sides */
+gd_val gd_conv2d_padded(gd_graph *g, gd_val x, gd_val w, gd_val bias, int stride, int pad);
 /* max(0, conv): w: [co,ci,kh,kw].  padded: by kh/2 and kw/2 (TensorFlow's SAME for odd kernels with
  * stride 1), else not at all (VALID).  A NaN may come out as 0. */
 gd_val gd_conv2d_relu(gd_graph *g, gd_val x, gd_val w, gd_val bias, int stride, bool padded);
@@ -170,6 +178,12 @@ gd_val gd_plus_channel(gd_graph *g, gd_val x, gd_val e); /* e: [N,1,1,C] over al
 gd_val gd_mean_pixels(gd_graph *g, gd_val x);            /* [N,1,1,C] */
 gd_val gd_upsample(gd_graph *g, gd_val x);               /* nearest, x2 */
 gd_val gd_downsample(gd_graph *g, gd_val x);             /* 2x2 average */
+/* With the filter [1,3,3,1] (x) [1,3,3,1] / 64, zeros outside: every second pixel of x padded by
+ * `pad`, (H + 2 pad - 4) / 2 + 1 rows; its transpose times 4, 2 H rows */
+gd_val gd_downsample_smooth(gd_graph *g, gd_val x, int pad);
+gd_val gd_upsample_smooth(gd_graph *g, gd_val x);
+/* h x w pixels, of which (top, left) is x's first; zeros outside x */
+gd_val gd_frame(gd_graph *g, gd_val x, int top, int left, int h, int w);
 gd_val gd_bilinear(gd_graph *g, gd_val x, int h, int w);
 /* Bytes [N,H,W,3], plain U8, as an activation of h x w pixels in [-1, 1) (gd_kernels.resize_bytes);
  * no gradient */
@@ -184,6 +198,11 @@ gd_val gd_attention(gd_graph *g, gd_val qkv, int heads,
                     gd_head_order order); /* [N,H,W,3C] -> [N,H,W,C] */
 gd_val gd_timestep_embedding(gd_graph *g, gd_val t, int dim,
                              float max_period); /* t: plain [N,1,1,1] -> [N,1,1,dim] */
+/* The same with frequencies max_period^(-i / (dim / 2 - shift)), sines before cosines if sin_first
+ */
+gd_val gd_sinusoids(gd_graph *g, gd_val t, int dim, float max_period, int shift, bool sin_first);
+/* [sin, cos](2 pi f t) for the frequencies f, [1,1,1,half] -> [N,1,1,2 half] */
+gd_val gd_fourier_embedding(gd_graph *g, gd_val t, gd_val frequencies);
 gd_val gd_lookup(gd_graph *g, gd_val table,
                  gd_val labels); /* table [K,E], labels plain I32 [N,1,1,1] -> [N,1,1,E] */
 /* Prepend the mean pixel and add positions: [N,H,W,C], [C,H*W+1] -> [N,1,H*W+1,C] */

@@ -76,12 +76,16 @@ static void vjp(const gd_adjoint *a, gd_val dx[])
         dx[3] = dy;
 }
 
-gd_val gd_conv2d(gd_graph *g, gd_val x, gd_val w, gd_val bias, int stride)
+gd_val gd_conv2d_padded(gd_graph *g, gd_val x, gd_val w, gd_val bias, int stride, int pad)
 {
-    int kernel = (int)gd_type_of(g, w)->dim[2];
-    gd_attr attr = { .kernel = kernel, .stride = stride, .pad = kernel / 2 };
+    gd_attr attr = { .kernel = (int)gd_type_of(g, w)->dim[2], .stride = stride, .pad = pad };
 
     return gd_node_add(g, &gd_op_conv, &attr, (gd_val[]){ x, w, bias, GD_NONE }, 4);
+}
+
+gd_val gd_conv2d(gd_graph *g, gd_val x, gd_val w, gd_val bias, int stride)
+{
+    return gd_conv2d_padded(g, x, w, bias, stride, (int)gd_type_of(g, w)->dim[2] / 2);
 }
 
 gd_val gd_conv2d_relu(gd_graph *g, gd_val x, gd_val w, gd_val bias, int stride, bool padded)
@@ -120,11 +124,12 @@ static gd_val relu_example(gd_graph *g, int k)
 static gd_val example(gd_graph *g, int k)
 {
     static const struct {
-        int n, h, w, ci, co, kernel, stride;
+        int n, h, w, ci, co, kernel, stride, pad;
     } s[] = {
-        { 1, 8, 8, 32, 64, 3, 1 },   { 2, 5, 7, 3, 32, 3, 1 },  { 1, 6, 6, 32, 6, 3, 1 },
-        { 2, 7, 5, 16, 16, 3, 2 },   { 3, 4, 4, 48, 32, 1, 1 }, { 2, 1, 1, 64, 10, 1, 1 },
-        { 1, 34, 32, 16, 32, 3, 1 }, { 1, 5, 5, 8, 12, 3, 1 },
+        { 1, 8, 8, 32, 64, 3, 1, 1 },   { 2, 5, 7, 3, 32, 3, 1, 1 },  { 1, 6, 6, 32, 6, 3, 1, 1 },
+        { 2, 7, 5, 16, 16, 3, 2, 1 },   { 3, 4, 4, 48, 32, 1, 1, 0 }, { 2, 1, 1, 64, 10, 1, 1, 0 },
+        { 1, 34, 32, 16, 32, 3, 1, 1 }, { 1, 5, 5, 8, 12, 3, 1, 1 },  { 1, 6, 4, 16, 32, 3, 1, 2 },
+        { 2, 9, 7, 32, 32, 3, 2, 0 },   { 1, 8, 8, 3, 16, 3, 1, 2 },  { 1, 5, 6, 32, 16, 3, 1, 0 },
     };
     if (k >= COUNT(s))
         return relu_example(g, k - COUNT(s));
@@ -132,7 +137,7 @@ static gd_val example(gd_graph *g, int k)
     gd_val w = gd_param(g, "weight", s[k].co, s[k].ci, s[k].kernel, s[k].kernel);
     gd_val bias = k == 4 ? GD_NONE : gd_param(g, "bias", 1, 1, 1, s[k].co);
 
-    return gd_conv2d(g, x, w, bias, s[k].stride);
+    return gd_conv2d_padded(g, x, w, bias, s[k].stride, s[k].pad);
 }
 
 const gd_op gd_op_conv = { "conv",
@@ -143,7 +148,7 @@ const gd_op gd_op_conv = { "conv",
                            .inplace = IN3,
                            .optional = IN2 | IN3,
                            .example = example,
-                           .n_examples = 12 };
+                           .n_examples = 16 };
 
 /* ---- gradient of the data: dy, w; attr.h, attr.w: the input's size ---- */
 

@@ -25,7 +25,8 @@
                     X(lookup_grad) X(pool_tokens) X(pool_tokens_grad) X(positions_grad)            \
                         X(first_pixel) X(first_pixel_grad) X(log_softmax) X(log_softmax_grad)      \
                             X(one_hot) X(dropout) X(resize_bytes) X(max_pool) X(max_pool_grad)     \
-                                X(mean_pool) X(mean_pool_grad)
+                                X(mean_pool) X(mean_pool_grad) X(fourier_embedding)                \
+                                    X(filter) X(frame)
 
 /* clang-format on */
 

@@ -166,8 +166,8 @@ static gd_status read_container(gd_bundle *b)
     /* before the pickle: a header's length may begin with a pickle's first byte */
     if (b->map.bytes > 9 && p[8] == '{')
         return io_read_safetensors(b);
-    if (p[0] == 0x80)
-        return io_read_torch_legacy(b);
+    if (p[0] == 0x80) /* torch.save's begins with a number of ten bytes */
+        return p[2] == 0x8a && p[3] == 10 ? io_read_torch_legacy(b) : io_read_network_pickle(b);
     if (p[0] == 0x0a) /* the field "node" */
         return io_read_graphdef(b);
     return gd_fail(GD_EFORMAT,
@@ -237,6 +237,45 @@ gd_status gd_bundle_select(gd_bundle *b, const char *prefix)
     return sort_names(b);
 }
 
+gd_status gd_bundle_replace(gd_bundle *b, const char *old, const char *new)
+{
+    for (int i = 0; i < b->n; i++) {
+        const char *name = b->array[i].name, *at = strstr(name, old);
+        if (!at)
+            continue;
+        b->array[i].name =
+            gd_sprintf(b->mem, "%.*s%s%s", (int)(at - name), name, new, at + strlen(old));
+        if (!b->array[i].name)
+            return gd_fail(GD_ENOMEM, "%s: out of memory", b->path);
+    }
+    return sort_names(b);
+}
+
+gd_status gd_bundle_add_meta(gd_bundle *b, const char *key, const void *text, size_t bytes)
+{
+    gd_meta *meta = gd_alloc(b->mem, (size_t)(b->n_meta + 1) * sizeof *meta);
+    char *value = gd_alloc(b->mem, bytes + 1);
+
+    if (!meta || !value)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", b->path);
+    memcpy(value, text, bytes);
+    if (b->n_meta > 0)
+        memcpy(meta, b->meta, (size_t)b->n_meta * sizeof *meta);
+    meta[b->n_meta++] = (gd_meta){ key, value };
+    b->meta = meta;
+    return GD_OK;
+}
+
+gd_status gd_bundle_strip(gd_bundle *b, const char *prefix)
+{
+    const size_t length = strlen(prefix);
+
+    for (int i = 0; i < b->n; i++)
+        if (strncmp(b->array[i].name, prefix, length) == 0)
+            b->array[i].name += length;
+    return sort_names(b);
+}
+
 static gd_status open_map(gd_bundle **out, const gd_mapped *map, const char *path, bool flat)
 {
     gd_arena *mem;
@@ -291,6 +330,13 @@ gd_status io_bundle_open_memory(gd_bundle **out, const void *data, size_t bytes,
 gd_status gd_bundle_open(gd_bundle **out, const char *path)
 {
     return open_file(out, path, true);
+}
+
+gd_status gd_bundle_open_tree(gd_bundle **out, const gd_pickle_node **root, const char *path)
+{
+    GD_TRY(open_file(out, path, false));
+    *root = (*out)->root;
+    return GD_OK;
 }
 
 gd_status gd_pickle_open(gd_bundle **out, const gd_pickle_node **root, const char *path)

@@ -62,18 +62,33 @@ typedef struct gd_bundle gd_bundle;
  * before this returns; array data is read later, when asked for: archives then compare the CRC-32,
  * once for each entry.  One thread at a time may use a bundle. */
 GD_CHECKED gd_status gd_bundle_open(gd_bundle **out, const char *path);
+/* The same for a .pt of any tree: *root, which lives as long as the bundle, and arrays named by
+ * their paths in it ("ema.out.2.bias").  NULL: another file. */
+struct gd_pickle_node;
+GD_CHECKED gd_status gd_bundle_open_tree(gd_bundle **out, const struct gd_pickle_node **root,
+                                         const char *path);
 void gd_bundle_close(gd_bundle *bundle);
 const char *gd_bundle_path(const gd_bundle *bundle);
-const char *gd_bundle_format(
-    const gd_bundle *bundle); /* "safetensors", "torch zip", "torch legacy", "npz", "GraphDef" */
+/* "safetensors", "torch zip", "torch legacy", "npz", "GraphDef", "network pickle" */
+const char *gd_bundle_format(const gd_bundle *bundle);
 int gd_bundle_count(const gd_bundle *bundle);
 const gd_array *gd_bundle_array(const gd_bundle *bundle, int i); /* in file (state_dict) order */
 const gd_array *gd_bundle_find(const gd_bundle *bundle, const char *name); /* NULL if absent */
-const char *gd_bundle_meta(const gd_bundle *bundle,
-                           const char *key); /* safetensors __metadata__; NULL if absent */
+/* safetensors __metadata__, and of a network pickle GD_NETWORK_META; NULL if absent */
+const char *gd_bundle_meta(const gd_bundle *bundle, const char *key);
+/* The constructor of a pickled network as JSON: {"class_name", "init_kwargs", "attributes": those
+ * of the object itself that are numbers, "skip_scale": of all its blocks} */
+#define GD_NETWORK_META "edm.network"
 /* Keep only the arrays whose names begin with `prefix`, and take it off.  GD_EUSAGE if there are
  * none. */
 GD_CHECKED gd_status gd_bundle_select(gd_bundle *bundle, const char *prefix);
+/* Put `new` for the first `old` of every name that has one.  GD_EFORMAT as gd_bundle_strip. */
+GD_CHECKED gd_status gd_bundle_replace(gd_bundle *bundle, const char *old, const char *new);
+/* A text of `bytes` bytes that came with the file, as gd_bundle_meta gives it */
+GD_CHECKED gd_status gd_bundle_add_meta(gd_bundle *bundle, const char *key, const void *text,
+                                        size_t bytes);
+/* Take `prefix` off the names that begin with it.  GD_EFORMAT if two arrays then have one name. */
+GD_CHECKED gd_status gd_bundle_strip(gd_bundle *bundle, const char *prefix);
 int64_t gd_array_count(const gd_array *array); /* number of elements */
 /* Elements in row-major order, as the file's dtype / converted to float32 (any numeric dtype; F16
  * and BF16 exactly). */
@@ -118,17 +133,20 @@ typedef enum gd_pickle_kind {
     GD_PICKLE_LIST,
     GD_PICKLE_TUPLE,
     GD_PICKLE_DICT,
-    GD_PICKLE_TENSOR
+    GD_PICKLE_TENSOR,
+    GD_PICKLE_BYTES, /* bytes, and texts that are longer than GD_MAX_PICKLE_STRING or have control
+                        characters */
+    GD_PICKLE_OBJECT /* an inert record: the name of a class and what it would be set up with */
 } gd_pickle_kind;
 typedef struct gd_pickle_node gd_pickle_node;
 struct gd_pickle_node {
     gd_pickle_kind kind;
-    int64_t integer;  /* INT, BOOL */
+    int64_t integer;  /* INT, BOOL; BYTES: how many */
     double real;      /* FLOAT */
-    const char *text; /* STRING, UTF-8, NUL-terminated */
-    int count;        /* LIST, TUPLE: items; DICT: pairs */
+    const char *text; /* STRING, UTF-8, NUL-terminated; BYTES: not terminated; OBJECT: its class */
+    int count; /* LIST (sets too), TUPLE: items; DICT: pairs; OBJECT: 1, or 0 without state */
     const gd_pickle_node *const
-        *item;              /* LIST, TUPLE: [count]; DICT: [2*count] key, value, in order */
+        *item;              /* LIST, TUPLE, OBJECT: [count]; DICT: [2*count] key, value, in order */
     const gd_array *tensor; /* TENSOR: pass it to gd_bundle_read with the bundle it came from */
 };
 /* Open any torch.save file; `root` lives as long as the bundle. Arrays of the bundle are the tree's

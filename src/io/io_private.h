@@ -74,6 +74,7 @@ void io_row_major(int64_t *stride, const gd_array *array);
 GD_CHECKED gd_status io_read_safetensors(gd_bundle *b);
 GD_CHECKED gd_status io_read_torch_zip(gd_bundle *b);
 GD_CHECKED gd_status io_read_torch_legacy(gd_bundle *b);
+GD_CHECKED gd_status io_read_network_pickle(gd_bundle *b);
 GD_CHECKED gd_status io_read_npz(gd_bundle *b);
 GD_CHECKED gd_status io_read_graphdef(gd_bundle *b);
 /* A .npy file up to its data: dtype, shape and strides of what follows */
@@ -148,6 +149,9 @@ typedef struct io_pickle io_pickle;
 /* One pickle from the cursor, up to its STOP. Values live in `mem`, up to `most_bytes` of them. */
 GD_CHECKED gd_status io_pickle_read(io_pickle **out, gd_cursor *c, gd_arena *mem,
                                     uint64_t most_bytes);
+/* One pickle whose value is a storage alone, as in a container of one storage */
+GD_CHECKED gd_status io_pickle_read_storage(io_storage *out, gd_cursor *c, gd_arena *mem,
+                                            uint64_t most_bytes);
 const gd_pickle_node *io_pickle_root(const io_pickle *p);
 /* The distinct storages it refers to */
 int io_pickle_storages(const io_pickle *p);
@@ -156,6 +160,11 @@ io_storage *io_pickle_find_storage(io_pickle *p, const char *key); /* NULL if ab
 /* Once all storages have data: check every tensor against its storage and add it to the bundle,
  * named by its path in the tree. */
 GD_CHECKED gd_status io_pickle_tensors(io_pickle *p, gd_bundle *b);
+/* The same for one tensor of the tree, under this name */
+GD_CHECKED gd_status io_pickle_add_tensor(io_pickle *p, gd_bundle *b, const gd_pickle_node *tensor,
+                                          const char *name);
+/* torch.c: a storage that torch.storage._load_from_bytes would read of this text */
+GD_CHECKED gd_status io_read_nested_storage(io_storage *out, gd_cursor *c);
 /* Is the root the legacy container's magic number, 0x1950a86a20f9469cfc6c? */
 bool io_pickle_is_magic(const io_pickle *p);
 

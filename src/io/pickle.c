@@ -31,10 +31,26 @@ void *io_pickle_take(machine *m, uint64_t bytes)
 
 /* ---- stack and memo ---- */
 
+static gd_status grow_stack(machine *m)
+{
+    const int capacity = GD_MAX(64, 2 * m->cap_stack);
+    value **bigger = io_pickle_take(m, (uint64_t)capacity * sizeof *bigger);
+
+    if (!bigger)
+        return GD_EFORMAT;
+    if (m->depth > 0)
+        memcpy(bigger, m->stack, (size_t)m->depth * sizeof *bigger);
+    m->stack = bigger;
+    m->cap_stack = capacity;
+    return GD_OK;
+}
+
 gd_status io_pickle_push(machine *m, value *v)
 {
     if (m->depth == GD_MAX_PICKLE_STACK)
         return io_pickle_refuse(m, "the stack is full");
+    if (m->depth == m->cap_stack)
+        GD_TRY(grow_stack(m));
     m->stack[m->depth++] = v;
     return GD_OK;
 }
@@ -131,6 +147,7 @@ static gd_status memoise(machine *m, uint32_t index)
         m->memo = memo;
         m->n_memo = n;
     }
+    m->used_memo += !m->memo[index];
     m->memo[index] = m->stack[m->depth - 1];
     return GD_OK;
 }
@@ -142,32 +159,37 @@ static gd_status recall(machine *m, uint32_t index)
     return io_pickle_push(m, m->memo[index]);
 }
 
-/* ---- texts, numbers, globals ---- */
+/* ---- texts and numbers ---- */
 
-static gd_status take_text(machine *m, uint64_t n, const char **out)
+/* A text of any bytes is inert: it is not copied, and no name or key is taken from it. */
+static gd_status push_bytes(machine *m, uint64_t n)
 {
     const unsigned char *p;
-    char *text;
+    value *v;
 
-    if (n > GD_MAX_PICKLE_STRING)
-        return io_pickle_refuse(m, "a text this long is not expected");
     GD_TRY(gd_take_bytes(m->c, &p, n));
-    if (!gd_is_text(p, n))
-        return io_pickle_refuse(m, "a text that is no UTF-8 or has control characters");
-    text = io_pickle_take(m, n + 1);
-    if (!text)
-        return GD_EFORMAT;
-    memcpy(text, p, n);
-    *out = text;
+    GD_TRY(io_pickle_make(m, &v, GD_PICKLE_BYTES, TAG_DATA));
+    v->node.text = (const char *)p;
+    v->node.integer = (int64_t)n;
     return GD_OK;
 }
 
 static gd_status push_text(machine *m, uint64_t n)
 {
+    const unsigned char *p = m->c->at;
+    char *text;
     value *v;
 
+    if (n > GD_MAX_PICKLE_STRING || n > gd_cursor_left(m->c) || !gd_is_text(p, n))
+        return push_bytes(m, n);
+    GD_TRY(gd_take_bytes(m->c, &p, n));
     GD_TRY(io_pickle_make(m, &v, GD_PICKLE_STRING, TAG_DATA));
-    return take_text(m, n, &v->node.text);
+    text = io_pickle_take(m, n + 1);
+    if (!text)
+        return GD_EFORMAT;
+    memcpy(text, p, n);
+    v->node.text = text;
+    return GD_OK;
 }
 
 /* Little-endian two's complement of up to 8 bytes, or the legacy container's magic number */
@@ -208,62 +230,6 @@ static gd_status push_real(machine *m)
     return GD_OK;
 }
 
-static gd_status take_line(machine *m, char *out, size_t size)
-{
-    uint8_t c = 0;
-
-    for (size_t i = 0; i < size; i++) {
-        GD_TRY(gd_take_u8(m->c, &c));
-        out[i] = c == '\n' ? '\0' : (char)c;
-        if (c == '\n')
-            return GD_OK;
-    }
-    return io_pickle_refuse(m, "a name too long for a global");
-}
-
-static gd_status push_global(machine *m)
-{
-    static const struct {
-        const char *module, *name;
-        global global;
-        gd_dtype dtype;
-    } allowed[] = {
-        { "collections", "OrderedDict", GLOBAL_ORDERED_DICT, GD_F32 },
-        { "torch._utils", "_rebuild_tensor_v2", GLOBAL_REBUILD_TENSOR, GD_F32 },
-        { "torch._utils", "_rebuild_parameter", GLOBAL_REBUILD_PARAMETER, GD_F32 },
-        { "torch", "FloatStorage", GLOBAL_STORAGE, GD_F32 },
-        { "torch", "HalfStorage", GLOBAL_STORAGE, GD_F16 },
-        { "torch", "BFloat16Storage", GLOBAL_STORAGE, GD_BF16 },
-        { "torch", "DoubleStorage", GLOBAL_STORAGE, GD_F64 },
-        { "torch", "LongStorage", GLOBAL_STORAGE, GD_I64 },
-        { "torch", "IntStorage", GLOBAL_STORAGE, GD_I32 },
-        { "torch", "ShortStorage", GLOBAL_STORAGE, GD_I16 },
-        { "torch", "CharStorage", GLOBAL_STORAGE, GD_I8 },
-        { "torch", "ByteStorage", GLOBAL_STORAGE, GD_U8 },
-        { "torch", "BoolStorage", GLOBAL_STORAGE, GD_BOOL },
-    };
-    char module[64], name[64];
-    value *v;
-
-    GD_TRY(take_line(m, module, sizeof module));
-    GD_TRY(take_line(m, name, sizeof name));
-    for (int i = 0; i < COUNT(allowed); i++)
-        if (strcmp(module, allowed[i].module) == 0 && strcmp(name, allowed[i].name) == 0) {
-            GD_TRY(io_pickle_make(m, &v, GD_PICKLE_NONE, TAG_GLOBAL));
-            v->global = allowed[i].global;
-            v->dtype = allowed[i].dtype;
-            return GD_OK;
-        }
-    for (char *p = module; *p; p++)
-        *p = *p < ' ' || *p > '~' ? '?' : *p;
-    for (char *p = name; *p; p++)
-        *p = *p < ' ' || *p > '~' ? '?' : *p;
-    return gd_fail(GD_EFORMAT,
-                   "%s: pickle offset %llu, opcode 0x%02x: asks for %s.%s, which a model file does "
-                   "not need: refused",
-                   m->c->file, (unsigned long long)m->op_offset, m->op, module, name);
-}
-
 /* ---- the machine ---- */
 
 static gd_status with_u8(machine *m, gd_status (*f)(machine *, uint32_t))
@@ -297,6 +263,24 @@ static gd_status text_u(machine *m, uint32_t n)
     return push_text(m, n);
 }
 
+static gd_status bytes_u(machine *m, uint32_t n)
+{
+    return push_bytes(m, n);
+}
+
+static gd_status with_u64(machine *m, gd_status (*f)(machine *, uint64_t))
+{
+    uint64_t n;
+
+    GD_TRY(gd_take_u64(m->c, &n));
+    return f(m, n);
+}
+
+static gd_status frame(machine *m, uint64_t n)
+{
+    return n <= gd_cursor_left(m->c) ? GD_OK : io_pickle_refuse(m, "a frame beyond the file's end");
+}
+
 static gd_status int_u16(machine *m)
 {
     uint16_t n;
@@ -309,14 +293,15 @@ static gd_status protocol(machine *m, uint32_t n)
 {
     gd_status s;
 
-    if (n == 2 || n == 3)
+    if (n >= 2 && n <= 5)
         return GD_OK;
-    s = io_pickle_refuse(m, "a pickle protocol other than 2 and 3");
+    s = io_pickle_refuse(m, "a pickle protocol other than 2 to 5");
     gd_detail("hint: save the file again with torch.save(..., pickle_protocol=2)");
     return s;
 }
 
 static gd_status run_structure(machine *m, uint8_t op);
+static gd_status run_record(machine *m, uint8_t op);
 
 static gd_status run_op(machine *m, uint8_t op)
 {
@@ -345,6 +330,16 @@ static gd_status run_op(machine *m, uint8_t op)
         return with_u32(m, text_u);
     case 0x8c:
         return with_u8(m, text_u);
+    case 0x8d:
+        return with_u64(m, push_text);
+    case 'C':
+        return with_u8(m, bytes_u);
+    case 'B':
+        return with_u32(m, bytes_u);
+    case 0x8e:
+        return with_u64(m, push_bytes);
+    case 0x95:
+        return with_u64(m, frame);
     default:
         return run_structure(m, op);
     }
@@ -359,6 +354,7 @@ static gd_status run_structure(machine *m, uint8_t op)
     case '}':
         return io_pickle_make(m, &v, GD_PICKLE_DICT, TAG_DATA);
     case ']':
+    case 0x8f: /* a set: its order means nothing */
         return io_pickle_make(m, &v, GD_PICKLE_LIST, TAG_DATA);
     case ')':
         return io_pickle_make(m, &v, GD_PICKLE_TUPLE, TAG_DATA);
@@ -373,26 +369,42 @@ static gd_status run_structure(machine *m, uint8_t op)
     case 'a':
         return io_pickle_add_items(m, m->depth - 1, m->depth - 2, GD_PICKLE_LIST);
     case 'e':
+    case 0x90:
         return io_pickle_items_from_mark(m, GD_PICKLE_LIST);
     case 's':
         return m->depth < 3 ? io_pickle_refuse(m, "the stack is empty")
                             : io_pickle_add_items(m, m->depth - 2, m->depth - 3, GD_PICKLE_DICT);
     case 'u':
         return io_pickle_items_from_mark(m, GD_PICKLE_DICT);
+    default:
+        return run_record(m, op);
+    }
+}
+
+/* The memo, and opcodes that name something or build records of it */
+static gd_status run_record(machine *m, uint8_t op)
+{
+    switch (op) {
     case 'q':
         return with_u8(m, memoise);
     case 'r':
         return with_u32(m, memoise);
+    case 0x94:
+        return memoise(m, (uint32_t)m->used_memo);
     case 'h':
         return with_u8(m, recall);
     case 'j':
         return with_u32(m, recall);
     case 'c':
-        return push_global(m);
+        return io_pickle_push_global(m);
+    case 0x93:
+        return io_pickle_push_stack_global(m);
     case 'Q':
         return io_pickle_push_storage(m);
     case 'R':
         return io_pickle_reduce(m);
+    case 0x81:
+        return io_pickle_new_object(m);
     case 'b':
         return io_pickle_build(m);
     default:
@@ -418,27 +430,48 @@ static gd_status check_tree(machine *m, const gd_pickle_node *n, int depth)
     return GD_OK;
 }
 
-gd_status io_pickle_read(io_pickle **out, gd_cursor *c, gd_arena *mem, uint64_t most_bytes)
+/* One pickle, up to its STOP, with one value left */
+static gd_status run(machine *m)
 {
-    machine *m = gd_alloc(mem, sizeof *m);
-
-    if (!m || !(m->stack = gd_alloc(mem, GD_MAX_PICKLE_STACK * sizeof *m->stack)))
-        return gd_fail(GD_ENOMEM, "%s: out of memory", c->file);
-    m->c = c;
-    m->mem = mem;
-    m->most_bytes = most_bytes;
     for (;;) {
-        m->op_offset = gd_cursor_offset(c);
-        GD_TRY(gd_take_u8(c, &m->op));
+        m->op_offset = gd_cursor_offset(m->c);
+        GD_TRY(gd_take_u8(m->c, &m->op));
         if (m->op == '.')
             break;
         GD_TRY(run_op(m, m->op));
     }
     GD_TRY(io_pickle_pop(m, &m->root));
-    if (m->depth != 0)
-        return io_pickle_refuse(m, "values left on the stack");
+    return m->depth == 0 ? GD_OK : io_pickle_refuse(m, "values left on the stack");
+}
+
+gd_status io_pickle_read(io_pickle **out, gd_cursor *c, gd_arena *mem, uint64_t most_bytes)
+{
+    machine *m = gd_alloc(mem, sizeof *m);
+
+    if (!m)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", c->file);
+    m->c = c;
+    m->mem = mem;
+    m->most_bytes = most_bytes;
+    GD_TRY(run(m));
     GD_TRY(check_tree(m, &m->root->node, 0));
     *out = m;
+    return GD_OK;
+}
+
+gd_status io_pickle_read_storage(io_storage *out, gd_cursor *c, gd_arena *mem, uint64_t most_bytes)
+{
+    machine *m = gd_alloc(mem, sizeof *m);
+
+    if (!m)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", c->file);
+    m->c = c;
+    m->mem = mem;
+    m->most_bytes = most_bytes;
+    GD_TRY(run(m));
+    if (m->root->tag != TAG_STORAGE)
+        return io_pickle_refuse(m, "a container that holds no storage");
+    *out = m->storage[m->root->storage];
     return GD_OK;
 }
 
@@ -470,16 +503,19 @@ typedef struct path {
     size_t length;
 } path;
 
-static gd_status add_tensor(io_pickle *p, gd_bundle *b, value *v, const path *at)
+gd_status io_pickle_add_tensor(io_pickle *p, gd_bundle *b, const gd_pickle_node *tensor,
+                               const char *called)
 {
+    value *v = (value *)tensor;
     const io_storage *s = &p->storage[v->storage];
+    const size_t length = strlen(called);
     gd_array *a = io_pickle_take(p, sizeof *a);
-    char *name = io_pickle_take(p, at->length + 1);
+    char *name = io_pickle_take(p, length + 1);
     io_source source = { s->data, s->bytes, 0, s->entry, v->view->offset, { 0 } };
 
     if (!a || !name)
         return GD_EFORMAT;
-    memcpy(name, at->text, at->length);
+    memcpy(name, called, length);
     *a = (gd_array){ .name = name, .dtype = s->dtype, .rank = v->view->rank };
     memcpy(a->dim, v->view->dim, sizeof a->dim);
     memcpy(source.stride, v->view->stride, sizeof source.stride);
@@ -512,7 +548,7 @@ static gd_status name_tensors(io_pickle *p, gd_bundle *b, const gd_pickle_node *
     const size_t length = at->length;
 
     if (n->kind == GD_PICKLE_TENSOR)
-        return add_tensor(p, b, (value *)n, at);
+        return io_pickle_add_tensor(p, b, n, at->text);
     for (int i = 0; i < n->count; i++) {
         const bool dict = n->kind == GD_PICKLE_DICT;
         GD_TRY(extend(at, b, dict ? n->item[2 * i] : NULL, i));

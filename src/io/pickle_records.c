@@ -60,6 +60,15 @@ static gd_status place_of(machine *m, int *out, const io_storage *s)
     return GD_OK;
 }
 
+gd_status io_pickle_add_storage(machine *m, int *out, const io_storage *s)
+{
+    if (m->n_storage == m->cap_storage)
+        GD_TRY(grow_storages(m));
+    *out = m->n_storage;
+    m->storage[m->n_storage++] = *s;
+    return GD_OK;
+}
+
 /* A decimal number or a plain word: never a path */
 static bool is_key(const char *text)
 {
@@ -147,8 +156,10 @@ gd_status io_pickle_reduce(machine *m)
         if (args->node.count != 3 || !is(item(args, 0), GD_PICKLE_TENSOR))
             return io_pickle_refuse(m, "a parameter with wrong arguments");
         return io_pickle_push(m, (value *)item(args, 0));
-    default:
+    case GLOBAL_STORAGE:
         return io_pickle_refuse(m, "a call of a storage type");
+    default:
+        return io_pickle_reduce_object(m, callable, args);
     }
 }
 
@@ -158,6 +169,9 @@ gd_status io_pickle_build(machine *m)
     value *state;
 
     GD_TRY(io_pickle_pop(m, &state));
+    if (m->depth > 0 &&
+        (is(m->stack[m->depth - 1], GD_PICKLE_OBJECT) || m->stack[m->depth - 1]->tag == TAG_DTYPE))
+        return io_pickle_build_object(m, m->stack[m->depth - 1], state);
     if (m->depth == 0 || !is(m->stack[m->depth - 1], GD_PICKLE_DICT) || !is(state, GD_PICKLE_DICT))
         return io_pickle_refuse(m, "BUILD of something that is no mapping");
     return GD_OK;

@@ -191,6 +191,9 @@ static void put_node(pickler *p, const gd_pickle_node *n)
     case GD_PICKLE_TENSOR:
         put_tensor(p, n->tensor);
         break;
+    case GD_PICKLE_BYTES: /* read, never written */
+    case GD_PICKLE_OBJECT:
+        put_op(p, OP_NONE);
     }
 }
 

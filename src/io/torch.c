@@ -134,19 +134,19 @@ static gd_status check_system(const gd_pickle_node *info, const char *file)
     return GD_OK;
 }
 
-static gd_status read_prologue(gd_bundle *b, gd_cursor *c)
+static gd_status read_prologue(gd_cursor *c, gd_arena *mem)
 {
     enum { PROTOCOL_VERSION = 1001 };
     io_pickle *p;
 
-    GD_TRY(io_pickle_read(&p, c, b->mem, PROLOGUE_BYTES));
+    GD_TRY(io_pickle_read(&p, c, mem, PROLOGUE_BYTES));
     if (!io_pickle_is_magic(p))
-        return gd_fail(GD_EFORMAT, "%s: wrong magic number: not a torch.save file", b->path);
-    GD_TRY(io_pickle_read(&p, c, b->mem, PROLOGUE_BYTES));
+        return gd_fail(GD_EFORMAT, "%s: wrong magic number: not a torch.save file", c->file);
+    GD_TRY(io_pickle_read(&p, c, mem, PROLOGUE_BYTES));
     if (io_pickle_root(p)->kind != GD_PICKLE_INT || io_pickle_root(p)->integer != PROTOCOL_VERSION)
-        return gd_fail(GD_EFORMAT, "%s: container version is not %d", b->path, PROTOCOL_VERSION);
-    GD_TRY(io_pickle_read(&p, c, b->mem, PROLOGUE_BYTES));
-    return check_system(io_pickle_root(p), b->path);
+        return gd_fail(GD_EFORMAT, "%s: container version is not %d", c->file, PROTOCOL_VERSION);
+    GD_TRY(io_pickle_read(&p, c, mem, PROLOGUE_BYTES));
+    return check_system(io_pickle_root(p), c->file);
 }
 
 static gd_status read_storage(gd_bundle *b, gd_cursor *c, io_pickle *p, const char *key)
@@ -194,9 +194,48 @@ gd_status io_read_torch_legacy(gd_bundle *b)
     io_pickle *object, *keys;
 
     b->format = "torch legacy";
-    GD_TRY(read_prologue(b, &c));
+    GD_TRY(read_prologue(&c, b->mem));
     GD_TRY(io_pickle_read(&object, &c, b->mem, OBJECT_BYTES));
     GD_TRY(io_pickle_read(&keys, &c, b->mem, KEYS_BYTES));
     GD_TRY(read_storages(b, &c, object, io_pickle_root(keys)));
     return io_pickle_tensors(object, b);
+}
+
+/* ---- a legacy container of one storage, as pickle.dump writes a tensor's data ---- */
+
+static gd_status read_nested(io_storage *out, gd_cursor *c, gd_arena *mem)
+{
+    const gd_pickle_node *root;
+    io_pickle *keys;
+    uint64_t count;
+
+    GD_TRY(read_prologue(c, mem));
+    GD_TRY(io_pickle_read_storage(out, c, mem, PROLOGUE_BYTES));
+    GD_TRY(io_pickle_read(&keys, c, mem, PROLOGUE_BYTES));
+    root = io_pickle_root(keys);
+    if (root->kind != GD_PICKLE_LIST || root->count != 1 ||
+        root->item[0]->kind != GD_PICKLE_STRING || strcmp(root->item[0]->text, out->key) != 0)
+        return gd_fail(GD_EFORMAT, "%s: nested container: not one storage", c->file);
+    GD_TRY(gd_take_u64(c, &count));
+    if (count != (uint64_t)out->count || !gd_mul(count, gd_dtype_bytes(out->dtype), &out->bytes) ||
+        out->bytes != gd_cursor_left(c))
+        return gd_fail(GD_EFORMAT,
+                       "%s: nested container: %llu elements of %lld, %llu bytes are left", c->file,
+                       (unsigned long long)count, (long long)out->count,
+                       (unsigned long long)gd_cursor_left(c));
+    out->key = ""; /* died with mem */
+    out->entry = -1;
+    out->found = true;
+    return gd_take_bytes(c, &out->data, out->bytes);
+}
+
+gd_status io_read_nested_storage(io_storage *out, gd_cursor *c)
+{
+    gd_arena *mem;
+    gd_status s;
+
+    GD_TRY(gd_arena_make(&mem));
+    s = read_nested(out, c, mem);
+    gd_arena_free(mem);
+    return s;
 }

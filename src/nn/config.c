@@ -1,17 +1,29 @@
 /* config.c - the authors' defaults, and which configurations can exist.  Source: spec models.md
  * 1, 2. */
-#include "nn/config_private.h"
+#include "nn/family.h"
 
 #include <math.h>
 #include <string.h>
 
 const char *const gd_net_kind_names[3] = { "diffusion", "upsampler", "classifier" };
+const char *const gd_family_names[GD_N_FAMILIES] = { "adm", "consistency_models", "edm",
+                                                     "diffusers" };
+const char *const gd_precond_names[GD_N_PRECONDS] = { "steps",      "edm",   "vp",
+                                                      "ve",         "iddpm", "consistency_edm",
+                                                      "consistency" };
 const char *const nn_kind_names[3] = { "unet", "superres", "classifier" };
 const char *const nn_pool_names[4] = { "attention", "adaptive", "spatial", "spatial_v2" };
 
 int nn_level_channels(const gd_net_config *net, int level)
 {
     return (int)(net->channel_mult[level] * net->model_channels);
+}
+
+double nn_width_factor(int width, int model_channels)
+{
+    double factor = (double)width / model_channels;
+
+    return (int)(factor * model_channels) < width ? nextafter(factor, INFINITY) : factor;
 }
 
 /* ---- defaults ---- */
@@ -77,6 +89,14 @@ void gd_config_defaults(gd_model_config *out, gd_net_kind kind)
     net->n_levels = nn_default_channel_mult(net->channel_mult, kind, net->image_size);
     out->diffusion = (gd_diffusion_config){ .steps = 1000, .noise_schedule = "linear" };
     out->guidance_scale = 1.0;
+}
+
+void nn_sigma_defaults(gd_model_config *config, gd_precond precond)
+{
+    config->diffusion.precond = precond;
+    config->diffusion.sigma_data = 0.5; /* of images in [-1, 1] */
+    config->diffusion.sigma_min = 0.002;
+    config->diffusion.sigma_max = 80;
 }
 
 /* ---- what can exist ---- */
@@ -189,7 +209,7 @@ static gd_status check_diffusion(const gd_model_config *config)
     return GD_OK;
 }
 
-gd_status nn_config_check(const gd_model_config *config)
+gd_status nn_check_adm(const gd_model_config *config)
 {
     GD_TRY(check_ranges(&config->net));
     GD_TRY(check_levels(&config->net));

@@ -15,8 +15,19 @@ typedef enum gd_pool {
     GD_POOL_SPATIAL_V2
 } gd_pool;
 
-/* UNetModel, SuperResModel, EncoderUNetModel by the authors' constructor arguments */
+/* Whose checkpoints have these parameters, by these names: one file family_NAME.c each */
+typedef enum gd_family {
+    GD_FAMILY_ADM,         /* guided-diffusion, improved-diffusion and what was trained with them */
+    GD_FAMILY_CONSISTENCY, /* consistency_models: ADM's UNet, attention as 2-D convolutions */
+    GD_FAMILY_EDM,         /* NVlabs/edm: DhariwalUNet and SongUNet */
+    GD_FAMILY_DIFFUSERS,   /* diffusers: UNet2DModel */
+    GD_N_FAMILIES
+} gd_family;
+
+/* UNetModel, SuperResModel, EncoderUNetModel by the authors' constructor arguments.  Other families
+ * use the fields that mean the same, and those at the end. */
 typedef struct gd_net_config {
+    gd_family family;
     gd_net_kind kind;
     int image_size;  /* large_size for GD_NET_SUPERRES */
     int small_size;  /* SUPERRES only */
@@ -36,20 +47,59 @@ typedef struct gd_net_config {
     double dropout;
     bool use_scale_shift_norm, resblock_updown, conv_resample, use_new_attention_order;
     gd_pool pool; /* classifier */
+
+    /* GD_FAMILY_EDM: SongUNet (DDPM++, NCSN++) or DhariwalUNet */
+    bool song;
+    int embedding_mult; /* channel_mult_emb: the embedding has so many times model_channels */
+    int noise_mult;     /* channel_mult_noise: the noise level's sinusoids, too; SongUNet */
+    int augment_dim;    /* columns of map_augment, 0: none; sampling leaves its term out */
+    bool fourier;       /* embedding_type "fourier", else "positional" */
+    bool residual_encoder;
+    bool smooth_resampling; /* resample_filter [1,3,3,1], else [1,1] */
+
+    /* GD_FAMILY_DIFFUSERS */
+    int norm_groups;
+    double norm_eps;
+    int freq_shift; /* 0, 1: subtracted from the number of frequencies */
+    bool flip_sin_to_cos;
+    bool pad_right_bottom; /* downsample_padding 0: one column and one row at these sides only */
 } gd_net_config;
+
+/* edm_levels.c: the levels of GD_PRECOND_IDDPM, descending to 0; level j is the network's time
+ * GD_EDM_LEVELS - 2 - j */
+enum { GD_EDM_LEVELS = 1001 };
+void gd_edm_levels(float u[GD_EDM_LEVELS]);
+
+/* What makes a denoiser D(x; s) of the network (diffusion/diffusion.h) */
+typedef enum gd_precond {
+    GD_PRECOND_STEPS, /* none: the network is for the discrete steps of gd_diffusion_config */
+    GD_PRECOND_EDM,
+    GD_PRECOND_VP,
+    GD_PRECOND_VE,
+    GD_PRECOND_IDDPM,
+    GD_PRECOND_CONSISTENCY_EDM, /* consistency_models' edm_*: EDM's scalings, another time */
+    GD_PRECOND_CONSISTENCY,     /* cd_*, ct_*: D(x; sigma_min) = x */
+    GD_N_PRECONDS
+} gd_precond;
 
 typedef struct gd_diffusion_config {
     int steps;               /* diffusion_steps, 1000 */
     char noise_schedule[16]; /* "linear", "cosine" */
     bool learn_sigma, sigma_small, predict_xstart, rescale_timesteps, rescale_learned_sigmas,
         use_kl;
+
+    /* Noise levels s, for gd_preconds other than GD_PRECOND_STEPS */
+    gd_precond precond;
+    double sigma_data;
+    double sigma_min, sigma_max; /* the levels that the network was made for */
+    double one_call_sigma;       /* > 0: a generator, image = D(one_call_sigma * noise, the same) */
 } gd_diffusion_config;
 
 /* Everything a model file says or is assumed to say */
 typedef struct gd_model_config {
     gd_net_config net;
     gd_diffusion_config diffusion;
-    char preset[32];       /* "64x64_diffusion"; "" when the file is nobody's */
+    char preset[48];       /* "64x64_diffusion"; "" when the file is nobody's */
     double guidance_scale; /* the preset's classifier scale at 250 steps, 1.0 otherwise */
 } gd_model_config;
 
@@ -61,6 +111,13 @@ static inline int gd_net_classes(const gd_net_config *net)
 
 /* "diffusion", "upsampler", "classifier": what users and guided.kind call the kinds */
 extern const char *const gd_net_kind_names[3];
+extern const char *const gd_family_names[GD_N_FAMILIES];
+extern const char *const gd_precond_names[GD_N_PRECONDS];
+
+/* ": SongUNet (DDPM++)", ... or "" where the family has one architecture */
+const char *gd_architecture_name(const gd_net_config *net);
+/* Of the rows of qkv in the file */
+const char *gd_head_order_name(const gd_net_config *net);
 
 /* ---- presets: the 15 published files (results.md 1), by file name without ".pt" ---- */
 int gd_preset_count(void); /* of published files; gd_preset_config knows ours too: small32, ... */
@@ -94,6 +151,7 @@ typedef enum gd_init_rule {
     GD_INIT_UNIFORM, /* U(-scale, scale), scale = 1 / sqrt(fan_in): PyTorch's default for
                         convolutions and linear layers */
     GD_INIT_NORMAL,  /* N(0, scale^2) */
+    GD_INIT_BUFFER,  /* the same, but no parameter: it is not trained, nor counted as one */
     GD_INIT_ONE,
     GD_INIT_ZERO
 } gd_init_rule;
@@ -129,8 +187,11 @@ void gd_init_synthetic(float *out, const gd_param_spec *spec, const char *salt);
  * against the result: GD_EFORMAT with one table of key, expected, found (at most 20 rows, then "...
  * and N more").  "module." prefixes of DataParallel files are accepted. */
 GD_CHECKED gd_status gd_config_recognise(gd_model_config *out, gd_arena *arena, char **assumed,
-                                         const gd_bundle *bundle, const gd_flag *flags,
-                                         int n_flags);
+                                         gd_bundle *bundle, const gd_flag *flags, int n_flags);
+/* A configuration as a family's own files write it: flags "name=value ..." of ADM and consistency
+ * models, {"class_name": ..., "init_kwargs": {...}} of EDM, config.json of diffusers. */
+GD_CHECKED gd_status gd_config_from_text(gd_model_config *out, gd_family family, gd_net_kind kind,
+                                         const char *text);
 /* guided.config JSON text of a configuration, and back */
 GD_CHECKED gd_status gd_config_to_json(const gd_model_config *config, gd_arena *arena, char **out);
 GD_CHECKED gd_status gd_config_from_json(gd_model_config *out, const char *json, const char *file);

@@ -19,6 +19,14 @@ typedef enum type {
     RATES, /* downsampling rates, a bit each in the configuration */
 } type;
 
+/* Families, a bit each.  What only others than ADM have is absent from ADM's text. */
+enum {
+    CONSISTENCY = 1 << GD_FAMILY_CONSISTENCY,
+    EDM = 1 << GD_FAMILY_EDM,
+    DIFFUSERS = 1 << GD_FAMILY_DIFFUSERS,
+    OTHERS = CONSISTENCY | EDM | DIFFUSERS
+};
+
 #define NET(field) offsetof(gd_model_config, net.field)
 #define DIFFUSION(field) offsetof(gd_model_config, diffusion.field)
 
@@ -29,7 +37,9 @@ static const struct field {
     size_t offset;
     size_t size;
     const char *const *words;
+    unsigned families; /* 0: all */
 } fields[] = {
+    { "family", WORD, NET(family), GD_N_FAMILIES, gd_family_names, OTHERS },
     { "kind", WORD, NET(kind), COUNT(nn_kind_names), nn_kind_names },
     { "preset", TEXT, offsetof(gd_model_config, preset), sizeof((gd_model_config *)0)->preset },
     { "guidance_scale", REAL, offsetof(gd_model_config, guidance_scale) },
@@ -60,7 +70,29 @@ static const struct field {
     { "rescale_timesteps", BOOL, DIFFUSION(rescale_timesteps) },
     { "rescale_learned_sigmas", BOOL, DIFFUSION(rescale_learned_sigmas) },
     { "use_kl", BOOL, DIFFUSION(use_kl) },
+    { "song", BOOL, NET(song), 0, NULL, EDM },
+    { "embedding_mult", INT, NET(embedding_mult), 0, NULL, EDM },
+    { "noise_mult", INT, NET(noise_mult), 0, NULL, EDM },
+    { "augment_dim", INT, NET(augment_dim), 0, NULL, EDM },
+    { "fourier", BOOL, NET(fourier), 0, NULL, EDM },
+    { "residual_encoder", BOOL, NET(residual_encoder), 0, NULL, EDM },
+    { "smooth_resampling", BOOL, NET(smooth_resampling), 0, NULL, EDM },
+    { "norm_groups", INT, NET(norm_groups), 0, NULL, DIFFUSERS },
+    { "norm_eps", REAL, NET(norm_eps), 0, NULL, DIFFUSERS },
+    { "freq_shift", INT, NET(freq_shift), 0, NULL, DIFFUSERS },
+    { "flip_sin_to_cos", BOOL, NET(flip_sin_to_cos), 0, NULL, DIFFUSERS },
+    { "pad_right_bottom", BOOL, NET(pad_right_bottom), 0, NULL, DIFFUSERS },
+    { "precond", WORD, DIFFUSION(precond), GD_N_PRECONDS, gd_precond_names, OTHERS },
+    { "sigma_data", REAL, DIFFUSION(sigma_data), 0, NULL, OTHERS },
+    { "sigma_min", REAL, DIFFUSION(sigma_min), 0, NULL, OTHERS },
+    { "sigma_max", REAL, DIFFUSION(sigma_max), 0, NULL, OTHERS },
+    { "one_call_sigma", REAL, DIFFUSION(one_call_sigma), 0, NULL, OTHERS },
 };
+
+static bool concerns(const struct field *f, gd_family family)
+{
+    return f->families == 0 || f->families >> family & 1;
+}
 
 /* ---- writing ---- */
 
@@ -121,7 +153,8 @@ gd_status gd_config_to_json(const gd_model_config *config, gd_arena *arena, char
     bool failed = json_object_set_new(root, "version", json_integer(CONFIG_VERSION)) != 0;
 
     for (int i = 0; i < COUNT(fields); i++)
-        failed |= json_object_set_new(root, fields[i].name, value_of(config, &fields[i])) != 0;
+        if (concerns(&fields[i], config->net.family))
+            failed |= json_object_set_new(root, fields[i].name, value_of(config, &fields[i])) != 0;
     char *text = failed ? NULL : json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17));
     json_decref(root);
     if (!text)
@@ -155,8 +188,9 @@ static gd_status read_text(char *out, const json_t *value, const struct field *f
     if (!text || strlen(text) >= f->size)
         return bad(f, "a short string");
     for (const char *c = text; *c; c++)
-        if (!(*c >= 'a' && *c <= 'z') && !(*c >= '0' && *c <= '9') && *c != '_')
-            return bad(f, "a name of a-z, 0-9 and _");
+        if (!(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z') && !(*c >= '0' && *c <= '9') &&
+            *c != '_' && *c != '-')
+            return bad(f, "a name of letters, digits, _ and -");
     snprintf(out, f->size, "%s", text);
     return GD_OK;
 }
@@ -232,18 +266,31 @@ static gd_status read_field(gd_model_config *out, const json_t *value, const str
     return GD_OK;
 }
 
-static bool is_known(const char *key)
+static bool is_known(const char *key, gd_family family)
 {
     for (int i = 0; i < COUNT(fields); i++)
         if (strcmp(fields[i].name, key) == 0)
-            return true;
+            return concerns(&fields[i], family);
     return strcmp(key, "version") == 0;
+}
+
+/* The first field; without it the text is of ADM */
+static gd_status read_family(gd_family *out, const json_t *root)
+{
+    const json_t *family = json_object_get(root, fields[0].name);
+    int which = GD_FAMILY_ADM;
+
+    if (family)
+        GD_TRY(read_word(&which, family, &fields[0]));
+    *out = (gd_family)which;
+    return GD_OK;
 }
 
 static gd_status read_root(gd_model_config *out, json_t *root)
 {
     const json_t *version = json_object_get(root, "version");
     const char *key;
+    gd_family family;
     json_t *value;
 
     if (!json_is_integer(version) || json_integer_value(version) < 1)
@@ -251,9 +298,12 @@ static gd_status read_root(gd_model_config *out, json_t *root)
     if (json_integer_value(version) > CONFIG_VERSION)
         return gd_fail(GD_EFORMAT, "version %lld, this program knows %d: a newer guided wrote it",
                        (long long)json_integer_value(version), CONFIG_VERSION);
-    json_object_foreach(root, key, value) if (!is_known(key)) return gd_fail(
+    GD_TRY(read_family(&family, root));
+    json_object_foreach(root, key, value) if (!is_known(key, family)) return gd_fail(
         GD_EFORMAT, "key \"%.40s\" is unknown: a newer guided wrote it", key);
     for (int i = 0; i < COUNT(fields); i++) {
+        if (!concerns(&fields[i], family))
+            continue;
         value = json_object_get(root, fields[i].name);
         if (!value)
             return gd_fail(GD_EFORMAT, "\"%s\" is missing", fields[i].name);

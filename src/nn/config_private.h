@@ -18,8 +18,14 @@ enum {
 /* GD_EUSAGE with the reason if no such network can be built. */
 GD_CHECKED gd_status nn_config_check(const gd_model_config *config);
 
+/* The preconditioner and the levels that all authors use */
+void nn_sigma_defaults(gd_model_config *config, gd_precond precond);
+
 /* (int)(channel_mult[level] * model_channels), as the authors compute it */
 int nn_level_channels(const gd_net_config *net, int level);
+
+/* The factor that gives exactly `width` again when multiplied and cut to an integer */
+double nn_width_factor(int width, int model_channels);
 
 /* The authors' channel_mult for an image size; 0 levels where they have none. */
 int nn_default_channel_mult(double mult[GD_MAX_LEVELS], gd_net_kind kind, int image_size);
@@ -49,22 +55,27 @@ GD_CHECKED gd_status nn_open_weights(gd_bundle **out, const char *path, const gd
 #define NN_PACKED_LAYOUT "guided.layout"        /* gd_plan_layout */
 #define NN_PACKED_HASH "guided.parameters_xxh3" /* gd_model_hash */
 
-/* ---- infer.c ---- */
+/* ---- nested.c ---- */
 
-/* The arrays of a file by name, without the "module." that DataParallel puts before every one. */
+/* Any file of arrays; of a .pt with more in it than a state dict, that at `key` ("model", "a.b"),
+ * or, where key is NULL, at the first of the places people use, averages first.  A notice names it.
+ * GD_EUSAGE: nothing at key. */
+GD_CHECKED gd_status nn_open_state_dict(gd_bundle **out, const char *path, const char *key);
+
+/* ---- prefixes.c ---- */
+
+/* Take off what wrappers put before every name: "module." of DataParallel, ... */
+GD_CHECKED gd_status nn_strip_prefixes(gd_bundle *bundle);
+
+/* ---- recognise.c ---- */
+
+/* The arrays of a file by name */
 typedef struct nn_keys {
     const char *path;
     const gd_array **sorted;
     int n;
-    size_t prefix_bytes; /* 7 or 0 */
 } nn_keys;
 const char *nn_key_name(const nn_keys *keys, int i);
 const gd_array *nn_key_find(const nn_keys *keys, const char *name); /* NULL if absent */
-
-/* Configuration from keys and shapes, a preset's where they are exactly a preset's.  Values that
- * shapes do not tell are lines of *assumed, unless a flag is about to give them.  The caller checks
- * every key against the result. */
-GD_CHECKED gd_status nn_infer(gd_model_config *out, gd_arena *arena, char **assumed,
-                              const nn_keys *keys, const gd_flag *flags, int n_flags);
 
 #endif

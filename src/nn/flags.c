@@ -19,6 +19,9 @@ typedef enum type {
     REAL,
     SCHEDULE,
     POOL,
+    FORM,    /* training_mode of consistency_models: whether D(x; sigma_min) = x */
+    PRECOND, /* of EDM's networks */
+    LOSS,    /* a word that only concerns how the authors trained */
     PROGRAM, /* a bool that only concerns how the authors' program computes */
     WEIGHTS  /* which of a file's weights: nn_open_weights reads it */
 } type;
@@ -29,6 +32,12 @@ enum {
     CLASSIFIER = 1 << GD_NET_CLASSIFIER
 };
 enum { DENOISERS = UNET | SUPERRES, ALL = DENOISERS | CLASSIFIER };
+enum {
+    ADM = 1 << GD_FAMILY_ADM | 1 << GD_FAMILY_CONSISTENCY, /* and its relatives */
+    CONSISTENCY = 1 << GD_FAMILY_CONSISTENCY,
+    EDM = 1 << GD_FAMILY_EDM,
+    SIGMA = CONSISTENCY | EDM /* those with a preconditioner */
+};
 
 #define AT(field) offsetof(gd_model_config, field)
 
@@ -40,6 +49,7 @@ static const struct flag {
     unsigned kinds;
     size_t offset;
     int min, max;
+    unsigned families; /* 0: ADM and its relatives */
 } table[] = {
     { "image_size", SIZE, UNET | CLASSIFIER, AT(net.image_size), 1, NN_MAX_IMAGE_SIZE },
     { "num_channels", INT, DENOISERS, AT(net.model_channels), 1, NN_MAX_CHANNELS },
@@ -53,6 +63,7 @@ static const struct flag {
     { "class_cond", CLASS_COND, DENOISERS, 0, 0, 0 },
     { "use_checkpoint", PROGRAM, ALL, 0, 0, 0 },
     { "ema", WEIGHTS, ALL, 0, 0, 0 },
+    { "key", WEIGHTS, ALL, 0, 0, 0 },
     { "use_scale_shift_norm", BOOL, DENOISERS, AT(net.use_scale_shift_norm), 0, 0 },
     { "resblock_updown", BOOL, DENOISERS, AT(net.resblock_updown), 0, 0 },
     { "use_fp16", PROGRAM, ALL, 0, 0, 0 },
@@ -82,6 +93,13 @@ static const struct flag {
     { "classifier_channel_mult", MULT, CLASSIFIER, 0, 0, 0 },
     { "classifier_use_new_attention_order", BOOL, CLASSIFIER, AT(net.use_new_attention_order), 0,
       0 },
+    { "training_mode", FORM, UNET, 0, 0, 0, CONSISTENCY },
+    { "weight_schedule", LOSS, ALL, 0, 0, 0 },
+    { "sigma_min", REAL, UNET, AT(diffusion.sigma_min), 0, 1000, SIGMA },
+    { "sigma_max", REAL, UNET, AT(diffusion.sigma_max), 0, 100000, SIGMA },
+    { "sigma_data", REAL, UNET, AT(diffusion.sigma_data), 0, 1000, SIGMA },
+    { "one_call_sigma", REAL, UNET, AT(diffusion.one_call_sigma), 0, 100000, EDM },
+    { "precond", PRECOND, UNET, 0, 0, 0, EDM },
 };
 
 static const struct flag *find(const char *name)
@@ -176,11 +194,13 @@ static bool parse_decimal(double *out, const char *text, const char **end)
 
 static gd_status parse_real(double *out, const struct flag *flag, const char *value)
 {
+    char expected[64];
     const char *end;
     double real;
 
+    snprintf(expected, sizeof expected, "a number, %d to less than %d", flag->min, flag->max);
     if (!parse_decimal(&real, value, &end) || *end || real < flag->min || real >= flag->max)
-        return bad_value(flag, value, "a number, 0 to less than 1");
+        return bad_value(flag, value, expected);
     *out = real;
     return GD_OK;
 }
@@ -282,6 +302,28 @@ static gd_status parse_pool(gd_model_config *config, const struct flag *flag, co
     return GD_OK;
 }
 
+/* "consistency" in the mode's name is what the authors look for */
+static gd_status parse_form(gd_model_config *config, const struct flag *flag, const char *value)
+{
+    static const char *const modes[] = { "edm", "progdist", "consistency_distillation",
+                                         "consistency_training" };
+    int which;
+
+    GD_TRY(parse_word(&which, flag, value, modes, COUNT(modes)));
+    config->diffusion.precond = which < 2 ? GD_PRECOND_CONSISTENCY_EDM : GD_PRECOND_CONSISTENCY;
+    return GD_OK;
+}
+
+static gd_status parse_precond(gd_model_config *config, const struct flag *flag, const char *value)
+{
+    int which;
+
+    GD_TRY(parse_word(&which, flag, value, gd_precond_names + GD_PRECOND_EDM,
+                      GD_PRECOND_IDDPM - GD_PRECOND_EDM + 1));
+    config->diffusion.precond = (gd_precond)(GD_PRECOND_EDM + which);
+    return GD_OK;
+}
+
 /* ---- one flag ---- */
 
 static gd_status set(gd_model_config *config, const struct flag *flag, const char *value)
@@ -315,16 +357,28 @@ static gd_status set(gd_model_config *config, const struct flag *flag, const cha
         return GD_OK;
     case CLASSES:
         return parse_classes(config, flag, value);
+    case FORM:
+        return parse_form(config, flag, value);
+    case PRECOND:
+        return parse_precond(config, flag, value);
     case PROGRAM:
         return parse_bool(&yes, flag, value);
+    case LOSS:
     case WEIGHTS:
         break;
     }
     return GD_OK;
 }
 
+static bool concerns(const struct flag *flag, const gd_net_config *net)
+{
+    const unsigned families = flag->families ? flag->families : ADM;
+
+    return flag->kinds >> net->kind & 1 && families >> net->family & 1;
+}
+
 /* Everything is parsed, so that a bad value is found wherever it stands; what does not concern this
- * kind changes a copy. */
+ * kind or family changes a copy. */
 static gd_status set_all(gd_model_config *config, const gd_flag *flags, int n, type first,
                          type last)
 {
@@ -336,7 +390,7 @@ static gd_status set_all(gd_model_config *config, const gd_flag *flags, int n, t
             return unknown(flags[i].name);
         if (flag->type < first || flag->type > last)
             continue;
-        GD_TRY(set(flag->kinds >> config->net.kind & 1 ? config : &unused, flag, flags[i].value));
+        GD_TRY(set(concerns(flag, &config->net) ? config : &unused, flag, flags[i].value));
     }
     return GD_OK;
 }
@@ -375,6 +429,7 @@ static gd_status resize(gd_model_config *config, int old_size, bool mult_given)
 gd_status nn_flags_set(gd_model_config *config, const gd_flag *flags, int n, bool shapes_known)
 {
     bool classifier = config->net.kind == GD_NET_CLASSIFIER;
+    bool adm = ADM >> config->net.family & 1;
     int old_size = config->net.image_size;
 
     GD_TRY(set_all(config, flags, n, SIZE, SIZE));
@@ -386,6 +441,8 @@ gd_status nn_flags_set(gd_model_config *config, const gd_flag *flags, int n, boo
         GD_TRY(set_all(config, flags, n, t, t));
     GD_TRY(set_all(config, flags, n, INT, PROGRAM));
 
+    if (!adm)
+        return GD_OK;
     /* the authors' num_head_channels overrides num_heads; whoever gives only num_heads means it */
     if (nn_flag_given(flags, n, classifier ? "classifier_num_heads" : "num_heads") &&
         !nn_flag_given(flags, n, classifier ? "classifier_num_head_channels" : "num_head_channels"))

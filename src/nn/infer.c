@@ -1,19 +1,16 @@
 /* infer.c - a configuration from the keys and shapes of a file.  Source: spec models.md 2.2, 5. */
-#include "nn/config_private.h"
+#include "nn/family.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct inference {
-    const nn_keys *keys;
+    nn_evidence *e;
+    const nn_keys *keys; /* the evidence's */
     gd_model_config *config;
     gd_net_config *net; /* the configuration's */
-    gd_arena *arena;
-    const gd_flag *flags;
-    int n_flags;
-    int blocks;    /* input blocks, the stem included */
-    char *assumed; /* lines */
+    gd_family family;
+    int blocks; /* input blocks, the stem included */
 } inference;
 
 /* ---- reading shapes ---- */
@@ -81,14 +78,9 @@ static int count_blocks(const nn_keys *keys)
 
 /* ---- assumptions ---- */
 
-/* One line, unless a flag told; `other` is what the flag would say. */
 static void assume(inference *in, const char *flag, const char *value, const char *other)
 {
-    if (nn_flag_given(in->flags, in->n_flags, flag))
-        return;
-    in->assumed =
-        gd_sprintf(in->arena, "%s%s%s %s (assumed; --%s %s if not)", in->assumed ? in->assumed : "",
-                   in->assumed ? "\n" : "", flag, value, flag, other);
+    nn_assume(in->e, flag, value, other);
 }
 
 static void assume_int(inference *in, const char *flag, int value)
@@ -156,8 +148,8 @@ static int step_of_encoder(inference *in)
     gd_model_config told;
 
     gd_config_defaults(&told, GD_NET_CLASSIFIER);
-    if (nn_flag_given(in->flags, in->n_flags, "classifier_depth") &&
-        nn_flags_set(&told, in->flags, in->n_flags, true) == GD_OK)
+    if (nn_flag_given(in->e->flags, in->e->n_flags, "classifier_depth") &&
+        nn_flags_set(&told, in->e->flags, in->e->n_flags, true) == GD_OK)
         return told.net.num_res_blocks + 1;
     for (int s = 2; s <= in->blocks; s++) {
         if (!step_fits(in->keys, in->blocks, s))
@@ -182,14 +174,6 @@ static int find_step(inference *in, bool decoder)
     return step;
 }
 
-/* The factor that gives exactly `width` again when multiplied and cut to an integer */
-static double width_factor(int width, int model_channels)
-{
-    double factor = (double)width / model_channels;
-
-    return (int)(factor * model_channels) < width ? nextafter(factor, INFINITY) : factor;
-}
-
 static gd_status infer_levels(inference *in, bool decoder)
 {
     const nn_keys *keys = in->keys;
@@ -204,7 +188,8 @@ static gd_status infer_levels(inference *in, bool decoder)
     net->n_levels = in->blocks / step;
     net->attention_ds = 0;
     for (int l = 0; l < net->n_levels; l++) {
-        net->channel_mult[l] = width_factor(block_width(keys, l * step + 1), net->model_channels);
+        net->channel_mult[l] =
+            nn_width_factor(block_width(keys, l * step + 1), net->model_channels);
         if (attends(keys, l * step + 1))
             net->attention_ds |= 1u << l;
     }
@@ -290,6 +275,9 @@ static gd_status infer_shapes(inference *in)
     if (decoder)
         kind = is_superres(stem, out) ? GD_NET_SUPERRES : GD_NET_UNET;
     gd_config_defaults(in->config, kind);
+    in->net->family = in->family;
+    if (in->family == GD_FAMILY_CONSISTENCY)
+        nn_sigma_defaults(in->config, GD_PRECOND_CONSISTENCY);
     in->net->model_channels = channels;
     in->blocks = count_blocks(keys);
     GD_TRY(infer_levels(in, decoder));
@@ -306,7 +294,7 @@ static gd_status infer_shapes(inference *in)
 /* Same keys and shapes, but for class counts and learn_sigma */
 static bool is_like(const gd_net_config *a, const gd_net_config *b)
 {
-    if (a->kind != b->kind || a->in_channels != b->in_channels ||
+    if (a->family != b->family || a->kind != b->kind || a->in_channels != b->in_channels ||
         a->model_channels != b->model_channels || a->num_res_blocks != b->num_res_blocks ||
         a->n_levels != b->n_levels || a->attention_ds != b->attention_ds ||
         a->use_scale_shift_norm != b->use_scale_shift_norm ||
@@ -344,8 +332,8 @@ static void say_preset(inference *in, const gd_model_config *preset, const char 
 
     if (strncmp(name, preset->preset, n) == 0 && (!name[n] || name + n == dot))
         return;
-    in->assumed = gd_sprintf(
-        in->arena, "preset %s (assumed from its shapes%s%s; the authors' flags override it)",
+    in->e->assumed = gd_sprintf(
+        in->e->arena, "preset %s (assumed from its shapes%s%s; the authors' flags override it)",
         preset->preset, family ? ", which are also those of " : "", family ? family : "");
 }
 
@@ -372,7 +360,7 @@ static gd_status find_preset(inference *in, gd_model_config *like, bool *found_l
             continue;
         const int match = name_match(in->keys->path, c.preset);
         if (best >= 0)
-            family = gd_sprintf(in->arena, "%s%s%s", family ? family : "", family ? ", " : "",
+            family = gd_sprintf(in->e->arena, "%s%s%s", family ? family : "", family ? ", " : "",
                                 match > best ? exact.preset : c.preset);
         if (match > best) {
             exact = c;
@@ -437,8 +425,8 @@ static void say_heads(inference *in)
                *width = net->kind == GD_NET_CLASSIFIER ? "classifier_num_head_channels"
                                                        : "num_head_channels";
 
-    if (nn_flag_given(in->flags, in->n_flags, heads) ||
-        nn_flag_given(in->flags, in->n_flags, width))
+    if (nn_flag_given(in->e->flags, in->e->n_flags, heads) ||
+        nn_flag_given(in->e->flags, in->e->n_flags, width))
         return;
     if (net->num_head_channels > 0)
         assume_int(in, width, net->num_head_channels);
@@ -458,6 +446,8 @@ static void say_guesses(inference *in)
         assume_int(in, "image_size", net->image_size);
     }
     say_heads(in);
+    if (net->family == GD_FAMILY_CONSISTENCY)
+        return;
     if (net->kind == GD_NET_UNET)
         assume_bool(in, "use_new_attention_order", net->use_new_attention_order);
     assume(in, "noise_schedule", diffusion->noise_schedule,
@@ -469,29 +459,22 @@ static void say_guesses(inference *in)
     assume_bool(in, "rescale_timesteps", diffusion->rescale_timesteps);
 }
 
-gd_status nn_infer(gd_model_config *out, gd_arena *arena, char **assumed, const nn_keys *keys,
-                   const gd_flag *flags, int n_flags)
+gd_status nn_infer_adm(gd_model_config *out, nn_evidence *e, gd_family family)
 {
-    inference in = { .keys = keys,
-                     .config = out,
-                     .net = &out->net,
-                     .arena = arena,
-                     .flags = flags,
-                     .n_flags = n_flags };
+    inference in = { .e = e, .keys = e->keys, .config = out, .net = &out->net, .family = family };
     gd_model_config like;
     bool found_like, found;
 
     GD_TRY(infer_shapes(&in));
     GD_TRY(find_preset(&in, &like, &found_like, &found));
-    if (!found) {
-        if (found_like) {
-            take_guesses_of(out, &like);
-        } else {
-            guess_image_size(in.net);
-            guess_heads(in.net);
-        }
-        say_guesses(&in);
+    if (found)
+        return GD_OK;
+    if (found_like) {
+        take_guesses_of(out, &like);
+    } else {
+        guess_image_size(in.net);
+        guess_heads(in.net);
     }
-    *assumed = in.assumed;
+    say_guesses(&in);
     return GD_OK;
 }

@@ -39,6 +39,7 @@ void gd_init_parameter(float *out, const gd_param_spec *spec, uint64_t seed, int
                &(uniform_job){ out, n, spec->init_scale, seed, (uint32_t)index });
         break;
     case GD_INIT_NORMAL:
+    case GD_INIT_BUFFER:
         gd_noise_normal(out, n, seed, (uint64_t)index, 0);
         for (int64_t i = 0; i < n; i++)
             out[i] = (float)(out[i] * spec->init_scale);

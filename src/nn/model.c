@@ -158,23 +158,21 @@ int64_t gd_model_parameters(const gd_model *m)
     int64_t n = 0;
 
     for (int i = 0; i < m->n_param; i++)
-        n += gd_param_count(&m->param[i]);
+        n += m->param[i].init == GD_INIT_BUFFER ? 0 : gd_param_count(&m->param[i]);
     return n;
 }
 
-/* ---- weights ---- */
-
-/* DataParallel files have "module." before every key */
-static const gd_array *find_array(const gd_model *m, const char *name)
+gd_status gd_model_levels(const gd_model *m, float levels[GD_EDM_LEVELS])
 {
-    char prefixed[GD_MAX_NAME + 8];
-    const gd_array *array = gd_bundle_find(m->bundle, name);
+    const gd_array *u = m->bundle ? gd_bundle_find(m->bundle, "u") : NULL;
 
-    if (array)
-        return array;
-    snprintf(prefixed, sizeof prefixed, "module.%s", name);
-    return gd_bundle_find(m->bundle, prefixed);
+    if (u && gd_array_count(u) == GD_EDM_LEVELS)
+        return gd_bundle_read_f32(m->bundle, u, levels);
+    gd_edm_levels(levels);
+    return GD_OK;
 }
+
+/* ---- weights ---- */
 
 static gd_status read_param(const gd_model *m, int i, float *dst)
 {
@@ -199,7 +197,7 @@ static gd_status read_param(const gd_model *m, int i, float *dst)
             "%s: its weights are packed for sampling (%s)\nhint: give the file that they "
             "were packed from",
             m->path, gd_model_packed(m));
-    array = find_array(m, spec->name);
+    array = gd_bundle_find(m->bundle, spec->name);
     if (!array || gd_array_count(array) != gd_param_count(spec))
         return gd_fail(GD_EFORMAT, "%s: %s is missing", m->path, spec->name);
     GD_TRY(gd_bundle_read_f32(m->bundle, array, dst));

@@ -143,6 +143,8 @@ gd_status gd_model_save(const gd_model *m, const char *path, bool overwrite, gd_
     gd_arena *mem;
     gd_status s;
 
+    if (gd_ends_with(path, ".pt") && m->config.net.family == GD_FAMILY_EDM)
+        return gd_fail(GD_EUSAGE, "%s: a network of EDM is written as safetensors only", path);
     GD_TRY(gd_arena_make(&mem));
     s = write_file(m, mem, path, overwrite, dtype, classes, n_classes);
     gd_arena_free(mem);

@@ -12,31 +12,67 @@
 
 #define NN_DROPOUT_KEYS "dropout_keys"
 
+/* What the blocks of a family are called and how they differ from ADM's */
+typedef struct nn_style {
+    const char *norm0, *conv0, *embed, *norm1, *dropout, *conv1,
+        *skip;                               /* residual block's layers */
+    const char *attention_norm, *qkv, *proj; /* attention block's */
+    int norm_groups,
+        group_channels; /* of every norm: so many groups, of at least so many channels */
+    float norm_epsilon;
+    float block_scale;      /* both blocks' results are multiplied by it; 1: ADM */
+    bool smooth_resampling; /* gd_upsample_smooth, gd_downsample_smooth */
+    bool resampled_skip;    /* a block that resamples has a 1x1 skip whatever its widths */
+    bool interleaved_heads; /* qkv's rows in the file are head, channel, (q, k, v) */
+    int attention_rank;     /* dimensions of the weights of qkv and proj in the file */
+} nn_style;
+
+/* Parameters, and constants that stand among them in a file, as layers ask for them */
+typedef struct nn_listing {
+    gd_arena *mem;
+    gd_param_spec *param, *constant; /* constants: the filters of resampling layers */
+    int n_param, n_constant, cap_param, cap_constant;
+} nn_listing;
+
 typedef struct nn {
     gd_graph *g;
-    const char *scope; /* "input_blocks.1.0"; "" at the root */
-    double dropout;    /* > 0: ResBlocks drop with this probability, by the input
-                          NN_DROPOUT_KEYS: I32 [N,1,1,2], new ones for every step */
+    const char *scope;     /* "input_blocks.1.0"; "" at the root */
+    double dropout;        /* > 0: ResBlocks drop with this probability, by the input
+                              NN_DROPOUT_KEYS: I32 [N,1,1,2], new ones for every step */
+    const nn_style *style; /* NULL: ADM's */
+    nn_listing *listing;   /* NULL: nobody asked */
 } nn;
 
 typedef enum nn_resample { NN_SAME, NN_UP, NN_DOWN } nn_resample;
 
 nn nn_at(nn m, const char *format, ...) GD_PRINTF(2, 3); /* the scope m.scope + "." + text */
 gd_val nn_conv(nn m, gd_val x, int channels, int kernel, int stride);
-gd_val nn_linear(nn m, gd_val x, int channels);     /* [N,1,1,C] */
-gd_val nn_norm(nn m, gd_val x, gd_val scale_shift); /* GroupNorm32 */
+gd_val nn_conv_padded(nn m, gd_val x, int channels, int kernel, int stride, int pad);
+gd_val nn_conv_zero(nn m, gd_val x, int channels, int kernel); /* zero before it is trained */
+/* 3x3 convolution of x padded by 2, then every second pixel through [1,3,3,1]: half the size */
+gd_val nn_conv_smooth_down(nn m, gd_val x, int channels);
+gd_val nn_linear(nn m, gd_val x, int channels);       /* [N,H,W,C], weights of two dimensions */
+gd_val nn_linear_plain(nn m, gd_val x, int channels); /* without bias */
+gd_val nn_norm(nn m, gd_val x, gd_val scale_shift);   /* GroupNorm32 */
 /* emb: [N,1,1,E], already through SiLU */
 gd_val nn_resblock(nn m, gd_val x, gd_val emb, int channels, nn_resample resample,
                    bool scale_shift_norm);
 gd_val nn_attention_block(nn m, gd_val x, int heads, gd_head_order order);
 gd_val nn_attention_pool(nn m, gd_val x, int heads,
                          int out_channels); /* [N,H,W,C] -> [N,1,1,out] */
+/* Rows of a table [rows, channels] by labels [N,1,1,1] */
+gd_val nn_embedding(nn m, gd_val labels, int rows, int channels);
+/* Another parameter of the scope: 1-D, [1,1,1,channels] */
+gd_val nn_vector(nn m, const char *name, int64_t channels, gd_init_rule init);
+/* Something in the scope that files have and that is no parameter: for the listing only */
+void nn_constant(nn m, const char *name, int rank, const int64_t *dim);
 gd_val nn_upsample(nn m, gd_val x, bool conv, int channels);
 gd_val nn_downsample(nn m, gd_val x, bool conv, int channels);
 
 /* ---- unet.c: whole networks ---- */
 
 typedef struct gd_net {
+    gd_val augment;      /* [N,1,1,augment_dim] input "augment", when built with it */
     gd_val x;            /* [N,H,W,in] input "x" */
     gd_val t;            /* [N] input "t", float: what the schedule tells the network */
     gd_val y;            /* [N] input "y", int32 labels; none when not class-conditional */
@@ -50,6 +86,7 @@ typedef struct gd_net {
 typedef struct gd_net_size {
     int n, h, w;
     int low_h, low_w; /* super-resolution only */
+    bool augmented;   /* EDM: with the input "augment", which sampling leaves out */
 } gd_net_size;
 
 /* n images of the size that the network is made for */
@@ -78,6 +115,8 @@ int64_t gd_model_parameters(const gd_model *m);
 int gd_model_class_count(const gd_model *m);
 /* A parameter of this name and shape (dimensions of 1 aside) */
 bool gd_model_has(const gd_model *m, const char *name, const gd_type *type);
+/* The levels of GD_PRECOND_IDDPM as the file has them, else gd_edm_levels */
+GD_CHECKED gd_status gd_model_levels(const gd_model *m, float levels[GD_EDM_LEVELS]);
 /* Fetch parameters for gd_exec_make */
 gd_weights gd_model_weights(const gd_model *m);
 
@@ -93,6 +132,13 @@ GD_CHECKED gd_status gd_model_dump_graph(const gd_model *m, FILE *out);
  * classes may be NULL: those of m. */
 GD_CHECKED gd_status gd_model_save(const gd_model *m, const char *path, bool overwrite,
                                    gd_dtype dtype, const char *const *classes, int n_classes);
+
+/* ---- diffusers_save.c ---- */
+
+/* Write a folder (created) that diffusers' UNet2DModel loads: config.json, scheduler_config.json
+ * and diffusion_pytorch_model.safetensors.  GD_EMISMATCH with the reason for a model that it cannot
+ * express. */
+GD_CHECKED gd_status gd_model_save_diffusers(const gd_model *m, const char *folder, bool overwrite);
 
 /* ---- packed.c: weights as one plan wants them ---- */
 

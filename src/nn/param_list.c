@@ -1,6 +1,6 @@
-/* param_list.c - the parameters of a configuration: names = checkpoint keys, in state_dict order.
+/* param_list.c - the parameters of ADM's networks: names = checkpoint keys, in state_dict order.
  * Source: spec models.md 2, 5, 6. */
-#include "nn/config_private.h"
+#include "nn/family.h"
 
 #include <math.h>
 
@@ -80,9 +80,11 @@ static void attention(list *l, const char *scope, int64_t channels)
 {
     char s[SCOPE];
 
+    const int rank = l->net->family == GD_FAMILY_CONSISTENCY ? 4 : 3;
+
     group_norm(l, join(s, scope, "norm"), channels);
-    affine(l, join(s, scope, "qkv"), 3, 3 * channels, channels, 1, false);
-    affine(l, join(s, scope, "proj_out"), 3, channels, channels, 1, true);
+    affine(l, join(s, scope, "qkv"), rank, 3 * channels, channels, 1, false);
+    affine(l, join(s, scope, "proj_out"), rank, channels, channels, 1, true);
 }
 
 static const char *block(char out[SCOPE], const char *stack, int n, int m)
@@ -229,15 +231,13 @@ static int fill(const gd_net_config *net, gd_param_spec *spec)
     return l.n;
 }
 
-gd_status gd_config_params(const gd_model_config *config, gd_arena *arena, gd_param_spec **out,
-                           int *n)
+gd_status nn_list_adm(const gd_net_config *config, gd_arena *arena, gd_param_spec **out, int *n)
 {
-    GD_TRY(nn_config_check(config));
-    *n = fill(&config->net, NULL);
+    *n = fill(config, NULL);
     *out = gd_alloc(arena, (size_t)*n * sizeof **out);
     if (!*out)
         return GD_ENOMEM;
-    fill(&config->net, *out);
+    fill(config, *out);
     return GD_OK;
 }
 

@@ -1,6 +1,6 @@
 /* recognise.c - what network a file holds: its own guided.config, or what keys and shapes say; then
  * flags; then a strict check of every key. */
-#include "nn/config_private.h"
+#include "nn/family.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,27 +16,19 @@ static int by_name(const void *a, const void *b)
 
 static gd_status sort_keys(nn_keys *keys, const gd_bundle *bundle, gd_arena *arena)
 {
-    static const char prefix[] = "module.";
-    const size_t n_prefix = sizeof prefix - 1;
-
-    *keys = (nn_keys){ .path = gd_bundle_path(bundle),
-                       .n = gd_bundle_count(bundle),
-                       .prefix_bytes = n_prefix };
+    *keys = (nn_keys){ .path = gd_bundle_path(bundle), .n = gd_bundle_count(bundle) };
     keys->sorted = gd_alloc(arena, (size_t)GD_MAX(keys->n, 1) * sizeof *keys->sorted);
     if (!keys->sorted)
         return GD_ENOMEM;
-    for (int i = 0; i < keys->n; i++) {
+    for (int i = 0; i < keys->n; i++)
         keys->sorted[i] = gd_bundle_array(bundle, i);
-        if (strncmp(keys->sorted[i]->name, prefix, n_prefix) != 0)
-            keys->prefix_bytes = 0;
-    }
     qsort(keys->sorted, (size_t)keys->n, sizeof *keys->sorted, by_name);
     return GD_OK;
 }
 
 const char *nn_key_name(const nn_keys *keys, int i)
 {
-    return keys->sorted[i]->name + keys->prefix_bytes;
+    return keys->sorted[i]->name;
 }
 
 const gd_array *nn_key_find(const nn_keys *keys, const char *name)
@@ -58,10 +50,10 @@ const gd_array *nn_key_find(const nn_keys *keys, const char *name)
 
 /* ---- the strict check ---- */
 
+/* Parameters and, where the file has any of them, the constants of the family's files */
 typedef struct expected {
-    const gd_param_spec *spec;
-    const gd_param_spec **sorted;
-    int n;
+    const gd_param_spec **spec, **sorted;
+    int n, n_param;
 } expected;
 
 static int spec_by_name(const void *a, const void *b)
@@ -70,17 +62,25 @@ static int spec_by_name(const void *a, const void *b)
                   (*(const gd_param_spec *const *)b)->name);
 }
 
-static gd_status expect(expected *e, const gd_model_config *config, gd_arena *arena)
+static gd_status expect(expected *e, const nn_keys *keys, const gd_model_config *config,
+                        gd_arena *arena)
 {
-    gd_param_spec *spec;
+    gd_param_spec *param, *constant;
+    bool found = false;
+    int n;
 
-    GD_TRY(gd_config_params(config, arena, &spec, &e->n));
-    e->spec = spec;
+    GD_TRY(gd_config_params(config, arena, &param, &e->n_param));
+    GD_TRY(nn_config_constants(config, arena, &constant, &n));
+    for (int i = 0; i < n; i++)
+        found = found || nn_key_find(keys, constant[i].name);
+    e->n = e->n_param + (found ? n : 0);
+    e->spec = gd_alloc(arena, (size_t)e->n * sizeof *e->spec);
     e->sorted = gd_alloc(arena, (size_t)e->n * sizeof *e->sorted);
-    if (!e->sorted)
+    if (!e->spec || !e->sorted)
         return GD_ENOMEM;
     for (int i = 0; i < e->n; i++)
-        e->sorted[i] = &spec[i];
+        e->spec[i] = i < e->n_param ? &param[i] : &constant[i - e->n_param];
+    memcpy(e->sorted, e->spec, (size_t)e->n * sizeof *e->spec);
     qsort(e->sorted, (size_t)e->n, sizeof *e->sorted, spec_by_name);
     return GD_OK;
 }
@@ -131,7 +131,7 @@ static int differences(const nn_keys *keys, const expected *e, bool say)
     int rows = 0;
 
     for (int i = 0; i < e->n; i++) {
-        const gd_param_spec *spec = &e->spec[i];
+        const gd_param_spec *spec = e->spec[i];
         const gd_array *a = nn_key_find(keys, spec->name);
 
         if (fits(a, spec))
@@ -156,14 +156,24 @@ static int differences(const nn_keys *keys, const expected *e, bool say)
     return rows;
 }
 
-static gd_status check_keys(const nn_keys *keys, const gd_model_config *config, gd_arena *arena)
+static gd_status check_constants(const nn_keys *keys, const expected *e,
+                                 const gd_model_config *config, const gd_bundle *bundle)
+{
+    for (int i = e->n_param; i < e->n; i++)
+        GD_TRY(nn_family_of(&config->net)
+                   ->check_constant(config, bundle, nn_key_find(keys, e->spec[i]->name)));
+    return GD_OK;
+}
+
+static gd_status check_keys(const nn_keys *keys, const gd_model_config *config, gd_arena *arena,
+                            const gd_bundle *bundle)
 {
     expected e;
 
-    GD_TRY(expect(&e, config, arena));
+    GD_TRY(expect(&e, keys, config, arena));
     const int rows = differences(keys, &e, false);
     if (rows == 0)
-        return GD_OK;
+        return check_constants(keys, &e, config, bundle);
     gd_status s = gd_fail(GD_EFORMAT, "%s: %d keys expected, %d found, %d differ", keys->path, e.n,
                           keys->n, rows);
     differences(keys, &e, true);
@@ -192,25 +202,45 @@ static gd_status check_packed(const nn_keys *keys, const char *packed_for)
 
 /* ---- all together ---- */
 
+static gd_status infer(gd_model_config *out, gd_arena *arena, char **assumed, const nn_keys *keys,
+                       const gd_bundle *bundle, const gd_flag *flags, int n_flags)
+{
+    nn_evidence e = {
+        .keys = keys, .bundle = bundle, .flags = flags, .n_flags = n_flags, .arena = arena
+    };
+    const nn_family *family;
+
+    GD_TRY(nn_family_find(&family, &e));
+    GD_TRY(family->infer(out, &e));
+    *assumed = e.assumed;
+    return GD_OK;
+}
+
 gd_status gd_config_recognise(gd_model_config *out, gd_arena *arena, char **assumed,
-                              const gd_bundle *bundle, const gd_flag *flags, int n_flags)
+                              gd_bundle *bundle, const gd_flag *flags, int n_flags)
 {
     const char *json = gd_bundle_meta(bundle, "guided.config");
     const char *packed_for = gd_bundle_meta(bundle, NN_PACKED_FOR);
     nn_keys keys;
 
     *assumed = NULL;
+    GD_TRY(nn_strip_prefixes(bundle));
     GD_TRY(sort_keys(&keys, bundle, arena));
     if (packed_for && !json)
         return gd_fail(GD_EFORMAT, "%s: guided.packed without guided.config", keys.path);
     if (json)
         GD_TRY(gd_config_from_json(out, json, keys.path));
     else
-        GD_TRY(nn_infer(out, arena, assumed, &keys, flags, n_flags));
+        GD_TRY(infer(out, arena, assumed, &keys, bundle, flags, n_flags));
     GD_TRY(nn_flags_set(out, flags, n_flags, true));
     if (nn_config_check(out) != GD_OK) {
         gd_context("%s", keys.path);
         return GD_EFORMAT;
     }
-    return packed_for ? check_packed(&keys, packed_for) : check_keys(&keys, out, arena);
+    const gd_status s =
+        packed_for ? check_packed(&keys, packed_for) : check_keys(&keys, out, arena, bundle);
+    if (s != GD_EUSAGE)
+        return s;
+    gd_context("%s", keys.path); /* layers that do not fit together */
+    return GD_EFORMAT;
 }

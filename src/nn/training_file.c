@@ -1,8 +1,7 @@
 /* training_file.c - which weights of a run: the newest checkpoint of its folder, and one of the
  * sets of parameters in it. */
 #define _DEFAULT_SOURCE
-#include "nn/config_private.h"
-#include "nn/nn.h"
+#include "nn/diffusers.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -97,28 +96,30 @@ gd_status gd_run_newest(char out[GD_MAX_PATH], const char *folder)
 
 /* ---- the weights ---- */
 
-static const char *asked_average(const gd_flag *flags, int n_flags)
+/* The last value of a flag; NULL: not given */
+static const char *asked(const gd_flag *flags, int n_flags, const char *name)
 {
     for (int i = n_flags - 1; i >= 0; i--)
-        if (strcmp(flags[i].name, "ema") == 0)
+        if (strcmp(flags[i].name, name) == 0)
             return flags[i].value;
     return NULL;
 }
 
-/* rates: "0.9999,0.999"; asked NULL: the first, or the parameters themselves where there is none */
-static gd_status select_weights(gd_bundle *b, const char *rates, const char *asked)
+/* rates: "0.9999,0.999"; average NULL: the first, or the parameters themselves where there is none
+ */
+static gd_status select_weights(gd_bundle *b, const char *rates, const char *average)
 {
     char prefix[64];
     gd_status s;
 
-    if ((asked && strcmp(asked, "none") == 0) || (!asked && !*rates))
+    if ((average && strcmp(average, "none") == 0) || (!average && !*rates))
         return gd_bundle_select(b, "model.");
-    snprintf(prefix, sizeof prefix, "ema_%.*s.", asked ? 32 : (int)strcspn(rates, ","),
-             asked ? asked : rates);
+    snprintf(prefix, sizeof prefix, "ema_%.*s.", average ? 32 : (int)strcspn(rates, ","),
+             average ? average : rates);
     s = gd_bundle_select(b, prefix);
     if (s != GD_OK)
         return gd_fail(s, "%s: has no average of rate %s: expected one of %s, or none",
-                       gd_bundle_path(b), asked ? asked : "", rates);
+                       gd_bundle_path(b), average ? average : "", rates);
     return GD_OK;
 }
 
@@ -130,21 +131,23 @@ static bool is_folder(const char *path)
 
 gd_status nn_open_weights(gd_bundle **out, const char *path, const gd_flag *flags, int n_flags)
 {
-    const char *asked = asked_average(flags, n_flags), *rates;
+    const char *average = asked(flags, n_flags, "ema"), *key = asked(flags, n_flags, "key"), *rates;
     char newest[GD_MAX_PATH];
     gd_bundle *b;
     gd_status s = GD_OK;
 
+    if (is_folder(path) && nn_is_diffusers_folder(path))
+        return nn_open_diffusers(out, path);
     if (is_folder(path)) {
         GD_TRY(gd_run_newest(newest, path));
         path = newest;
     }
-    GD_TRY(gd_bundle_open(&b, path));
+    GD_TRY(nn_open_state_dict(&b, path, key));
     rates = gd_bundle_meta(b, "guided.averages");
     if (rates)
-        s = select_weights(b, rates, asked);
-    else if (asked)
-        s = gd_fail(GD_EUSAGE, "--ema %s: %s is no training checkpoint", asked, path);
+        s = select_weights(b, rates, average);
+    else if (average)
+        s = gd_fail(GD_EUSAGE, "--ema %s: %s is no training checkpoint", average, path);
     if (s != GD_OK) {
         gd_bundle_close(b);
         return s;

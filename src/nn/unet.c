@@ -1,7 +1,6 @@
 /* unet.c - UNetModel, SuperResModel and EncoderUNetModel (spec models.md 2, 4, 5).  Shape comments:
  * [N,H,W,C]. */
-#include "nn/config_private.h"
-#include "nn/nn.h"
+#include "nn/family.h"
 
 enum { MAX_BLOCKS = GD_MAX_LEVELS * (NN_MAX_RES_BLOCKS + 1) };
 
@@ -21,7 +20,9 @@ static int heads_of(const gd_net_config *c, int channels, int num_heads)
 
 static gd_head_order order_of(const gd_net_config *c)
 {
-    return c->use_new_attention_order ? GD_HEADS_NEW : GD_HEADS_LEGACY;
+    const bool new_order = c->use_new_attention_order || c->family == GD_FAMILY_CONSISTENCY;
+
+    return new_order ? GD_HEADS_NEW : GD_HEADS_LEGACY;
 }
 
 static void resblock(build *b, nn m, int channels, nn_resample resample)
@@ -60,9 +61,7 @@ static void embed(build *b, gd_net *net, int n)
     if (c->num_classes > 0) {
         g->scope = "label_emb";
         net->y = gd_input(g, "y", (gd_type){ { n, 1, 1, 1 }, GD_I32 }, GD_PLACE_PLAIN);
-        e = gd_plus(
-            g, e,
-            gd_lookup(g, gd_param(g, "label_emb.weight", c->num_classes, width, 1, 1), net->y));
+        e = gd_plus(g, e, nn_embedding(nn_at(b->m, "label_emb"), net->y, c->num_classes, width));
     }
     b->emb = gd_silu(g, e);
 }
@@ -179,12 +178,11 @@ gd_net_size gd_net_natural_size(const gd_net_config *c, int n)
     return (gd_net_size){ n, c->image_size, c->image_size, c->small_size, c->small_size };
 }
 
-void gd_net_build(gd_net *out, gd_graph *g, const gd_net_config *config, const gd_net_size *size,
-                  bool training)
+void nn_build_adm(gd_net *out, nn m, const gd_net_config *config, const gd_net_size *size)
 {
-    build b = { .m = { g, "", training ? config->dropout : 0 }, .c = config };
+    gd_graph *g = m.g;
+    build b = { .m = m, .c = config };
 
-    *out = (gd_net){ 0 };
     g->scope = "input";
     out->x = gd_input(g, "x", gd_act_type(size->n, size->h, size->w, config->in_channels),
                       GD_PLACE_ACTIVATION);
@@ -205,10 +203,6 @@ void gd_net_build(gd_net *out, gd_graph *g, const gd_net_config *config, const g
         b.h = norm_silu(&b, "out.0");
         out->out = nn_conv(nn_at(b.m, "out.2"), b.h, config->out_channels, 3, 1);
     }
-    out->dropout_keys = gd_find_input(g, NN_DROPOUT_KEYS);
-    gd_graph_optimise(
-        g, &out->out, 1,
-        false); /* fused before it is differentiated: gradients are of the fused nodes */
 }
 
 gd_val gd_net_guidance(gd_net *net, gd_graph *g, int classes)

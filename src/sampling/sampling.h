@@ -48,12 +48,15 @@ typedef struct gd_stage {
     int64_t image, low_image;  /* elements */
     float *low_res, *noise;    /* blocks: an upsampler's input */
     int *gradient_steps;       /* block */
-    void *work;                /* block */
+    double *levels; /* block: of iDDPM's preconditioner, to which noise levels are rounded */
+    void *work;     /* block */
 } gd_stage;
 
 /* The solver of a sampler's name and of steps (either may be NULL), and *steps where it is NULL */
 GD_CHECKED gd_status gd_stage_solver(const gd_solver **solver, const char **steps,
                                      const char *sampler);
+/* For a network with a preconditioner: what its authors sample with, where both are NULL */
+void gd_stage_defaults(const char **sampler, const char **steps, const gd_model *model);
 /* Solver, schedule and noise levels: quick, nothing is loaded.  The models (classifier NULL:
  * unguided) must outlive the stage.  GD_EUSAGE: an option that cannot be; GD_EMISMATCH: a
  * classifier instead of a diffusion model.  Close it whatever happened. */

@@ -31,40 +31,98 @@ gd_status gd_stage_solver(const gd_solver **solver, const char **steps, const ch
     return GD_OK;
 }
 
-/* Karras' levels over the schedule's own, the noisiest end of a cosine schedule left out: x_0
- * cannot be told there */
-static gd_status make_sigma_grid(gd_stage *s, int steps)
+void gd_stage_defaults(const char **sampler, const char **steps, const gd_model *model)
+{
+    const gd_diffusion_config *d = &gd_model_get_config(model)->diffusion;
+    const bool one_call = d->precond == GD_PRECOND_CONSISTENCY || d->one_call_sigma > 0;
+
+    if (*sampler || *steps || d->precond == GD_PRECOND_STEPS)
+        return;
+    *sampler = one_call ? "consistency" : "heun";
+    *steps = one_call ? "1" : "18";
+}
+
+/* ---- noise levels ---- */
+
+/* A network for discrete steps hears the schedule's entry at a level, others the level itself. */
+static gd_status map_of(gd_sigma_map *out, gd_stage *s, const gd_diffusion_config *d)
+{
+    float levels[GD_EDM_LEVELS];
+
+    *out = (gd_sigma_map){ .kind = d->precond == GD_PRECOND_STEPS ? GD_TIME_LOG : GD_TIME_NONE,
+                           .schedule = s->schedule };
+    if (d->precond != GD_PRECOND_IDDPM)
+        return GD_OK;
+    GD_TRY(gd_model_levels(s->model, levels));
+    GD_TRY(gd_block_make((void **)&s->levels, sizeof *s->levels * GD_EDM_LEVELS, "noise levels"));
+    for (int i = 0; i < GD_EDM_LEVELS; i++)
+        s->levels[i] = levels[i];
+    out->levels = s->levels;
+    out->n_levels = GD_EDM_LEVELS;
+    return GD_OK;
+}
+
+/* The schedule's own levels, the noisiest end of a cosine schedule left out: x_0 cannot be told
+ * there.  With a preconditioner those of EDM and of consistency models, as far as the network was
+ * made for them; of a generator its only one. */
+static gd_status range_of(gd_sigma_range *out, const gd_stage *s, const gd_diffusion_config *d)
 {
     enum { NOISIEST = 160 };
-    const gd_sigma_map map = { .kind = GD_TIME_LOG, .schedule = s->schedule };
-    const double last = gd_sigma_of(s->schedule, s->schedule->n - 1);
-    const gd_sigma_range range = {
-        .spacing = s->o.spacing,
-        .min = s->o.sigma_min > 0 ? s->o.sigma_min : gd_sigma_of(s->schedule, 0),
-        .max = s->o.sigma_max > 0 ? s->o.sigma_max : GD_MIN(last, NOISIEST),
-        .rho = s->o.rho
-    };
+    double low = 0, high = 0;
+    gd_preconditioner *p;
 
+    if (d->precond == GD_PRECOND_STEPS) {
+        low = gd_sigma_of(s->schedule, 0);
+        high = GD_MIN(gd_sigma_of(s->schedule, s->schedule->n - 1), NOISIEST);
+    } else {
+        GD_TRY(gd_preconditioner_make(&p, d, NULL, NULL));
+        gd_precondition_range(p, &low, &high);
+        gd_preconditioner_free(p);
+        low = GD_MAX(low, 0.002);
+        high = d->one_call_sigma > 0 ? d->one_call_sigma : GD_MIN(high, 80);
+    }
+    *out = (gd_sigma_range){ .spacing = s->o.spacing,
+                             .min = s->o.sigma_min > 0 ? s->o.sigma_min : low,
+                             .max = s->o.sigma_max > 0 ? s->o.sigma_max : high,
+                             .rho = s->o.rho };
+    return GD_OK;
+}
+
+/* Karras' levels */
+static gd_status make_sigma_grid(gd_stage *s, int steps, const gd_diffusion_config *d)
+{
+    gd_sigma_range range;
+    gd_sigma_map map;
+
+    GD_TRY(map_of(&map, s, d));
+    GD_TRY(range_of(&range, s, d));
     return gd_grid_sigma(&s->grid, &range, steps, &map);
 }
 
 /* Calls at even distances of Karras' levels */
-static gd_status make_consistency_grid(gd_stage *s, int steps)
+static gd_status make_consistency_grid(gd_stage *s, int steps, const gd_diffusion_config *d)
 {
     enum { POINTS = 40, MOST = POINTS / 2 };
-    const gd_sigma_map map = { .kind = GD_TIME_LOG, .schedule = s->schedule };
-    const gd_sigma_range range = { .min = s->o.sigma_min, .max = s->o.sigma_max };
+    const int most = d->one_call_sigma > 0 ? 1 : MOST;
+    gd_sigma_range range = { .min = s->o.sigma_min, .max = s->o.sigma_max };
+    gd_sigma_map map;
     int at[MOST + 1];
 
-    if (steps > MOST)
+    if (steps > most && most == 1)
+        return gd_fail(GD_EUSAGE,
+                       "steps %d: the network is a generator of one call\nhint: --steps 1", steps);
+    if (steps > most)
         return gd_fail(GD_EUSAGE, "steps %d: a consistency model takes 1 to %d", steps, MOST);
+    GD_TRY(map_of(&map, s, d));
+    if (d->precond != GD_PRECOND_STEPS)
+        GD_TRY(range_of(&range, s, d));
     for (int k = 0; k <= steps; k++)
         at[k] = (int)rint((double)(POINTS - 1) * k / steps);
     return gd_grid_consistency(&s->grid, &range, POINTS, at, steps + 1, &map);
 }
 
 /* Of a solver in continuous time: a count of steps, or a respacing whose entries it walks */
-static gd_status make_vp_grid(gd_stage *s)
+static gd_status make_vp_grid(gd_stage *s, const gd_diffusion_config *d)
 {
     const gd_vp vp = gd_vp_make(s->schedule);
     const gd_solver *solver = s->trajectory.solver;
@@ -78,9 +136,9 @@ static gd_status make_vp_grid(gd_stage *s)
         return gd_fail(GD_EUSAGE, "steps %s: %s takes 1 to %d", s->o.steps, solver->name,
                        s->schedule->n);
     if (*end == 0 && solver->grid == GD_GRID_CONSISTENCY)
-        return make_consistency_grid(s, (int)steps);
+        return make_consistency_grid(s, (int)steps, d);
     if (*end == 0 && solver->grid == GD_GRID_SIGMA)
-        return make_sigma_grid(s, (int)steps);
+        return make_sigma_grid(s, (int)steps, d);
     if (*end == 0 && solver->grid == GD_GRID_STRIDED)
         return gd_grid_strided(&s->grid, s->schedule, (int)steps, false);
     if (*end == 0 && solver->grid == GD_GRID_SINGLESTEP)
@@ -107,7 +165,7 @@ static gd_status make_grid(gd_stage *s, const gd_diffusion_config *d)
     GD_TRY(gd_schedule_make(&s->schedule, d->noise_schedule, d->steps, discrete ? s->o.steps : "",
                             d->rescale_timesteps));
     return discrete ? gd_grid_discrete(&s->grid, s->schedule, s->schedule->n - 1, false)
-                    : make_vp_grid(s);
+                    : make_vp_grid(s, d);
 }
 
 /* ---- guidance ---- */
@@ -217,6 +275,7 @@ gd_status gd_stage_open(gd_stage *s, const gd_model *model, const gd_model *clas
     s->image = (int64_t)s->channels * s->size * s->size;
     s->low_image = (int64_t)s->channels * s->small * s->small;
     gd_stage_set_seed(s, options->seed);
+    gd_stage_defaults(&s->o.sampler, &s->o.steps, model);
     GD_TRY(gd_stage_solver(&s->trajectory.solver, &s->o.steps, s->o.sampler));
     if (s->o.solver.eta < 0)
         s->o.solver.eta = s->trajectory.solver->eta;
@@ -300,6 +359,7 @@ void gd_stage_close(gd_stage *s)
     gd_block_free(s->low_res);
     gd_block_free(s->noise);
     gd_block_free(s->gradient_steps);
+    gd_block_free(s->levels);
     gd_engine_free(s->other);
     gd_engine_free(s->engine);
     gd_grid_free(s->grid);

@@ -12,6 +12,8 @@ static void name_tensors(io_pickle *p, gd_arena *mem)
 
     for (int i = 0; i < io_pickle_storages(p); i++) {
         io_storage *s = io_pickle_storage(p, i);
+        if (s->found) /* of a nested container: it has its data */
+            continue;
         if (io_pickle_find_storage(p, s->key) != s)
             abort();
         s->data = zeros;

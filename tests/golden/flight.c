@@ -91,7 +91,7 @@ gd_threshold flight_threshold(const flight *f)
     gd_threshold t = { .ratio = json_number_value(json_object_get(x0, "ratio")),
                        .most = json_number_value(json_object_get(x0, "max")) };
 
-    if (strcmp(kind, "clip") == 0)
+    if (strcmp(kind, "clip") == 0 || f->clipped)
         t.kind = GD_THRESHOLD_CLIP;
     else if (strcmp(kind, "dynamic") == 0)
         t.kind = GD_THRESHOLD_DYNAMIC;
@@ -105,6 +105,9 @@ gd_threshold flight_threshold(const flight *f)
 const int64_t *flight_labels(const flight *f)
 {
     json_t *y = json_object_get(f->run, "y");
+
+    if (f->labels)
+        return f->labels;
     int64_t *labels = golden_alloc(f->g, (size_t)f->images * sizeof *labels);
 
     for (int i = 0; i < f->images; i++)
@@ -189,6 +192,8 @@ static void compare_final(flight *f)
 
     for (int64_t i = 0; i < all; i++)
         found[i] = (float)f->state[f->states - 1][i];
+    for (int64_t i = 0; i < all && f->clamped; i++)
+        found[i] = fmaxf(-1, fminf(found[i], 1));
     golden_compare(g, name, found, all);
 }
 

@@ -25,6 +25,9 @@ typedef struct flight {
     gd_vp vp;              /* of a run in continuous time */
     gd_grid *grid;
     const float *start, *noise; /* [n][count]; [steps][n][count] */
+    bool clipped;               /* predictions, in every run */
+    bool clamped;               /* final images, to [-1, 1] */
+    const int64_t *labels;      /* of all runs; NULL: as the run or the case lists them */
     const flight_extra *extra;  /* NULL: a continuous solver, unguided or by its classifier */
     int states;
     double *state[MOST_STATES]; /* [n][count] */

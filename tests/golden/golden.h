@@ -109,6 +109,7 @@ void golden_check_weights(golden *g);
 typedef struct golden_weights {
     golden *g;
     const char *prefix;
+    const char *scope; /* stands before every name in the case, not in the program; NULL: none */
 } golden_weights;
 gd_weights golden_source(golden_weights *w);
 
@@ -170,6 +171,23 @@ void golden_reverse_process(golden *g);
 void golden_timestep_embedding(golden *g);
 void golden_silu(golden *g);
 void golden_layer(golden *g);
+void golden_cm_denoiser(golden *g);
+void golden_edm_denoiser(golden *g);
+void golden_sigma_sampler_edm(golden *g);
+void golden_cm_sample(golden *g);
+/* kind_denoiser.c: config.flags; false: the case has failed */
+bool golden_cm_config(golden *g, gd_model_config *out);
+/* kind_denoiser.c: config.preconditioning and config.init_kwargs; false: the case has failed */
+bool golden_edm_config(golden *g, gd_model_config *out);
+/* The column of in.class_labels that is 1 for each of n images; NULL: there are no labels */
+int64_t *golden_class_labels(golden *g, const char *suffix, int n);
+void golden_edm_pkl(golden *g);
+void golden_onecall_state_dict(golden *g);
+void golden_diffusers_unet2d(golden *g);
+void golden_diffusers_folder(golden *g);
+/* kind_checkpoint.c: opening `path` in a process of its own is refused within a second and 64 MiB
+ */
+void golden_must_refuse(golden *g, const char *path, gd_status (*open)(const char *path));
 void golden_resblock_dropout(golden *g);
 void golden_interpolate(golden *g);
 void golden_network(golden *g);

@@ -182,60 +182,86 @@ static double seconds_of(const struct rusage *u)
            1e-6 * (double)(u->ru_utime.tv_usec + u->ru_stime.tv_usec);
 }
 
-static enum outcome try_open(golden *g, const char *path, bool control)
+static gd_status open_bundle(const char *path)
+{
+    gd_bundle *b;
+
+    GD_TRY(gd_bundle_open(&b, path));
+    gd_bundle_close(b);
+    return GD_OK;
+}
+
+static enum outcome try_refuse(golden *g, const char *path, gd_status (*open)(const char *path))
 {
     const double wall = golden_number(g, g->config, "max_seconds_each", INFINITY),
                  resident = golden_number(g, g->config, "max_rss_mb", INFINITY),
                  start = gd_seconds();
     struct rusage before, after;
     struct stat info = { 0 };
-    gd_bundle *b;
 
     stat(path, &info);
     getrusage(RUSAGE_SELF, &before);
-    const gd_status s = gd_bundle_open(&b, path);
+    const gd_status s = open(path);
     getrusage(RUSAGE_SELF, &after);
     if (seconds_of(&after) - seconds_of(&before) > MAX_SECONDS || gd_seconds() - start > wall)
         return TOO_LONG;
     if (after.ru_maxrss - before.ru_maxrss > MAX_KIB + info.st_size / 1024 ||
         (double)after.ru_maxrss > resident * 1024)
         return TOO_BIG;
-    if (s != GD_OK)
-        return *gd_error() ? REFUSED : OPENED;
-    if (control) {
-        const gd_array *w = gd_bundle_find(b, "w");
-        int64_t n;
-        const float *stored = golden_f32(g, &n, "out.control.w");
-        float *found = golden_alloc(g, (size_t)n * sizeof *found);
-        if (!w || gd_array_count(w) != n || gd_bundle_read_f32(b, w, found) != GD_OK ||
-            memcmp(found, stored, (size_t)n * sizeof *found) != 0)
-            return CONTROL_DIFFERS;
-    }
+    return s != GD_OK && *gd_error() ? REFUSED : OPENED;
+}
+
+static enum outcome try_control(golden *g, const char *path)
+{
+    const enum outcome seen = try_refuse(g, path, open_bundle);
+    gd_bundle *b;
+    int64_t n;
+
+    if (seen != OPENED || gd_bundle_open(&b, path) != GD_OK)
+        return seen;
+    const gd_array *w = gd_bundle_find(b, "w");
+    const float *stored = golden_f32(g, &n, "out.control.w");
+    float *found = golden_alloc(g, (size_t)n * sizeof *found);
+    if (!w || gd_array_count(w) != n || gd_bundle_read_f32(b, w, found) != GD_OK ||
+        memcmp(found, stored, (size_t)n * sizeof *found) != 0)
+        return CONTROL_DIFFERS;
     gd_bundle_close(b);
     return OPENED;
 }
 
-/* In a process of its own: a crash is a result, and the memory's high-water mark is this file's */
-static void in_child(golden *g, const char *name, bool control)
+/* In a process of its own: a crash is a result, and the memory's high-water mark is this file's.
+ * open NULL: a control, which must open. */
+static void in_child(golden *g, const char *path, gd_status (*open)(const char *path))
 {
     static const char *const text[] = { "is refused", "is not refused", "takes more than a second",
                                         "takes more than 64 MiB above its size",
                                         "has another content" };
-    char path[4400];
     int status = 0;
     pid_t child;
 
-    snprintf(path, sizeof path, "%s/%s", g->folder, name);
     fflush(stdout);
     child = fork();
     if (child == 0)
-        _exit(try_open(g, path, control));
+        _exit(open ? try_refuse(g, path, open) : try_control(g, path));
     if (child < 0 || waitpid(child, &status, 0) != child)
-        golden_fail(g, "%s: no process for it", name);
+        golden_fail(g, "%s: no process for it", path);
     else if (!WIFEXITED(status) || WEXITSTATUS(status) >= COUNT(text))
-        golden_fail(g, "%s: crash, status %d", name, status);
-    else if (WEXITSTATUS(status) != (control ? OPENED : REFUSED))
-        golden_fail(g, "%s %s", name, text[WEXITSTATUS(status)]);
+        golden_fail(g, "%s: crash, status %d", path, status);
+    else if (WEXITSTATUS(status) != (open ? REFUSED : OPENED))
+        golden_fail(g, "%s %s", path, text[WEXITSTATUS(status)]);
+}
+
+void golden_must_refuse(golden *g, const char *path, gd_status (*open)(const char *path))
+{
+    in_child(g, path, open);
+}
+
+static const char *path_of(golden *g, const char *name)
+{
+    char *path = golden_alloc(g, 4400);
+
+    snprintf(path, 4400, "%s/%s", g->folder, name);
+    return path;
 }
 
 void golden_checkpoint_bad(golden *g)
@@ -257,10 +283,10 @@ void golden_checkpoint_bad(golden *g)
     json_array_foreach(golden_at(g, g->config, "files"), i, item)
     {
         golden_remarks(g, item, "why torch_1_13");
-        in_child(g, golden_text(g, item, "file", ""), false);
+        in_child(g, path_of(g, golden_text(g, item, "file", "")), open_bundle);
     }
     json_array_foreach(golden_at(g, g->config, "controls"), i, item)
-        in_child(g, json_string_value(item), true);
+        in_child(g, path_of(g, json_string_value(item)), NULL);
     if (never && gd_path_exists(never))
         golden_fail(g, "%s was made: a file ran something", never);
 }

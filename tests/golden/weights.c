@@ -134,7 +134,9 @@ static gd_status fetch(void *ctx, const char *name, const gd_type *type, float *
 
     json_array_foreach(json_object_get(spec, "table"), i, row)
     {
-        if (strcmp(row_name(row), name) != 0)
+        const size_t skip = w->scope ? strlen(w->scope) : 0;
+        if (strncmp(row_name(row), w->scope ? w->scope : "", skip) != 0 ||
+            strcmp(row_name(row) + skip, name) != 0)
             continue;
         if (row_count(row) != n)
             return gd_fail(GD_EMISMATCH, "%s has %lld elements, the network wants %lld", name,

@@ -358,7 +358,7 @@ static void opcodes_are_checked(void **state)
     PICKLE_IS(GD_EFORMAT, false, "\x80\2K\1K\2.");   /* something is left */
     PICKLE_IS(GD_EFORMAT, false, "\x80\2.");         /* nothing is there */
     PICKLE_IS(GD_EFORMAT, false, "\x80\2(.");        /* only a mark */
-    PICKLE_IS(GD_EFORMAT, false, "\x80\4N.");        /* protocol 4 */
+    PICKLE_IS(GD_EFORMAT, false, "\x80\6N.");        /* protocol 6 */
     PICKLE_IS(GD_EFORMAT, false, "\x80\2]h\0a.");    /* memo never written */
     PICKLE_IS(GD_EFORMAT, false, "\x80\2]q\0h\0a."); /* a list in itself */
     PICKLE_IS(GD_EFORMAT, false, "\x80\2}K\1a.");    /* append to a mapping */
@@ -373,8 +373,9 @@ static void opcodes_are_checked(void **state)
     PICKLE_IS(GD_EFORMAT, false, "\x80\2ccollections\nOrderedDict\nK\1\x85R.");
     PICKLE_IS(GD_EFORMAT, false, "\x80\2ctorch._utils\n_rebuild_tensor_v2\n)R.");
     PICKLE_IS(GD_EFORMAT, false, "\x80\2ctorch._utils\n_rebuild_parameter\nNNN\x87R.");
-    PICKLE_IS(GD_EFORMAT, false, "\x80\2X\2\0\0\0\xc0\x80."); /* overlong UTF-8 */
-    PICKLE_IS(GD_EFORMAT, false, "\x80\2X\1\0\0\0\x1b.");     /* an escape for the terminal */
+    /* overlong UTF-8, an escape for the terminal: no key */
+    PICKLE_IS(GD_EFORMAT, false, "\x80\2}X\2\0\0\0\xc0\x80Ns.");
+    PICKLE_IS(GD_EFORMAT, false, "\x80\2}X\1\0\0\0\x1bNs.");
     PICKLE_IS(GD_EFORMAT, false,
               "\x80\2X\xff\xff\xff\xff"
               "a.");
@@ -382,6 +383,34 @@ static void opcodes_are_checked(void **state)
               "\x80\2\x8a\x09"
               "123456789.");
     PICKLE_IS(GD_EFORMAT, false, "\x80\2N"); /* no STOP */
+}
+
+/* Objects become records with a name and a state; nothing is imported. */
+static void objects_are_inert_records(void **state)
+{
+    (void)state;
+    PICKLE_IS(GD_OK, false, "\x80\2cargparse\nNamespace\n)\x81}X\1\0\0\0aK\1sb.");
+    PICKLE_IS(GD_OK, false, "\x80\4\x95\3\0\0\0\0\0\0\0}\x94.");
+    PICKLE_IS(GD_OK, false,
+              "\x80\4\x8c\x08"
+              "argparse\x8c\x09Namespace\x93)\x81}b.");
+    PICKLE_IS(GD_OK, false, "\x80\4\x8f(K\1K\2\x90.");                /* a set */
+    PICKLE_IS(GD_OK, false, "\x80\2c__builtin__\nset\n](K\1e\x85R."); /* the same */
+    PICKLE_IS(GD_OK, false,
+              "\x80\4"
+              "C\3\0\1\2."); /* bytes */
+    PICKLE_IS(GD_OK, false, "\x80\2c_codecs\nencode\nX\3\0\0\0\xc3\xbf\1X\6\0\0\0latin1\x86R.");
+    PICKLE_IS(GD_EFORMAT, false,
+              "\x80\2c_codecs\nencode\nX\3\0\0\0\xe2\x82\xacX\6\0\0\0latin1\x86R.");
+    PICKLE_IS(GD_EFORMAT, false, "\x80\2cargparse\nNamespace\n)\x81K\1b.");
+    PICKLE_IS(GD_EFORMAT, false, "\x80\2cargparse\nNamespace\n)\x81}b}b."); /* two states */
+    PICKLE_IS(GD_EFORMAT, false, "\x80\2cargparse\nNamespace\nK\1\x85\x81.");
+    PICKLE_IS(GD_EFORMAT, false, "\x80\2cargparse\nNamespace\n)R."); /* called */
+    PICKLE_IS(GD_EFORMAT, false, "\x80\4\x8c\2os\x8c\6system\x93.");
+    PICKLE_IS(GD_EFORMAT, false, "\x80\4K\1\x8c\6system\x93.");
+    PICKLE_IS(GD_EFORMAT, false, "\x80\4\x95\xff\0\0\0\0\0\0\0}."); /* a frame too long */
+    PICKLE_IS(GD_EFORMAT, false, "\x80\4\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.");
+    PICKLE_IS(GD_EFORMAT, false, "\x80\2ctorch.storage\n_load_from_bytes\nC\1a\x85R.");
 }
 
 static void messages_name_opcode_and_place(void **state)
@@ -517,6 +546,7 @@ int main(void)
         cmocka_unit_test(controls_load),
         cmocka_unit_test(views_must_lie_in_their_storage),
         cmocka_unit_test(opcodes_are_checked),
+        cmocka_unit_test(objects_are_inert_records),
         cmocka_unit_test(messages_name_opcode_and_place),
         cmocka_unit_test(archives_must_be_whole),
         cmocka_unit_test(safetensors_are_read_one_by_one),

@@ -50,6 +50,10 @@ static void published_files_are_recognised(void **state)
 
         table_open(&t);
         assert_int_equal(gd_preset_config(&preset, gd_preset_name(i)), GD_OK);
+        if (preset.net.family == GD_FAMILY_EDM || preset.net.family == GD_FAMILY_DIFFUSERS) {
+            table_close(&t); /* their files say what they are */
+            continue;
+        }
         table_of_config(&t, &preset);
         snprintf(name, sizeof name, "%s.pt", preset.preset);
         seen s = recognise(&t, name, NULL, 0);
