@@ -1,8 +1,9 @@
 /* guided.h - diffusion models of the ADM family on ordinary CPUs.
  *
- * Public interface of libguided: open a checkpoint, read what it is, sample from it.  Every
- * fallible function returns a gd_status; the text of the last failure on the calling thread is
- * gd_error().  The library never exits and never prints: progress and notices go to callbacks.
+ * Public interface of libguided: open a checkpoint, sample from it, denoise and differentiate,
+ * measure sets of images, train.  Every fallible function returns a guided_status; the text of the
+ * last failure on the calling thread is guided_error().  The library never exits, never prints and
+ * reads no environment variable that changes a result: progress and notices go to callbacks.
  *
  * Networks, guidance and samplers: Dhariwal & Nichol, "Diffusion Models Beat GANs on Image
  * Synthesis", NeurIPS 2021. */
@@ -17,38 +18,33 @@
 extern "C" {
 #endif
 
-#define GUIDED_VERSION "0.1.0"
+#define GUIDED_VERSION "0.2.0"
 
 /* X(code, text, exit status of the command) */
-#define GD_STATUS_LIST(X)                                                                          \
-    X(GD_OK, "done", 0)                                                                            \
-    X(GD_EFAILED, "failed", 1)         /* NaN met, lock held by another, verify mismatch */        \
-    X(GD_EIO, "input/output error", 1) /* the system refused to write, rename, create */           \
-    X(GD_EUSAGE, "usage", 2)           /* the caller asked for what cannot be */                   \
-    X(GD_EEXISTS, "output exists", 2)  /* and overwriting was not allowed */                       \
-    X(GD_EFORMAT, "bad or unsupported file", 3)                                                    \
-    X(GD_EMISMATCH, "files do not fit each other", 3)                                              \
-    X(GD_ENOMEM, "out of memory", 4)                                                               \
-    X(GD_ENOSPACE, "out of space", 4)                                                              \
-    X(GD_EINTERRUPTED, "interrupted", 130)
+#define GUIDED_STATUS_LIST(X)                                                                      \
+    X(GUIDED_OK, "done", 0)                                                                        \
+    X(GUIDED_EFAILED, "failed", 1)         /* NaN met, lock held by another, verify mismatch */    \
+    X(GUIDED_EIO, "input/output error", 1) /* the system refused to write, rename, create */       \
+    X(GUIDED_EUSAGE, "usage", 2)           /* the caller's request cannot be met */                \
+    X(GUIDED_EEXISTS, "output exists", 2)  /* and overwriting was not allowed */                   \
+    X(GUIDED_EFORMAT, "bad or unsupported file", 3)                                                \
+    X(GUIDED_EMISMATCH, "files do not fit each other", 3)                                          \
+    X(GUIDED_ENOMEM, "out of memory", 4)                                                           \
+    X(GUIDED_ENOSPACE, "out of space", 4)                                                          \
+    X(GUIDED_EINTERRUPTED, "interrupted", 130)
 
-typedef enum gd_status {
-#define GD_STATUS_CODE(code, text, exit_status) code,
-    GD_STATUS_LIST(GD_STATUS_CODE)
-#undef GD_STATUS_CODE
-} gd_status;
+typedef enum guided_status {
+#define GUIDED_STATUS_CODE(code, text, exit_status) code,
+    GUIDED_STATUS_LIST(GUIDED_STATUS_CODE)
+#undef GUIDED_STATUS_CODE
+} guided_status;
 
 #if defined(__GNUC__)
-#define GD_CHECKED __attribute__((warn_unused_result))
+#define GUIDED_CHECKED __attribute__((warn_unused_result))
+#define GUIDED_API __attribute__((visibility("default")))
 #else
-#define GD_CHECKED
-#endif
-
-/* What a shared libguided exports: everything declared here, and nothing else. */
-#if defined(__GNUC__)
-#define GD_API __attribute__((visibility("default")))
-#else
-#define GD_API
+#define GUIDED_CHECKED
+#define GUIDED_API
 #endif
 
 /* ---- messages ---- */
@@ -56,50 +52,66 @@ typedef enum gd_status {
 /* The last failure on this thread: one line "file: place: what was expected and found", then
  * optional lines (a table, "hint: ...").  Valid until the next failing call on the same thread; ""
  * before the first. */
-GD_API const char *gd_error(void);
-GD_API const char *gd_status_text(gd_status status);
-GD_API int gd_exit_status(gd_status status); /* of the command: GD_STATUS_LIST */
-GD_API const char *gd_version(void);         /* of the library, as GUIDED_VERSION of the header */
+GUIDED_API const char *guided_error(void);
+GUIDED_API const char *guided_status_text(guided_status status);
+GUIDED_API int guided_exit_status(guided_status status); /* of the command: GUIDED_STATUS_LIST */
+GUIDED_API const char *guided_version(void); /* of the library, as GUIDED_VERSION of the header */
 
+/* ---- contexts ---- */
+
+/* Threads, a memory limit, where notices go, a wish to stop.  Models belong to a context and what
+ * is made of them to the model's.  Different contexts can be used by different threads at the same
+ * time, and do not disturb each other; one context by one thread at a time, but for
+ * guided_context_cancel. */
+typedef struct guided_context guided_context;
+GUIDED_API GUIDED_CHECKED guided_status guided_context_open(guided_context **out);
+GUIDED_API void guided_context_close(guided_context *context); /* after all that was made of it */
+/* Threads of every computation, n >= 1.  At the start as many as there are cores that the process
+ * may use (affinity), but no more than its control groups' quota, or OMP_NUM_THREADS.  Results have
+ * the same bits for any number. */
+GUIDED_API void guided_context_set_threads(guided_context *context, int n);
+GUIDED_API int guided_context_threads(const guided_context *context);
+/* Fail with GUIDED_ENOMEM rather than hold more than this many bytes in the process; 0: no limit,
+ * as at the start. */
+GUIDED_API void guided_context_set_memory_limit(guided_context *context, size_t bytes);
 /* Notices: what was passed over or assumed (NOTE), what is being done (INFO), every layer of a
- * network's plan (DEBUG).  `fn` gets one line without a newline, on the thread where it happens,
- * for levels up to `most`; NULL: silence, as at the start.  Set it before other threads use the
- * library. */
-typedef enum gd_log_level { GD_LOG_ERROR, GD_LOG_NOTE, GD_LOG_INFO, GD_LOG_DEBUG } gd_log_level;
-typedef void (*gd_log_fn)(void *ctx, gd_log_level level, const char *line);
-GD_API void gd_set_log(gd_log_fn fn, void *ctx, gd_log_level most);
-
-/* ---- the machine ---- */
-
-/* Threads of every computation that the calling thread starts; n >= 1.  At the start as many as
- * there are cores that the process may use (affinity), but no more than its control groups' quota,
- * or OMP_NUM_THREADS.  Results have the same bits for any number. */
-GD_API void gd_set_threads(int n);
-GD_API int gd_threads(void);
-/* Fail with GD_ENOMEM rather than hold more than this many bytes; 0: no limit, as at the start. */
-GD_API void gd_set_memory_limit(size_t bytes);
+ * network's plan (DEBUG).  `fn` gets one line without a newline for levels up to `most`; NULL:
+ * silence, as at the start. */
+typedef enum guided_log_level {
+    GUIDED_LOG_ERROR,
+    GUIDED_LOG_NOTE,
+    GUIDED_LOG_INFO,
+    GUIDED_LOG_DEBUG
+} guided_log_level;
+typedef void (*guided_log_fn)(void *ctx, guided_log_level level, const char *line);
+GUIDED_API void guided_context_set_log(guided_context *context, guided_log_fn fn, void *ctx,
+                                       guided_log_level most);
+/* What runs in this context ends soon with GUIDED_EINTERRUPTED; from any thread, and from a signal
+ * handler.  `false` lets the next call run again. */
+GUIDED_API void guided_context_cancel(guided_context *context, bool wanted);
 
 /* ---- models ---- */
 
 /* A checkpoint opened and recognised: .pt of torch (zip or legacy), .safetensors, a training run's
- * checkpoint or folder.  Its weights are read when a sampler is made of it. */
-typedef struct gd_model gd_model;
+ * checkpoint or folder.  Its weights are read when something is made of it. */
+typedef struct guided_model guided_model;
 
-/* A word of the authors' command line, "image_size" and "64": overrides what the file says or what
- * is assumed of it.  "ema" with a rate or "none" chooses among a run's averages. */
-typedef struct gd_flag {
+/* An option by name: of a model the authors' flags ("image_size", "64"; "ema" chooses among a run's
+ * averages), of a sampler guided_sampler_options_json's names */
+typedef struct guided_option {
     const char *name, *value;
-} gd_flag;
+} guided_option;
 
-/* flags: [n_flags], or NULL and 0.  GD_EFORMAT: no such file, damaged, or not a network of this
- * family (a table tells what differs); GD_EUSAGE: a flag that cannot be.  Close it after every
- * sampler made of it. */
-GD_API GD_CHECKED gd_status gd_model_open(gd_model **out, const char *path, const gd_flag *flags,
-                                          int n_flags);
-GD_API void gd_model_close(gd_model *model); /* NULL is fine */
+/* flags: [n], or NULL and 0; they override what the file says or what is assumed of it.
+ * GUIDED_EFORMAT: no such file, damaged, or not a network of a known family (a table lists the
+ * differences); GUIDED_EUSAGE: a flag that cannot be.  Close it after all that was made of it. */
+GUIDED_API GUIDED_CHECKED guided_status guided_model_open(guided_model **out,
+                                                          guided_context *context, const char *path,
+                                                          const guided_option *flags, int n);
+GUIDED_API void guided_model_close(guided_model *model); /* NULL is fine */
 
 /* Texts belong to the model. */
-typedef struct gd_model_info {
+typedef struct guided_model_info {
     const char *kind;      /* "diffusion", "upsampler" or "classifier" */
     const char *preset;    /* "64x64_diffusion", ...; "" for a file that is nobody's */
     const char *assumed;   /* what the file could not tell, a line each; "" */
@@ -110,59 +122,142 @@ typedef struct gd_model_info {
     int diffusion_steps;   /* it was trained with */
     int64_t parameters;    /* numbers */
     double guidance_scale; /* of the preset with its classifier at 250 steps, otherwise 1 */
-} gd_model_info;
-GD_API void gd_model_get_info(gd_model_info *out, const gd_model *model);
+} guided_model_info;
+GUIDED_API void guided_model_get_info(guided_model_info *out, const guided_model *model);
 /* NULL where the file names no classes, or i is none of them */
-GD_API const char *gd_model_class_name(const gd_model *model, int i);
+GUIDED_API const char *guided_model_class_name(const guided_model *model, int i);
 /* The whole configuration as JSON, in the authors' names: at most `bytes` with the zero that ends
- * it.  *needed: what it takes.  GD_EUSAGE when it does not fit; json may be NULL with bytes 0 to
- * ask. */
-GD_API GD_CHECKED gd_status gd_model_config_json(const gd_model *model, char *json, size_t bytes,
-                                                 size_t *needed);
+ * it.  *needed: what it takes.  GUIDED_EUSAGE when it does not fit; json may be NULL with bytes 0
+ * to ask. */
+GUIDED_API GUIDED_CHECKED guided_status guided_model_config_json(const guided_model *model,
+                                                                 char *json, size_t bytes,
+                                                                 size_t *needed);
 /* 32 hex digits and a zero: XXH3-128 of the parameters as float32, whatever the container.  Reads
  * them all. */
-GD_API GD_CHECKED gd_status gd_model_hash(const gd_model *model, char text[33]);
+GUIDED_API GUIDED_CHECKED guided_status guided_model_hash(const guided_model *model, char text[33]);
 
-/* ---- samplers ---- */
+/* ---- sampling ---- */
 
-/* Fill it by gd_sampler_defaults, then change what is to be other. */
-typedef struct gd_sampler_options {
-    const char *steps;   /* "250", "ddim25", "10,10,20" (default "250") */
-    const char *sampler; /* "ddpm" or "ddim"; NULL: ddim where steps begin with ddim (default) */
-    double eta;          /* of DDIM, 0 to 1: 0 deterministic (default), 1 ancestral */
-    double scale;        /* of the classifier's gradient, >= 0 (default: the model's own) */
-    uint64_t seed;       /* default 0 */
-    bool clip_denoised;  /* predicted images to [-1,1] (default true) */
-    bool bf16;           /* products of convolutions in bfloat16 (default false) */
-    double
-        low_res_noise; /* standard deviation added to an upsampler's input, 0 to 10 (default 0) */
-    /* Called before each of n_steps network calls of an image, step = 1 .. n_steps; any status but
-     * GD_OK stops gd_sampler_run, which returns it.  NULL (default): not called. */
-    gd_status (*progress)(void *ctx, int64_t image, int step, int n_steps);
-    void *progress_ctx;
-} gd_sampler_options;
-GD_API void gd_sampler_defaults(gd_sampler_options *out, const gd_model *model);
+/* A model and, NULL: none, a classifier that guides it, planned and loaded; both of one context and
+ * open as long as the sampler.  GUIDED_EMISMATCH: files that do not fit each other. */
+typedef struct guided_sampler guided_sampler;
+/* options: [n] by name and value, "steps" "ddim25"; unknown names are GUIDED_EUSAGE with the
+ * nearest one.  Texts are copied. */
+GUIDED_API GUIDED_CHECKED guided_status guided_sampler_open(guided_sampler **out,
+                                                            const guided_model *model,
+                                                            const guided_model *classifier,
+                                                            const guided_option *options, int n);
+GUIDED_API void guided_sampler_close(guided_sampler *sampler); /* NULL is fine */
+/* The table of options: a JSON array of {"name", "type", "default", "min", "max", "about"}, the
+ * library's own text; and of solvers, {"name", "steps", "about"} */
+GUIDED_API const char *guided_sampler_options_json(void);
+GUIDED_API const char *guided_solvers_json(void);
 
-/* A model planned and loaded, and a classifier that guides it (NULL: none); both must stay open.
- * Texts of the options are copied.  GD_EMISMATCH: files that do not fit each other, or weights
- * packed for another machine, size or precision (guided convert --packed); GD_EUSAGE: an option
- * that cannot be; GD_ENOMEM.  One sampler is used by one thread at a time. */
-typedef struct gd_sampler gd_sampler;
-GD_API GD_CHECKED gd_status gd_sampler_open(gd_sampler **out, const gd_model *model,
-                                            const gd_model *classifier,
-                                            const gd_sampler_options *options);
-GD_API void gd_sampler_close(gd_sampler *sampler);         /* NULL is fine */
-GD_API int gd_sampler_steps(const gd_sampler *sampler);    /* network calls of an image */
-GD_API size_t gd_sampler_bytes(const gd_sampler *sampler); /* of memory it holds */
+/* Called before each of n_steps network calls of images first .. first + n - 1, step = 1 ..
+ * n_steps; any status but GUIDED_OK stops the run, which returns it. */
+typedef guided_status (*guided_progress_fn)(void *ctx, int64_t first, int n, int step, int n_steps);
+GUIDED_API void guided_sampler_set_progress(guided_sampler *sampler, guided_progress_fn fn,
+                                            void *ctx);
+/* Guidance of the caller's own in place of a classifier: the gradient [C][H][W] of log p(y | x) at
+ * one image x [C][H][W] at the network's time t; label -1: none.  It is multiplied by the option
+ * "scale". */
+typedef guided_status (*guided_gradient_fn)(void *ctx, const float *x, float t, int64_t label,
+                                            float *gradient);
+GUIDED_API GUIDED_CHECKED guided_status guided_sampler_set_gradient(guided_sampler *sampler,
+                                                                    guided_gradient_fn fn,
+                                                                    void *ctx);
+GUIDED_API int guided_sampler_steps(const guided_sampler *sampler);    /* network calls an image */
+GUIDED_API size_t guided_sampler_bytes(const guided_sampler *sampler); /* of memory it holds */
 
-/* Image number `image` >= 0: a function of the model, the options, the label and (seed, image)
- * alone, so any image of a run can be made again by itself; the same bytes as `guided sample` and
- * `guided upsample` write.  label: 0 .. classes - 1, ignored where neither the model nor the
- * classifier knows classes.  low_res: an upsampler's input, [small_size][small_size][channels]
- * bytes; NULL for other models.  pixels: [image_size][image_size][channels] bytes, the caller's.
- * GD_EFAILED: a result that is not finite, with its step and layer. */
-GD_API GD_CHECKED gd_status gd_sampler_run(gd_sampler *sampler, int64_t image, int64_t label,
-                                           const uint8_t *low_res, uint8_t *pixels);
+/* Images number first .. first + n - 1, first >= 0: each a function of the models, the options, its
+ * label and (seed, number) alone, the same bytes as `guided sample` and `guided upsample` write.
+ * labels [n]: 0 .. classes - 1; NULL where neither the model nor the classifier knows classes.
+ * low_res: an upsampler's input, [n][small_size][small_size][channels] bytes; NULL for others.
+ * pixels: [n][image_size][image_size][channels] bytes.  GUIDED_EFAILED: a result that is not
+ * finite, with its step and layer. */
+GUIDED_API GUIDED_CHECKED guided_status guided_sampler_run(guided_sampler *sampler, int64_t first,
+                                                           int n, const int64_t *labels,
+                                                           const uint8_t *low_res, uint8_t *pixels);
+/* The same as float [n][channels][image_size][image_size], in [-1, 1] where the options clip */
+GUIDED_API GUIDED_CHECKED guided_status guided_sampler_run_float(guided_sampler *sampler,
+                                                                 int64_t first, int n,
+                                                                 const int64_t *labels,
+                                                                 const uint8_t *low_res,
+                                                                 float *images);
+
+/* ---- one call of a network ---- */
+
+/* The denoiser D(x; sigma): the predicted image of x = image + sigma noise (Karras et al. 2022) */
+typedef struct guided_denoiser guided_denoiser;
+/* gradient: guided_denoise_vjp will be called; takes more memory */
+GUIDED_API GUIDED_CHECKED guided_status guided_denoiser_open(guided_denoiser **out,
+                                                             const guided_model *model, bool bf16,
+                                                             bool gradient);
+GUIDED_API void guided_denoiser_close(guided_denoiser *denoiser); /* NULL is fine */
+/* x, x0: [C][H][W]; sigma > 0; label -1: none.  Nothing is clipped. */
+GUIDED_API GUIDED_CHECKED guided_status guided_denoise(guided_denoiser *denoiser, const float *x,
+                                                       double sigma, int64_t label, float *x0);
+/* gradient = J^T v of the latest guided_denoise, J its Jacobian with respect to x; [C][H][W] each;
+ * once for each guided_denoise */
+GUIDED_API GUIDED_CHECKED guided_status guided_denoise_vjp(guided_denoiser *denoiser,
+                                                           const float *v, float *gradient);
+
+/* ---- evaluation ---- */
+
+/* Features of images: of the 2015 Inception network ("adm" preprocessing) from its weights' file,
+ * or of a classifier */
+typedef struct guided_features guided_features;
+/* inception: path of a GraphDef, .pth, .pkl or .safetensors; images [n][height][width][3] */
+GUIDED_API GUIDED_CHECKED guided_status guided_features_inception(guided_features **out,
+                                                                  guided_context *context,
+                                                                  const char *inception, int height,
+                                                                  int width);
+GUIDED_API GUIDED_CHECKED guided_status guided_features_classifier(guided_features **out,
+                                                                   const guided_model *classifier);
+GUIDED_API void guided_features_close(guided_features *features);      /* NULL is fine */
+GUIDED_API int guided_features_width(const guided_features *features); /* numbers an image */
+/* pixels: [n][height][width][channels] bytes; rows: [n][width] */
+GUIDED_API GUIDED_CHECKED guided_status guided_features_run(guided_features *features, int64_t n,
+                                                            const uint8_t *pixels, float *rows);
+/* The Frechet distance of two sets of rows, [n_a][width] and [n_b][width], at least 2 each: FID
+ * where the rows are Inception features (Heusel et al. 2017) */
+GUIDED_API GUIDED_CHECKED guided_status guided_frechet(guided_context *context, double *out,
+                                                       const float *a, int64_t n_a, const float *b,
+                                                       int64_t n_b, int width);
+/* Precision and recall with k = 3 (Kynkaanniemi et al. 2019), density and coverage with k = 5
+ * (Naeem et al. 2020; NaN with fewer than 6 rows of ref), KID (Binkowski et al. 2018) */
+typedef struct guided_set_scores {
+    double precision, recall, density, coverage, kid, kid_deviation;
+} guided_set_scores;
+GUIDED_API GUIDED_CHECKED guided_status guided_compare_sets(guided_context *context,
+                                                            guided_set_scores *out,
+                                                            const float *ref, int64_t n_ref,
+                                                            const float *samples, int64_t n_samples,
+                                                            int width);
+
+/* ---- training ---- */
+
+/* A diffusion model of a preset ("small32", ...) trained from arrays in memory */
+typedef struct guided_trainer guided_trainer;
+typedef struct guided_training {
+    const char *preset;
+    int channels, classes; /* 1 or 3; 0: unconditional */
+    const uint8_t *pixels; /* [n][image_size][image_size][channels], the caller's, kept */
+    const int64_t *labels; /* [n], or NULL without classes */
+    int64_t n;
+    int batch_size;            /* images of an update */
+    double learning_rate, ema; /* ema 0: no average */
+    uint64_t seed;             /* weights, order, noise and times */
+} guided_training;
+GUIDED_API GUIDED_CHECKED guided_status guided_trainer_open(guided_trainer **out,
+                                                            guided_context *context,
+                                                            const guided_training *training);
+GUIDED_API void guided_trainer_close(guided_trainer *trainer); /* NULL is fine */
+/* One update; *loss: the mean over its images */
+GUIDED_API GUIDED_CHECKED guided_status guided_trainer_step(guided_trainer *trainer, double *loss);
+/* A checkpoint that guided_model_open reads and `guided train --init-from` goes on from */
+GUIDED_API GUIDED_CHECKED guided_status guided_trainer_save(const guided_trainer *trainer,
+                                                            const char *path);
 
 #ifdef __cplusplus
 }

@@ -1,115 +1,331 @@
-/* sampler.c - images one by one from an open model (guided.h), with the noise of the command. */
+/* sampler.c - sampling by the public API: options by name, images by number. */
+#include "api/handles.h"
 #include "sampling/sampling.h"
 
-#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
-struct gd_sampler {
-    gd_sampler_options o; /* its texts are not read after opening */
+struct guided_sampler {
+    guided_context *context;
     gd_stage stage;
-    float *x; /* block: [C][H][W] */
+    int batch;       /* images side by side */
+    char *texts;     /* block: copies of the options' values */
+    float *images;   /* block: [batch][C][H][W] */
+    gd_denoiser own; /* with the caller's gradient in place of a classifier */
+    guided_gradient_fn gradient;
+    void *gradient_ctx;
+    guided_progress_fn progress;
+    void *progress_ctx;
 };
 
-void gd_sampler_defaults(gd_sampler_options *out, const gd_model *model)
+/* ---- options by name ---- */
+
+typedef struct choice {
+    gd_stage_options stage;
+    double batch;
+} choice;
+
+typedef enum kind { TEXT, REAL, BOOL, SEED } kind;
+#define AT(field) offsetof(choice, field)
+static const struct option {
+    const char *name;
+    kind kind;
+    size_t offset;
+    double min, max;
+    const char *absent, *about;
+} options[] = {
+    { "steps", TEXT, AT(stage.steps), 0, 0, "the sampler's",
+      "250, ddim25, leading50, 10,10,20; a count for samplers in continuous time" },
+    { "sampler", TEXT, AT(stage.sampler), 0, 0, "ddim where steps begin with ddim, else ddpm",
+      "a solver's name" },
+    { "eta", REAL, AT(stage.solver.eta), 0, 1, "the sampler's", "0 deterministic, 1 ancestral" },
+    { "scale", REAL, AT(stage.scale), 0, 1000, "the preset's",
+      "of the classifier's or the caller's gradient" },
+    { "seed", SEED, AT(stage.seed), 0, 0, "0", "of the noise" },
+    { "clip_denoised", BOOL, AT(stage.clip), 0, 1, "true", "clip the predicted image to [-1, 1]" },
+    { "bf16", BOOL, AT(stage.bf16), 0, 1, "false", "products of convolutions in bfloat16" },
+    { "low_res_noise", REAL, AT(stage.low_res_noise), 0, 10, "0",
+      "standard deviation added to an upsampler's input" },
+    { "churn", REAL, AT(stage.solver.churn), 0, 1e4, "0",
+      "noise added before each step (Karras et al. 2022)" },
+    { "sigma_min", REAL, AT(stage.sigma_min), 0, 1e6, "the schedule's",
+      "lowest level in sigma space" },
+    { "sigma_max", REAL, AT(stage.sigma_max), 0, 1e6, "the schedule's, at most 160",
+      "highest level in sigma space" },
+    { "batch", REAL, AT(batch), 1, 1024, "1", "images made side by side" },
+};
+#undef AT
+
+static bool same_name(const char *a, const char *b)
 {
-    *out = (gd_sampler_options){ .steps = "250",
-                                 .scale = gd_model_get_config(model)->guidance_scale,
-                                 .clip_denoised = true };
+    for (; *a && *b; a++, b++)
+        if (*a != *b && !(*a == '-' && *b == '_'))
+            return false;
+    return *a == *b;
 }
 
-static gd_status check_options(const gd_sampler_options *o)
+static gd_status bad_value(const struct option *o, const char *value)
 {
-    if (!o->steps)
-        return gd_fail(GD_EUSAGE, "sampler: steps are missing");
-    if (!(o->eta >= 0 && o->eta <= 1))
-        return gd_fail(GD_EUSAGE, "sampler: eta %g is not from 0 to 1", o->eta);
-    if (!(o->scale >= 0 && o->scale < INFINITY))
-        return gd_fail(GD_EUSAGE, "sampler: scale %g is not a number from 0", o->scale);
-    if (!(o->low_res_noise >= 0 && o->low_res_noise <= 10))
-        return gd_fail(GD_EUSAGE, "sampler: low_res_noise %g is not from 0 to 10",
-                       o->low_res_noise);
+    return o->kind == REAL ? gd_fail(GD_EUSAGE, "%s %s: expected a number from %g to %g", o->name,
+                                     value, o->min, o->max)
+                           : gd_fail(GD_EUSAGE, "%s %s: expected %s", o->name, value,
+                                     o->kind == BOOL ? "true or false" : "a whole number");
+}
+
+static gd_status set_option(choice *c, const struct option *o, const char *value)
+{
+    char *end, *at = (char *)c + o->offset;
+    double real;
+
+    switch (o->kind) {
+    case TEXT:
+        memcpy(at, &value, sizeof value);
+        return GD_OK;
+    case REAL:
+        real = strtod(value, &end);
+        if (end == value || *end || !(real >= o->min && real <= o->max))
+            return bad_value(o, value);
+        memcpy(at, &real, sizeof real);
+        return GD_OK;
+    case SEED: {
+        const uint64_t seed = strtoull(value, &end, 10);
+        if (end == value || *end || *value == '-')
+            return bad_value(o, value);
+        memcpy(at, &seed, sizeof seed);
+        return GD_OK;
+    }
+    case BOOL:
+        if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
+            return bad_value(o, value);
+        *(bool *)at = strcmp(value, "true") == 0;
+        return GD_OK;
+    }
     return GD_OK;
 }
+
+static gd_status read_options(choice *c, const guided_option *given, int n)
+{
+    const char *names[COUNT(options)], *near;
+
+    for (int k = 0; k < COUNT(options); k++)
+        names[k] = options[k].name;
+    for (int i = 0; i < n; i++) {
+        int k = 0;
+        while (k < COUNT(options) && !same_name(given[i].name, names[k]))
+            k++;
+        if (k < COUNT(options)) {
+            GD_TRY(set_option(c, &options[k], given[i].value));
+            continue;
+        }
+        near = gd_nearest(given[i].name, names, COUNT(options));
+        return gd_fail(GD_EUSAGE, "sampler: unknown option %s%s%s", given[i].name,
+                       near ? "\nhint: did you mean " : "", near ? near : "");
+    }
+    return GD_OK;
+}
+
+/* ---- introspection: made once, from the tables ---- */
+
+static const char *const kind_names[] = { "text", "real", "bool", "seed" };
+
+const char *guided_sampler_options_json(void)
+{
+    static _Thread_local char json[8192];
+    size_t used = 0;
+
+    for (int k = 0; k < COUNT(options); k++)
+        used +=
+            (size_t)snprintf(json + used, sizeof json - used,
+                             "%s{\"name\":\"%s\",\"type\":\"%s\",\"default\":\"%s\","
+                             "\"min\":%g,\"max\":%g,\"about\":\"%s\"}",
+                             k ? "," : "[", options[k].name, kind_names[options[k].kind],
+                             options[k].absent, options[k].min, options[k].max, options[k].about);
+    snprintf(json + used, sizeof json - used, "]");
+    return json;
+}
+
+const char *guided_solvers_json(void)
+{
+    static _Thread_local char json[8192];
+    size_t used = 0;
+
+    for (int k = 0; k < gd_solver_count(); k++) {
+        const gd_solver *s = gd_solver_at(k);
+        used +=
+            (size_t)snprintf(json + used, sizeof json - used,
+                             "%s{\"name\":\"%s\",\"steps\":\"%s\",\"about\":\"%s\"}", k ? "," : "[",
+                             gd_solver_name(s), gd_solver_steps(s), gd_solver_about(s));
+    }
+    snprintf(json + used, sizeof json - used, "]");
+    return json;
+}
+
+/* ---- opening ---- */
 
 static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_steps)
 {
-    const gd_sampler *s = ctx;
+    const guided_sampler *s = ctx;
 
-    (void)n;
-    return s->o.progress ? s->o.progress(s->o.progress_ctx, first, step, n_steps) : GD_OK;
+    GD_TRY(gd_check_stop());
+    return s->progress ? s->progress(s->progress_ctx, first, n, step, n_steps) : GD_OK;
 }
 
-static gd_status make(gd_sampler *s, const gd_model *model, const gd_model *classifier)
+static gd_status make(guided_sampler *s, const guided_model *model, const guided_model *classifier,
+                      const guided_option *given, int n)
 {
-    const gd_sampler_options *o = &s->o;
-    const gd_stage_options stage = { .steps = o->steps,
-                                     .sampler = o->sampler,
-                                     .solver.eta = o->eta,
-                                     .scale = o->scale,
-                                     .clip = o->clip_denoised,
-                                     .bf16 = o->bf16,
-                                     .seed = o->seed,
-                                     .low_res_noise = o->low_res_noise };
+    choice c = { .stage = { .solver.eta = -1, .scale = -1, .clip = true }, .batch = 1 };
 
-    GD_TRY(gd_stage_open(&s->stage, model, classifier, &stage));
+    GD_TRY(read_options(&c, given, n));
+    s->batch = (int)c.batch;
+    GD_TRY(gd_stage_open(&s->stage, model->model, classifier ? classifier->model : NULL, &c.stage));
+    s->stage.o.steps = s->stage.o.sampler = NULL; /* the caller's texts */
     s->stage.trajectory.before_step = before_step;
     s->stage.trajectory.step_ctx = s;
-    GD_TRY(gd_stage_prepare(&s->stage, 1));
-    return gd_block_make((void **)&s->x, (size_t)s->stage.image * sizeof *s->x, "image");
+    GD_TRY(gd_stage_prepare(&s->stage, s->batch));
+    return gd_block_make((void **)&s->images,
+                         (size_t)(s->batch * s->stage.image) * sizeof *s->images, "images");
 }
 
-gd_status gd_sampler_open(gd_sampler **out, const gd_model *model, const gd_model *classifier,
-                          const gd_sampler_options *options)
+guided_status guided_sampler_open(guided_sampler **out, const guided_model *model,
+                                  const guided_model *classifier, const guided_option *given, int n)
 {
-    gd_sampler *s;
-    gd_status status;
+    const gd_entered before = gd_enter(model->context);
+    void *block;
+    gd_status s;
 
     *out = NULL;
-    GD_TRY(check_options(options));
-    GD_TRY(gd_block_make((void **)&s, sizeof *s, "sampler"));
-    s->o = *options;
-    status = make(s, model, classifier);
-    if (status != GD_OK) {
-        gd_sampler_close(s);
-        return status;
+    s = gd_block_make(&block, sizeof **out, "sampler");
+    if (s != GD_OK)
+        return gd_leave(&before, s);
+    *out = block;
+    (*out)->context = model->context;
+    s = make(*out, model, classifier, given, n);
+    if (s != GD_OK) {
+        guided_sampler_close(*out);
+        *out = NULL;
     }
-    *out = s;
-    return GD_OK;
+    return gd_leave(&before, s);
 }
 
-void gd_sampler_close(gd_sampler *s)
+void guided_sampler_close(guided_sampler *s)
 {
     if (!s)
         return;
     gd_stage_close(&s->stage);
-    gd_block_free(s->x);
+    gd_block_free(s->images);
     gd_block_free(s);
 }
 
-int gd_sampler_steps(const gd_sampler *s)
+void guided_sampler_set_progress(guided_sampler *s, guided_progress_fn fn, void *ctx)
+{
+    s->progress = fn;
+    s->progress_ctx = ctx;
+}
+
+int guided_sampler_steps(const guided_sampler *s)
 {
     return gd_stage_calls(&s->stage);
 }
 
-size_t gd_sampler_bytes(const gd_sampler *s)
+size_t guided_sampler_bytes(const guided_sampler *s)
 {
-    return gd_stage_bytes(&s->stage) + (size_t)s->stage.image * sizeof *s->x;
+    return gd_stage_bytes(&s->stage) + (size_t)(s->batch * s->stage.image) * sizeof *s->images;
 }
 
-gd_status gd_sampler_run(gd_sampler *s, int64_t image, int64_t label, const uint8_t *low_res,
-                         uint8_t *pixels)
-{
-    gd_stage *stage = &s->stage;
+/* ---- a gradient of the caller's own ---- */
 
-    if (image < 0)
-        return gd_fail(GD_EUSAGE, "sampler: image %lld", (long long)image);
-    if (stage->classes > 0 && (label < 0 || label >= stage->classes))
-        return gd_fail(GD_EUSAGE, "sampler: label %lld is outside 0 to %d", (long long)label,
-                       stage->classes - 1);
+static gd_status predict(void *ctx, int n, const float *x, const float *t, const int64_t *y,
+                         float *out)
+{
+    const guided_sampler *s = ctx;
+    const gd_denoiser *engine = gd_engine_denoiser(s->stage.engine);
+
+    return engine->predict(engine->ctx, n, x, t, y, out);
+}
+
+static gd_status guide(void *ctx, int n, const float *x, const float *t, const int64_t *y,
+                       float *gradient)
+{
+    const guided_sampler *s = ctx;
+
+    for (int i = 0; i < n; i++)
+        GD_TRY(s->gradient(s->gradient_ctx, x + i * s->stage.image, t[i], y ? y[i] : -1,
+                           gradient + i * s->stage.image));
+    return GD_OK;
+}
+
+guided_status guided_sampler_set_gradient(guided_sampler *s, guided_gradient_fn fn, void *ctx)
+{
+    const gd_denoiser *engine = gd_engine_denoiser(s->stage.engine);
+
+    if (engine->guide)
+        return gd_fail(GD_EUSAGE, "sampler: it has a classifier, and guidance has one gradient");
+    s->gradient = fn;
+    s->gradient_ctx = ctx;
+    s->own = *engine;
+    s->own.ctx = s;
+    s->own.predict = predict;
+    s->own.guide = guide;
+    s->stage.trajectory.denoiser = fn ? &s->own : engine;
+    return GD_OK;
+}
+
+/* ---- running ---- */
+
+static gd_status check(const guided_sampler *s, int64_t first, int n, const int64_t *labels,
+                       const uint8_t *low_res)
+{
+    const gd_stage *stage = &s->stage;
+
+    if (first < 0 || n < 1)
+        return gd_fail(GD_EUSAGE, "sampler: %d images from number %lld", n, (long long)first);
+    if (stage->classes > 0 && !labels)
+        return gd_fail(GD_EUSAGE, "sampler: the model knows %d classes: labels are missing",
+                       stage->classes);
+    for (int i = 0; i < n && stage->classes > 0; i++)
+        if (labels[i] < 0 || labels[i] >= stage->classes)
+            return gd_fail(GD_EUSAGE, "sampler: label %lld is outside 0 to %d",
+                           (long long)labels[i], stage->classes - 1);
     if (stage->small == 0 && low_res)
         return gd_fail(GD_EUSAGE, "sampler: the model is no upsampler");
     if (stage->small > 0 && !low_res)
-        return gd_fail(GD_EUSAGE, "sampler: an upsampler needs a low-resolution image");
-    GD_TRY(gd_stage_run(stage, image, 1, low_res, &label, s->x));
-    gd_to_uint8(pixels, s->x, stage->channels, (int64_t)stage->size * stage->size);
+        return gd_fail(GD_EUSAGE, "sampler: an upsampler needs low-resolution images");
     return GD_OK;
+}
+
+/* Into pixels, or where these are NULL into images */
+static gd_status run(guided_sampler *s, int64_t first, int n, const int64_t *labels,
+                     const uint8_t *low_res, uint8_t *pixels, float *images)
+{
+    gd_stage *stage = &s->stage;
+
+    GD_TRY(check(s, first, n, labels, low_res));
+    for (int done = 0, some; done < n; done += some) {
+        float *out = images ? images + done * stage->image : s->images;
+        some = GD_MIN(s->batch, n - done);
+        GD_TRY(gd_stage_run(stage, first + done, some,
+                            low_res ? low_res + done * stage->low_image : NULL,
+                            labels ? labels + done : NULL, out));
+        for (int i = 0; i < some && pixels; i++)
+            gd_to_uint8(pixels + (done + i) * stage->image, out + i * stage->image, stage->channels,
+                        stage->image / stage->channels);
+    }
+    return GD_OK;
+}
+
+guided_status guided_sampler_run(guided_sampler *s, int64_t first, int n, const int64_t *labels,
+                                 const uint8_t *low_res, uint8_t *pixels)
+{
+    const gd_entered before = gd_enter(s->context);
+
+    return gd_leave(&before, run(s, first, n, labels, low_res, pixels, NULL));
+}
+
+guided_status guided_sampler_run_float(guided_sampler *s, int64_t first, int n,
+                                       const int64_t *labels, const uint8_t *low_res, float *images)
+{
+    const gd_entered before = gd_enter(s->context);
+
+    return gd_leave(&before, run(s, first, n, labels, low_res, NULL, images));
 }

@@ -22,7 +22,9 @@ void gd_set_memory_limit(size_t bytes)
 
 size_t gd_memory_limit(void)
 {
-    return limit;
+    const gd_settings *own = gd_used_settings();
+
+    return own ? own->memory_limit : limit;
 }
 
 size_t gd_memory_held(void)
@@ -55,10 +57,17 @@ static bool made_to_fail(void)
     return true;
 }
 
+static bool over_limit(size_t bytes)
+{
+    const size_t most = gd_memory_limit();
+
+    return most > 0 && (bytes > most || held > most - bytes);
+}
+
 /* Count an allocation; false when it may not be. */
 static bool account(size_t bytes)
 {
-    if (made_to_fail() || (limit > 0 && (bytes > limit || held > limit - bytes)))
+    if (made_to_fail() || over_limit(bytes))
         return false;
     allocations++;
     held += bytes;
@@ -203,7 +212,7 @@ gd_status gd_block_make(void **out, size_t bytes, const char *what)
     *out = NULL;
     if (total == SIZE_MAX || !account(total))
         return gd_fail(GD_ENOMEM, "%s: no memory for %.1f MiB (limit %.1f MiB, 0 = none)", what,
-                       (double)bytes / 1048576.0, (double)limit / 1048576.0);
+                       (double)bytes / 1048576.0, (double)gd_memory_limit() / 1048576.0);
     base = map_zeros(total);
     if (!base) {
         held -= total;

@@ -11,6 +11,28 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+/* ---- the public statuses and levels by the library's own names ---- */
+
+typedef guided_status gd_status;
+#define GD_OK GUIDED_OK
+#define GD_EFAILED GUIDED_EFAILED
+#define GD_EIO GUIDED_EIO
+#define GD_EUSAGE GUIDED_EUSAGE
+#define GD_EEXISTS GUIDED_EEXISTS
+#define GD_EFORMAT GUIDED_EFORMAT
+#define GD_EMISMATCH GUIDED_EMISMATCH
+#define GD_ENOMEM GUIDED_ENOMEM
+#define GD_ENOSPACE GUIDED_ENOSPACE
+#define GD_EINTERRUPTED GUIDED_EINTERRUPTED
+#define GD_CHECKED GUIDED_CHECKED
+
+typedef guided_log_level gd_log_level;
+typedef guided_log_fn gd_log_fn;
+#define GD_LOG_ERROR GUIDED_LOG_ERROR
+#define GD_LOG_NOTE GUIDED_LOG_NOTE
+#define GD_LOG_INFO GUIDED_LOG_INFO
+#define GD_LOG_DEBUG GUIDED_LOG_DEBUG
+
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 #define GD_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define GD_MAX(a, b) ((a) > (b) ? (a) : (b))
@@ -26,6 +48,11 @@
             return gd_try_status;                                                                  \
     } while (0)
 
+/* The last failure on this thread, as guided_error() */
+const char *gd_error(void);
+const char *gd_status_text(gd_status status);
+int gd_exit_status(gd_status status);
+const char *gd_version(void);
 /* Record a failure (replaces the message) and return `status`. */
 GD_CHECKED gd_status gd_fail(gd_status status, const char *format, ...) GD_PRINTF(2, 3);
 #ifdef __clang_analyzer__ /* it cannot see that the status comes back */
@@ -85,6 +112,8 @@ char *gd_sprintf(gd_arena *arena, const char *format, ...) GD_PRINTF(2, 3);
 GD_CHECKED gd_status gd_block_make(void **out, size_t bytes, const char *what);
 void gd_block_free(void *block); /* NULL is fine; returns the memory to the system */
 
+/* Fail with GD_ENOMEM rather than hold more than this many bytes; 0: no limit, as at the start */
+void gd_set_memory_limit(size_t bytes);
 size_t gd_memory_limit(void);
 /* Allocations made since the process started: tests hold "none after the second step" with it. */
 uint64_t gd_allocation_count(void);
@@ -215,6 +244,9 @@ int gd_threads_for(int cores, double quota); /* the quota's nearest whole number
 
 /* ---- par.c: threads ---- */
 
+void gd_set_threads(int n); /* of the calling thread's computations, n >= 1 */
+int gd_threads(void);
+
 /* fn(ctx, i) for i in [0, n), spread over gd_threads() threads.  Each thread begins with a
  * contiguous range of its own, the same in every call with the same n, and takes from the others'
  * what they have not begun when it is done.  No nesting: inside, gd_threads() is 1.  Results must
@@ -262,8 +294,22 @@ void gd_hasher_text(const gd_hasher *hasher,
                     char text[33]); /* 32 hex digits of what was added so far, high half first */
 void gd_hasher_free(gd_hasher *hasher);
 
+/* ---- settings.c: what one thread's calls go by instead of the process's settings ---- */
+
+typedef struct gd_settings {
+    size_t memory_limit;
+    gd_log_fn log;
+    void *log_ctx;
+    gd_log_level log_most;
+    _Atomic bool *cancelled; /* gd_check_stop fails when true */
+} gd_settings;
+/* The calling thread's settings from now on, NULL: the process's; returns those before */
+const gd_settings *gd_use_settings(const gd_settings *settings);
+const gd_settings *gd_used_settings(void);
+
 /* ---- log.c: notices to whoever called gd_set_log; none = silence ---- */
 
+void gd_set_log(gd_log_fn fn, void *ctx, gd_log_level most);
 bool gd_log_wanted(gd_log_level level);
 void gd_log(gd_log_level level, const char *format, ...) GD_PRINTF(2, 3);
 

@@ -73,7 +73,7 @@ const char *gd_status_text(gd_status status)
 #define TEXT(code, text, exit_status)                                                              \
     case code:                                                                                     \
         return text;
-        GD_STATUS_LIST(TEXT)
+        GUIDED_STATUS_LIST(TEXT)
 #undef TEXT
     }
     return "unknown";
@@ -85,7 +85,7 @@ int gd_exit_status(gd_status status)
 #define EXIT(code, text, exit_status)                                                              \
     case code:                                                                                     \
         return exit_status;
-        GD_STATUS_LIST(EXIT)
+        GUIDED_STATUS_LIST(EXIT)
 #undef EXIT
     }
     return 1;

@@ -16,7 +16,9 @@ void gd_set_log(gd_log_fn fn, void *ctx, gd_log_level most)
 
 bool gd_log_wanted(gd_log_level level)
 {
-    return sink.fn && level <= sink.most;
+    const gd_settings *own = gd_used_settings();
+
+    return own ? own->log && level <= own->log_most : sink.fn && level <= sink.most;
 }
 
 void gd_log(gd_log_level level, const char *format, ...)
@@ -29,5 +31,8 @@ void gd_log(gd_log_level level, const char *format, ...)
     va_start(ap, format);
     vsnprintf(line, sizeof line, format, ap);
     va_end(ap);
-    sink.fn(sink.ctx, level, line);
+    if (gd_used_settings())
+        gd_used_settings()->log(gd_used_settings()->log_ctx, level, line);
+    else
+        sink.fn(sink.ctx, level, line);
 }

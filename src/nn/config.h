@@ -129,7 +129,9 @@ GD_CHECKED gd_status gd_preset_config(gd_model_config *out, const char *name);
 const char *gd_preset_partner(const char *name);
 
 /* ---- flags by the authors' names ---- */
-/* gd_flag: guided.h; bool values as sampling.md spells them */
+/* A word of the authors' command line, "image_size" and "64"; bool values as sampling.md spells
+ * them */
+typedef guided_option gd_flag;
 bool gd_flag_known(const char *name);
 /* Apply one flag (authors' names: image_size num_channels num_res_blocks num_heads
  * num_heads_upsample num_head_channels attention_resolutions channel_mult dropout class_cond

@@ -99,7 +99,16 @@ gd_val gd_net_guidance(gd_net *net, gd_graph *g, int classes);
 
 /* ---- model.c: a model file ---- */
 
-/* gd_model, gd_model_open, gd_model_close, gd_model_class_name, gd_model_hash: guided.h */
+/* A checkpoint opened and recognised; its weights are read when they are fetched */
+typedef struct gd_model gd_model;
+/* flags: [n_flags], or NULL and 0.  GD_EFORMAT, GD_EUSAGE: as guided_model_open */
+GD_CHECKED gd_status gd_model_open(gd_model **out, const char *path, const gd_flag *flags,
+                                   int n_flags);
+void gd_model_close(gd_model *model); /* NULL is fine */
+/* NULL where the file names no classes, or i is none of them */
+const char *gd_model_class_name(const gd_model *model, int i);
+/* 32 hex digits and a zero: XXH3-128 of the parameters as float32, whatever the container */
+GD_CHECKED gd_status gd_model_hash(const gd_model *model, char text[33]);
 /* Fresh weights: as PyTorch would initialise them from `seed`, or the synthetic rule of the
  * full-size reference cases. */
 GD_CHECKED gd_status gd_model_create(gd_model **out, const gd_model_config *config, uint64_t seed,

@@ -7,6 +7,7 @@
 #define GD_RESTORE_H
 
 #include "diffusion/solver.h"
+#include "nn/nn.h"
 
 typedef struct gd_shape {
     int c, h, w;

@@ -3,8 +3,12 @@
 
 int main()
 {
-    gd_model *model = nullptr;
-    const gd_status status = gd_model_open(&model, "/nonexistent", nullptr, 0);
+    guided_context *context = nullptr;
+    guided_model *model = nullptr;
+    guided_status status = guided_context_open(&context);
 
-    return status == GD_EFORMAT && *gd_error() ? 0 : 1;
+    if (status == GUIDED_OK)
+        status = guided_model_open(&model, context, "/nonexistent", nullptr, 0);
+    guided_context_close(context);
+    return status == GUIDED_EFORMAT && *guided_error() ? 0 : 1;
 }

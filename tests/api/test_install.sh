@@ -16,19 +16,30 @@ case $flags in *"$root"*) ;; *) fail "guided.pc does not follow the installation
 
 # exports: the functions that the header declares
 nm -D --defined-only "$library" | awk '{ print $3 }' | grep -v '^_' | sort >"$root/exported"
-grep -oE '\bgd_[a-z0-9_]+\(' "$GUIDED_SOURCE_DIR/include/guided.h" | tr -d '(' | sort -u >"$root/declared"
-grep -E 'GD_API' "$GUIDED_SOURCE_DIR/include/guided.h" >/dev/null || fail "guided.h exports nothing"
+grep -oE '\bguided_[a-z0-9_]+\(' "$GUIDED_SOURCE_DIR/include/guided.h" | tr -d '(' | sort -u >"$root/declared"
+grep -E 'GUIDED_API' "$GUIDED_SOURCE_DIR/include/guided.h" >/dev/null || fail "guided.h exports nothing"
 cmp -s "$root/exported" "$root/declared" || { fail "exported and declared differ"; diff "$root/exported" "$root/declared"; }
 
-# a program, as its own comment says; in strict C too
+# programs, as their own comments say; in strict C too
 here=$GUIDED_SOURCE_DIR/tests/api
-# shellcheck disable=SC2086
-${CC:-cc} -std=c99 -pedantic-errors -Wall -Wextra -Werror "$here/example.c" $flags $GUIDED_LINK_FLAGS -o "$root/example" || fail "the example does not build"
+for example in sample gradient frechet train; do
+    # shellcheck disable=SC2086
+    ${CC:-cc} -std=c99 -pedantic-errors -Wall -Wextra -Werror "$GUIDED_SOURCE_DIR/examples/$example.c" $flags $GUIDED_LINK_FLAGS -o "$root/$example" ||
+        fail "examples/$example.c does not build"
+    [ "$(wc -l <"$GUIDED_SOURCE_DIR/examples/$example.c")" -le 120 ] || fail "examples/$example.c is long"
+done
 models=$GUIDED_MODELS/fashion32
-"$root/example" "$models/diffusion.safetensors" "$models/classifier.safetensors" >"$root/example.ppm" 2>"$root/example.txt" ||
+"$root/gradient" "$models/diffusion.safetensors" >"$root/gradient.txt" || fail "examples/gradient.c does not run"
+awk '{ mean[NR] = $NF } END { exit !(NR == 3 && mean[2] < mean[1] && mean[1] < mean[3]) }' "$root/gradient.txt" ||
+    fail "the gradient does not pull: $(cat "$root/gradient.txt")"
+"$root/frechet" "$models/classifier.safetensors" >"$root/frechet.txt" || fail "examples/frechet.c does not run"
+awk '{ exit !($2 + 0 > 0 && $4 > 2 * $2) }' "$root/frechet.txt" || fail "the distances: $(cat "$root/frechet.txt")"
+"$root/train" "$root/trained.safetensors" 3 >"$root/train.txt" || fail "examples/train.c does not run: $(cat "$root/train.txt")"
+"$root/bin/guided" sample -q --steps ddim2 --model "$root/trained.safetensors" --class 1 -o "$root/trained.png" || fail "what was trained does not sample"
+"$root/sample" "$models/diffusion.safetensors" "$models/classifier.safetensors" >"$root/example.ppm" 2>"$root/example.txt" ||
     fail "the example does not run: $(cat "$root/example.txt")"
 grep -q "diffusion, 32 x 32" "$root/example.txt" && grep -q "image 3: step 5 of 5" "$root/example.txt" || fail "the example says: $(cat "$root/example.txt")"
-"$root/example" /nonexistent.pt >/dev/null 2>"$root/example.txt"
+"$root/sample" /nonexistent.pt >/dev/null 2>"$root/example.txt"
 [ $? -eq 3 ] || fail "a missing file is not status 3"
 grep -q "nonexistent.pt" "$root/example.txt" || fail "the message does not name the file"
 

@@ -20,7 +20,7 @@ allowed() {
     sampling) echo "sampling data diffusion nn graph cpu base io" ;;
     train) echo "train dist data diffusion nn graph cpu base io" ;;
     eval) echo "eval dist data diffusion nn graph cpu base io" ;;
-    api) echo "api sampling data diffusion nn graph cpu base io" ;;
+    api) echo "api sampling train eval dist data diffusion nn graph cpu base io" ;;
     records) echo "records base io" ;;
     cli) echo "cli records api sampling train dist eval restore data diffusion nn graph cpu base io" ;;
     esac

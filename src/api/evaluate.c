@@ -1,0 +1,158 @@
+/* evaluate.c - features of images, and distances of sets of them. */
+#include "api/handles.h"
+#include "eval/eval.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { BATCH = 8 };
+
+struct guided_features {
+    guided_context *context;
+    gd_extractor *extractor;
+    gd_extractor_shape shape;
+    int height, width;
+    float *rows; /* block: [BATCH][gd_extractor_row] */
+};
+
+static gd_status finish(guided_features *f)
+{
+    f->shape = gd_extractor_get_shape(f->extractor);
+    return gd_block_make((void **)&f->rows,
+                         (size_t)(BATCH * gd_extractor_row(&f->shape)) * sizeof *f->rows,
+                         "features");
+}
+
+static gd_status new_features(guided_features **out, guided_context *context)
+{
+    void *block;
+
+    *out = NULL;
+    GD_TRY(gd_block_make(&block, sizeof **out, "features"));
+    *out = block;
+    (*out)->context = context;
+    return GD_OK;
+}
+
+static gd_status done(guided_features **out, gd_status s)
+{
+    if (s == GD_OK)
+        s = finish(*out);
+    if (s != GD_OK) {
+        guided_features_close(*out);
+        *out = NULL;
+    }
+    return s;
+}
+
+guided_status guided_features_inception(guided_features **out, guided_context *context,
+                                        const char *inception, int height, int width)
+{
+    const gd_entered before = gd_enter(context);
+    gd_status s = new_features(out, context);
+
+    if (s != GD_OK)
+        return gd_leave(&before, s);
+    (*out)->height = height;
+    (*out)->width = width;
+    s = gd_extractor_inception(&(*out)->extractor, inception, GD_DIALECT_ADM, BATCH, height, width);
+    return gd_leave(&before, done(out, s));
+}
+
+guided_status guided_features_classifier(guided_features **out, const guided_model *classifier)
+{
+    const gd_entered before = gd_enter(classifier->context);
+    gd_status s = new_features(out, classifier->context);
+
+    if (s != GD_OK)
+        return gd_leave(&before, s);
+    (*out)->height = (*out)->width = gd_model_get_config(classifier->model)->net.image_size;
+    s = gd_extractor_classifier(&(*out)->extractor, classifier->model);
+    return gd_leave(&before, done(out, s));
+}
+
+void guided_features_close(guided_features *f)
+{
+    if (!f)
+        return;
+    gd_extractor_free(f->extractor);
+    gd_block_free(f->rows);
+    gd_block_free(f);
+}
+
+int guided_features_width(const guided_features *f)
+{
+    return f->shape.width;
+}
+
+static gd_status run(guided_features *f, int64_t n, const uint8_t *pixels, float *rows)
+{
+    const int64_t image = (int64_t)f->height * f->width * f->shape.channels;
+    const int row = gd_extractor_row(&f->shape);
+
+    for (int64_t i = 0, some; i < n; i += some) {
+        some = GD_MIN(BATCH, n - i);
+        GD_TRY(gd_check_stop());
+        GD_TRY(gd_extractor_run(f->extractor, (int)some, pixels + i * image, f->rows));
+        for (int64_t k = 0; k < some; k++)
+            memcpy(rows + (i + k) * f->shape.width, f->rows + k * row,
+                   (size_t)f->shape.width * sizeof *rows);
+    }
+    return GD_OK;
+}
+
+guided_status guided_features_run(guided_features *f, int64_t n, const uint8_t *pixels, float *rows)
+{
+    const gd_entered before = gd_enter(f->context);
+
+    return gd_leave(&before, run(f, n, pixels, rows));
+}
+
+static gd_status statistics_of(gd_statistics *out, const float *rows, int64_t n, int width)
+{
+    gd_moments *m;
+    gd_status s;
+
+    GD_TRY(gd_moments_make(&m, width));
+    gd_moments_add(m, rows, n);
+    s = gd_moments_finish(m, out);
+    gd_moments_free(m);
+    return s;
+}
+
+guided_status guided_frechet(guided_context *context, double *out, const float *a, int64_t n_a,
+                             const float *b, int64_t n_b, int width)
+{
+    const gd_entered before = gd_enter(context);
+    gd_statistics of_a = { 0 }, of_b = { 0 };
+    gd_status s = statistics_of(&of_a, a, n_a, width);
+
+    if (s == GD_OK)
+        s = statistics_of(&of_b, b, n_b, width);
+    if (s == GD_OK)
+        s = gd_frechet(out, &of_a, &of_b);
+    gd_statistics_free(&of_a);
+    gd_statistics_free(&of_b);
+    return gd_leave(&before, s);
+}
+
+guided_status guided_compare_sets(guided_context *context, guided_set_scores *out, const float *ref,
+                                  int64_t n_ref, const float *samples, int64_t n_samples, int width)
+{
+    const gd_entered before = gd_enter(context);
+    const gd_features a = { ref, n_ref, width }, b = { samples, n_samples, width };
+    gd_manifold m;
+    gd_kid kid;
+    gd_status s = gd_manifold_measure(&m, &a, &b, false, NULL, NULL);
+
+    if (s == GD_OK)
+        s = gd_kid_measure(&kid, &a, &b);
+    if (s == GD_OK)
+        *out = (guided_set_scores){ .precision = m.precision,
+                                    .recall = m.recall,
+                                    .density = m.has_density ? m.density : NAN,
+                                    .coverage = m.has_density ? m.coverage : NAN,
+                                    .kid = kid.mean,
+                                    .kid_deviation = kid.deviation };
+    return gd_leave(&before, s);
+}

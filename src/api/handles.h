@@ -1,0 +1,28 @@
+/* handles.h - what stands behind the handles of guided.h. */
+#ifndef GD_API_HANDLES_H
+#define GD_API_HANDLES_H
+
+#include "nn/nn.h"
+
+#include <stdatomic.h>
+
+struct guided_context {
+    gd_settings settings;
+    _Atomic bool cancelled;
+    int threads; /* 0: as many as the machine offers */
+};
+struct guided_model {
+    guided_context *context;
+    gd_model *model;
+};
+
+/* Between entering and leaving, the calling thread goes by the context's settings.  gd_leave passes
+ * `status` through. */
+typedef struct gd_entered {
+    const gd_settings *settings;
+    int threads;
+} gd_entered;
+gd_entered gd_enter(guided_context *context);
+gd_status gd_leave(const gd_entered *before, gd_status status);
+
+#endif
