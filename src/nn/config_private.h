@@ -66,4 +66,7 @@ const gd_array *nn_key_find(const nn_keys *keys, const char *name); /* NULL if a
 GD_CHECKED gd_status nn_infer(gd_model_config *out, gd_arena *arena, char **assumed,
                               const nn_keys *keys, const gd_flag *flags, int n_flags);
 
+/* foreign.c: adds a line to the message of a failure if the names are those of a known network */
+void nn_name_foreign(const nn_keys *keys);
+
 #endif
