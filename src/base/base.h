@@ -78,7 +78,10 @@ typedef enum gd_dtype {
     GD_I16,
     GD_I8,
     GD_U8,
-    GD_BOOL
+    GD_BOOL,
+    GD_U16, /* from here on: read from .npz only */
+    GD_U32,
+    GD_U64
 } gd_dtype;
 size_t gd_dtype_bytes(gd_dtype dtype);
 const char *gd_dtype_name(gd_dtype dtype); /* "F32", "BF16", ... as safetensors writes them */
@@ -168,6 +171,15 @@ GD_CHECKED gd_status gd_map_file(gd_mapped *out, const char *path);
 void gd_unmap(gd_mapped *map);
 /* Drop pages of [offset, offset+bytes) from resident memory; a hint. */
 void gd_unmap_pages(const gd_mapped *map, size_t offset, size_t bytes);
+
+/* ---- text_file.c ---- */
+
+/* A text file in a block with a zero behind it and a space for every other zero: without a UTF-8
+ * byte order mark, and with "\n" for each "\r\n".  GD_EFORMAT for UTF-16. */
+GD_CHECKED gd_status gd_text_read(char **out, size_t *bytes, const char *path);
+/* The same two for text that is in memory: bytes of its mark, 0 or 3; GD_EFORMAT for UTF-16 */
+size_t gd_byte_order_mark(const void *text, size_t bytes);
+GD_CHECKED gd_status gd_text_check(const void *text, size_t bytes, const char *file);
 
 double gd_seconds(void);        /* monotonic clock */
 double gd_thread_seconds(void); /* that the calling thread has run */

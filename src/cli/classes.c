@@ -12,26 +12,15 @@ void cli_names_free(cli_names *s)
     *s = (cli_names){ 0 };
 }
 
-static gd_status copy_text(char **out, const char *path)
-{
-    gd_mapped file;
-    gd_status s;
-
-    GD_TRY(gd_map_file(&file, path));
-    s = gd_block_make((void **)out, file.bytes + 1, "class names");
-    if (s == GD_OK && file.bytes > 0)
-        memcpy(*out, file.data, file.bytes);
-    gd_unmap(&file);
-    return s;
-}
-
 gd_status cli_names_read(cli_names *out, const char *path, int count)
 {
+    size_t bytes;
+
     *out = (cli_names){ 0 };
-    GD_TRY(copy_text(&out->text, path));
+    GD_TRY(gd_text_read(&out->text, &bytes, path));
     GD_TRY(
         gd_block_make((void **)&out->name, ((size_t)count + 1) * sizeof *out->name, "class names"));
-    for (char *line = strtok(out->text, "\r\n"); line; line = strtok(NULL, "\r\n")) {
+    for (char *line = strtok(out->text, "\n"); line; line = strtok(NULL, "\n")) {
         if (out->n == count)
             return gd_fail(GD_EMISMATCH, "%s: more than the model's %d class names", path, count);
         out->name[out->n++] = line;
@@ -111,7 +100,10 @@ static gd_status add_word(cli_classes *c, const cli_names *s, const char *word, 
                       s->n ? "" : "; this model names no classes (--labels FILE)");
         return status;
     }
-    if (first < 0 || last < first || last >= c->count)
+    if (last < first)
+        return gd_fail(GD_EUSAGE, "--class %s: a range that runs backwards\nhint: --class %ld-%ld",
+                       word, last, first);
+    if (first < 0 || last >= c->count)
         return gd_fail(GD_EUSAGE, "--class %s: outside 0 to %d", word, c->count - 1);
     for (long k = first; k <= last; k++)
         GD_TRY(add(c, k, word, capacity));

@@ -120,6 +120,8 @@ GD_CHECKED gd_status cli_recipe_add_command(struct json_t *recipe, const cli_com
                                             const cli_words *words);
 /* Prints the command, quoted for a shell, that makes the picture at `path` from its recipe. image:
  * its number in a folder, or NULL */
+/* recipe_names.c: the recipe as a picture carries it, with the names of files alone; free(*out) */
+GD_CHECKED gd_status cli_recipe_for_picture(char **out, const char *recipe);
 GD_CHECKED gd_status cli_recipe_print(const char *recipe, const char *image, const char *path);
 
 /* ---- terminal.c: what is said on standard error ---- */

@@ -62,8 +62,10 @@ static gd_status choose_metrics(eval_run *r)
     for (const char *at = r->o.metrics; at && *at;) {
         const int n = (int)strcspn(at, ","), k = metric_of(at, n);
         if (k == EVAL_METRICS)
-            return gd_fail(GD_EUSAGE, "--metrics %.*s: expected some of is,fid,sfid,pr,kid,dc", n,
-                           at);
+            return gd_fail(GD_EUSAGE,
+                           "--metrics %.*s: expected some of is,fid,sfid,pr,kid,dc\nhint: is: "
+                           "Inception Score; pr: precision and recall; dc: density and coverage",
+                           n, at);
         r->wanted[k] = true;
         at += n + (at[n] == ',');
     }

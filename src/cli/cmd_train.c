@@ -251,6 +251,11 @@ static gd_status open_checkpoint(train_run *r)
 
     if (!r->first)
         return GD_OK;
+    if (!gd_path_exists(r->o.resume))
+        return gd_fail(GD_EFORMAT,
+                       "%s: there is no such run to resume\nhint: --resume takes the folder that "
+                       "--out named; without it a run begins",
+                       r->o.resume);
     GD_TRY(gd_run_lock(&r->lock, r->o.resume)); /* before anything is read that may change */
     GD_TRY(gd_run_newest(path, r->o.resume));
     return gd_checkpoint_open(&r->checkpoint, path, &r->o.train, &r->config);

@@ -75,15 +75,9 @@ static gd_status recipe_of_picture(run *r)
 
 static gd_status recipe_of_file(run *r, const char *path)
 {
-    gd_mapped map;
-    gd_status s;
+    size_t bytes;
 
-    GD_TRY(gd_map_file(&map, path));
-    s = gd_block_make((void **)&r->text, map.bytes + 1, "recipe");
-    if (s == GD_OK && map.bytes > 0)
-        memcpy(r->text, map.data, map.bytes);
-    gd_unmap(&map);
-    return s;
+    return gd_text_read(&r->text, &bytes, path);
 }
 
 static gd_status find_recipe(run *r)
@@ -110,7 +104,7 @@ static gd_status check_recipe(run *r)
 
     GD_TRY(cli_recipe_make(&now, &r->maker, r->recipe.run ? r->recipe.png ? "png" : "npz" : NULL,
                            r->recipe.keep, NULL));
-    s = gd_records_compare(r->path, r->text, now, "guided,isa,onednn,command");
+    s = gd_records_compare(r->path, r->text, now, "guided,isa,onednn,command,labels");
     free(now);
     if (s != GD_EEXISTS)
         return s;
@@ -121,6 +115,7 @@ static gd_status check_recipe(run *r)
 static gd_status open_recipe(run *r)
 {
     cli_sampling *c = &r->recipe.choice;
+    gd_status s;
 
     GD_TRY(find_recipe(r));
     GD_TRY(cli_recipe_read(&r->recipe, r->text, r->path));
@@ -134,15 +129,21 @@ static gd_status open_recipe(run *r)
     if (strcmp(c->rng, "guided") != 0)
         return gd_fail(GD_EUSAGE, "%s: made with --rng %s: no image of it can be made alone",
                        r->path, c->rng);
+    if (r->from == FROM_PICTURE)
+        GD_TRY(cli_recipe_find_files(&r->recipe, r->path));
     if (r->o.model)
         c->model = r->o.model;
     if (r->o.classifier)
         c->classifier = r->o.classifier;
     if (r->o.upsampler)
         c->upsampler = r->o.upsampler;
-    GD_TRY(cli_maker_open(&r->maker, c));
-    GD_TRY(check_recipe(r));
-    return GD_OK;
+    s = cli_maker_open(&r->maker, c);
+    if (s != GD_OK && r->from == FROM_PICTURE && !gd_path_exists(c->model))
+        gd_detail(
+            "hint: a picture names its files without their folders: --model FILE is where the "
+            "model is now");
+    GD_TRY(s);
+    return check_recipe(r);
 }
 
 /* ---- what was made then ---- */

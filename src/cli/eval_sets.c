@@ -58,8 +58,8 @@ static gd_status check_count(const eval_run *r, const eval_side *side)
         least = LEAST_FOR_DC;
     if (n == 0)
         return gd_fail(GD_EFORMAT,
-                       "%s: statistics and no images (arr_0)\nhint: --metrics fid,sfid needs "
-                       "none where both files hold statistics",
+                       "%s: statistics and no images (arr_0)\nhint: --metrics fid,sfid compares "
+                       "statistics; is, pr, kid and dc need the images",
                        side->path);
     if (n < least)
         return gd_fail(GD_EFORMAT, "%s: %lld images, %s needs %d or more", side->path, n,

@@ -96,10 +96,10 @@ static gd_status make_some(run *r, int64_t image, int n)
 }
 
 /* Until the result is there: by whoever, also when another process dies in the middle */
-static gd_status work(run *r)
+static gd_status work_with(run *r, const char *recipe)
 {
     const gd_text texts[2] = { { "Software", "guided " GUIDED_VERSION },
-                               { "guided.recipe", gd_records_recipe(r->records) } };
+                               { "guided.recipe", recipe } };
     bool finished = gd_records_finished(r->records);
     gd_claim what;
     int64_t image;
@@ -118,6 +118,17 @@ static gd_status work(run *r)
     }
     r->l->done = r->layout.n;
     return GD_OK;
+}
+
+static gd_status work(run *r)
+{
+    char *recipe;
+    gd_status s;
+
+    GD_TRY(cli_recipe_for_picture(&recipe, gd_records_recipe(r->records)));
+    s = work_with(r, recipe);
+    free(recipe);
+    return s;
 }
 
 static gd_status run_all(run *r)

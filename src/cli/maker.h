@@ -72,6 +72,7 @@ void cli_maker_close(cli_maker *m);
 GD_CHECKED gd_status cli_recipe_make(char **out, const cli_maker *m, const char *output, bool keep,
                                      const cli_words *words);
 typedef struct cli_recipe {
+    gd_arena *names; /* of files that were found; NULL: none were looked for */
     cli_sampling choice;
     bool keep, png;      /* of a run in a folder */
     bool run;            /* it is one: has "output" */
@@ -82,6 +83,9 @@ typedef struct cli_recipe {
 } cli_recipe;
 /* GD_EFORMAT names the member that is missing or wrong.  Close it whatever happened. */
 GD_CHECKED gd_status cli_recipe_read(cli_recipe *out, const char *text, const char *path);
+/* Files that a picture's recipe names are looked for: as named, beside the picture, among the
+ * built-in models. */
+GD_CHECKED gd_status cli_recipe_find_files(cli_recipe *recipe, const char *picture);
 void cli_recipe_close(cli_recipe *recipe);
 
 /* ---- large.c: a run in a folder ---- */

@@ -50,25 +50,14 @@ static bool take(nll_rows *r, const char *line)
     return true;
 }
 
-static gd_status read_text(char **out, const char *path)
-{
-    gd_mapped map;
-
-    GD_TRY(gd_map_file(&map, path));
-    *out = calloc(1, map.bytes + 1);
-    if (*out && map.bytes > 0)
-        memcpy(*out, map.data, map.bytes);
-    gd_unmap(&map);
-    return *out ? GD_OK : gd_fail(GD_ENOMEM, "%s: out of memory", path);
-}
-
 static gd_status go_on(nll_rows *r, int64_t most)
 {
     const size_t head = r->json ? 0 : sizeof csv_header - 1;
     char *text, *line, *end;
+    size_t bytes;
     gd_status s = GD_OK;
 
-    GD_TRY(read_text(&text, r->path));
+    GD_TRY(gd_text_read(&text, &bytes, r->path));
     if (r->json ? *text && *text != '{' : strncmp(text, csv_header, head) != 0)
         s = gd_fail(GD_EFORMAT, "%s: no table of guided nll", r->path);
     line = text + head;
@@ -82,7 +71,7 @@ static gd_status go_on(nll_rows *r, int64_t most)
     }
     if (s == GD_OK)
         s = gd_file_put(r->path, GD_OVERWRITE, text, (size_t)(line - text));
-    free(text);
+    gd_block_free(text);
     return s;
 }
 

@@ -97,14 +97,26 @@ static uint8_t *image_at(const cli_output *o, int64_t i)
 static gd_status write_png(const cli_output *o, const char *path, const uint8_t *pixels, int width,
                            int height, const gd_text *texts, int n_texts)
 {
+    gd_text shown[MOST_TEXTS + 1];
+    char *recipe = NULL;
     void *png;
     size_t bytes;
-    gd_status s;
+    gd_status s = GD_OK;
 
     if (o->channels != 1 && o->channels != 3)
         return gd_fail(GD_EUSAGE, "PNG holds 1 or 3 channels, not %d: use -o NAME.npz",
                        o->channels);
-    GD_TRY(gd_png_encode(&png, &bytes, pixels, width, height, o->channels, texts, n_texts));
+    for (int k = 0; k < n_texts && s == GD_OK; k++) {
+        shown[k] = texts[k];
+        if (strcmp(texts[k].key, "guided.recipe") != 0)
+            continue;
+        s = cli_recipe_for_picture(&recipe, texts[k].value);
+        shown[k].value = recipe;
+    }
+    if (s == GD_OK)
+        s = gd_png_encode(&png, &bytes, pixels, width, height, o->channels, shown, n_texts);
+    free(recipe);
+    GD_TRY(s);
     if (strcmp(path, "-") != 0)
         s = gd_file_put(path, o->replace, png, bytes);
     else

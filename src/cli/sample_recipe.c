@@ -298,4 +298,6 @@ void cli_recipe_close(cli_recipe *r)
 {
     json_decref(r->json);
     gd_block_free(r->flags);
+    if (r->names)
+        gd_arena_free(r->names);
 }

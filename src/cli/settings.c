@@ -98,12 +98,13 @@ static gd_status read_line(const cli_command *c, const char *line, const char *e
 
 static gd_status read_file(const cli_command *c, const char *path, void *values, cli_words *words)
 {
-    gd_mapped map;
     gd_status s = GD_OK;
+    size_t bytes;
+    char *text;
     int number = 0;
 
-    GD_TRY(gd_map_file(&map, path));
-    const char *at = (const char *)map.data, *end = at + map.bytes;
+    GD_TRY(gd_text_read(&text, &bytes, path));
+    const char *at = text, *end = text + bytes;
     while (at < end && s == GD_OK) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         number++;
@@ -112,7 +113,7 @@ static gd_status read_file(const cli_command *c, const char *path, void *values,
     }
     if (s != GD_OK)
         gd_context("%s:%d", path, number);
-    gd_unmap(&map);
+    gd_block_free(text);
     return s;
 }
 

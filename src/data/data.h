@@ -31,6 +31,12 @@ void gd_image_floats(float *out, const gd_image *image, bool flip);
  */
 void gd_convert_channels(uint8_t *out, int want, const uint8_t *in, int channels, size_t n);
 
+/* ---- npz_check.c ---- */
+
+/* arr_0 of an .npz as images: [N,H,W,1 or 3] of bytes, or of other numbers that begin as whole ones
+ * from 0 to 255 (gd_elements_read_u8 checks them all).  GD_EFORMAT with the remedy. */
+GD_CHECKED gd_status gd_npz_images(const gd_array **out, gd_bundle *bundle);
+
 /* ---- a set of images ---- */
 
 typedef enum gd_labels {

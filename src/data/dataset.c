@@ -157,6 +157,13 @@ static gd_status open_file(gd_dataset *set)
     picture = begins_with(&map, "\x89PNG", 4) || begins_with(&map, "\xff\xd8", 2) ||
               begins_with(&map, "RIFF", 4);
     lmdb = data_is_lmdb(&map);
+    if (!(zip || gzip || idx || picture || lmdb)) {
+        const gd_status s = gd_not_read(map.data, map.bytes, set->path, "no set of images",
+                                        "a folder of PNG, JPEG and WebP, .npz, .zip, LMDB, or an "
+                                        "IDX file of the MNIST family");
+        gd_unmap(&map);
+        return s;
+    }
     gd_unmap(&map);
     if (picture)
         return data_open_picture(set);
@@ -164,12 +171,7 @@ static gd_status open_file(gd_dataset *set)
         return data_open_idx(set);
     if (lmdb)
         return data_open_lmdb(set);
-    if (zip)
-        return open_zip(set);
-    gd_status s = gd_fail(GD_EFORMAT, "%s: no set of images", set->path);
-    gd_detail("hint: a folder of PNG, JPEG and WebP, .npz, .zip, LMDB, or an IDX file of the "
-              "MNIST family");
-    return s;
+    return open_zip(set);
 }
 
 static gd_status open_any(gd_dataset *set)

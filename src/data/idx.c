@@ -1,5 +1,5 @@
 /* idx.c - the IDX files of the MNIST family, gzipped or not; labels lie beside the images under the
- * usual name: ...-images-idx3-ubyte, ...-labels-idx1-ubyte. */
+ * usual names: ...-images-idx3-ubyte, ...-labels-idx1-ubyte, or with Kaggle's ".idx3". */
 #include "data/data_private.h"
 
 #include <stdlib.h>
@@ -23,6 +23,8 @@ static int inflate_members(z_stream *z)
     for (;;) {
         const int error = inflate(z, Z_NO_FLUSH);
         if (error != Z_STREAM_END || z->avail_in == 0)
+            return error;
+        if (*z->next_in == 0) /* padding, as of tapes */
             return error;
         inflateReset(z);
         if (z->avail_out == 0)
@@ -140,18 +142,56 @@ static gd_status read_header(gd_cursor *c, int least_rank, int most_rank, int64_
 
 /* ---- labels ---- */
 
-/* The images' path with "labels-idx1" for "images-idx3"; false: not named so, or not there */
+/* "images-idx3" or "images.idx3" (Kaggle) at `at`; *sep is what stands between */
+static bool is_images_word(const char *at, char *sep)
+{
+    *sep = strncmp(at, "images", 6) == 0 ? at[6] : '\0';
+    return (*sep == '-' || *sep == '.' || *sep == '_') && strncmp(at + 7, "idx", 3) == 0 &&
+           (at[10] == '3' || at[10] == '4');
+}
+
+/* The path with "labels-idx1" for "images-idx3", in its folders too (Kaggle packs each file into a
+ * folder of its name) or from `from` on only.  false: not named so */
+static bool rename_path(char out[4096], const char *path, const char *from)
+{
+    size_t n = 0;
+    bool found = false;
+    char sep;
+
+    for (const char *at = path; *at && n + 12 < 4096;) {
+        if (at >= from && is_images_word(at, &sep)) {
+            n += (size_t)snprintf(out + n, 4096 - n, "labels%cidx1", sep);
+            at += 11;
+            found = true;
+        } else {
+            out[n++] = *at++;
+        }
+    }
+    out[n] = '\0';
+    return found;
+}
+
+/* With or without ".gz" */
+static bool is_there(char path[4096])
+{
+    const size_t n = strlen(path);
+
+    if (gd_path_exists(path))
+        return true;
+    if (n > 3 && strcmp(path + n - 3, ".gz") == 0)
+        path[n - 3] = '\0';
+    else if (n + 4 < 4096)
+        strcpy(path + n, ".gz");
+    return gd_path_exists(path);
+}
+
+/* false: the images are not named so, or there are no labels */
 static bool labels_path(char out[4096], const char *path)
 {
-    static const char *const tails[] = { "-ubyte.gz", "-ubyte" };
-    const char *at = strstr(path, "images-idx");
+    const char *slash = strrchr(path, '/');
 
-    for (int i = 0; at && i < COUNT(tails); i++) {
-        snprintf(out, 4096, "%.*slabels-idx1%s", (int)(at - path), path, tails[i]);
-        if (gd_path_exists(out))
-            return true;
-    }
-    return false;
+    return (rename_path(out, path, slash ? slash : path) && is_there(out)) ||
+           (rename_path(out, path, path) && is_there(out));
 }
 
 static gd_status take_labels(gd_dataset *set, gd_cursor *c)

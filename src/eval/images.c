@@ -8,7 +8,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -106,70 +105,16 @@ static gd_status list_shards(gd_images *s, const char *paths)
 
 /* ---- an .npz is checked before anything is computed ---- */
 
-/* What floats look like: how to make bytes of them */
-static const char *advice(gd_bundle *b, const gd_array *a)
-{
-    enum { LOOKED = 4096 };
-    double wide[LOOKED], least = INFINITY, most = -INFINITY;
-    const float *single = (const float *)wide;
-    const int64_t n = GD_MIN(gd_array_count(a), LOOKED);
-    gd_elements *elements = NULL;
-    gd_status s = gd_elements_open(&elements, b, a);
-
-    if (s == GD_OK)
-        s = gd_elements_read(elements, wide, (size_t)n * gd_dtype_bytes(a->dtype));
-    gd_elements_close(elements);
-    for (int64_t i = 0; s == GD_OK && i < n; i++) {
-        const double v = a->dtype == GD_F64 ? wide[i] : (double)single[i];
-        least = fmin(least, v);
-        most = fmax(most, v);
-    }
-    if (s != GD_OK || n == 0 || !(most <= 1 && least >= -1))
-        return "\nhint: bytes from 0 to 255 are compared";
-    return least < 0 ? "\nhint: they look like floats in [-1,1]: save "
-                       "((x + 1) * 127.5).round().clip(0, 255).astype(\"uint8\")"
-                     : "\nhint: they look like floats in [0,1]: save "
-                       "(x * 255).round().clip(0, 255).astype(\"uint8\")";
-}
-
-static gd_status check_shape(const gd_images *s, const shard *p)
-{
-    const gd_array *a = p->array;
-    const int64_t *d = a->dim;
-
-    if (a->rank == 4 && d[1] <= 4 && d[2] > 4 && d[3] > 4)
-        return gd_fail(GD_EFORMAT,
-                       "%s: arr_0 is [%lld,%lld,%lld,%lld], channels first\nhint: save "
-                       "x.transpose(0, 2, 3, 1)",
-                       p->path, (long long)d[0], (long long)d[1], (long long)d[2], (long long)d[3]);
-    if (a->rank != 4 || (d[3] != 1 && d[3] != 3))
-        return gd_fail(GD_EFORMAT, "%s: arr_0 has rank %d%s, expected [N,H,W,3]", p->path, a->rank,
-                       a->rank == 4 ? " and neither 1 nor 3 channels" : "");
-    if (d[1] < 1 || d[2] < 1 || d[1] > GD_MAX_IMAGE_SIDE || d[2] > GD_MAX_IMAGE_SIDE)
-        return gd_fail(GD_EFORMAT, "%s: arr_0: images of %lld x %lld", p->path, (long long)d[2],
-                       (long long)d[1]);
-    if (d[3] != s->o.channels && !s->o.grey)
-        return gd_fail(GD_EFORMAT, "%s: %s images, the network sees %s\nhint: --grey converts them",
-                       p->path, d[3] == 1 ? "grey" : "RGB", d[3] == 1 ? "RGB" : "grey");
-    return GD_OK;
-}
-
 static gd_status check_array(gd_images *s, shard *p)
 {
-    const gd_array *a = p->array = gd_bundle_find(p->bundle, "arr_0");
-
-    if (!a && gd_bundle_find(p->bundle, "mu"))
+    if (!gd_bundle_find(p->bundle, "arr_0") && gd_bundle_find(p->bundle, "mu"))
         return GD_OK; /* statistics alone: a set of no images */
-    if (!a)
-        return gd_fail(GD_EFORMAT, "%s: has no arr_0\nhint: images are arr_0, [N,H,W,3] of uint8",
-                       p->path);
-    if (a->dtype != GD_U8)
-        return gd_fail(GD_EFORMAT, "%s: arr_0 is %s, expected U8%s", p->path,
-                       gd_dtype_name(a->dtype),
-                       a->dtype == GD_F32 || a->dtype == GD_F64 ? advice(p->bundle, a) : "");
-    GD_TRY(check_shape(s, p));
-    GD_TRY(gd_elements_open(&p->elements, p->bundle, a)); /* is it in order? */
-    p->count = a->dim[0];
+    GD_TRY(gd_npz_images(&p->array, p->bundle));
+    if (p->array->dim[3] != s->o.channels && !s->o.grey)
+        return gd_fail(GD_EFORMAT, "%s: %s images, the network sees %s\nhint: --grey converts them",
+                       p->path, p->array->dim[3] == 1 ? "grey" : "RGB",
+                       p->array->dim[3] == 1 ? "RGB" : "grey");
+    p->count = p->array->dim[0];
     if (p->count == 0 && !gd_bundle_find(p->bundle, "mu"))
         return gd_fail(GD_EFORMAT, "%s: arr_0 holds no images", p->path);
     return GD_OK;
@@ -403,7 +348,7 @@ static gd_status take_bytes(shard *p, uint8_t *out, size_t bytes)
     if (!p->elements)
         status = gd_elements_open(&p->elements, p->bundle, p->array);
     if (status == GD_OK)
-        status = gd_elements_read(p->elements, out, bytes);
+        status = gd_elements_read_u8(p->elements, out, (int64_t)bytes);
     return status;
 }
 

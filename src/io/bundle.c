@@ -149,10 +149,41 @@ static bool is_torch(const io_zip *zip)
     return false;
 }
 
+/* torch.jit.save: a program beside its weights, whose classes are the program's */
+static bool is_torchscript(const io_zip *zip)
+{
+    for (int i = 0; i < io_zip_count(zip); i++) {
+        const char *slash = strchr(io_zip_entry(zip, i)->name, '/');
+        if (slash && (strncmp(slash, "/code/", 6) == 0 || strcmp(slash, "/constants.pkl") == 0))
+            return true;
+    }
+    return false;
+}
+
 static gd_status read_archive(gd_bundle *b)
 {
     GD_TRY(io_zip_open(&b->zip, &b->map, b->mem, b->path));
+    if (is_torch(b->zip) && is_torchscript(b->zip)) {
+        gd_status s = gd_fail(GD_EFORMAT,
+                              "%s: a TorchScript archive: a program with its weights, "
+                              "which is not run",
+                              b->path);
+        gd_detail("hint: in Python, torch.save(torch.jit.load(\"%s\", \"cpu\").state_dict(), "
+                  "\"weights.pt\") writes the weights alone",
+                  b->path);
+        return s;
+    }
     return is_torch(b->zip) ? io_read_torch_zip(b) : io_read_npz(b);
+}
+
+/* A text that begins with an empty line, as some pages do */
+static bool is_blank(const unsigned char *p, size_t bytes)
+{
+    size_t i = 0;
+
+    while (i < bytes && (p[i] == '\n' || p[i] == '\r' || p[i] == ' '))
+        i++;
+    return i < bytes && p[i] == '<';
 }
 
 static gd_status read_container(gd_bundle *b)
@@ -160,7 +191,7 @@ static gd_status read_container(gd_bundle *b)
     const unsigned char *p = b->map.data;
 
     if (b->map.bytes < 8)
-        return gd_fail(GD_EFORMAT, "%s: %zu bytes are no file of arrays", b->path, b->map.bytes);
+        return gd_not_read(p, b->map.bytes, b->path, "too short for a file of arrays", NULL);
     if (memcmp(p, "PK\3\4", 4) == 0)
         return read_archive(b);
     /* before the pickle: a header's length may begin with a pickle's first byte */
@@ -168,11 +199,20 @@ static gd_status read_container(gd_bundle *b)
         return io_read_safetensors(b);
     if (p[0] == 0x80) /* torch.save's begins with a number of ten bytes */
         return p[2] == 0x8a && p[3] == 10 ? io_read_torch_legacy(b) : io_read_network_pickle(b);
-    if (p[0] == 0x0a) /* the field "node" */
+    if (p[0] == 0x0a && !is_blank(p, b->map.bytes)) /* the field "node" */
         return io_read_graphdef(b);
-    return gd_fail(GD_EFORMAT,
-                   "%s: neither safetensors, a torch.save file (zip or legacy), npz nor GraphDef",
-                   b->path);
+    return gd_not_read(p, b->map.bytes, b->path,
+                       "neither safetensors, a torch.save file (zip or legacy), npz nor GraphDef",
+                       NULL);
+}
+
+static bool has_key(const gd_pickle_node *dict, const char *key)
+{
+    for (int i = 0; dict->kind == GD_PICKLE_DICT && i < dict->count; i++)
+        if (dict->item[2 * i]->kind == GD_PICKLE_STRING &&
+            strcmp(dict->item[2 * i]->text, key) == 0)
+            return true;
+    return false;
 }
 
 /* A state dict: a mapping from names to tensors */
@@ -182,6 +222,11 @@ static gd_status check_flat(const gd_bundle *b)
 
     if (!root)
         return GD_OK;
+    if (has_key(root, "param_groups") && has_key(root, "state")) {
+        gd_status s = gd_fail(GD_EFORMAT, "%s: an optimiser's state, not a model", b->path);
+        gd_detail("hint: the weights are in modelNNNNNN.pt or ema_RATE_NNNNNN.pt beside it");
+        return s;
+    }
     if (root->kind != GD_PICKLE_DICT || root->count == 0)
         return gd_fail(GD_EFORMAT, "%s: holds no state dict (a mapping from names to tensors)",
                        b->path);
@@ -480,6 +525,28 @@ static gd_status read_deflated(const gd_bundle *b, unsigned char *out, size_t ou
     return status;
 }
 
+/* The storage in this machine's byte order, in a block of its own */
+static gd_status read_big_endian(const gd_bundle *b, unsigned char *out, size_t out_bytes,
+                                 row_fn *row_of, const gd_array *a, const io_source *s)
+{
+    const uint64_t bytes = s->data ? s->storage_bytes : io_zip_entry(b->zip, s->entry)->bytes;
+    unsigned char *block, *elements;
+    gd_status status = GD_OK;
+
+    GD_TRY(gd_block_make((void **)&block, bytes, a->name));
+    if (s->data)
+        memcpy(block, s->data, bytes);
+    else
+        status = io_zip_read(b->zip, s->entry, block, bytes);
+    elements = s->data ? block : block + s->skip;
+    if (status == GD_OK) {
+        io_swap_bytes(elements, a->dtype, (int64_t)(s->storage_bytes / gd_dtype_bytes(a->dtype)));
+        gather(out, out_bytes, row_of, a, s, elements);
+    }
+    gd_block_free(block);
+    return status;
+}
+
 static gd_status read_array(const gd_bundle *b, const gd_array *a, void *out, size_t out_bytes,
                             row_fn *row_of)
 {
@@ -489,10 +556,12 @@ static gd_status read_array(const gd_bundle *b, const gd_array *a, void *out, si
         return gd_fail(GD_EUSAGE, "%s: has no %s", b->path, a->name);
     if (gd_array_count(a) == 0)
         return GD_OK;
+    if (s->data && s->entry >= 0)
+        GD_TRY(io_zip_check(b->zip, s->entry, b->borrowed ? NULL : &b->map));
+    if (s->big_endian)
+        return read_big_endian(b, out, out_bytes, row_of, a, s);
     if (!s->data)
         return read_deflated(b, out, out_bytes, row_of, a, s);
-    if (s->entry >= 0)
-        GD_TRY(io_zip_check(b->zip, s->entry, b->borrowed ? NULL : &b->map));
     gather(out, out_bytes, row_of, a, s, s->data);
     return GD_OK;
 }
@@ -507,12 +576,22 @@ gd_status gd_bundle_read_f32(const gd_bundle *b, const gd_array *array, float *o
     return read_array(b, array, out, sizeof *out, io_widen_row);
 }
 
+gd_status gd_bundle_read_i64(const gd_bundle *b, const gd_array *array, int64_t *out)
+{
+    if (!io_is_integer(array->dtype))
+        return gd_fail(GD_EFORMAT,
+                       "%s: %s is %s, expected integers\nhint: save it again as "
+                       ".astype(\"int64\")",
+                       b->path, array->name, gd_dtype_name(array->dtype));
+    return read_array(b, array, out, sizeof *out, io_integer_row);
+}
+
 const void *gd_bundle_view(const gd_bundle *b, const gd_array *array)
 {
     const io_source *s = source_of(b, array);
     int64_t stride[GD_MAX_RANK];
 
-    if (!s || !s->data)
+    if (!s || !s->data || s->big_endian)
         return NULL;
     io_row_major(stride, array);
     for (int i = 0; i < array->rank; i++)

@@ -79,7 +79,64 @@ void io_widen_row(void *out, const unsigned char *in, gd_dtype dtype, int64_t n,
         WIDEN(uint8_t, v);
     case GD_BOOL:
         WIDEN(uint8_t, v != 0);
+    case GD_U16:
+        WIDEN(uint16_t, v);
+    case GD_U32:
+        WIDEN(uint32_t, v);
+    case GD_U64:
+        WIDEN(uint64_t, v);
     }
+}
+
+#define INTEGERS(TYPE)                                                                             \
+    for (int64_t i = 0; i < n; i++) {                                                              \
+        TYPE v;                                                                                    \
+        memcpy(&v, in + (size_t)(i * step) * sizeof v, sizeof v);                                  \
+        to[i] = (int64_t)v;                                                                        \
+    }                                                                                              \
+    break
+
+bool io_is_integer(gd_dtype dtype)
+{
+    return dtype != GD_F32 && dtype != GD_BF16 && dtype != GD_F16 && dtype != GD_F64;
+}
+
+void io_integer_row(void *out, const unsigned char *in, gd_dtype dtype, int64_t n, int64_t step)
+{
+    int64_t *to = out;
+
+    switch (dtype) {
+    case GD_I64:
+    case GD_U64: /* above 2^63 negative: no label */
+        INTEGERS(int64_t);
+    case GD_I32:
+        INTEGERS(int32_t);
+    case GD_I16:
+        INTEGERS(int16_t);
+    case GD_I8:
+        INTEGERS(int8_t);
+    case GD_U32:
+        INTEGERS(uint32_t);
+    case GD_U16:
+        INTEGERS(uint16_t);
+    case GD_BOOL:
+    case GD_U8:
+        INTEGERS(uint8_t);
+    default:
+        break;
+    }
+}
+
+void io_swap_bytes(unsigned char *data, gd_dtype dtype, int64_t n)
+{
+    const size_t width = gd_dtype_bytes(dtype);
+
+    for (int64_t i = 0; i < n; i++, data += width)
+        for (size_t k = 0; k < width / 2; k++) {
+            const unsigned char byte = data[k];
+            data[k] = data[width - 1 - k];
+            data[width - 1 - k] = byte;
+        }
 }
 
 static uint16_t to_bf16(float v)

@@ -180,7 +180,9 @@ gd_status gd_image_decode(gd_image *out, const void *data, size_t bytes, int cha
     else if (io_is_webp(data, bytes))
         s = io_decode_webp(out, data, bytes, name);
     else
-        s = gd_fail(GD_EFORMAT, "%s: neither PNG, JPEG nor WebP", name);
+        s = gd_not_read(data, bytes, name, "neither PNG, JPEG nor WebP", NULL);
+    if (s == GD_OK && bytes > 3 && p[0] == 0xff && p[1] == 0xd8)
+        io_report_orientation(data, bytes, name);
     if (s == GD_OK && channels == 3 && out->channels == 1)
         s = to_rgb(out);
     else if (s == GD_OK && channels == 1 && out->channels == 3)

@@ -94,8 +94,16 @@ int64_t gd_array_count(const gd_array *array); /* number of elements */
  * and BF16 exactly). */
 GD_CHECKED gd_status gd_bundle_read(const gd_bundle *bundle, const gd_array *array, void *out);
 GD_CHECKED gd_status gd_bundle_read_f32(const gd_bundle *bundle, const gd_array *array, float *out);
+/* Integers of any width; GD_EFORMAT for others */
+GD_CHECKED gd_status gd_bundle_read_i64(const gd_bundle *bundle, const gd_array *array,
+                                        int64_t *out);
+/* gd_bundle_find that fails: GD_EFORMAT lists what the file holds.  Members of an .npz that cannot
+ * be read (objects, texts) are no arrays of the bundle; here the message is why. */
+GD_CHECKED gd_status gd_bundle_need(const gd_array **out, const gd_bundle *bundle,
+                                    const char *name);
+bool gd_bundle_refuses(const gd_bundle *bundle, const char *name); /* there, but cannot be read */
 /* The elements where they lie in the file, in row-major order; NULL where they do not lie so
- * (deflated, strided).  Valid as long as the bundle; unchecked but for its place. */
+ * (deflated, strided, big-endian).  Valid as long as the bundle; unchecked but for its place. */
 const void *gd_bundle_view(const gd_bundle *bundle, const gd_array *array);
 /* Drop the file's pages from resident memory after reading `array`; a hint. */
 void gd_bundle_release(const gd_bundle *bundle, const gd_array *array);
@@ -112,10 +120,15 @@ const char *gd_bundle_f32_hash(const gd_bundle *bundle);
 
 typedef struct gd_elements gd_elements;
 /* From the first element on, row-major, as the file's dtype, in memory that does not grow with the
- * array.  The bundle stays open meanwhile.  GD_EFORMAT: Fortran order; GD_EUSAGE: no archive. */
+ * array, unless it is in Fortran order or big-endian.  The bundle stays open meanwhile.  GD_EUSAGE:
+ * no archive. */
 GD_CHECKED gd_status gd_elements_open(gd_elements **out, gd_bundle *bundle, const gd_array *array);
 /* The next bytes; with the last ones the CRC-32 is compared. */
 GD_CHECKED gd_status gd_elements_read(gd_elements *elements, void *out, size_t bytes);
+/* The next n elements as float32, or as bytes, whatever their type; GD_EFORMAT for a value that is
+ * no whole number from 0 to 255 */
+GD_CHECKED gd_status gd_elements_read_f32(gd_elements *elements, float *out, int64_t n);
+GD_CHECKED gd_status gd_elements_read_u8(gd_elements *elements, uint8_t *out, int64_t n);
 void gd_elements_close(gd_elements *elements); /* NULL is fine */
 /* Adds what tells the content of an array in an archive, without reading it: type, shape, CRC-32 */
 GD_CHECKED gd_status gd_bundle_fingerprint(const gd_bundle *bundle, const gd_array *array,
@@ -251,6 +264,13 @@ void gd_set_max_pixels(int64_t pixels);
 /* GD_EFORMAT for `packed` bytes of NAME in FILE that become `bytes` */
 GD_CHECKED gd_status gd_inflation_check(const char *file, const char *name, uint64_t packed,
                                         uint64_t bytes);
+/* ---- identify.c ---- */
+
+/* GD_EFORMAT for a file that begins with data[bytes] (the whole of it, or its first 512 bytes and
+ * more) and that the caller does not read: what it is, where that is known ("a Git LFS pointer"),
+ * and the remedy; otherwise `expected` ("no set of images") with the caller's own (NULL: none). */
+gd_status gd_not_read(const void *data, size_t bytes, const char *name, const char *expected,
+                      const char *remedy);
 
 /* ---- image.c, jpeg.c, webp.c: decoding, as Pillow does it ---- */
 

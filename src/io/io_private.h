@@ -45,7 +45,13 @@ typedef struct io_source {
     uint64_t storage_bytes, skip;
     int entry;                           /* the zip entry; -1: not in an archive */
     int64_t offset, stride[GD_MAX_RANK]; /* in elements */
+    bool big_endian;
 } io_source;
+
+/* A member of an .npz that cannot be read, which matters only to those who need it */
+typedef struct io_refused {
+    const char *name, *why;
+} io_refused;
 
 struct gd_bundle {
     gd_arena *mem;
@@ -62,6 +68,8 @@ struct gd_bundle {
     uint64_t data_bytes;
     io_zip *zip;                /* NULL: no archive */
     const gd_pickle_node *root; /* of a .pt */
+    io_refused *refused;        /* [n_refused] */
+    int n_refused;
 };
 
 /* Checks name, shape and that every element lies inside the storage. */
@@ -114,6 +122,11 @@ void io_put_zip_end(io_fields *f, uint64_t entries, uint64_t directory, uint64_t
 
 void io_copy_row(void *out, const unsigned char *in, gd_dtype dtype, int64_t n, int64_t step);
 void io_widen_row(void *out, const unsigned char *in, gd_dtype dtype, int64_t n, int64_t step);
+/* To int64; of integer types */
+bool io_is_integer(gd_dtype dtype);
+void io_integer_row(void *out, const unsigned char *in, gd_dtype dtype, int64_t n, int64_t step);
+/* Big-endian elements to little-endian ones, in place */
+void io_swap_bytes(unsigned char *data, gd_dtype dtype, int64_t n);
 
 /* ---- image.c, jpeg.c, webp.c ---- */
 
@@ -177,5 +190,12 @@ typedef struct io_pickled {
     int n_tensor;
 } io_pickled;
 GD_CHECKED gd_status io_pickle_write(io_pickled *out, gd_arena *mem, const gd_pickle_node *root);
+
+/* ---- exif.c ---- */
+
+/* 1 to 8 as in EXIF; 1, upright, where nothing else can be read */
+int io_exif_orientation(const void *jpeg, size_t bytes);
+/* One line for the first picture of this process that is not upright */
+void io_report_orientation(const void *jpeg, size_t bytes, const char *name);
 
 #endif

@@ -79,7 +79,11 @@ gd_status gd_json_parse(struct json_t **out, const char *text, size_t bytes, int
 {
     json_error_t error;
     uint64_t needed;
+    const size_t mark = gd_byte_order_mark(text, bytes);
 
+    GD_TRY(gd_text_check(text, bytes, file));
+    text += mark;
+    bytes -= mark;
     GD_TRY(check_limits(&needed, text, bytes, max_depth, file));
     GD_TRY(check_room(needed, file));
     *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);

@@ -35,23 +35,29 @@ static bool accept(gd_cursor *c, const char *text)
     return true;
 }
 
-static gd_status take_dtype(gd_dtype *out, gd_cursor *c)
+/* '<f4': byte order, kind, bytes; '=' and '|' are this machine's, or none.  Two letters more than
+ * that are 'U' and 'S' with their lengths, 'M8[ns]', 'O'. */
+static gd_status take_dtype(gd_dtype *out, bool *big_endian, gd_cursor *c)
 {
     static const struct {
         const char *text;
         gd_dtype dtype;
-    } types[] = { { "'<f4'", GD_F32 }, { "'<f8'", GD_F64 }, { "'<f2'", GD_F16 },
-                  { "'<i8'", GD_I64 }, { "'<i4'", GD_I32 }, { "'<i2'", GD_I16 },
-                  { "'|i1'", GD_I8 },  { "'|u1'", GD_U8 },  { "'|b1'", GD_BOOL } };
+    } types[] = { { "f4'", GD_F32 },  { "f8'", GD_F64 }, { "f2'", GD_F16 }, { "i8'", GD_I64 },
+                  { "i4'", GD_I32 },  { "i2'", GD_I16 }, { "i1'", GD_I8 },  { "u1'", GD_U8 },
+                  { "b1'", GD_BOOL }, { "u2'", GD_U16 }, { "u4'", GD_U32 }, { "u8'", GD_U64 } };
     gd_status s;
 
-    for (int i = 0; i < COUNT(types); i++)
-        if (accept(c, types[i].text)) {
-            *out = types[i].dtype;
-            return GD_OK;
-        }
-    s = wrong(c, "an element type among <f4 <f8 <f2 <i8 <i4 <i2 |i1 |u1 |b1");
-    gd_detail("hint: save the array again as one of these; object arrays are not read");
+    if (accept(c, "'") && c->at < c->end && strchr("<>|=", *c->at)) {
+        *big_endian = *c->at++ == '>';
+        for (int i = 0; i < COUNT(types); i++)
+            if (accept(c, types[i].text)) {
+                *out = types[i].dtype;
+                *big_endian = *big_endian && gd_dtype_bytes(*out) > 1;
+                return GD_OK;
+            }
+    }
+    s = wrong(c, "numbers: f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1");
+    gd_detail("hint: save the array again as numbers; objects and texts are not read");
     return s;
 }
 
@@ -90,7 +96,7 @@ static gd_status take_order(bool *fortran, gd_cursor *c)
     return *fortran || accept(c, "False") ? GD_OK : wrong(c, "True or False");
 }
 
-static gd_status take_dictionary(gd_array *array, bool *fortran, gd_cursor *c)
+static gd_status take_dictionary(gd_array *array, bool *big_endian, bool *fortran, gd_cursor *c)
 {
     static const char *const key[] = { "'descr'", "'fortran_order'", "'shape'" };
     unsigned seen = 0;
@@ -104,7 +110,7 @@ static gd_status take_dictionary(gd_array *array, bool *fortran, gd_cursor *c)
         if (k == COUNT(key) || seen & 1u << k || !accept(c, ":"))
             return wrong(c, "each of 'descr', 'fortran_order' and 'shape' once");
         seen |= 1u << k;
-        GD_TRY(k == 0   ? take_dtype(&array->dtype, c)
+        GD_TRY(k == 0   ? take_dtype(&array->dtype, big_endian, c)
                : k == 1 ? take_order(fortran, c)
                         : take_shape(array, c));
         if (!accept(c, ",") && (c->at == c->end || *c->at != '}'))
@@ -151,7 +157,7 @@ gd_status io_read_npy_header(gd_array *array, io_source *source, gd_cursor *c)
     GD_TRY(take_length(&length, c));
     GD_TRY(gd_take_bytes(c, &text, length));
     gd_cursor inside = { c->base, text, text + length, c->file };
-    GD_TRY(take_dictionary(array, &fortran, &inside));
+    GD_TRY(take_dictionary(array, &source->big_endian, &fortran, &inside));
     GD_TRY(io_count(&count, array, c->file));
     if (!gd_mul((uint64_t)count, gd_dtype_bytes(array->dtype), &source->storage_bytes))
         return gd_fail(GD_EFORMAT, "%s: a shape this large is not possible", c->file);
@@ -176,23 +182,14 @@ static gd_status open_entry(gd_cursor *c, unsigned char *buffer, io_zip *zip, in
     return io_zip_read(zip, i, buffer, bytes);
 }
 
-static gd_status read_entry(gd_bundle *b, int i)
+static gd_status read_entry(gd_bundle *b, int i, const char *name)
 {
     const io_entry *e = io_zip_entry(b->zip, i);
-    const size_t n = strlen(e->name);
     unsigned char buffer[HEADER_BYTES];
-    gd_array array = { 0 };
+    gd_array array = { .name = name };
     io_source source = { .entry = i };
     gd_cursor c;
-    char *name;
 
-    if (n < 5 || strcmp(e->name + n - 4, ".npy") != 0)
-        return gd_fail(GD_EFORMAT, "%.100s is no .npy array", e->name);
-    name = gd_strdup(b->mem, e->name);
-    if (!name)
-        return gd_fail(GD_ENOMEM, "out of memory");
-    name[n - 4] = '\0';
-    array.name = name;
     GD_TRY(open_entry(&c, buffer, b->zip, i));
     GD_TRY(io_read_npy_header(&array, &source, &c));
     source.skip = gd_cursor_offset(&c);
@@ -204,17 +201,49 @@ static gd_status read_entry(gd_bundle *b, int i)
     return io_add_array(b, &array, &source);
 }
 
+static gd_status refuse_entry(gd_bundle *b, const char *name)
+{
+    io_refused *r;
+
+    if (!b->refused)
+        b->refused = gd_alloc(b->mem, (size_t)io_zip_count(b->zip) * sizeof *b->refused);
+    if (!b->refused)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", b->path);
+    r = &b->refused[b->n_refused++];
+    *r = (io_refused){ name, gd_strdup(b->mem, gd_error()) };
+    return r->why ? GD_OK : gd_fail(GD_ENOMEM, "%s: out of memory", b->path);
+}
+
+static gd_status read_member(gd_bundle *b, int i)
+{
+    const io_entry *e = io_zip_entry(b->zip, i);
+    const size_t n = strlen(e->name);
+    gd_status s;
+    char *name;
+
+    if (n < 5 || strcmp(e->name + n - 4, ".npy") != 0)
+        return gd_fail(GD_EFORMAT, "%.100s is no .npy array", e->name);
+    name = gd_strdup(b->mem, e->name);
+    if (!name)
+        return gd_fail(GD_ENOMEM, "out of memory");
+    name[n - 4] = '\0';
+    s = read_entry(b, i, name);
+    return s == GD_EFORMAT ? refuse_entry(b, name) : s;
+}
+
 gd_status io_read_npz(gd_bundle *b)
 {
     b->format = "npz";
     if (io_zip_count(b->zip) == 0)
         return gd_fail(GD_EFORMAT, "%s: an empty archive", b->path);
     for (int i = 0; i < io_zip_count(b->zip); i++) {
-        gd_status s = read_entry(b, i);
+        gd_status s = read_member(b, i);
         if (s != GD_OK) {
             gd_context("%s", b->path);
             return s;
         }
     }
+    if (b->n == 0)
+        return gd_fail(GD_EFORMAT, "%s: %s", b->path, b->refused[0].why);
     return GD_OK;
 }

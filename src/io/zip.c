@@ -205,6 +205,16 @@ static gd_status read_directory(io_zip *z, gd_arena *mem)
     return sort_names(z, mem);
 }
 
+/* It begins as a zip: the directory, which is at the end, did not arrive. */
+static gd_status cut_short(const io_zip *z)
+{
+    const gd_status s = damaged(z, "its directory, which is at the end of a zip, is missing");
+
+    gd_detail("hint: a download or copy of %zu bytes that was cut short: make it again",
+              z->map->bytes);
+    return s;
+}
+
 static gd_status open_archive(io_zip *z)
 {
     zip_error_t error;
@@ -217,7 +227,10 @@ static gd_status open_archive(io_zip *z)
     z->zip = from ? zip_open_from_source(from, ZIP_RDONLY, &error) : NULL;
     z->opening = false;
     if (!z->zip) {
+        const int code = zip_error_code_zip(&error);
         s = refused(z, &error, zip_error_strerror(&error));
+        if (code == ZIP_ER_NOZIP)
+            s = cut_short(z);
         zip_source_free(from);
     }
     zip_error_fini(&error);

@@ -78,4 +78,7 @@ typedef struct nn_keys {
 const char *nn_key_name(const nn_keys *keys, int i);
 const gd_array *nn_key_find(const nn_keys *keys, const char *name); /* NULL if absent */
 
+/* foreign.c: adds a line to the message of a failure if the names are those of a known network */
+void nn_name_foreign(const nn_keys *keys);
+
 #endif

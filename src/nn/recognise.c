@@ -165,23 +165,92 @@ static gd_status check_constants(const nn_keys *keys, const expected *e,
     return GD_OK;
 }
 
-static gd_status check_keys(const nn_keys *keys, const gd_model_config *config, gd_arena *arena,
-                            const gd_bundle *bundle)
+static gd_status infer(gd_model_config *out, gd_arena *arena, char **assumed, const nn_keys *keys,
+                       const gd_bundle *bundle, const gd_flag *flags, int n_flags)
 {
+    nn_evidence e = {
+        .keys = keys, .bundle = bundle, .flags = flags, .n_flags = n_flags, .arena = arena
+    };
+    const nn_family *family;
+
+    GD_TRY(nn_family_find(&family, &e));
+    GD_TRY(family->infer(out, &e));
+    *assumed = e.assumed;
+    return GD_OK;
+}
+
+/* Everything of the file but its weights, by these flags */
+typedef struct reading {
+    const nn_keys *keys;
+    const char *json; /* guided.config, or NULL */
+    gd_arena *arena;
+    const gd_bundle *bundle;
+    const gd_flag *flags;
+    int n_flags;
+} reading;
+
+static gd_status configure(const reading *r, gd_model_config *out, char **assumed)
+{
+    if (r->json)
+        GD_TRY(gd_config_from_json(out, r->json, r->keys->path));
+    else
+        GD_TRY(infer(out, r->arena, assumed, r->keys, r->bundle, r->flags, r->n_flags));
+    return nn_flags_set(out, r->flags, r->n_flags, true);
+}
+
+static bool reads(const reading *r, const gd_flag *flags, int n)
+{
+    reading other = *r;
+    gd_model_config c;
+    expected e;
+    char *assumed = NULL;
+
+    other.flags = flags;
+    other.n_flags = n;
+    return configure(&other, &c, &assumed) == GD_OK && nn_config_check(&c) == GD_OK &&
+           expect(&e, r->keys, &c, r->arena) == GD_OK && differences(r->keys, &e, false) == 0;
+}
+
+/* "--num_channels 64": the flags without which the file is read, one if that does; NULL: none */
+static const char *flags_to_drop(const reading *r)
+{
+    gd_flag *rest = gd_alloc(r->arena, (size_t)(r->n_flags + 1) * sizeof *rest);
+    const char *all = "";
+
+    for (int i = 0; rest && i < r->n_flags; i++) {
+        int n = 0;
+        for (int k = 0; k < r->n_flags; k++)
+            if (k != i)
+                rest[n++] = r->flags[k];
+        if (reads(r, rest, n))
+            return gd_sprintf(r->arena, "--%.60s %.60s", r->flags[i].name, r->flags[i].value);
+        all = gd_sprintf(r->arena, "%s%s--%.60s", all ? all : "", i ? ", " : "", r->flags[i].name);
+    }
+    return r->n_flags > 1 && reads(r, rest, 0) ? all : NULL;
+}
+
+static gd_status check_keys(const reading *r, const gd_model_config *config)
+{
+    const nn_keys *keys = r->keys;
+    const char *drop;
     expected e;
 
-    GD_TRY(expect(&e, keys, config, arena));
+    GD_TRY(expect(&e, keys, config, r->arena));
     const int rows = differences(keys, &e, false);
     if (rows == 0)
-        return check_constants(keys, &e, config, bundle);
+        return check_constants(keys, &e, config, r->bundle);
+    drop = flags_to_drop(r);
     gd_status s = gd_fail(GD_EFORMAT, "%s: %d keys expected, %d found, %d differ", keys->path, e.n,
                           keys->n, rows);
     differences(keys, &e, true);
     if (rows > MAX_ROWS)
         gd_detail("  ... and %d more", rows - MAX_ROWS);
-    gd_detail("hint: the file was read as %s; the authors' flags (--num_res_blocks N ...) override "
-              "what was read",
-              config->preset[0] ? config->preset : nn_kind_names[config->net.kind]);
+    if (drop)
+        gd_detail("hint: the file holds another network than %s says: it is read without", drop);
+    else
+        gd_detail("hint: the file was read as %s; the authors' flags (--num_res_blocks N ...) "
+                  "override what was read",
+                  config->preset[0] ? config->preset : nn_kind_names[config->net.kind]);
     return s;
 }
 
@@ -202,20 +271,6 @@ static gd_status check_packed(const nn_keys *keys, const char *packed_for)
 
 /* ---- all together ---- */
 
-static gd_status infer(gd_model_config *out, gd_arena *arena, char **assumed, const nn_keys *keys,
-                       const gd_bundle *bundle, const gd_flag *flags, int n_flags)
-{
-    nn_evidence e = {
-        .keys = keys, .bundle = bundle, .flags = flags, .n_flags = n_flags, .arena = arena
-    };
-    const nn_family *family;
-
-    GD_TRY(nn_family_find(&family, &e));
-    GD_TRY(family->infer(out, &e));
-    *assumed = e.assumed;
-    return GD_OK;
-}
-
 gd_status gd_config_recognise(gd_model_config *out, gd_arena *arena, char **assumed,
                               gd_bundle *bundle, const gd_flag *flags, int n_flags)
 {
@@ -228,17 +283,16 @@ gd_status gd_config_recognise(gd_model_config *out, gd_arena *arena, char **assu
     GD_TRY(sort_keys(&keys, bundle, arena));
     if (packed_for && !json)
         return gd_fail(GD_EFORMAT, "%s: guided.packed without guided.config", keys.path);
-    if (json)
-        GD_TRY(gd_config_from_json(out, json, keys.path));
-    else
-        GD_TRY(infer(out, arena, assumed, &keys, bundle, flags, n_flags));
-    GD_TRY(nn_flags_set(out, flags, n_flags, true));
+    const reading r = { &keys, json, arena, bundle, flags, n_flags };
+    gd_status s = configure(&r, out, assumed);
+    if (s == GD_EFORMAT && !json)
+        nn_name_foreign(&keys);
+    GD_TRY(s);
     if (nn_config_check(out) != GD_OK) {
         gd_context("%s", keys.path);
         return GD_EFORMAT;
     }
-    const gd_status s =
-        packed_for ? check_packed(&keys, packed_for) : check_keys(&keys, out, arena, bundle);
+    s = packed_for ? check_packed(&keys, packed_for) : check_keys(&r, out);
     if (s != GD_EUSAGE)
         return s;
     gd_context("%s", keys.path); /* layers that do not fit together */

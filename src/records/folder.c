@@ -95,8 +95,15 @@ static gd_status take_slot(gd_records *r)
 
 static gd_status enter(gd_records *r)
 {
-    if (gd_os.mkdir(r->folder, 0777) != 0 && errno != EEXIST)
+    if (gd_os.mkdir(r->folder, 0777) != 0 && errno != EEXIST) {
+        if (errno == ENOENT)
+            return gd_fail(
+                GD_EIO,
+                "%s: No such file or directory: the folder above it does not exist\nhint: mkdir -p "
+                "makes it",
+                r->folder);
         return gd_fail_errno(errno, r->folder);
+    }
     GD_TRY(gd_lock_file_open(&r->lock_fd, records_path(r, "lock")));
     if (gd_os.lock(r->lock_fd, r->share ? F_RDLCK : F_WRLCK, lock_at(GATE), 1) != 0)
         return errno == EAGAIN ? in_use(r) : no_locks(r);

@@ -90,23 +90,11 @@ static gd_status rewrite(const train_csv *c, const char *old, size_t bytes, int 
     return s;
 }
 
-/* A copy of the file with a zero at its end, and no other; NULL where there is none */
+/* NULL where there is no file */
 static gd_status read_file(const train_csv *c, char **text, size_t *bytes)
 {
-    gd_mapped map;
-
     *text = NULL;
-    if (!gd_path_exists(c->path))
-        return GD_OK;
-    GD_TRY(gd_map_file(&map, c->path));
-    *bytes = map.bytes;
-    *text = calloc(1, map.bytes + 1);
-    if (*text && map.bytes > 0)
-        memcpy(*text, map.data, map.bytes);
-    for (size_t i = 0; *text && i < map.bytes; i++)
-        (*text)[i] = (*text)[i] ? (*text)[i] : ' ';
-    gd_unmap(&map);
-    return *text ? GD_OK : gd_fail(GD_ENOMEM, "%s: out of memory", c->path);
+    return gd_path_exists(c->path) ? gd_text_read(text, bytes, c->path) : GD_OK;
 }
 
 gd_status train_csv_open(train_csv **out, const char *folder, int64_t step)
@@ -124,7 +112,7 @@ gd_status train_csv_open(train_csv **out, const char *folder, int64_t step)
         read_header(c, text, strcspn(text, "\n"));
         s = rewrite(c, text, bytes, 0, step);
     }
-    free(text);
+    gd_block_free(text);
     if (s != GD_OK) {
         free(c);
         return s;
@@ -159,7 +147,7 @@ static gd_status add_columns(train_csv *c, const gd_means *m)
     qsort(c->column[before], (size_t)(c->n - before), sizeof c->column[0], by_text);
     GD_TRY(read_file(c, &text, &bytes));
     s = rewrite(c, text ? text : "", text ? bytes : 0, c->n - before, INT64_MAX);
-    free(text);
+    gd_block_free(text);
     return s;
 }
 
@@ -197,12 +185,12 @@ gd_status train_csv_column(const train_csv *c, const char *name, double **values
     if (text && k >= 0)
         *values = malloc((count_lines(text, bytes) + 1) * sizeof **values);
     if (text && k >= 0 && !*values) {
-        free(text);
+        gd_block_free(text);
         return gd_fail(GD_ENOMEM, "%s: out of memory", c->path);
     }
     for (char *at = text ? strchr(text, '\n') : NULL; *values && at && at[1];
          at = strchr(at + 1, '\n'))
         (*values)[(*n)++] = field(at + 1, k);
-    free(text);
+    gd_block_free(text);
     return GD_OK;
 }

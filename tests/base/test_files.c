@@ -287,6 +287,36 @@ static void messages_keep_their_lines(void **state)
     assert_memory_equal(gd_error(), "short: ", 7);
 }
 
+static void text_of_other_systems_is_read(void **state)
+{
+    static const struct {
+        const char *file, *text;
+    } cases[] = { { "a\nb\n", "a\nb\n" },
+                  { "\xef\xbb\xbf"
+                    "a\r\nb\r\n",
+                    "a\nb\n" },
+                  { "\xef\xbb\xbf", "" },
+                  { "a\rb\r\n\r\nc\r", "a\rb\n\nc\r" } };
+    size_t bytes;
+    char *text;
+
+    (void)state;
+    for (int i = 0; i < COUNT(cases); i++) {
+        assert_int_equal(gd_file_put("t", true, cases[i].file, strlen(cases[i].file)), GD_OK);
+        assert_int_equal(gd_text_read(&text, &bytes, "t"), GD_OK);
+        assert_string_equal(text, cases[i].text);
+        assert_int_equal(bytes, strlen(cases[i].text));
+        gd_block_free(text);
+    }
+    assert_int_equal(gd_file_put("t", true,
+                                 "\xff\xfe"
+                                 "a\0",
+                                 4),
+                     GD_OK);
+    assert_int_equal(gd_text_read(&text, &bytes, "t"), GD_EFORMAT);
+    assert_non_null(strstr(gd_error(), "t: text in UTF-16\nhint: save it as UTF-8"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +332,7 @@ int main(void)
         cmocka_unit_test(locks_are_files_of_ours),
         cmocka_unit_test(errors_of_the_system_have_their_status),
         cmocka_unit_test(messages_keep_their_lines),
+        cmocka_unit_test(text_of_other_systems_is_read),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }

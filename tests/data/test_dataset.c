@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zip.h>
 #include <zlib.h>
@@ -108,6 +109,50 @@ static void npz_is_read(void **state)
     refused(in_folder("d.npz"), "3 labels");
 }
 
+static void write_floats(const char *path, const float *x, gd_array array)
+{
+    const void *data[1] = { x };
+
+    array.name = "arr_0";
+    array.dtype = GD_F32;
+    assert_int_equal(gd_npz_write(path, true, &array, data, 1), GD_OK);
+}
+
+static void npz_of_whole_floats_is_read_and_others_get_a_remedy(void **state)
+{
+    static const struct {
+        gd_array shape;
+        const char *remedy;
+    } shapes[] = {
+        { { NULL, GD_F32, 3, { N, SIZE, 3 * SIZE } }, "without a channel: save x[..., None]" },
+        { { NULL, GD_F32, 3, { N * SIZE, SIZE, 3 } }, "one image: save x[None]" },
+        { { NULL, GD_F32, 4, { N, SIZE, 3, SIZE } }, "RGBA: save x[..., :3]" },
+        { { NULL, GD_F32, 2, { N, IMAGE } }, "arr_0 is [5,48], expected [N,H,W,3]" },
+    };
+    const gd_array images = { NULL, GD_F32, 4, { N, SIZE, SIZE, 3 } };
+    float x[N * IMAGE];
+    gd_dataset *set;
+
+    (void)state;
+    for (int i = 0; i < N * IMAGE; i++)
+        x[i] = pixels[i];
+    write_floats(in_folder("f.npz"), x, images);
+    set = opened(in_folder("f.npz"), 3);
+    check_images(set, false);
+    gd_dataset_close(set);
+    for (int i = 0; i < COUNT(shapes); i++) {
+        write_floats(in_folder("f.npz"), x, shapes[i].shape);
+        refused(in_folder("f.npz"), shapes[i].remedy);
+    }
+    x[3] = 0.5f;
+    write_floats(in_folder("f.npz"), x, images);
+    refused(in_folder("f.npz"), "save x.round().astype(\"uint8\")");
+    for (int i = 0; i < N * IMAGE; i++)
+        x[i] = (float)pixels[i] / 255;
+    write_floats(in_folder("f.npz"), x, images);
+    refused(in_folder("f.npz"), "they look like floats in [0,1]");
+}
+
 /* ---- IDX ---- */
 
 static void write_file(const char *path, const void *data, size_t bytes)
@@ -156,6 +201,18 @@ static void idx_is_read(void **state)
         gd_unmap(&map);
         refused(in_folder("short-images-idx3"), zipped ? "gzip" : "bytes announced");
     }
+    /* Kaggle's names, and its folders */
+    write_idx(in_folder("k-images.idx3-ubyte"), in_folder("k-labels.idx1-ubyte"), false, N);
+    set = opened(in_folder("k-images.idx3-ubyte"), 3);
+    check_images(set, true);
+    gd_dataset_close(set);
+    assert_int_equal(mkdir(in_folder("f-images-idx3-ubyte"), 0777), 0);
+    assert_int_equal(mkdir(in_folder("f-labels-idx1-ubyte"), 0777), 0);
+    write_idx(in_folder("f-images-idx3-ubyte/f-images-idx3-ubyte"),
+              in_folder("f-labels-idx1-ubyte/f-labels-idx1-ubyte"), false, N);
+    set = opened(in_folder("f-images-idx3-ubyte/f-images-idx3-ubyte"), 3);
+    check_images(set, true);
+    gd_dataset_close(set);
     write_idx(in_folder("w-images-idx3-ubyte"), in_folder("w-labels-idx1-ubyte"), false, 4);
     refused(in_folder("w-images-idx3-ubyte"), "4 labels for 5 images");
 }
@@ -241,6 +298,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(npz_is_read),
+        cmocka_unit_test(npz_of_whole_floats_is_read_and_others_get_a_remedy),
         cmocka_unit_test(idx_is_read),
         cmocka_unit_test(zip_is_read),
         cmocka_unit_test(pictures_are_converted),

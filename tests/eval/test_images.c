@@ -214,9 +214,9 @@ static void ranges_and_types_are_named(void **state)
     write_array("bad.npz", "arr_0", GD_U8, N, SIZE, CHANNELS, cast);
     refuse(path_of("bad.npz"), GD_EFORMAT, "no byte of the first 23 images is above 1");
     write_array("bad.npz", "arr_0", GD_U8, N, SIZE, 2, pixels);
-    refuse(path_of("bad.npz"), GD_EFORMAT, "neither 1 nor 3 channels");
+    refuse(path_of("bad.npz"), GD_EFORMAT, "x[..., :1]");
     write_array("bad.npz", "arr_0", GD_U8, N, CHANNELS, SIZE, pixels);
-    refuse(path_of("bad.npz"), GD_EFORMAT, "channels first");
+    refuse(path_of("bad.npz"), GD_EFORMAT, "channels come first: save x.transpose(0, 2, 3, 1)");
     write_array("bad.npz", "arr_0", GD_U8, N, SIZE, 1, pixels);
     refuse(path_of("bad.npz"), GD_EFORMAT, "grey images");
     write_array("bad.npz", "images", GD_U8, N, SIZE, CHANNELS, pixels);

@@ -44,6 +44,9 @@ static void text_is_read_strictly(void **state)
         if (parse(bad[i], 4) != GD_EFORMAT)
             fail_msg("%s is not refused", bad[i]);
     assert_int_equal(parse("{\"a\":9223372036854775807}", 4), GD_OK);
+    assert_int_equal(parse("\xef\xbb\xbf{\"a\":\r\n1}\r\n", 4), GD_OK);
+    assert_int_equal(parse("\xff\xfe{", 4), GD_EFORMAT);
+    assert_non_null(strstr(gd_error(), "UTF-16"));
 }
 
 static void messages_say_where(void **state)

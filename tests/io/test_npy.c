@@ -43,7 +43,12 @@ static void headers(void **state)
         { 1, HEAD("<f4", "False", "(2, 3)"), 23, GD_EFORMAT },
         { 1, HEAD("<f4", "False", "(2, 3)"), 25, GD_EFORMAT },
         { 1, HEAD("|O", "False", "(1,)"), 8, GD_EFORMAT },
-        { 1, HEAD(">f4", "False", "(1,)"), 4, GD_EFORMAT },
+        { 1, HEAD(">f4", "False", "(1,)"), 4, GD_OK },
+        { 1, HEAD("=u2", "False", "(1,)"), 2, GD_OK },
+        { 1, HEAD("<U4", "False", "(1,)"), 16, GD_EFORMAT },
+        { 1, HEAD("<M8[ns]", "False", "(1,)"), 8, GD_EFORMAT },
+        { 1, HEAD("<f3", "False", "(1,)"), 3, GD_EFORMAT },
+        { 1, HEAD(" f4", "False", "(1,)"), 4, GD_EFORMAT },
         { 1, HEAD("<f4", "0", "(1,)"), 4, GD_EFORMAT },
         { 1, HEAD("<f4", "False", "(1)"), 4, GD_EFORMAT },
         { 1, HEAD("<f4", "False", "(-1,)"), 4, GD_EFORMAT },
@@ -90,6 +95,95 @@ static void fortran_order_is_transposed(void **state)
     assert_memory_equal(found, rows, sizeof rows);
     gd_bundle_close(b);
     free(file.data);
+}
+
+static void integers_of_any_width_and_byte_order_are_read(void **state)
+{
+    static const struct {
+        const char *header;
+        const char *data;
+        size_t bytes;
+    } cases[] = {
+        { HEAD("|u1", "False", "(3,)"), "\1\2\xff", 3 },
+        { HEAD("<u2", "False", "(3,)"), "\1\0\2\0\xff\0", 6 },
+        { HEAD(">u2", "False", "(3,)"), "\0\1\0\2\0\xff", 6 },
+        { HEAD(">i2", "False", "(3,)"), "\0\1\0\2\0\xff", 6 },
+        { HEAD("<i4", "False", "(3,)"), "\1\0\0\0\2\0\0\0\xff\0\0\0", 12 },
+        { HEAD(">u4", "False", "(3,)"), "\0\0\0\1\0\0\0\2\0\0\0\xff", 12 },
+        { HEAD(">i8", "True", "(3,)"), "\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\xff", 24 },
+        { HEAD("<u8", "False", "(3,)"), "\1\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\xff\0\0\0\0\0\0\0", 24 },
+    };
+    static const int64_t expected[] = { 1, 2, 255 };
+    int64_t found[3];
+    float wide[3];
+    uint8_t narrow[3];
+    gd_elements *elements;
+    gd_bundle *b;
+    bytes file;
+
+    (void)state;
+    for (int i = 0; i < COUNT(cases); i++) {
+        assert_int_equal(open_npy(&b, &file, 1, cases[i].header, cases[i].data, cases[i].bytes),
+                         GD_OK);
+        const gd_array *a = gd_bundle_array(b, 0);
+        assert_int_equal(gd_bundle_read_i64(b, a, found), GD_OK);
+        assert_memory_equal(found, expected, sizeof expected);
+        assert_int_equal(gd_bundle_read_f32(b, a, wide), GD_OK);
+        assert_true(wide[0] == 1 && wide[1] == 2 && wide[2] == 255);
+        assert_int_equal(gd_elements_open(&elements, b, a), GD_OK);
+        assert_int_equal(gd_elements_read_u8(elements, narrow, 3), GD_OK);
+        assert_memory_equal(narrow, "\1\2\xff", 3);
+        gd_elements_close(elements);
+        gd_bundle_close(b);
+        free(file.data);
+    }
+    assert_int_equal(open_npy(&b, &file, 1, HEAD("<f4", "False", "(1,)"), "\0\0\0\0", 4), GD_OK);
+    assert_int_equal(gd_bundle_read_i64(b, gd_bundle_array(b, 0), found), GD_EFORMAT);
+    gd_bundle_close(b);
+    free(file.data);
+}
+
+static bytes npy_of(const char *header, const void *data, size_t n)
+{
+    bytes npy = { NULL, 0 };
+
+    put(&npy, "\x93NUMPY\1", 7);
+    put_number(&npy, 0, 1);
+    put_number(&npy, strlen(header), 2);
+    put_text(&npy, header);
+    put(&npy, data, n);
+    return npy;
+}
+
+/* An array of objects beside the images stops nobody who does not need it. */
+static void only_what_is_needed_must_be_readable(void **state)
+{
+    bytes good = npy_of(HEAD("|u1", "False", "(2,)"), "\7\11", 2),
+          objects = npy_of(HEAD("|O", "False", "(2,)"), "12345678", 8);
+    archive a = { 0 };
+    const gd_array *array;
+    uint8_t found[2];
+    gd_bundle *b;
+    bytes file;
+
+    (void)state;
+    add_entry(&a, "names.npy", objects.data, objects.n);
+    add_entry(&a, "arr_0.npy", good.data, good.n);
+    file = finish_archive(&a);
+    assert_int_equal(io_bundle_open_memory(&b, file.data, file.n, "FILE", true), GD_OK);
+    assert_int_equal(gd_bundle_count(b), 1);
+    assert_int_equal(gd_bundle_need(&array, b, "arr_0"), GD_OK);
+    assert_int_equal(gd_bundle_read(b, array, found), GD_OK);
+    assert_memory_equal(found, "\7\11", 2);
+    assert_true(gd_bundle_refuses(b, "names") && !gd_bundle_refuses(b, "arr_1"));
+    assert_int_equal(gd_bundle_need(&array, b, "names"), GD_EFORMAT);
+    assert_non_null(strstr(gd_error(), "objects and texts are not read"));
+    assert_int_equal(gd_bundle_need(&array, b, "arr_1"), GD_EFORMAT);
+    assert_non_null(strstr(gd_error(), "FILE: has no arr_1 (it holds arr_0)"));
+    gd_bundle_close(b);
+    free(file.data);
+    free(good.data);
+    free(objects.data);
 }
 
 /* The authors' sample files */
@@ -173,6 +267,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(headers),
         cmocka_unit_test(fortran_order_is_transposed),
+        cmocka_unit_test(integers_of_any_width_and_byte_order_are_read),
+        cmocka_unit_test(only_what_is_needed_must_be_readable),
         cmocka_unit_test(reference_samples),
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(other_archives_are_refused),

@@ -160,9 +160,61 @@ static void cut_pictures_are_named(void **state)
     free(jpeg.data);
 }
 
+static void orientations_of_cameras_are_found(void **state)
+{
+    /* SOI, a comment, APP1 with a directory of two entries, SOS */
+    static const unsigned char little[] = "\xff\xd8\xff\xfe\0\4ab\xff\xe1\0\x2a"
+                                          "Exif\0\0II*\0\10\0\0\0\2\0"
+                                          "\x10\1\2\0\1\0\0\0\0\0\0\0"
+                                          "\x12\1\3\0\1\0\0\0\6\0\0\0\xff\xda",
+                               big[] = "\xff\xd8\xff\xe1\0\x1e"
+                                       "Exif\0\0MM\0*\0\0\0\10\0\1"
+                                       "\1\x12\0\3\0\0\0\1\0\10\0\0\xff\xda";
+    unsigned char strange[sizeof little];
+
+    (void)state;
+    assert_int_equal(io_exif_orientation(little, sizeof little - 1), 6);
+    assert_int_equal(io_exif_orientation(big, sizeof big - 1), 8);
+    for (size_t n = 0; n < sizeof little - 8; n++) /* cut anywhere */
+        assert_int_equal(io_exif_orientation(little, n), 1);
+    memcpy(strange, little, sizeof strange);
+    strange[sizeof little - 1 - 6] = 9;
+    assert_int_equal(io_exif_orientation(strange, sizeof little - 1), 1);
+}
+
+static void other_files_are_named(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t n;
+        const char *text;
+    } cases[] = {
+        { "GIF89a..", 8, "P: a GIF picture\nhint: convert it to PNG" },
+        { "II*\0....", 8, "P: a TIFF picture\nhint: convert it to PNG" },
+        { "BM......", 8, "P: a BMP picture\nhint: convert it to PNG" },
+        { "\xef\xbb\xbf \r\n<!DOCTYPE HTML>", 21, "P: an HTML page" },
+        { "<html lang", 10, "P: an HTML page" },
+        { "version https://git-lfs.github.com/spec/v1\n", 43, "P: a Git LFS pointer" },
+        { "\0\0\0\0\0\0\0\0\0\0", 10, "a download that was not finished" },
+        { "", 0, "P: an empty file" },
+        { "\x1f\x8b\10\0", 4, "P: a gzip file\nhint: unpack it first" },
+        { "something else", 14, "P: neither PNG, JPEG nor WebP" },
+    };
+    gd_image image;
+
+    (void)state;
+    for (int i = 0; i < COUNT(cases); i++) {
+        assert_int_equal(gd_image_decode(&image, cases[i].bytes, cases[i].n, 3, "P"), GD_EFORMAT);
+        if (!strstr(gd_error(), cases[i].text))
+            fail_msg("no \"%s\" in: %s", cases[i].text, gd_error());
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(orientations_of_cameras_are_found),
+        cmocka_unit_test(other_files_are_named),
         cmocka_unit_test(pixels_that_no_bytes_hold),
         cmocka_unit_test(more_rows_than_the_picture_has),
         cmocka_unit_test(eighty_thousand_scans),
