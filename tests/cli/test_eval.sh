@@ -44,6 +44,16 @@ for samples in s0.npz,shards/1.npz shards pictures; do
         [ "$(values <one.txt)" = "$(values <many.txt)" ] || fail "$samples, $run: $(cat one.txt many.txt)"
     done
 done
+# ... nor by which of its variants a system has OpenBLAS, and whatever threads they would take
+for blas in /usr/lib/*/openblas-*/libopenblas.so.0; do
+    [ -e "$blas" ] || continue
+    # shellcheck disable=SC2086
+    for threads in 1 3; do
+        LD_LIBRARY_PATH=${blas%/*} OMP_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=4 "$g" eval --ref b.npz --samples a.npz --features "$f" $all \
+            --json -q >many.txt || fail "eval with $blas"
+        cmp -s one.txt many.txt || fail "$blas, $threads threads: $(cat one.txt many.txt)"
+    done
+done
 "$g" eval b.npz a.npz --features "$f" --metrics is,fid,pr,kid,dc --json words.json -q >/dev/null || fail "the authors' words"
 cmp -s words.json one.txt || fail "words: $(cat words.json)"
 expect 2 "words.json exists already" "$g" eval b.npz a.npz --features "$f" --json words.json
@@ -61,7 +71,7 @@ for file in cache/*.safetensors; do # killed in one set, then in the other
     rm -rf cache2
     "$g" eval --ref b.npz --samples a.npz --features "$f" --cache cache2 --batch 1 -q >/dev/null 2>&1 &
     pid=$!
-    while [ ! -s "$rows" ] && kill -0 $pid 2>/dev/null; do :; done
+    wait_for [ -s "$rows" ]
     kill -9 $pid 2>/dev/null
     wait $pid 2>/dev/null
     "$g" eval --ref b.npz --samples a.npz --features "$f" --metrics is,fid,pr,kid,dc --cache cache2 --json -q >again.txt || fail "eval after a kill"
