@@ -207,7 +207,7 @@ static gd_status run_info(int argc, char **argv)
     GD_TRY(one_word(&cli_info, &w, 1));
     if (is_png(w.word[0]))
         return print_recipe(w.word[0], o.json);
-    gd_status s = gd_model_open(&m, w.word[0], w.flag, w.n_flags);
+    gd_status s = cli_model_open(&m, w.word[0], CLI_MODEL, w.flag, w.n_flags);
     if (cli_is_inception(w.word[0], s))
         return cli_inception_info(w.word[0], o.json);
     GD_TRY(s);
@@ -280,7 +280,7 @@ static gd_status convert(const convert_options *o, const cli_words *w)
 {
     cli_names names = { 0 };
     gd_model *m;
-    gd_status s = gd_model_open(&m, w->word[0], w->flag, w->n_flags);
+    gd_status s = cli_model_open(&m, w->word[0], CLI_MODEL, w->flag, w->n_flags);
 
     if (cli_is_inception(w->word[0], s))
         return convert_inception(o, dtype_named(o->dtype), w);

@@ -4,10 +4,9 @@
 #include <string.h>
 
 const cli_command *const cli_commands[] = {
-    &cli_sample, &cli_upsample, &cli_train,  &cli_train_classifier,
-    &cli_nll,    &cli_eval,     &cli_info,   &cli_convert,
-    &cli_init,   &cli_bench,    &cli_verify, &cli_completion,
-    &cli_help
+    &cli_sample,     &cli_upsample, &cli_train, &cli_train_classifier, &cli_nll,   &cli_eval,
+    &cli_info,       &cli_convert,  &cli_init,  &cli_models,           &cli_bench, &cli_verify,
+    &cli_completion, &cli_help
 };
 const int cli_n_commands = COUNT(cli_commands);
 
