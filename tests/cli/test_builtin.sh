@@ -11,7 +11,7 @@ for name in diffusion classifier base8 upsampler; do
 done
 total=$(cat "$m"/*.safetensors | wc -c)
 [ "$total" -le $((24 * 1024 * 1024)) ] || fail "the models are $total bytes"
-"$g" sample --class "ankle boot" --steps ddim2 --seed 1 -q -o boot.png || fail "class names"
+"$g" sample --model fashion32 --class "ankle boot" --steps ddim2 --seed 1 -q -o boot.png || fail "class names"
 
 # Their names stand for their files, in every verb that takes a model; a file of the same name has precedence.
 pixels() { tail -c 400 "$1" | cksum; } # of a PNG, without its recipe
@@ -44,6 +44,7 @@ expect 2 "the built-in fashion8-32 has no classifier" "$g" sample --model fashio
 expect 2 "guided info fashion32 shows one" "$g" models fashion32
 mkdir fashion32
 expect 3 "the file or folder of this name is meant" "$g" sample --model fashion32
+rmdir fashion32
 
 # score NAME LEAST OPTIONS...: the Inception Score, 10 if the classifier were sure of every image, 1 for noise
 score() {
@@ -54,6 +55,6 @@ score() {
     awk -v least="$least" -F'"inception_score":' '{ split($2, v, /[,}]/); exit !(v[1] > least) }' "$name.txt" ||
         fail "the score of $name is not above $least: $(cat "$name.txt")"
 }
-score guided 4 --steps ddim10
+score guided 4 --model fashion32 --steps ddim10
 score stack 3 --model "$m/base8.safetensors" --upsampler "$m/upsampler.safetensors" --steps ddim10
 exit $((failures > 0))
