@@ -220,9 +220,9 @@ static gd_status open_base(cli_maker *m)
 
     GD_TRY(open_models(m));
     if (c->uncond)
-        GD_TRY(gd_model_open(&m->uncond, c->uncond, NULL, 0));
+        GD_TRY(cli_model_open(&m->uncond, c->uncond, CLI_MODEL, NULL, 0));
     if (c->weaker)
-        GD_TRY(gd_model_open(&m->weaker, c->weaker, NULL, 0));
+        GD_TRY(cli_model_open(&m->weaker, c->weaker, CLI_MODEL, NULL, 0));
     GD_TRY(set_solver(m, &o));
     GD_TRY(add_stage(m, 0, &o));
     m->c.scale = m->stack.stage[0].trajectory.scale;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The built-in models are what they say: grey, named, small together; what they make is told apart by their own classifier.
+# The built-in models are what they are described as: grey or in colour, named, small together; what they make is told apart by their own classifier.
 set -u
 . "$(dirname "$0")/expect.sh"
 m=$GUIDED_MODELS/fashion32
@@ -9,8 +9,14 @@ for name in diffusion classifier base8 upsampler; do
     grep -q '"in_channels":1,' info.txt || fail "$name is not grey"
     grep -q '"classes":10,' info.txt || fail "$name has not ten classes"
 done
-total=$(cat "$m"/*.safetensors | wc -c)
-[ "$total" -le $((24 * 1024 * 1024)) ] || fail "the models are $total bytes"
+for name in diffusion classifier; do
+    "$g" info "$GUIDED_MODELS/emoji/$name.safetensors" --json >info.txt || fail "no emoji $name"
+    grep -q '"in_channels":3,' info.txt || fail "emoji $name is not in colour"
+    grep -q '"classes":9,' info.txt || fail "emoji $name has not nine classes"
+done
+grep -q "SIL OPEN FONT LICENSE" "$GUIDED_MODELS/emoji/OFL.txt" || fail "emoji come without their licence"
+total=$(cat "$GUIDED_MODELS"/*/*.safetensors | wc -c)
+[ "$total" -le $((40 * 1024 * 1024)) ] || fail "the models are $total bytes"
 "$g" sample --model fashion32 --class "ankle boot" --steps ddim2 --seed 1 -q -o boot.png || fail "class names"
 
 # Their names stand for their files, in every verb that takes a model; a file of the same name has precedence.
@@ -27,10 +33,11 @@ same_pixels() {
 }
 same_pixels "a name and its files" --model fashion32 -- --model "$m/diffusion.safetensors" --classifier "$m/classifier.safetensors"
 same_pixels "a name, unguided" --model fashion32 --unguided -- --model "$m/diffusion.safetensors"
+same_pixels "a name, in colour" --model emoji --class flags -- --model "$GUIDED_MODELS/emoji/diffusion.safetensors" --classifier emoji --class 2
 same_pixels "a stack's name" --model fashion8-32 -- --model "$m/base8.safetensors" --upsampler fashion8-32
 same_pixels "another classifier" --model fashion32 --classifier "$m/classifier.safetensors" -- --model "$m/diffusion.safetensors" --classifier fashion32
 said=out.txt
-for name in fashion32 fashion8-32; do expect 0 "$name  " "$g" models; done
+for name in fashion32 emoji fashion8-32; do expect 0 "$name  " "$g" models; done
 expect 0 '"default":true,"installed":true' "$g" models --json
 [ "$("$g" models | grep -c '(default)')" -eq 1 ] || fail "not one default"
 expect 0 "preset small32" "$g" info fashion32
