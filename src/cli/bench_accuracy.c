@@ -182,7 +182,7 @@ gd_status cli_bench_accuracy(const char *path, int images)
     char built_in[4096];
     gd_status s;
 
-    GD_TRY(cli_built_in(&path, built_in, "fashion32/diffusion.safetensors"));
+    GD_TRY(cli_builtin_path(&path, built_in, CLI_MODEL));
     s = make(&a, path);
     if (s == GD_OK)
         s = measure(&a);

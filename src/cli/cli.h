@@ -65,7 +65,7 @@ typedef struct cli_command {
 
 extern const cli_command cli_sample, cli_upsample, cli_nll, cli_eval, cli_train,
     cli_train_classifier, cli_info, cli_convert, cli_init, cli_bench, cli_completion, cli_help,
-    cli_verify, cli_restore, cli_invert, cli_purify, cli_img2img;
+    cli_verify, cli_models, cli_restore, cli_invert, cli_purify, cli_img2img;
 extern const cli_command *const cli_commands[]; /* commands.c */
 extern const int cli_n_commands;
 const cli_command *cli_command_find(const char *name); /* NULL: no such verb */
@@ -236,13 +236,28 @@ GD_CHECKED gd_status cli_bench_accuracy(const char *path, int images); /* guided
 /* ---- bench_tune.c ---- */
 GD_CHECKED gd_status cli_bench_tune(void); /* guided bench --tune */
 
-/* ---- locate.c: the built-in model and data files ---- */
+/* ---- locate.c: model and data files of the program ---- */
 /* models/ or data/ file under GUIDED_MODELS, the install folder, the source tree; NULL if nowhere.
  * `out` has 4096 bytes. */
 const char *cli_locate(char *out, const char *name);
-/* *model, where the user gave none, becomes the built-in `name`; file: 4096 bytes that hold its
- * path */
-GD_CHECKED gd_status cli_built_in(const char **model, char *file, const char *name);
+
+/* ---- builtin.c: the models that come with the program, by name ---- */
+
+typedef enum cli_role { CLI_MODEL, CLI_CLASSIFIER, CLI_UPSAMPLER, CLI_ROLES } cli_role;
+typedef struct cli_builtin {
+    const char *name, *about;
+    const char *file[CLI_ROLES]; /* for cli_locate; NULL: it has none of this role */
+} cli_builtin;
+/* *path that is no file but a built-in model's name becomes the path of that model's file of this
+ * role; NULL becomes the first built-in file of the role.  file: 4096 bytes that hold the path.  A
+ * file or folder that exists has precedence, with a notice.  GD_EUSAGE: not installed, or no such
+ * role; a missing file without suffix is an error with the built-in names. */
+GD_CHECKED gd_status cli_builtin_path(const char **path, char *file, cli_role role);
+/* gd_model_open of such a file or name */
+GD_CHECKED gd_status cli_model_open(gd_model **out, const char *path, cli_role role,
+                                    const gd_flag *flags, int n_flags);
+/* What --model `model` means; NULL: a file.  model NULL: the default */
+const cli_builtin *cli_builtin_meant(const char *model);
 
 /* ---- inception.c: files of the 2015 Inception network ---- */
 

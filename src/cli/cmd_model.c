@@ -160,13 +160,10 @@ static bool is_png(const char *path)
     return n > 4 && strcmp(path + n - 4, ".png") == 0;
 }
 
-static gd_status print_json(const char *recipe, const char *path)
+static gd_status print_object(json_t *j)
 {
-    json_t *j;
-    char *text;
+    char *text = j ? gd_json_dump(j, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
 
-    GD_TRY(gd_json_parse(&j, recipe, strlen(recipe), 4, path));
-    text = gd_json_dump(j, JSON_COMPACT | JSON_REAL_PRECISION(17));
     json_decref(j);
     if (!text)
         return gd_fail(GD_ENOMEM, "info: out of memory");
@@ -175,19 +172,33 @@ static gd_status print_json(const char *recipe, const char *path)
     return GD_OK;
 }
 
-/* The command that makes the picture again; --json: all that is known of it */
+static gd_status print_json(const char *recipe, const char *path)
+{
+    json_t *j;
+
+    GD_TRY(gd_json_parse(&j, recipe, strlen(recipe), 4, path));
+    return print_object(j);
+}
+
+/* The command that makes the picture again; --json: all that is known of it.  Of a training run's
+ * grid: its step and weights */
 static gd_status print_recipe(const char *path, bool json)
 {
     gd_png *png;
-    const char *recipe;
+    const char *recipe, *weights;
     gd_status s = GD_OK;
 
     GD_TRY(gd_png_open(&png, path));
     recipe = gd_png_text(png, "guided.recipe");
+    weights = gd_png_text(png, "guided.weights");
     if (recipe && json)
         s = print_json(recipe, path);
     else if (recipe)
         s = cli_recipe_print(recipe, gd_png_text(png, "guided.image"), path);
+    else if (weights && json)
+        s = print_object(json_pack("{s:s}", "weights", weights));
+    else if (weights)
+        printf("%s: grid of a training run, %s\n", path, weights);
     else
         s = gd_fail(GD_EFORMAT, "%s: carries no recipe of guided", path);
     gd_png_close(png);
@@ -217,7 +228,7 @@ static gd_status run_info(int argc, char **argv)
     GD_TRY(one_word(&cli_info, &w, 1));
     if (is_png(w.word[0]))
         return print_recipe(w.word[0], o.json);
-    gd_status s = gd_model_open(&m, w.word[0], w.flag, w.n_flags);
+    gd_status s = cli_model_open(&m, w.word[0], CLI_MODEL, w.flag, w.n_flags);
     if (cli_is_inception(w.word[0], s))
         return cli_inception_info(w.word[0], o.json);
     GD_TRY(s);
@@ -294,7 +305,7 @@ static gd_status convert(const convert_options *o, const cli_words *w)
 {
     cli_names names = { 0 };
     gd_model *m;
-    gd_status s = gd_model_open(&m, w->word[0], w->flag, w->n_flags);
+    gd_status s = cli_model_open(&m, w->word[0], CLI_MODEL, w->flag, w->n_flags);
 
     if (cli_is_inception(w->word[0], s))
         return convert_inception(o, dtype_named(o->dtype), w);

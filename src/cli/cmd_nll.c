@@ -142,7 +142,7 @@ static gd_status settle(options *o)
 {
     static char model[4096];
 
-    GD_TRY(cli_built_in(&o->model, model, "fashion32/diffusion.safetensors"));
+    GD_TRY(cli_builtin_path(&o->model, model, CLI_MODEL));
     if (!o->data)
         return gd_fail(GD_EUSAGE, "no images\nhint: --data FOLDER, or a file of images");
     if (o->threads)

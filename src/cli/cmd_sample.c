@@ -29,9 +29,9 @@ typedef struct options {
     }
 static const cli_option table[] = {
     { "model", 'm', CLI_TEXT, "FILE",
-      "diffusion model: .pt or .safetensors (default: the built-in one)", MAKE(model) },
+      "diffusion model: a file, a run's folder, or a name of guided models", MAKE(model) },
     { "classifier", 'c', CLI_TEXT, "FILE", "noisy classifier that guides", MAKE(classifier) },
-    { "unguided", 0, CLI_SWITCH, "", "no guidance with the built-in model", MAKE(unguided) },
+    { "unguided", 0, CLI_SWITCH, "", "no guidance with a built-in model", MAKE(unguided) },
     { "scale", 'g', CLI_REAL, "S", "classifier gradient scale (default: the preset's)", MAKE(scale),
       0, 1000 },
     { "class", 0, CLI_TEXT, "LIST",

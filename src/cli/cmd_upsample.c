@@ -18,7 +18,8 @@ typedef struct options {
 
 #define AT(field) offsetof(options, field)
 static const cli_option table[] = {
-    { "model", 'm', CLI_TEXT, "FILE", "upsampler (default: the built-in one)", AT(model) },
+    { "model", 'm', CLI_TEXT, "FILE",
+      "upsampler, or a built-in one's name (default: the first built-in one)", AT(model) },
     { "input", 'i', CLI_TEXT, "PATH", ".npz with labels, a picture, a folder or zip of pictures",
       AT(input) },
     { "classifier", 'c', CLI_TEXT, "FILE", "noisy classifier that guides", AT(classifier) },
@@ -82,7 +83,8 @@ static gd_status settle(options *o)
 {
     static char model[4096];
 
-    GD_TRY(cli_built_in(&o->model, model, "fashion32/upsampler.safetensors"));
+    if (!o->model)
+        GD_TRY(cli_builtin_path(&o->model, model, CLI_UPSAMPLER));
     if (!o->input)
         return gd_fail(GD_EUSAGE, "no low-resolution images\nhint: --input FILE.npz, or a folder");
     if (o->json && strcmp(o->output, "-") == 0)
@@ -120,9 +122,9 @@ static gd_status open_stage(run *r)
                                  .seed = o->seed };
     const gd_solver *solver;
 
-    GD_TRY(gd_model_open(&r->model, o->model, r->words.flag, r->words.n_flags));
+    GD_TRY(cli_model_open(&r->model, o->model, CLI_UPSAMPLER, r->words.flag, r->words.n_flags));
     if (o->classifier)
-        GD_TRY(gd_model_open(&r->guide, o->classifier, NULL, 0));
+        GD_TRY(cli_model_open(&r->guide, o->classifier, CLI_CLASSIFIER, NULL, 0));
     GD_TRY(gd_stage_solver(&solver, &r->o.steps, o->sampler));
     GD_TRY(gd_stage_open(&r->stage, r->model, r->guide, &s));
     if (r->stage.small == 0)

@@ -29,6 +29,7 @@ typedef struct eval_options {
 typedef struct eval_network {
     gd_model *model;         /* --features; else the Inception network at `path` */
     const char *path;        /* NULL: none was found */
+    char built_in[4096];     /* `path`, where --features is a built-in classifier */
     gd_extractor *extractor; /* for images of the size below */
     int height, width;
     gd_extractor_shape shape;

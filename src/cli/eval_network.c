@@ -54,6 +54,7 @@ static gd_status open_classifier(eval_run *r)
     eval_network *n = &r->network;
 
     n->path = r->o.features;
+    GD_TRY(cli_builtin_path(&n->path, n->built_in, CLI_CLASSIFIER));
     GD_TRY(gd_model_open(&n->model, n->path, r->words.flag, r->words.n_flags));
     GD_TRY(gd_extractor_classifier(&n->extractor, n->model));
     n->shape = gd_extractor_get_shape(n->extractor);

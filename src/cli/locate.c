@@ -1,4 +1,4 @@
-/* locate.c - where the built-in model and the class names are. */
+/* locate.c - where files of models/ and data/ are. */
 #include "cli/cli.h"
 
 #include <stdlib.h>
@@ -16,14 +16,4 @@ const char *cli_locate(char *out, const char *name)
             return out;
     }
     return NULL;
-}
-
-gd_status cli_built_in(const char **model, char *file, const char *name)
-{
-    if (!*model)
-        *model = cli_locate(file, name);
-    return *model
-               ? GD_OK
-               : gd_fail(GD_EUSAGE,
-                         "no --model given, and the built-in one is not installed (GUIDED_MODELS)");
 }

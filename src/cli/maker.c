@@ -46,14 +46,27 @@ static void settle_stages(cli_sampling *c, const char *steps)
     }
 }
 
+/* A built-in model comes with its classifier and its upsampler, unless others are given. */
+static gd_status settle_models(cli_maker *m)
+{
+    cli_sampling *c = &m->c;
+    const cli_builtin *b = cli_builtin_meant(c->model);
+
+    GD_TRY(cli_builtin_path(&c->model, m->files[CLI_MODEL], CLI_MODEL));
+    if (c->classifier)
+        GD_TRY(cli_builtin_path(&c->classifier, m->files[CLI_CLASSIFIER], CLI_CLASSIFIER));
+    else if (b && b->file[CLI_CLASSIFIER] && !c->unguided)
+        c->classifier = cli_locate(m->files[CLI_CLASSIFIER], b->file[CLI_CLASSIFIER]);
+    if (!c->upsampler && b && b->file[CLI_UPSAMPLER])
+        c->upsampler = b->name;
+    return GD_OK;
+}
+
 static gd_status settle(cli_maker *m)
 {
     cli_sampling *c = &m->c;
-    const bool built_in = !c->model;
 
-    GD_TRY(cli_built_in(&c->model, m->files[0], "fashion32/diffusion.safetensors"));
-    if (built_in && !c->classifier && !c->unguided)
-        c->classifier = cli_locate(m->files[1], "fashion32/classifier.safetensors");
+    GD_TRY(settle_models(m));
     if (strcmp(c->rng, "guided") != 0 && strcmp(c->rng, "torch") != 0)
         return gd_fail(GD_EUSAGE, "--rng %s: expected guided or torch", c->rng);
     if (strcmp(c->precision, "fp32") != 0 && strcmp(c->precision, "bf16") != 0)
@@ -219,9 +232,9 @@ static gd_status open_base(cli_maker *m)
                            .seed = c->seed };
 
     if (c->uncond)
-        GD_TRY(gd_model_open(&m->uncond, c->uncond, NULL, 0));
+        GD_TRY(cli_model_open(&m->uncond, c->uncond, CLI_MODEL, NULL, 0));
     if (c->weaker)
-        GD_TRY(gd_model_open(&m->weaker, c->weaker, NULL, 0));
+        GD_TRY(cli_model_open(&m->weaker, c->weaker, CLI_MODEL, NULL, 0));
     GD_TRY(set_solver(m, &o));
     GD_TRY(add_stage(m, 0, &o));
     m->c.scale = m->stack.stage[0].trajectory.scale;
@@ -242,9 +255,9 @@ static gd_status open_upsampler(cli_maker *m, const char *path)
                                  .seed = c->seed,
                                  .low_res_noise = m->c.low_res_noise };
 
-    GD_TRY(gd_model_open(&m->model[k], path, NULL, 0));
+    GD_TRY(cli_model_open(&m->model[k], path, CLI_UPSAMPLER, NULL, 0));
     if (c->classifier)
-        GD_TRY(gd_model_open(&m->classifier[k], c->classifier, NULL, 0));
+        GD_TRY(cli_model_open(&m->classifier[k], c->classifier, CLI_CLASSIFIER, NULL, 0));
     GD_TRY(add_stage(m, k, &o));
     m->c.stage[m->n_stages].eta = m->stack.stage[k].o.solver.eta;
     m->n_stages++;

@@ -256,7 +256,7 @@ static void settings_page(const page *p)
     heading(p, "ENVIRONMENT");
     item(p, "GUIDED_MODELS", "folder of the built-in models");
     item(p, "GUIDED_ISA", "c, sse41, avx2, avx512: kernels at most of this kind");
-    item(p, "GUIDED_CONV", "direct or winograd: convolutions by this algorithm where it exists");
+    item(p, "GUIDED_CONV", "auto or direct: direct leaves Winograd convolutions out");
     item(p, "NO_COLOR", "no colours");
 }
 

@@ -79,10 +79,41 @@ static gd_run_wish wish(void *ctx)
 
 enum { GRID_IMAGES = 16, GRID_COLUMNS = 4, GRID_SEED = 0 };
 
-static gd_status fetch_average(void *ctx, const char *name, const gd_type *type, float *dst)
+/* An average whose start has a larger share than this gives noise where the weights themselves give
+ * pictures. */
+static const double most_of_start = 0.02;
+
+/* Share of its first value in the first average: the rate once for every update */
+static double share_of_start(const gd_learner *l)
+{
+    return pow(l->options.ema_rate[0], (double)l->updates);
+}
+
+static bool shows_average(const gd_learner *l)
+{
+    return l->options.n_ema > 0 && share_of_start(l) <= most_of_start;
+}
+
+/* Of which weights a grid is, for its file */
+static void describe_weights(char *out, size_t size, const gd_trainer *t)
+{
+    const gd_learner *l = t->learner;
+    const int used = snprintf(out, size, "step %lld, ", (long long)t->step);
+
+    if (shows_average(l))
+        snprintf(out + used, size - (size_t)used, "average %s", t->averages.text[0]);
+    else if (l->options.n_ema > 0)
+        snprintf(out + used, size - (size_t)used,
+                 "weights without average: %.0f %% of average %s are still its start",
+                 100 * share_of_start(l), t->averages.text[0]);
+    else
+        snprintf(out + used, size - (size_t)used, "weights without average");
+}
+
+static gd_status fetch_shown(void *ctx, const char *name, const gd_type *type, float *dst)
 {
     const gd_learner *l = ctx;
-    const float *from = l->options.n_ema > 0 ? l->ema[0] : l->p;
+    const float *from = shows_average(l) ? l->ema[0] : l->p;
 
     (void)type;
     for (int i = 0; i < l->n_param; i++)
@@ -98,6 +129,8 @@ typedef struct grid {
     gd_model *model;
     gd_stage stage;
     cli_output output;
+    char weights[128]; /* which they are */
+    gd_text texts[2];
     float *x, *low_res; /* blocks: one image */
     int64_t *labels;    /* of the set's first images, for an upsampler */
     float *images;
@@ -106,7 +139,7 @@ typedef struct grid {
 static gd_status make_grid(grid *g, const char *path)
 {
     const gd_model_config *c = &g->t->config;
-    const gd_weights weights = { fetch_average, g->t->learner };
+    const gd_weights weights = { fetch_shown, g->t->learner };
     const gd_stage_options o = {
         .steps = "ddim25", .clip = true, .bf16 = g->t->options.bf16, .seed = GRID_SEED
     };
@@ -116,13 +149,18 @@ static gd_status make_grid(grid *g, const char *path)
     GD_TRY(gd_model_wrap(&g->model, c, &weights));
     GD_TRY(gd_stage_open(&g->stage, g->model, NULL, &o));
     GD_TRY(gd_stage_prepare(&g->stage, 1));
+    describe_weights(g->weights, sizeof g->weights, g->t);
+    g->texts[0] = (gd_text){ "Software", "guided " GUIDED_VERSION };
+    g->texts[1] = (gd_text){ "guided.weights", g->weights };
     g->output = (cli_output){ .path = path,
                               .replace = GD_OWN,
                               .columns = GRID_COLUMNS,
                               .width = c->net.image_size,
                               .height = c->net.image_size,
                               .channels = c->net.in_channels,
-                              .n = GRID_IMAGES };
+                              .n = GRID_IMAGES,
+                              .texts = g->texts,
+                              .n_texts = COUNT(g->texts) };
     GD_TRY(cli_output_open(&g->output, "grid"));
     GD_TRY(gd_block_make((void **)&g->x, image, "sample"));
     GD_TRY(gd_block_make((void **)&g->images, image * GRID_IMAGES, "images"));

@@ -30,7 +30,7 @@ step_of() { "$g" info "$1" --json | sed 's/.*"step":\([0-9]*\).*/\1/'; }
 
 # images/: 12 in three class folders, made by the built-in model
 make_images() {
-    "$g" sample -n 12 --class 0,1,2 --steps ddim2 --unguided --seed 3 -q -o images || exit 1
+    "$g" sample --model fashion32 -n 12 --class 0,1,2 --steps ddim2 --unguided --seed 3 -q -o images || exit 1
     for c in boot bag coat; do mkdir images/$c; done
     n=0
     for f in images/*.png; do

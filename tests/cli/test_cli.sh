@@ -16,8 +16,8 @@ expect 2 "steps 0" "$g" sample --steps 0
 expect 2 "steps 5000" "$g" sample --steps 5000
 expect 2 "ddim37" "$g" sample --steps ddim37
 expect 2 "sampler" "$g" sample --sampler ddmp --steps 4
-expect 2 "outside 0 to 9" "$g" sample --class 10 --steps 4
-expect 2 "did you mean \"trouser\"" "$g" sample --class trousr --steps 4
+expect 2 "outside 0 to 9" "$g" sample --model fashion32 --class 10 --steps 4
+expect 2 "did you mean \"trouser\"" "$g" sample --model fashion32 --class trousr --steps 4
 expect 3 "No such file" "$g" info none.pt
 expect 3 "a folder" "$g" info .
 expect 1 "cannot be written" "$g" sample --steps 4 -o none/x.png
@@ -30,7 +30,7 @@ for f in "$bad"/*.pt; do
 done
 
 # the same bytes for any number of threads, batch 1 and 3, and for an image made alone
-s="--steps ddim10 --seed 5 --eta 0.5"
+s="--model fashion32 --steps ddim10 --seed 5 --eta 0.5"
 expect 0 "" "$g" sample $s -n 4 -t 1 -o one.npz
 for t in 2 3 5 16 64; do
     expect 0 "" "$g" sample $s -n 4 -t $t -o threads$t.npz

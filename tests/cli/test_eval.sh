@@ -4,9 +4,9 @@ set -u
 . "$(dirname "$0")/expect.sh"
 said="out.txt err.txt"
 f=$GUIDED_MODELS/fashion32/classifier.safetensors
-"$g" sample -n 30 --class 0-9 --steps ddim2 --seed 3 -q -o a.npz || exit 1
-"$g" sample -n 20 --class 0-9 --steps ddim3 --seed 4 -q -o b.npz || exit 1
-"$g" sample -n 3 --class 0-9 --steps ddim2 --seed 4 -q -o few.npz || exit 1
+"$g" sample --model fashion32 -n 30 --class 0-9 --steps ddim2 --seed 3 -q -o a.npz || exit 1
+"$g" sample --model fashion32 -n 20 --class 0-9 --steps ddim3 --seed 4 -q -o b.npz || exit 1
+"$g" sample --model fashion32 -n 3 --class 0-9 --steps ddim2 --seed 4 -q -o few.npz || exit 1
 "$g" sample --model "$GUIDED_MODELS/fashion32/base8.safetensors" -n 8 --steps ddim2 -q -o small.npz || exit 1
 
 expect 0 '"precision":1.0' "$g" eval --ref a.npz --samples a.npz --features "$f" --json
@@ -32,9 +32,9 @@ expect 3 "No such file" "$g" eval --ref none --samples b.npz --features "$f"
 # One report whatever the shards, the containers, the batch: only the names of the files differ.
 values() { sed 's/"reference":"[^"]*"//; s/"samples":"[^"]*"//; s/"reference_statistics":"[^"]*"//; s/"reference_features":[0-9]*//'; }
 all="--metrics is,fid,pr,kid,dc"
-"$g" sample -n 12 --class 0-9 --steps ddim2 --seed 3 -q -o s0.npz || exit 1
-mkdir shards && cp s0.npz shards/0.npz && "$g" sample -n 18 --first 12 --class 0-9 --steps ddim2 --seed 3 -q -o shards/1.npz || exit 1
-"$g" sample -n 30 --class 0-9 --steps ddim2 --seed 3 -q -o pictures || exit 1
+"$g" sample --model fashion32 -n 12 --class 0-9 --steps ddim2 --seed 3 -q -o s0.npz || exit 1
+mkdir shards && cp s0.npz shards/0.npz && "$g" sample --model fashion32 -n 18 --first 12 --class 0-9 --steps ddim2 --seed 3 -q -o shards/1.npz || exit 1
+"$g" sample --model fashion32 -n 30 --class 0-9 --steps ddim2 --seed 3 -q -o pictures || exit 1
 # shellcheck disable=SC2086
 "$g" eval --ref b.npz --samples a.npz --features "$f" $all --json -q >one.txt || fail "eval of one file"
 for samples in s0.npz,shards/1.npz shards pictures; do

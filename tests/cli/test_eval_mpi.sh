@@ -9,8 +9,8 @@ export ASAN_OPTIONS=detect_leaks=0 # Open MPI's own, in a build with sanitizers
 said="out.txt err.txt"
 f=$GUIDED_MODELS/fashion32/classifier.safetensors
 ranks() { n=$1; shift; timeout 120 mpiexec -n "$n" --oversubscribe "$g" "$@"; }
-"$g" sample -n 37 --class 0-9 --steps ddim2 --seed 3 -q -o a || exit 1
-"$g" sample -n 21 --class 0-9 --steps ddim3 --seed 4 -q -o b.npz || exit 1
+"$g" sample --model fashion32 -n 37 --class 0-9 --steps ddim2 --seed 3 -q -o a || exit 1
+"$g" sample --model fashion32 -n 21 --class 0-9 --steps ddim3 --seed 4 -q -o b.npz || exit 1
 
 compare="eval --ref a --samples b.npz --features $f --metrics is,fid,pr,kid,dc --bootstrap 3"
 # shellcheck disable=SC2086

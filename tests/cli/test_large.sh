@@ -73,7 +73,7 @@ export OMP_NUM_THREADS=1
     expect 2 "one run" "$g" verify
     expect 0 "" "$g" $base -n 3 -o pictures
     expect 0 "3 images made again" "$g" verify pictures
-    expect 0 "" "$g" sample --steps ddim3 --seed 18446744073709551615 --class 9 --first 7 -o one.png
+    expect 0 "" "$g" sample --model fashion32 --steps ddim3 --seed 18446744073709551615 --class 9 --first 7 -o one.png
     expect 0 "1 images made again" "$g" verify one.png
     expect 0 "" "$g" sample --steps ddim2 -n 2 -o grid.png
     expect 2 "a grid of 2 images" "$g" verify grid.png

@@ -3,6 +3,7 @@
 set -u
 . "$(dirname "$0")/expect.sh"
 said="out.txt err.txt"
+export GUIDED_MODEL=fashion32 # what the lines below mean without --model
 "$g" sample -n 5 --class 0-9 --steps ddim5 --seed 3 -q -o images.npz || exit 1
 nll="nll --data images.npz --steps 10"
 
