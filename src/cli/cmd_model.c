@@ -19,11 +19,13 @@ static gd_status one_word(const cli_command *c, const cli_words *w, int n)
 /* ---- info ---- */
 
 typedef struct info_options {
-    bool json, dump_graph;
+    bool json, dump_graph, classes;
 } info_options;
 
 static const cli_option info_table[] = {
     { "json", 0, CLI_SWITCH, "", "one JSON line", offsetof(info_options, json) },
+    { "classes", 0, CLI_SWITCH, "", "every class: its index and name",
+      offsetof(info_options, classes) },
     { "dump-graph", 0, CLI_SWITCH, "", "the network's nodes", offsetof(info_options, dump_graph) },
 };
 
@@ -34,6 +36,29 @@ static void print_levels(const gd_net_config *n)
         printf(" %d%s", (int)(n->channel_mult[l] * n->model_channels),
                n->attention_ds >> l & 1 ? "+A" : "");
     printf("  (+A: attention), %d res blocks a level\n", n->num_res_blocks);
+}
+
+/* The first few names; --classes prints all */
+static void print_classes(const gd_model *m)
+{
+    enum { SHOWN = 4 };
+    const int n = gd_model_class_count(m);
+
+    printf("classes         %d", n);
+    for (int i = 0; i < n && i < SHOWN && gd_model_class_name(m, i); i++)
+        printf("%s%s", i ? ", " : ": ", gd_model_class_name(m, i));
+    printf("%s\n", n > SHOWN && gd_model_class_name(m, 0) ? ", .. (--classes lists them)" : "");
+}
+
+static gd_status list_classes(const gd_model *m)
+{
+    cli_names names;
+
+    GD_TRY(cli_names_of_model(&names, m));
+    for (int i = 0; i < gd_model_class_count(m); i++)
+        printf("%d\t%s\n", i, i < names.n ? names.name[i] : "");
+    cli_names_free(&names);
+    return GD_OK;
 }
 
 static void print_info(const gd_model *m, const gd_model_cost *cost)
@@ -58,9 +83,7 @@ static void print_info(const gd_model *m, const gd_model_cost *cost)
            n->resblock_updown ? "residual up and down"
            : n->conv_resample ? "convolutions up and down"
                               : "pooling");
-    printf("classes         %d%s%s\n", gd_model_class_count(m),
-           gd_model_class_name(m, 0) ? ": " : "",
-           gd_model_class_name(m, 0) ? gd_model_class_name(m, 0) : "");
+    print_classes(m);
     printf("diffusion       %s, %d steps%s%s%s\n", c->diffusion.noise_schedule, c->diffusion.steps,
            c->diffusion.learn_sigma ? ", learned sigma" : "",
            c->diffusion.predict_xstart ? ", predicts x_0" : "",
@@ -100,6 +123,16 @@ static gd_status add_run(json_t *j, const char *path)
     return s;
 }
 
+static void add_class_names(json_t *j, const gd_model *m)
+{
+    json_t *list = gd_model_class_name(m, 0) ? json_array() : NULL;
+
+    for (int i = 0; list && i < gd_model_class_count(m); i++)
+        json_array_append_new(list, json_string(gd_model_class_name(m, i)));
+    if (list)
+        json_object_set_new(j, "class_names", list);
+}
+
 static gd_status print_info_json(const gd_model *m, const gd_model_cost *cost)
 {
     char hash[33], *text, *config;
@@ -118,6 +151,7 @@ static gd_status print_info_json(const gd_model *m, const gd_model_cost *cost)
                       (json_int_t)cost->activations_bytes, "classes", gd_model_class_count(m),
                       "hash", hash, "assumed", gd_model_assumed(m), "config",
                       json_loads(config, 0, NULL));
+        add_class_names(j, m);
         if (gd_model_packed(m))
             json_object_set_new(j, "packed", json_string(gd_model_packed(m)));
         s = add_run(j, gd_model_path(m));
@@ -179,6 +213,8 @@ static gd_status show(const gd_model *m, const info_options *o)
 
     if (o->dump_graph)
         return gd_model_dump_graph(m, stdout);
+    if (o->classes && !o->json)
+        return list_classes(m);
     GD_TRY(gd_model_get_cost(&cost, m, false));
     if (o->json)
         return print_info_json(m, &cost);

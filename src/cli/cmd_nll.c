@@ -162,9 +162,8 @@ static gd_status open_set(run *r)
     if (classes > 0 && gd_dataset_classes(r->set) == 0)
         return gd_fail(GD_EMISMATCH, "%s: has no labels, and %s is class-conditional", r->o.data,
                        r->o.model);
-    if (classes > 0 && gd_dataset_classes(r->set) > classes)
-        return gd_fail(GD_EMISMATCH, "%s: %d classes, %s has %d", r->o.data,
-                       gd_dataset_classes(r->set), r->o.model, classes);
+    GD_TRY(cli_labels_fit(r->set, r->o.data, r->model,
+                          "a folder for each class, or names CLASS_rest.png"));
     r->count = gd_dataset_count(r->set);
     if (r->o.n > 0)
         r->count = GD_MIN(r->count, r->o.n);

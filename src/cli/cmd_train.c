@@ -101,49 +101,6 @@ static void set_channels(gd_model_config *c, int channels)
         c->net.out_channels = (c->diffusion.learn_sigma ? 2 : 1) * channels;
 }
 
-static bool flag_given(const train_run *r, const char *name)
-{
-    for (int i = 0; i < r->words.n_flags; i++)
-        if (strcmp(r->words.flag[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-static gd_status check_classes(const train_run *r)
-{
-    const int have = gd_net_classes(&r->config.net), classes = gd_dataset_classes(r->set);
-
-    if (classes > have && have > 0)
-        return gd_fail(GD_EMISMATCH, "%s: %d classes, the model has %d", r->o.train.data, classes,
-                       have);
-    return GD_OK;
-}
-
-/* The set's classes, unless flags say otherwise */
-static gd_status set_classes(train_run *r)
-{
-    const int classes = gd_dataset_classes(r->set);
-    gd_net_config *n = &r->config.net;
-
-    if (r->kind == GD_NET_CLASSIFIER) {
-        if (classes < 2)
-            return gd_fail(GD_EFORMAT,
-                           "%s: %d class%s: a classifier needs two\nhint: one folder "
-                           "for each class, or names CLASS_rest.png",
-                           r->o.train.data, classes, classes == 1 ? "" : "es");
-        if (!flag_given(r, "num_classes"))
-            n->out_channels = classes;
-    } else if (n->num_classes > 0 && !flag_given(r, "num_classes")) {
-        if (classes == 0)
-            return gd_fail(GD_EFORMAT,
-                           "%s: no labels for a class-conditional model\nhint: "
-                           "--class_cond False",
-                           r->o.train.data);
-        n->num_classes = classes;
-    }
-    return check_classes(r);
-}
-
 gd_status train_describe_network(train_run *r)
 {
     gd_flag flags[CLI_MAX_FLAGS + 1];
@@ -170,14 +127,6 @@ gd_status train_describe_network(train_run *r)
 
 /* ---- data ---- */
 
-static gd_status open_set(train_run *r, gd_dataset **out, const char *path)
-{
-    gd_dataset_options o = { .channels = r->o.channels ? r->o.channels : 3 };
-
-    GD_TRY(gd_labels_read(&o.labels, r->o.train.labels));
-    return gd_dataset_open(out, path, &o);
-}
-
 static gd_status open_stream(train_run *r, gd_stream **out, const gd_dataset *set, bool validation)
 {
     const gd_train_options *t = &r->o.train;
@@ -194,21 +143,6 @@ static gd_status open_stream(train_run *r, gd_stream **out, const gd_dataset *se
                                   .max_bad = r->o.max_bad };
 
     return gd_stream_open(out, set, &o);
-}
-
-static gd_status list_classes(train_run *r)
-{
-    const int n = gd_dataset_classes(r->set);
-
-    if (n == 0 || !gd_dataset_class_name(r->set, 0) || n != gd_net_classes(&r->config.net))
-        return GD_OK;
-    r->names = calloc((size_t)n, sizeof *r->names);
-    if (!r->names)
-        return gd_fail(GD_ENOMEM, "class names: out of memory");
-    for (int i = 0; i < n; i++)
-        r->names[i] = gd_dataset_class_name(r->set, i);
-    r->classes = (gd_class_names){ r->names, n };
-    return GD_OK;
 }
 
 /* ---- the beginning: fresh weights, another model's, or a checkpoint's ---- */
@@ -268,6 +202,7 @@ static gd_status read_checkpoint(train_run *r, const cli_command *command, int a
     again.train = r->o.train;
     GD_TRY(gd_dist_broadcast(r->dist, &again.train, sizeof again.train));
     GD_TRY(gd_dist_broadcast(r->dist, &r->config, sizeof r->config));
+    GD_TRY(train_take_known(r));
     GD_TRY(train_take_kind(r));
     GD_TRY(cli_parse(command, argc, argv, &again, &words));
     if (words.n_flags > 0 || again.preset || again.super_res || again.init_from)
@@ -319,7 +254,8 @@ static void say_beginning(const train_run *r)
     fprintf(stderr,
             "guided: %s: %lld images, %d classes; %lld parameters, %.1f MiB in memory, "
             "checkpoints of %.1f MiB\n",
-            o->data, (long long)gd_dataset_count(r->set), gd_dataset_classes(r->set),
+            o->data, (long long)gd_dataset_count(r->set),
+            gd_net_classes(&t->config.net) > 0 ? gd_dataset_classes(r->set) : 0,
             (long long)t->learner->total, (double)(r->program + gd_memory_held()) / 1048576,
             (double)gd_checkpoint_bytes(t) / 1048576);
     fprintf(stderr, "guided: %s: from step %lld, seed %llu, %d threads, %s\n", r->o.out,
@@ -333,35 +269,6 @@ static void say_beginning(const train_run *r)
                 r->o.out, t->written_by, t->written_by == 1 ? "" : "s");
 }
 
-static gd_status open_sets(train_run *r)
-{
-    GD_TRY(open_set(r, &r->set, r->o.train.data));
-    return *r->o.train.val_data ? open_set(r, &r->val_set, r->o.train.val_data) : GD_OK;
-}
-
-/* Every host has the same images under the same numbers: by count, names and labels */
-static gd_status compare_sets(const train_run *r)
-{
-    const int64_t n = gd_dataset_count(r->set);
-    char name[512] = "", hash[33];
-    gd_hasher *h;
-
-    if (gd_dist_ranks(r->dist) == 1)
-        return GD_OK;
-    GD_TRY(gd_hasher_make(&h));
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t label = gd_dataset_label(r->set, i);
-        gd_dataset_name(r->set, i, name, sizeof name);
-        gd_hasher_add(h, name, strlen(name) + 1);
-        gd_hasher_add(h, &label, sizeof label);
-    }
-    gd_hasher_text(h, hash);
-    gd_hasher_free(h);
-    snprintf(name, sizeof name, "the images in %.480s", r->o.train.data);
-    return gd_dist_compare(r->dist, hash, sizeof hash, name,
-                           "every host needs the same files with the same names");
-}
-
 static gd_status open_streams(train_run *r)
 {
     GD_TRY(gd_train_check(&r->o.train, gd_dist_ranks(r->dist)));
@@ -373,8 +280,7 @@ static gd_status prepare(train_run *r)
 {
     if (!r->o.resume && !*r->pt_model)
         GD_TRY(train_describe_network(r));
-    GD_TRY(*r->pt_model ? check_classes(r) : set_classes(r));
-    GD_TRY(list_classes(r));
+    GD_TRY(train_settle_classes(r));
     GD_TRY(open_streams(r));
     if (!r->o.resume && r->first) {
         GD_TRY(make_folder(r->o.out));
@@ -400,8 +306,8 @@ static gd_status work(train_run *r, const cli_command *command, int argc, char *
     GD_TRY(gd_dist_broadcast(r->dist, &r->o.train, sizeof r->o.train)); /* a random seed too */
     cli_ranks_settle(r->dist, r->o.threads, r->o.memory);
     gd_dist_set_deadline(r->dist, r->o.deadline);
-    GD_TRY(gd_dist_agree(r->dist, open_sets(r), NULL));
-    GD_TRY(compare_sets(r));
+    GD_TRY(gd_dist_agree(r->dist, train_open_sets(r), NULL));
+    GD_TRY(train_compare_sets(r));
     GD_TRY(gd_dist_agree(r->dist, prepare(r), NULL));
     GD_TRY(gd_trainer_share(r->trainer));
     say_beginning(r);
@@ -423,6 +329,7 @@ static void release(train_run *r)
     gd_dataset_close(r->val_set);
     gd_run_unlock(r->lock);
     free(r->names);
+    free(r->known_classes);
 }
 
 static gd_status read_words(train_run *r, const cli_command *command, int argc, char **argv)

@@ -144,10 +144,10 @@ static gd_status find_classes(run *r)
         return gd_fail(GD_EMISMATCH, "%s: has no labels, and %s %s\nhint: --class NUMBER",
                        r->o.input, r->o.classifier ? r->o.classifier : r->o.model,
                        r->o.classifier ? "guides by them" : "is class-conditional");
-    if (known > r->stage.classes)
-        return gd_fail(GD_EMISMATCH, "%s: labels up to %d, %s has %d classes", r->o.input,
-                       known - 1, r->o.model, r->stage.classes);
-    return GD_OK;
+    return cli_labels_fit(r->set, r->o.input,
+                          gd_model_class_count(r->stage.model) > 0 ? r->stage.model
+                                                                   : r->stage.classifier,
+                          "--class NUMBER, or a folder for each class");
 }
 
 static gd_status make_recipe(run *r)

@@ -41,6 +41,7 @@ typedef struct train_run {
     gd_trainer *trainer;
     const char **names;
     gd_class_names classes;
+    char *known_classes; /* malloc'ed: JSON list of names of a run that goes on; NULL: none */
     int lock;
     train_watch watch;
 } train_run;
@@ -52,6 +53,15 @@ GD_CHECKED gd_status train_take_kind(train_run *r);
 /* train_pt.c: where --resume names the authors' files: pt_model, begin, config, kind; called by all
  * ranks */
 GD_CHECKED gd_status train_find_pt(train_run *r);
+
+/* train_sets.c: the images, to be trained on and to be validated with, their labels by the classes
+ * of the run that goes on; every host must have the same; and the classes that they give r->config
+ */
+GD_CHECKED gd_status train_open_sets(train_run *r);
+GD_CHECKED gd_status
+train_take_known(train_run *r); /* known_classes of the checkpoint, to all ranks */
+GD_CHECKED gd_status train_compare_sets(const train_run *r);
+GD_CHECKED gd_status train_settle_classes(train_run *r);
 
 /* train_mix.c: what --init-from begins with: parameters of another model where it has one of that
  * name and shape, fresh ones elsewhere */
