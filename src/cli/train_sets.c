@@ -51,9 +51,9 @@ gd_status train_take_known(train_run *r)
     if (bytes == 0)
         return GD_OK;
     r->known_classes = calloc(bytes, 1);
-    GD_TRY(gd_dist_agree(r->dist,
-                         r->known_classes ? GD_OK : gd_fail(GD_ENOMEM, "class names: out of memory"),
-                         NULL));
+    GD_TRY(gd_dist_agree(
+        r->dist, r->known_classes ? GD_OK : gd_fail(GD_ENOMEM, "class names: out of memory"),
+        NULL));
     if (text)
         memcpy(r->known_classes, text, bytes);
     return gd_dist_broadcast(r->dist, r->known_classes, bytes);
@@ -139,9 +139,10 @@ static gd_status check_labels(const train_run *r)
     const gd_labels_doubt doubt = gd_dataset_doubt(r->set, line, sizeof line);
 
     if (doubt == GD_LABELS_REFUSED)
-        return gd_fail(GD_EFORMAT, "%s: %s\nhint: %sa folder for each class, or names CLASS_rest.png",
-                       r->o.train.data, line,
-                       needed ? "" : "--labels none (or --class_cond False) trains without classes; ");
+        return gd_fail(
+            GD_EFORMAT, "%s: %s\nhint: %sa folder for each class, or names CLASS_rest.png",
+            r->o.train.data, line,
+            needed ? "" : "--labels none (or --class_cond False) trains without classes; ");
     if (doubt == GD_LABELS_ODD)
         gd_log(GD_LOG_NOTE, "%s: %s%s", r->o.train.data, line,
                needed ? "" : "; --labels none trains without classes");

@@ -31,6 +31,11 @@ static gd_status add_file(gd_dataset *set, tree *t, const char *path)
     return t->file[t->n++] ? GD_OK : gd_fail(GD_ENOMEM, "%s: out of memory", set->path);
 }
 
+static int not_dots(const struct dirent *e)
+{
+    return strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+}
+
 static int not_hidden(const struct dirent *e)
 {
     return !data_is_hidden(e->d_name, strlen(e->d_name));
@@ -86,7 +91,7 @@ static gd_status list(gd_dataset *set, tree *t, const char *below, int depth)
     int n;
 
     snprintf(full, sizeof full, "%.4000s%s%.4000s", set->path, *below ? "/" : "", below);
-    n = scandir(full, &entry, not_hidden, by_bytes);
+    n = scandir(full, &entry, set->options.hidden ? not_dots : not_hidden, by_bytes);
     if (n < 0)
         return gd_fail_errno(errno, full);
     for (int i = 0; i < n; i++) {

@@ -82,7 +82,8 @@ void data_report_passed(const data_passed *p, const char *path)
 {
     if (p->n > 0)
         gd_log(GD_LOG_NOTE, "%s: %lld file%s passed over, no picture by name:%s (%s%s)", path,
-               (long long)p->n, p->n == 1 ? "" : "s", p->suffixes, p->first, p->n > 1 ? ", .." : "");
+               (long long)p->n, p->n == 1 ? "" : "s", p->suffixes, p->first,
+               p->n > 1 ? ", .." : "");
 }
 
 /* ---- labels by number: dataset.json of StyleGAN and EDM ---- */

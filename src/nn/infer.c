@@ -12,8 +12,9 @@ typedef struct inference {
     gd_arena *arena;
     const gd_flag *flags;
     int n_flags;
-    int blocks;    /* input blocks, the stem included */
-    char *assumed; /* lines */
+    int blocks;         /* input blocks, the stem included */
+    const char *origin; /* of a value that is assumed; NULL: a guess */
+    char *assumed;      /* lines */
 } inference;
 
 /* ---- reading shapes ---- */
@@ -86,9 +87,9 @@ static void assume(inference *in, const char *flag, const char *value, const cha
 {
     if (nn_flag_given(in->flags, in->n_flags, flag))
         return;
-    in->assumed =
-        gd_sprintf(in->arena, "%s%s%s %s (assumed; --%s %s if not)", in->assumed ? in->assumed : "",
-                   in->assumed ? "\n" : "", flag, value, flag, other);
+    in->assumed = gd_sprintf(in->arena, "%s%s%s %s (%s; --%s %s if not)",
+                             in->assumed ? in->assumed : "", in->assumed ? "\n" : "", flag, value,
+                             in->origin ? in->origin : "assumed", flag, other);
 }
 
 static void assume_int(inference *in, const char *flag, int value)
@@ -446,10 +447,9 @@ static void say_heads(inference *in)
         assume_int(in, heads, net->num_heads);
 }
 
-static void say_guesses(inference *in)
+static void say_size(inference *in)
 {
     const gd_net_config *net = in->net;
-    const gd_diffusion_config *diffusion = &in->config->diffusion;
 
     if (net->kind == GD_NET_SUPERRES) {
         assume_int(in, "large_size", net->image_size);
@@ -457,6 +457,13 @@ static void say_guesses(inference *in)
     } else if (net->kind == GD_NET_UNET || net->pool != GD_POOL_ATTENTION) {
         assume_int(in, "image_size", net->image_size);
     }
+}
+
+static void say_guesses(inference *in)
+{
+    const gd_net_config *net = in->net;
+    const gd_diffusion_config *diffusion = &in->config->diffusion;
+
     say_heads(in);
     if (net->kind == GD_NET_UNET)
         assume_bool(in, "use_new_attention_order", net->use_new_attention_order);
@@ -467,6 +474,65 @@ static void say_guesses(inference *in)
         return;
     assume_bool(in, "predict_xstart", diffusion->predict_xstart);
     assume_bool(in, "rescale_timesteps", diffusion->rescale_timesteps);
+}
+
+/* What shapes do not tell */
+static bool same_guesses(const gd_model_config *a, const gd_model_config *b)
+{
+    const gd_net_config *m = &a->net, *n = &b->net;
+
+    return strcmp(a->diffusion.noise_schedule, b->diffusion.noise_schedule) == 0 &&
+           a->diffusion.steps == b->diffusion.steps &&
+           a->diffusion.predict_xstart == b->diffusion.predict_xstart &&
+           a->diffusion.rescale_timesteps == b->diffusion.rescale_timesteps &&
+           m->image_size == n->image_size &&
+           m->use_new_attention_order == n->use_new_attention_order &&
+           m->num_head_channels == n->num_head_channels &&
+           (m->num_head_channels > 0 || m->num_heads == n->num_heads);
+}
+
+/* A published file by its own flags is that file; one that is read by other flags and defaults than
+ * its own is most likely meant otherwise. */
+static gd_status compare_preset(inference *in)
+{
+    gd_model_config final = *in->config, like, exact = final;
+    inference look = *in;
+    bool found_like, found;
+    char line[2048];
+
+    look.config = &exact;
+    look.net = &exact.net;
+    GD_TRY(nn_flags_set(&final, in->flags, in->n_flags, true));
+    GD_TRY(find_preset(&look, &like, &found_like, &found));
+    if (!found)
+        return GD_OK;
+    if (same_guesses(&final, &exact)) {
+        memcpy(in->config->preset, exact.preset, sizeof exact.preset);
+        in->config->guidance_scale = exact.guidance_scale;
+        return GD_OK;
+    }
+    gd_flags_line(&exact, line, sizeof line);
+    gd_log(GD_LOG_NOTE,
+           "%s: has the shapes of %s; the flags given, with the authors' defaults for the others, "
+           "are not that file's: %s",
+           in->keys->path, exact.preset, line);
+    return GD_OK;
+}
+
+static gd_status take_defaults(inference *in)
+{
+    gd_model_config defaults;
+
+    guess_image_size(in->net);
+    if (in->net->kind == GD_NET_CLASSIFIER)
+        guess_heads(in->net);
+    nn_take_defaults(in->config, in->keys->path, in->flags, in->n_flags, &defaults);
+    if (in->net->image_size == defaults.net.image_size)
+        in->origin = "the authors' default";
+    say_size(in);
+    in->origin = "the authors' default";
+    say_guesses(in);
+    return compare_preset(in);
 }
 
 gd_status nn_infer(gd_model_config *out, gd_arena *arena, char **assumed, const nn_keys *keys,
@@ -482,6 +548,11 @@ gd_status nn_infer(gd_model_config *out, gd_arena *arena, char **assumed, const 
     bool found_like, found;
 
     GD_TRY(infer_shapes(&in));
+    if (nn_network_flag_given(flags, n_flags, in.net->kind)) {
+        GD_TRY(take_defaults(&in));
+        *assumed = in.assumed;
+        return GD_OK;
+    }
     GD_TRY(find_preset(&in, &like, &found_like, &found));
     if (!found) {
         if (found_like) {
@@ -490,6 +561,7 @@ gd_status nn_infer(gd_model_config *out, gd_arena *arena, char **assumed, const 
             guess_image_size(in.net);
             guess_heads(in.net);
         }
+        say_size(&in);
         say_guesses(&in);
     }
     *assumed = in.assumed;

@@ -206,6 +206,7 @@ gd_status gd_config_recognise(gd_model_config *out, gd_arena *arena, char **assu
     else
         GD_TRY(nn_infer(out, arena, assumed, &keys, flags, n_flags));
     GD_TRY(nn_flags_set(out, flags, n_flags, true));
+    nn_report_unused(flags, n_flags, out->net.kind, keys.path);
     if (nn_config_check(out) != GD_OK) {
         gd_context("%s", keys.path);
         return GD_EFORMAT;

@@ -346,10 +346,11 @@ static void small_trained_files_are_recognised(void **state)
     assert_string_equal(
         s.assumed,
         "image_size 32 (assumed; --image_size N if not)\n"
-        "use_new_attention_order False (assumed; --use_new_attention_order True if not)\n"
-        "diffusion_steps 1000 (assumed; --diffusion_steps N if not)\n"
-        "predict_xstart False (assumed; --predict_xstart True if not)\n"
-        "rescale_timesteps False (assumed; --rescale_timesteps True if not)");
+        "use_new_attention_order False (the authors' default; --use_new_attention_order True if "
+        "not)\n"
+        "diffusion_steps 1000 (the authors' default; --diffusion_steps N if not)\n"
+        "predict_xstart False (the authors' default; --predict_xstart True if not)\n"
+        "rescale_timesteps False (the authors' default; --rescale_timesteps True if not)");
     s = recognise_file("classifier.pt", NULL, 0);
     assert_true(net->kind == GD_NET_CLASSIFIER && net->image_size == 32 &&
                 net->num_res_blocks == 1 && net->n_levels == 3);
