@@ -55,6 +55,9 @@ typedef struct cli_words {
     int n_given;
 } cli_words;
 
+/* Given by this very name, not by another one of the same option; NULL: not */
+const cli_given *cli_given_named(const cli_words *words, const char *name);
+
 typedef struct cli_command {
     const char *name, *about, *usage, *example;
     const cli_option *options;
@@ -196,6 +199,16 @@ GD_CHECKED gd_status cli_output_finish(cli_output *o); /* with what is done; the
 void cli_output_free(cli_output *o);
 /* The result as one JSON line on standard output */
 void cli_print_result(const char *output, int64_t images, uint64_t seed, double seconds);
+
+/* ---- authors.c: what a line of the authors' scripts means ---- */
+
+/* *steps and *sampler (NULL: not given) of guided sample, and with `upsampler` of guided upsample,
+ * as the authors' names and defaults decide them: use_ddim and timestep_respacing are independent
+ * there, and a line with their network flags takes all steps. */
+GD_CHECKED gd_status cli_authors_sampling(const cli_words *words, bool upsampler, bool use_ddim,
+                                          const char **steps, const char **sampler);
+/* guided help flags: the table of scripts, flags and defaults */
+void cli_print_flags(FILE *out);
 
 /* ---- dry_run.c: --dry-run ---- */
 

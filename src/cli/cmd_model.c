@@ -95,6 +95,9 @@ static void print_info(const gd_model *m, const gd_model_cost *cost)
         printf(", with input gradient %.3f\n", cost->gradient_macs * 1e-9);
     printf("memory          %.1f MiB weights, %.1f MiB activations\n",
            (double)cost->weights_bytes / 1048576.0, (double)cost->activations_bytes / 1048576.0);
+    char line[2048];
+    gd_flags_line(c, line, sizeof line);
+    printf("flags           %s\n", line);
     if (gd_model_packed(m))
         printf("packed          for %s\n", gd_model_packed(m));
     if (*gd_model_assumed(m))
@@ -372,11 +375,14 @@ static const cli_option init_table[] = {
 
 static gd_status init_config(gd_model_config *c, const init_options *o, const cli_words *w)
 {
-    if (o->preset)
-        GD_TRY(gd_preset_config(c, o->preset));
-    for (int k = 0; !o->preset && k < COUNT(gd_net_kind_names); k++)
-        if (strcmp(o->kind, gd_net_kind_names[k]) == 0)
-            gd_config_defaults(c, (gd_net_kind)k);
+    int kind = 0;
+
+    while (!o->preset && kind + 1 < COUNT(gd_net_kind_names) &&
+           strcmp(o->kind, gd_net_kind_names[kind]) != 0)
+        kind++;
+    if (!o->preset)
+        return gd_config_from_flags(c, (gd_net_kind)kind, w->flag, w->n_flags);
+    GD_TRY(gd_preset_config(c, o->preset));
     return gd_flags_apply(c, w->flag, w->n_flags);
 }
 

@@ -8,6 +8,7 @@
 typedef struct options {
     const char *model, *data, *steps, *labels, *output, *terms, *precision;
     int n, threads, memory;
+    int batch; /* the authors' batch_size: an image's terms do not depend on it */
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
     bool clip, flip, overwrite, resume, quiet, json, dry_run;
@@ -46,6 +47,8 @@ static const cli_option table[] = {
     { "num_samples", 0, CLI_INT, "N", "= --num", AT(n), 1, 1e9 },
     { "timestep_respacing", 0, CLI_TEXT, "SPEC", "= --steps", AT(steps) },
     { "clip_denoised", 0, CLI_SWITCH, "", "= --clip-denoised", AT(clip) },
+    { "batch_size", 0, CLI_INT, "N", "= of the authors' lines: changes nothing", AT(batch), 1,
+      1 << 20 },
 };
 #undef AT
 

@@ -19,6 +19,8 @@ static const cli_option train_table[] = {
     { "schedule-sampler", 0, CLI_TEXT, "uniform|loss-second-moment", "of timesteps",
       AT(schedule_sampler) },
     { "schedule_sampler", 0, CLI_TEXT, "NAME", "= --schedule-sampler", AT(schedule_sampler) },
+    { "fp16_scale_growth", 0, CLI_REAL, "R", "= of the authors' lines: no loss is scaled here",
+      AT(scale_growth), 0, 1e6 },
     { "sample-interval", 0, CLI_WIDE, "N", "updates between sample grids; 0: none",
       AT(train.sample_interval), 0, 1e12 },
 };
@@ -29,6 +31,9 @@ static const cli_option classifier_table[] = {
     { "val_data_dir", 0, CLI_TEXT, "PATH", "= --val-data", AT(val_data) },
     { "eval-interval", 0, CLI_WIDE, "N", "updates between validations (default 5)",
       AT(train.eval_interval), 0, 1e12 },
+    { "eval_interval", 0, CLI_WIDE, "N", "= --eval-interval", AT(train.eval_interval), 0, 1e12 },
+    { "schedule_sampler", 0, CLI_TEXT, "uniform|loss-second-moment",
+      "= of the authors' lines: it is uniform, as theirs stays", AT(schedule_sampler) },
     { "noised", 0, CLI_SWITCH, "", "train on noised images (on)", AT(train.noised) },
     { "anneal_lr", 0, CLI_SWITCH, "", "= --anneal-lr", AT(train.anneal_lr) },
 };
@@ -45,13 +50,21 @@ static gd_status keep_text(char *to, size_t bytes, const char *from, const char 
     return GD_OK;
 }
 
-static gd_status settle(train_options *o)
+static gd_status settle(train_options *o, gd_net_kind kind)
 {
     gd_train_options *t = &o->train;
 
     GD_TRY(keep_text(t->ema_rate, sizeof t->ema_rate, o->ema_rate, "ema-rate"));
-    GD_TRY(keep_text(t->schedule_sampler, sizeof t->schedule_sampler, o->schedule_sampler,
-                     "schedule-sampler"));
+    if (kind != GD_NET_CLASSIFIER)
+        GD_TRY(keep_text(t->schedule_sampler, sizeof t->schedule_sampler, o->schedule_sampler,
+                         "schedule-sampler"));
+    if (o->spacing && *o->spacing)
+        return gd_fail(GD_EUSAGE,
+                       "--timestep_respacing %s: all steps are trained, and respaced when "
+                       "sampled\nhint: leave it out; --diffusion_steps N trains a shorter "
+                       "process",
+                       o->spacing);
+    t->microbatch = GD_MAX(t->microbatch, 0); /* -1 is the authors' word for all */
     GD_TRY(keep_text(t->labels, sizeof t->labels, o->labels, "labels"));
     GD_TRY(keep_text(t->data, sizeof t->data, o->data, "data"));
     GD_TRY(keep_text(t->val_data, sizeof t->val_data, o->val_data, "val-data"));
@@ -107,15 +120,19 @@ gd_status train_describe_network(train_run *r)
     char small[16];
     int n = r->words.n_flags;
 
-    gd_config_defaults(&r->config, r->kind);
-    if (r->o.preset)
-        GD_TRY(preset_of(r));
     memcpy(flags, r->words.flag, (size_t)n * sizeof *flags);
+    if (r->o.super_res && train_flag_given(r, "small_size"))
+        return gd_fail(GD_EUSAGE, "--super-res and --small_size are the same option");
     if (r->o.super_res) {
         snprintf(small, sizeof small, "%d", r->o.super_res);
         flags[n++] = (gd_flag){ "small_size", small };
     }
-    GD_TRY(gd_flags_apply(&r->config, flags, n));
+    if (r->o.preset) {
+        GD_TRY(preset_of(r));
+        GD_TRY(gd_flags_apply(&r->config, flags, n));
+    } else {
+        GD_TRY(gd_config_from_flags(&r->config, r->kind, flags, n));
+    }
     if (r->o.channels)
         set_channels(&r->config, r->o.channels);
     if (r->config.net.kind == GD_NET_SUPERRES &&
@@ -295,7 +312,7 @@ static gd_status read_options(train_run *r, const cli_command *command, int argc
         GD_TRY(train_find_pt(r));
     if (r->o.resume)
         GD_TRY(read_checkpoint(r, command, argc, argv));
-    return settle(&r->o);
+    return settle(&r->o, r->kind);
 }
 
 static gd_status work(train_run *r, const cli_command *command, int argc, char **argv)
@@ -332,14 +349,27 @@ static void release(train_run *r)
     free(r->known_classes);
 }
 
+/* guided train does what image_train.py and super_res_train.py do: the flags tell which. */
+static gd_status choose_kind(train_run *r)
+{
+    const bool large = train_flag_given(r, "large_size"), small = train_flag_given(r, "small_size");
+
+    if (r->kind == GD_NET_CLASSIFIER || !(r->o.super_res || large || small))
+        return GD_OK;
+    if (train_flag_given(r, "image_size") && large)
+        return gd_fail(GD_EUSAGE,
+                       "--image_size is a diffusion model's, --large_size an upsampler's: "
+                       "which is to be trained?");
+    r->kind = GD_NET_SUPERRES;
+    return GD_OK;
+}
+
 static gd_status read_words(train_run *r, const cli_command *command, int argc, char **argv)
 {
     GD_TRY(cli_parse(command, argc, argv, &r->o, &r->words));
     if (r->words.n_words > 0)
         return gd_fail(GD_EUSAGE, "%s: unexpected word %s", command->name, r->words.word[0]);
-    if (r->o.super_res)
-        r->kind = GD_NET_SUPERRES;
-    return GD_OK;
+    return choose_kind(r);
 }
 
 static gd_status run(const cli_command *command, gd_net_kind kind, int argc, char **argv)

@@ -13,7 +13,8 @@ typedef struct options {
     int n, threads, columns, memory;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
-    bool clip, overwrite, quiet, json, preview, dry_run;
+    bool clip, overwrite, quiet, json, preview, dry_run, ddim;
+    int batch; /* the authors' batch_size: an image does not depend on it */
 } options;
 
 #define AT(field) offsetof(options, field)
@@ -58,6 +59,9 @@ static const cli_option table[] = {
     { "timestep_respacing", 0, CLI_TEXT, "SPEC", "= --steps", AT(steps) },
     { "num_samples", 0, CLI_INT, "N", "= --num", AT(n), 1, 1e7 },
     { "clip_denoised", 0, CLI_SWITCH, "", "= --clip-denoised", AT(clip) },
+    { "use_ddim", 0, CLI_SWITCH, "", "= what super_res_sample.py passes over too", AT(ddim) },
+    { "batch_size", 0, CLI_INT, "N", "= of the authors' lines: changes nothing", AT(batch), 1,
+      1 << 20 },
 };
 #undef AT
 
@@ -270,6 +274,7 @@ static gd_status work(run *r)
     const double start = gd_seconds();
     gd_status s = GD_OK;
 
+    GD_TRY(cli_authors_sampling(&r->words, true, r->o.ddim, &r->o.steps, &r->o.sampler));
     GD_TRY(settle(&r->o));
     GD_TRY(choose(r));
     if (r->o.dry_run) {

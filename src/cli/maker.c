@@ -76,24 +76,33 @@ void cli_maker_set_seed(cli_maker *m, uint64_t seed)
 
 /* ---- models ---- */
 
-/* The network flags that mean the classifier begin with classifier_; image_size and classes mean
- * both. */
-static gd_status open_models(cli_maker *m)
+static bool is_classifiers(const gd_flag *f)
+{
+    return strncmp(f->name, "classifier_", 11) == 0;
+}
+
+static gd_status open_with(gd_model **out, const char *path, const cli_sampling *c,
+                           gd_net_kind kind)
 {
     gd_flag flags[CLI_MAX_FLAGS];
     int n = 0;
 
-    for (int i = 0; i < m->c.n_flags; i++)
-        if (strncmp(m->c.flag[i].name, "classifier_", 11) != 0)
-            flags[n++] = m->c.flag[i];
-    GD_TRY(gd_model_open(&m->model[0], m->c.model, flags, n));
-    if (!m->c.classifier)
-        return GD_OK;
-    n = 0;
-    for (int i = 0; i < m->c.n_flags; i++)
-        if (strncmp(m->c.flag[i].name, "classifier_", 11) == 0)
-            flags[n++] = m->c.flag[i];
-    return gd_model_open(&m->classifier[0], m->c.classifier, flags, n);
+    for (int i = 0; i < c->n_flags; i++)
+        if (gd_flag_fits(c->flag[i].name, kind) ||
+            (kind == GD_NET_UNET && !is_classifiers(&c->flag[i])))
+            flags[n++] = c->flag[i];
+    return gd_model_open(out, path, flags, n);
+}
+
+/* One line has the flags of the diffusion model and of its classifier. */
+static gd_status open_models(cli_maker *m)
+{
+    for (int i = 0; i < m->c.n_flags && !m->c.classifier; i++)
+        if (is_classifiers(&m->c.flag[i]))
+            gd_log(GD_LOG_NOTE, "--%s: passed over, there is no classifier", m->c.flag[i].name);
+    GD_TRY(open_with(&m->model[0], m->c.model, &m->c, GD_NET_UNET));
+    return m->c.classifier ? open_with(&m->classifier[0], m->c.classifier, &m->c, GD_NET_CLASSIFIER)
+                           : GD_OK;
 }
 
 static gd_status add_stage(cli_maker *m, int k, const gd_stage_options *o)
@@ -121,6 +130,10 @@ static gd_status open_base(cli_maker *m)
 
     GD_TRY(open_models(m));
     GD_TRY(add_stage(m, 0, &o));
+    if (!*c->steps) { /* all of them */
+        snprintf(m->all_steps, sizeof m->all_steps, "%d", m->stack.stage[0].schedule->n);
+        m->c.steps = m->all_steps;
+    }
     m->c.scale = m->stack.stage[0].trajectory.scale;
     return GD_OK;
 }

@@ -8,10 +8,11 @@
 typedef struct train_options {
     gd_train_options train;
     const char *data, *val_data, *labels, *out, *resume, *init_from, *preset, *ema_rate,
-        *schedule_sampler, *precision;
+        *schedule_sampler, *precision, *spacing;
     int channels, super_res, workers, threads, memory;
     int64_t lr_anneal_steps;
     double max_bad, deadline;
+    double scale_growth; /* the authors' fp16_scale_growth: no product of ours is float16 */
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
     bool quiet;
@@ -62,6 +63,7 @@ GD_CHECKED gd_status
 train_take_known(train_run *r); /* known_classes of the checkpoint, to all ranks */
 GD_CHECKED gd_status train_compare_sets(const train_run *r);
 GD_CHECKED gd_status train_settle_classes(train_run *r);
+bool train_flag_given(const train_run *r, const char *name); /* with a value that is not empty */
 
 /* train_mix.c: what --init-from begins with: parameters of another model where it has one of that
  * name and shape, fresh ones elsewhere */

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool flag_given(const train_run *r, const char *name)
+bool train_flag_given(const train_run *r, const char *name)
 {
     for (int i = 0; i < r->words.n_flags; i++)
-        if (strcmp(r->words.flag[i].name, name) == 0)
+        if (strcmp(r->words.flag[i].name, name) == 0 && *r->words.flag[i].value)
             return true;
     return false;
 }
@@ -158,7 +158,7 @@ static gd_status set_classifier_classes(train_run *r)
                        "%s: %d class%s: a classifier needs two\nhint: one folder "
                        "for each class, or names CLASS_rest.png",
                        r->o.train.data, classes, classes == 1 ? "" : "es");
-    if (!flag_given(r, "num_classes"))
+    if (!train_flag_given(r, "num_classes"))
         r->config.net.out_channels = classes;
     return GD_OK;
 }
@@ -171,11 +171,11 @@ static gd_status set_classes(train_run *r)
 
     if (r->kind == GD_NET_CLASSIFIER)
         return set_classifier_classes(r);
-    if (strcmp(r->o.train.labels, "none") == 0 && !flag_given(r, "class_cond"))
+    if (strcmp(r->o.train.labels, "none") == 0 && !train_flag_given(r, "class_cond"))
         n->num_classes = 0;
     if (n->num_classes == 0)
         return GD_OK;
-    if (classes > 0 && !flag_given(r, "num_classes"))
+    if (classes > 0 && !train_flag_given(r, "num_classes"))
         n->num_classes = classes;
     return GD_OK;
 }

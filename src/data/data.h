@@ -47,7 +47,7 @@ typedef struct gd_dataset_options {
     gd_labels labels; /* AUTO: the set's own (dataset.json, arr_1, ..); else folders where every
                        * picture lies in one, else names */
     int channels;     /* 1 or 3: what images are converted to; 0: as they are */
-    bool hidden; /* hidden files of a folder count too, as they do to the authors\' loader */
+    bool hidden;      /* hidden files of a folder count too, as they do to the authors\' loader */
 } gd_dataset_options;
 
 /* A folder tree or a zip of it (with dataset.json or without), .npz (arr_0, arr_1), an IDX file

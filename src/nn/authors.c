@@ -20,8 +20,8 @@ static const char *value_of(const gd_flag *flags, int n, const char *name)
 /* The files that improved-diffusion published begin so */
 static bool is_improved_file(const char *path)
 {
-    static const char *const names[] = { "imagenet64_uncond_", "imagenet64_cond_", "cifar10_uncond_",
-                                         "upsample_cond_", "lsun_uncond_" };
+    static const char *const names[] = { "imagenet64_uncond_", "imagenet64_cond_",
+                                         "cifar10_uncond_", "upsample_cond_", "lsun_uncond_" };
     const char *slash = path ? strrchr(path, '/') : NULL, *base = slash ? slash + 1 : path;
 
     for (int i = 0; base && i < COUNT(names); i++)
@@ -70,9 +70,11 @@ static bool size_fits(const gd_net_config *net, const gd_net_config *defaults, c
     return true;
 }
 
-static void take_size(gd_net_config *net, const gd_net_config *defaults, const gd_flag *flags, int n)
+static void take_size(gd_net_config *net, const gd_net_config *defaults, const gd_flag *flags,
+                      int n)
 {
-    const bool given = nn_flag_given(flags, n, net->kind == GD_NET_SUPERRES ? "large_size" : "image_size");
+    const bool given =
+        nn_flag_given(flags, n, net->kind == GD_NET_SUPERRES ? "large_size" : "image_size");
 
     if (net->kind == GD_NET_CLASSIFIER)
         return; /* its pooling's shapes tell, or the guess stays */

@@ -494,6 +494,8 @@ static void add_value(line *l, const gd_model_config *c, const struct flag *flag
         add(l, " --%s %d", flag->name, *(const int *)field);
         break;
     case BOOL:
+        if (strcmp(flag->name, "sigma_small") == 0 && !*(const bool *)field)
+            break; /* guided-diffusion has no such flag */
         add(l, " --%s %s", flag->name, *(const bool *)field ? "True" : "False");
         break;
     case REAL:

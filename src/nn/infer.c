@@ -13,7 +13,7 @@ typedef struct inference {
     const gd_flag *flags;
     int n_flags;
     int blocks;         /* input blocks, the stem included */
-    const char *origin; /* of a value that is assumed; NULL: a guess */
+    const char *origin; /* of a value that is no guess: for -v only */
     char *assumed;      /* lines */
 } inference;
 
@@ -87,9 +87,13 @@ static void assume(inference *in, const char *flag, const char *value, const cha
 {
     if (nn_flag_given(in->flags, in->n_flags, flag))
         return;
-    in->assumed = gd_sprintf(in->arena, "%s%s%s %s (%s; --%s %s if not)",
-                             in->assumed ? in->assumed : "", in->assumed ? "\n" : "", flag, value,
-                             in->origin ? in->origin : "assumed", flag, other);
+    if (in->origin) {
+        gd_log(GD_LOG_INFO, "%s: %s %s (%s)", in->keys->path, flag, value, in->origin);
+        return;
+    }
+    in->assumed =
+        gd_sprintf(in->arena, "%s%s%s %s (assumed; --%s %s if not)", in->assumed ? in->assumed : "",
+                   in->assumed ? "\n" : "", flag, value, flag, other);
 }
 
 static void assume_int(inference *in, const char *flag, int value)
