@@ -1,6 +1,5 @@
 /* values.c - the value of one option: text to its type, checked, and back. */
 #include "cli/cli.h"
-#include "nn/scripts.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -98,6 +97,18 @@ static gd_status set_switch(const cli_option *o, const char *value, bool *place)
     return bad_value(o, value, "true or false");
 }
 
+/* The authors' defaults "" that mean something: no such file, and of the steps all */
+static bool means_none(const char *name)
+{
+    static const char *const names[] = { "resume_checkpoint", "val_data_dir",
+                                         "timestep_respacing" };
+
+    for (int i = 0; i < COUNT(names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 static gd_status set_text(const cli_option *o, const char *value, const char **place)
 {
     enum { MOST = 64 };
@@ -106,7 +117,7 @@ static gd_status set_text(const cli_option *o, const char *value, const char **p
     int n = 0;
 
     *place = value;
-    if (!*value && gd_script_knows(o->name)) { /* "" is "not given" there, of the steps "all" */
+    if (!*value && means_none(o->name)) {
         *place = strcmp(o->name, "timestep_respacing") == 0 ? "" : NULL;
         return GD_OK;
     }
