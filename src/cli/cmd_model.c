@@ -172,8 +172,7 @@ static gd_status print_info_json(const gd_model *m, const gd_model_cost *cost)
 
 static bool is_png(const char *path)
 {
-    const size_t n = strlen(path);
-    return n > 4 && strcmp(path + n - 4, ".png") == 0;
+    return gd_ends_with(path, ".png");
 }
 
 static gd_status print_json(const char *recipe, const char *path)
@@ -290,6 +289,7 @@ static gd_status convert_inception(const convert_options *o, gd_dtype dtype, con
                        "%s: an Inception network is converted to fp32 only, not packed, without "
                        "class names or flags of a model",
                        w->word[0]);
+    GD_TRY(gd_suffix_check(w->word[1], "safetensors", "an Inception network is X.safetensors"));
     return cli_inception_convert(w->word[0], w->word[1], o->overwrite);
 }
 
@@ -332,6 +332,8 @@ static gd_status run_convert(int argc, char **argv)
 
     GD_TRY(cli_parse(&cli_convert, argc, argv, &o, &w));
     GD_TRY(one_word(&cli_convert, &w, 2));
+    GD_TRY(gd_suffix_check(w.word[1], o.packed ? "safetensors" : "safetensors pt",
+                           "X.safetensors, or X.pt as PyTorch writes it"));
     if (o.packed && (strcmp(o.dtype, "fp16") == 0 || gd_ends_with(w.word[1], ".pt")))
         return gd_fail(GD_EUSAGE, "--packed: a safetensors file of fp32 or bf16 is written");
     return convert(&o, &w);
@@ -393,6 +395,7 @@ static gd_status init_inception(const init_options *o, const cli_words *w)
     if (!o->synthetic || o->seed_given || w->n_flags > 0)
         return gd_fail(GD_EUSAGE, "--kind inception makes synthetic weights only: add --synthetic, "
                                   "and no seed or flags of a model");
+    GD_TRY(gd_suffix_check(w->word[0], "safetensors", "an Inception network is X.safetensors"));
     return gd_inception_write(w->word[0], o->overwrite, &weights);
 }
 
@@ -405,6 +408,8 @@ static gd_status run_init(int argc, char **argv)
 
     GD_TRY(cli_parse(&cli_init, argc, argv, &o, &w));
     GD_TRY(one_word(&cli_init, &w, 1));
+    GD_TRY(gd_suffix_check(w.word[0], "safetensors pt",
+                           "X.safetensors, or X.pt as PyTorch writes it"));
     if (!o.preset && strcmp(o.kind, "inception") == 0)
         return init_inception(&o, &w);
     GD_TRY(init_config(&config, &o, &w));

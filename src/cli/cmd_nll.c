@@ -146,6 +146,9 @@ static gd_status settle(options *o)
     static char model[4096];
 
     GD_TRY(cli_built_in(&o->model, model, "fashion32/diffusion.safetensors"));
+    if (o->output)
+        GD_TRY(gd_suffix_check(o->output, "csv json jsonl",
+                               "X.csv, or X.json and X.jsonl, a line each"));
     if (!o->data)
         return gd_fail(GD_EUSAGE, "no images\nhint: --data FOLDER, or a file of images");
     if (o->threads)

@@ -252,10 +252,12 @@ static gd_status sample_large(run *r, gd_launch launch)
 static gd_status check_large(const run *r)
 {
     const options *o = &r->o;
-    const char *dot = strrchr(o->output, '.');
+    static const char *const files[] = { ".png", ".npz", ".jpg", ".jpeg", ".gif", ".webp", ".zip" };
+    bool file = strcmp(o->output, "-") == 0;
 
-    if (strcmp(o->output, "-") == 0 ||
-        (dot && (strcmp(dot, ".png") == 0 || strcmp(dot, ".npz") == 0)))
+    for (int i = 0; i < COUNT(files); i++)
+        file = file || gd_ends_with(o->output, files[i]);
+    if (file)
         return gd_fail(GD_EUSAGE, "--resume and --share need a folder\nhint: -o RUN/, not -o %s",
                        o->output);
     if (o->overwrite)

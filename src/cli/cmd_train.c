@@ -78,6 +78,11 @@ static gd_status settle(train_options *o, gd_net_kind kind)
         t->seed = o->seed;
     else if (!o->resume && getrandom(&t->seed, 4, 0) != 4) /* 32 bits: easy to write down */
         return gd_fail(GD_EIO, "no random seed from the system: give --seed");
+    if (gd_ends_with(o->out, ".pt") || gd_ends_with(o->out, ".safetensors"))
+        return gd_fail(GD_EUSAGE,
+                       "--out %s: a run is a folder\nhint: --out %.*s; guided convert makes "
+                       "a file of it",
+                       o->out, (int)(gd_suffix(o->out) - o->out), o->out);
     if (!*t->data)
         return gd_fail(GD_EUSAGE, "no images\nhint: --data FOLDER, or a file of images");
     return GD_OK;

@@ -55,6 +55,9 @@ static gd_status settle(cli_maker *m)
     c->sampler = gd_solver_name(solver);
     if (strcmp(c->rng, "guided") != 0 && strcmp(c->rng, "torch") != 0)
         return gd_fail(GD_EUSAGE, "--rng %s: expected guided or torch", c->rng);
+    if (strcmp(c->rng, "torch") == 0 && c->first > 0)
+        return gd_fail(GD_EUSAGE, "--first %d: images of --rng torch depend on those before them",
+                       c->first);
     if (strcmp(c->precision, "fp32") != 0 && strcmp(c->precision, "bf16") != 0)
         return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", c->precision);
     if (!c->seed_given && getrandom(&c->seed, 4, 0) != 4) /* 32 bits: easy to write down */
@@ -224,11 +227,44 @@ gd_status cli_maker_prepare(cli_maker *m, int64_t images)
     return gd_block_make((void **)&m->labels, (size_t)m->stack.batch * sizeof *m->labels, "labels");
 }
 
-gd_status cli_maker_run(cli_maker *m, int64_t first, int n, gd_picture_fn finished, void *ctx)
+/* The authors draw a whole batch, labels before noise, and drop what is too much. */
+typedef struct surplus {
+    gd_picture_fn finished;
+    void *ctx;
+    int64_t end; /* images from here on are dropped */
+} surplus;
+
+static gd_status take_wanted(void *ctx, int64_t image, int64_t label, int part, const float *x)
+{
+    const surplus *s = ctx;
+
+    return image < s->end ? s->finished(s->ctx, image, label, part, x) : GD_OK;
+}
+
+static gd_status run_torch(cli_maker *m, int64_t first, int n, gd_picture_fn finished, void *ctx)
+{
+    surplus s = { finished, ctx, first + n };
+    const int batch = m->stack.batch;
+
+    for (int i = 0; i < batch; i++)
+        m->labels[i] = cli_class_of(&m->classes, m->c.seed, first + i);
+    if (m->classes.random)
+        gd_torch_randint(&m->torch, m->labels, batch, (uint32_t)m->classes.count);
+    return gd_stack_run(&m->stack, first, batch, m->labels, take_wanted, &s);
+}
+
+static gd_status run_keyed(cli_maker *m, int64_t first, int n, gd_picture_fn finished, void *ctx)
 {
     for (int i = 0; i < n; i++)
         m->labels[i] = cli_class_of(&m->classes, m->c.seed, first + i);
-    GD_TRY(gd_stack_run(&m->stack, first, n, m->labels, finished, ctx));
+    return gd_stack_run(&m->stack, first, n, m->labels, finished, ctx);
+}
+
+gd_status cli_maker_run(cli_maker *m, int64_t first, int n, gd_picture_fn finished, void *ctx)
+{
+    const bool torch = strcmp(m->c.rng, "torch") == 0;
+
+    GD_TRY((torch ? run_torch : run_keyed)(m, first, n, finished, ctx));
     for (int i = 0; i < n * (m->n_stages + 1) && m->progress; i++)
         cli_progress_step(m->progress); /* each stage's last call */
     return GD_OK;

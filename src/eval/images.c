@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 enum { MOST_SHARDS = 4096, LOOK_AT = 64 };
@@ -51,7 +52,7 @@ static gd_status add_shard(gd_images *s, const char *path, size_t length)
 static int is_npz_name(const struct dirent *e)
 {
     const size_t n = strlen(e->d_name);
-    return n > 4 && e->d_name[0] != '.' && strcmp(e->d_name + n - 4, ".npz") == 0;
+    return n > 4 && e->d_name[0] != '.' && strcasecmp(e->d_name + n - 4, ".npz") == 0;
 }
 
 static int by_bytes(const struct dirent **a, const struct dirent **b)
@@ -263,11 +264,9 @@ static gd_status check_size(const gd_images *s, const shard *p, int64_t i, int h
 
 static bool is_npz(const char *path)
 {
-    const size_t n = strlen(path);
     struct stat info;
 
-    return n > 4 && strcmp(path + n - 4, ".npz") == 0 && stat(path, &info) == 0 &&
-           !S_ISDIR(info.st_mode);
+    return gd_ends_with(path, ".npz") && stat(path, &info) == 0 && !S_ISDIR(info.st_mode);
 }
 
 static gd_status open_shard(gd_images *s, shard *p)
