@@ -33,9 +33,15 @@ static gd_status check_options(const gd_sampler_options *o)
 static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_steps)
 {
     const gd_sampler *s = ctx;
+    gd_status status = GD_OK;
 
     (void)n;
-    return s->o.progress ? s->o.progress(s->o.progress_ctx, first, step, n_steps) : GD_OK;
+    if (s->o.progress)
+        status = s->o.progress(s->o.progress_ctx, first, step, n_steps);
+    return status == GD_OK
+               ? GD_OK
+               : gd_fail(status, "image %lld: stopped by the caller before step %d of %d",
+                         (long long)first, step, n_steps);
 }
 
 static gd_status make(gd_sampler *s, const gd_model *model, const gd_model *classifier)
