@@ -291,6 +291,18 @@ static void say_beginning(const train_run *r)
                 r->o.out, t->written_by, t->written_by == 1 ? "" : "s");
 }
 
+/* Their classifier_train.py passes the index itself, their sampling the scaled one. */
+static void report_timesteps(const train_run *r)
+{
+    const gd_diffusion_config *d = &r->config.diffusion;
+
+    if (r->kind == GD_NET_CLASSIFIER && d->rescale_timesteps && d->steps != 1000)
+        gd_log(GD_LOG_NOTE,
+               "as in classifier_train.py the classifier is trained with timesteps 0 to %d, "
+               "and rescale_timesteps guides with 0 to 999: --rescale_timesteps False agrees",
+               d->steps - 1);
+}
+
 static gd_status open_streams(train_run *r)
 {
     GD_TRY(gd_train_check(&r->o.train, gd_dist_ranks(r->dist)));
@@ -303,6 +315,7 @@ static gd_status prepare(train_run *r)
     if (!r->o.resume && !*r->pt_model)
         GD_TRY(train_describe_network(r));
     GD_TRY(train_settle_classes(r));
+    report_timesteps(r);
     GD_TRY(open_streams(r));
     if (!r->o.resume && r->first) {
         GD_TRY(make_folder(r->o.out));

@@ -115,6 +115,12 @@ mkdir two && for c in a b; do mkdir two/$c; for i in 0 1; do cp pics/0000$i.png 
 expect 0 "" "$g" train-classifier --data_dir two --preset small32 --eval_interval 10 --val_data_dir "" --schedule_sampler loss-second-moment --batch_size 1 --iterations 1 \
     --anneal_lr True --noised y --out f10c
 
+# ---- P3: a classifier is trained with the index of the step, whatever rescale_timesteps makes of it elsewhere ----
+for rescale in True False; do
+    expect 0 "" "$g" train-classifier --data two --preset small32 --diffusion_steps 2000 --rescale_timesteps $rescale --seed 4 --batch_size 2 --iterations 1 --out p3_$rescale
+done
+[ "$(hash_of p3_True)" = "$(hash_of p3_False)" ] || fail "P3: rescale_timesteps changes what the classifier is trained with"
+
 # ---- Every command line of the two READMEs, narrower: 256 and 192 channels are 64, a head has 64, classifiers have 64 for 128 ----
 sample_flags="--batch_size 4 --num_samples 100 --timestep_respacing 250"
 common="--diffusion_steps 1000 --learn_sigma True --resblock_updown True --use_scale_shift_norm True"
