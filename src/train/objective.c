@@ -179,8 +179,8 @@ static gd_status check_finite(const micro *m)
     return GD_OK;
 }
 
-/* The authors' classifier_train.py passes the index of the step itself to the classifier, also where
- * rescale_timesteps scales what diffusion models get. */
+/* The authors' classifier_train.py passes the index of the step itself to the classifier, also
+ * where rescale_timesteps scales what diffusion models get. */
 static float network_t(const gd_objective *o, int t)
 {
     return o->classifier ? (float)t : gd_schedule_model_t(o->process->schedule, t);

@@ -103,7 +103,9 @@ static void progress_can_stop(void **state)
     o.progress = stop_at_2;
     o.progress_ctx = &calls;
     assert_int_equal(gd_sampler_open(&s, m, NULL, &o), GD_OK);
+    assert_int_equal(gd_sampler_run(s, 9, -5, NULL, pixels), GD_EUSAGE); /* an older text */
     assert_int_equal(gd_sampler_run(s, 9, 0, NULL, pixels), GD_EINTERRUPTED);
+    assert_string_equal(gd_error(), "image 9: stopped by the caller before step 2 of 3");
     assert_int_equal(calls, 2);
     gd_sampler_close(s);
     gd_model_close(m);
