@@ -334,7 +334,12 @@ GD_CHECKED gd_status gd_check_stop(void); /* GD_EINTERRUPTED when it does */
 
 /* ---- small.c ---- */
 
-bool gd_ends_with(const char *text, const char *end);
+bool gd_ends_with(const char *path, const char *suffix); /* in any case: x.PNG ends with .png */
+/* The last dot of a path's name and what follows; "" for a name without, or one that ends with / */
+const char *gd_suffix(const char *path);
+/* A path that is to be written has one of these suffixes ("png npz"), in any case, or none.
+ * GD_EUSAGE with `hint` for another: what it asks for is not what would be written. */
+GD_CHECKED gd_status gd_suffix_check(const char *path, const char *known, const char *hint);
 double gd_median(double *values, int n); /* n >= 1; sorts them; of an even number the upper one */
 
 /* ---- text.c ---- */

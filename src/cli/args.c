@@ -1,6 +1,7 @@
 /* args.c - the command line by table.  Long names match exactly; --name value, --name=value,
  * --switch, --no-switch, -x value, -xvalue; -- ends the options. */
 #include "cli/args.h"
+#include "nn/scripts.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -74,6 +75,14 @@ gd_status cli_option_set(const cli_option *o, const char *text, void *values)
     return cli_value_set(o, text, values);
 }
 
+const cli_given *cli_given_named(const cli_words *words, const char *name)
+{
+    for (int i = 0; i < words->n_given; i++)
+        if (strcmp(words->given[i].option->name, name) == 0)
+            return &words->given[i];
+    return NULL;
+}
+
 static bool same(const cli_option *a, const cli_option *b)
 {
     return a == b || (a->offset == b->offset && cli_option_is_common(a) == cli_option_is_common(b));
@@ -91,6 +100,10 @@ gd_status cli_given_add(cli_words *words, const cli_option *o, const char *text,
 {
     cli_given *before = cli_given_find(words, o);
 
+    if (before && before->option == o && gd_script_knows(o->name) && before->source == source) {
+        before->text = text; /* as in the authors' scripts: the last one counts */
+        return GD_OK;
+    }
     if (before && before->source == source)
         return before->option == o ? gd_fail(GD_EUSAGE, "--%s is given twice", o->name)
                                    : gd_fail(GD_EUSAGE, "--%s and --%s are the same option",
@@ -128,13 +141,15 @@ static gd_status author_flag(parser *p, const char *name, const char *value)
 {
     cli_words *w = p->words;
 
-    for (int i = 0; i < w->n_flags; i++)
-        if (strcmp(w->flag[i].name, name) == 0)
-            return gd_fail(GD_EUSAGE, "--%s is given twice", name);
-    if (w->n_flags == CLI_MAX_FLAGS)
-        return gd_fail(GD_EUSAGE, "more than %d network flags", CLI_MAX_FLAGS);
     if (!value)
         GD_TRY(next_value(p, name, &value));
+    for (int i = 0; i < w->n_flags; i++)
+        if (strcmp(w->flag[i].name, name) == 0) { /* the last one counts */
+            w->flag[i].value = value;
+            return GD_OK;
+        }
+    if (w->n_flags == CLI_MAX_FLAGS)
+        return gd_fail(GD_EUSAGE, "more than %d network flags", CLI_MAX_FLAGS);
     w->flag[w->n_flags++] = (gd_flag){ name, value };
     return GD_OK;
 }
@@ -147,7 +162,8 @@ static gd_status take_switch(parser *p, const cli_option *o, const char *value, 
 
     if (value) {
         GD_TRY(cli_value_set(&any, value, &given));
-    } else if (strlen(next) > 1 && cli_value_set(&any, next, &given) == GD_OK) {
+    } else if ((strlen(next) > 1 || gd_script_knows(o->name)) && *next &&
+               cli_value_set(&any, next, &given) == GD_OK) {
         p->at++; /* the authors' "--class_cond True" */
     }
     return cli_given_add(p->words, o, on == given ? "true" : "false", CLI_FROM_LINE);

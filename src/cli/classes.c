@@ -28,10 +28,12 @@ gd_status cli_names_read(cli_names *out, const char *path, int count)
     return GD_OK;
 }
 
-static gd_status names_of_model(cli_names *s, const gd_model *model, int count)
+gd_status cli_names_of_model(cli_names *s, const gd_model *model)
 {
+    const int count = gd_model_class_count(model);
     char path[4096];
 
+    *s = (cli_names){ 0 };
     if (!gd_model_class_name(model, 0))
         return count == 1000 && cli_locate(path, "imagenet_classes.txt")
                    ? cli_names_read(s, path, count)
@@ -42,30 +44,63 @@ static gd_status names_of_model(cli_names *s, const gd_model *model, int count)
     return GD_OK;
 }
 
-/* "golden retriever" matches "golden retriever" and "n02099601 golden retriever, ..."-like lines by
- * any of their comma parts */
-static int find_text(const cli_names *s, const char *word)
+static gd_status two_classes(const cli_names *s, const char *word, int a, int b)
+{
+    return gd_fail(GD_EUSAGE,
+                   "--class %s: classes %d (%s) and %d (%s)\nhint: #%d or #%d means one of them",
+                   word, a, s->name[a], b, s->name[b], a, b);
+}
+
+static gd_status find_text(const cli_names *s, const char *word, int *found)
+{
+    *found = -1;
+    for (int i = 0; i < s->n; i++) {
+        if (strcmp(s->name[i], word) != 0)
+            continue;
+        if (*found >= 0)
+            return two_classes(s, word, *found, i);
+        *found = i;
+    }
+    return GD_OK;
+}
+
+/* *found: the one class of this name; -1: none.  GD_EUSAGE: several.  Names that are no text stand
+ * escaped in a model; whoever types one may not know. */
+static gd_status find_exact(const cli_names *s, const char *word, int *found)
+{
+    char text[1024];
+
+    GD_TRY(find_text(s, word, found));
+    gd_escape(text, sizeof text, word, strlen(word), NULL);
+    return *found >= 0 || strcmp(text, word) == 0 ? GD_OK : find_text(s, text, found);
+}
+
+/* Is `word` the whole of a part between commas, in any case? */
+static bool is_part(const char *name, const char *word)
 {
     const size_t n = strlen(word);
 
-    for (int i = 0; i < s->n; i++) {
-        const char *at = strcasestr(s->name[i], word);
-        const bool starts =
-            at == s->name[i] || (at && at - s->name[i] >= 2 && at[-1] == ' ' && at[-2] == ',');
-        if (at && starts && (at[n] == '\0' || at[n] == ','))
-            return i;
+    for (const char *at = name; (at = strcasestr(at, word)); at++) {
+        const bool starts = at == name || (at - name >= 2 && at[-1] == ' ' && at[-2] == ',');
+        if (starts && (at[n] == '\0' || at[n] == ','))
+            return true;
     }
-    return -1;
+    return false;
 }
 
-/* Names that are no text stand escaped in a model; whoever types one may not know. */
-static int find_name(const cli_names *s, const char *word)
+/* *found: the one name that has the word among its comma parts; -1: none.  GD_EUSAGE for several:
+ * "crane" is a bird and a machine. */
+static gd_status find_part(const cli_names *s, const char *word, int *found)
 {
-    char text[1024];
-    const int found = find_text(s, word);
-
-    gd_escape(text, sizeof text, word, strlen(word), NULL);
-    return found >= 0 || strcmp(text, word) == 0 ? found : find_text(s, text);
+    *found = -1;
+    for (int i = 0; i < s->n; i++) {
+        if (!is_part(s->name[i], word))
+            continue;
+        if (*found >= 0)
+            return two_classes(s, word, *found, i);
+        *found = i;
+    }
+    return GD_OK;
 }
 
 static gd_status add(cli_classes *c, int64_t label, const char *word, int capacity)
@@ -79,27 +114,57 @@ static gd_status add(cli_classes *c, int64_t label, const char *word, int capaci
     return GD_OK;
 }
 
-static gd_status add_word(cli_classes *c, const cli_names *s, const char *word, int capacity)
+static gd_status unknown_class(const cli_classes *c, const cli_names *s, const char *word)
+{
+    const char *near = s->n ? gd_nearest(word, s->name, s->n) : NULL;
+    gd_status status = gd_fail(GD_EUSAGE, "--class %s: no such class name", word);
+
+    if (near)
+        gd_detail("hint: did you mean \"%s\"?", near);
+    else
+        gd_detail("hint: a number from 0 to %d, a range, or a name%s", c->count - 1,
+                  s->n ? "" : "; this model names no classes (--labels FILE)");
+    return status;
+}
+
+/* "7", "3-5"; false: no such form */
+static bool read_range(const char *word, long *first, long *last)
 {
     char *end;
-    const long first = strtol(word, &end, 10);
-    long last = first;
 
-    if (end != word && *end == '-' && end[1])
-        last = strtol(end + 1, &end, 10);
-    if (end == word || *end) {
-        const int found = find_name(s, word);
-        if (found >= 0)
-            return add(c, found, word, capacity);
-        const char *near = s->n ? gd_nearest(word, s->name, s->n) : NULL;
-        gd_status status = gd_fail(GD_EUSAGE, "--class %s: no such class name", word);
-        if (near)
-            gd_detail("hint: did you mean \"%s\"?", near);
-        else
-            gd_detail("hint: a number from 0 to %d, a range, or a name%s", c->count - 1,
-                      s->n ? "" : "; this model names no classes (--labels FILE)");
-        return status;
+    if (*word < '0' || *word > '9')
+        return false;
+    *first = *last = strtol(word, &end, 10);
+    if (*end == '-' && end[1] >= '0' && end[1] <= '9')
+        *last = strtol(end + 1, &end, 10);
+    return *end == '\0';
+}
+
+/* Classes that are called by other numbers than their own, as folders 0, 1, 2, 10 are: a number
+ * that is no name might be meant as either. */
+static bool has_other_numbers(const cli_names *s)
+{
+    for (int i = 0; i < s->n; i++) {
+        const char *name = s->name[i];
+        if (*name && strspn(name, "0123456789") == strlen(name) && strtol(name, NULL, 10) != i)
+            return true;
     }
+    return false;
+}
+
+static gd_status ambiguous(const cli_names *s, const char *word)
+{
+    gd_status status =
+        gd_fail(GD_EUSAGE, "--class %s: the classes are called by numbers, and none is called %s",
+                word, word);
+
+    gd_detail("hint: #%s means the class with that index; %d classes: %s, %s%s", word, s->n,
+              s->name[0], s->n > 1 ? s->name[1] : "", s->n > 2 ? ", .." : "");
+    return status;
+}
+
+static gd_status add_range(cli_classes *c, long first, long last, const char *word, int capacity)
+{
     if (last < first)
         return gd_fail(GD_EUSAGE, "--class %s: a range that runs backwards\nhint: --class %ld-%ld",
                        word, last, first);
@@ -110,12 +175,32 @@ static gd_status add_word(cli_classes *c, const cli_names *s, const char *word, 
     return GD_OK;
 }
 
+/* An exact name, then #INDEX and numbers, then a part of a name: "goose" of "goose, anser" */
+static gd_status add_word(cli_classes *c, const cli_names *s, const char *word, int capacity)
+{
+    long first, last;
+    int found;
+
+    GD_TRY(find_exact(s, word, &found));
+    if (found >= 0)
+        return add(c, found, word, capacity);
+    if (word[0] == '#' && read_range(word + 1, &first, &last))
+        return add_range(c, first, last, word, capacity);
+    if (read_range(word, &first, &last))
+        return has_other_numbers(s) ? ambiguous(s, word)
+                                    : add_range(c, first, last, word, capacity);
+    GD_TRY(find_part(s, word, &found));
+    return found >= 0 ? add(c, found, word, capacity) : unknown_class(c, s, word);
+}
+
 static gd_status read_words(cli_classes *c, const cli_names *s, const char *spec, int capacity)
 {
     char word[256];
+    int found;
 
-    if (find_name(s, spec) >= 0) /* names may hold commas */
-        return add_word(c, s, spec, capacity);
+    GD_TRY(find_exact(s, spec, &found));
+    if (found >= 0) /* names may hold commas */
+        return add(c, found, spec, capacity);
     while (*spec) {
         const size_t n = strcspn(spec, ",");
         snprintf(word, sizeof word, "%.*s", (int)GD_MIN(n, sizeof word - 1), spec);
@@ -141,7 +226,7 @@ static gd_status fill(cli_classes *out, cli_names *s, const char *spec, const gd
         return GD_OK;
     }
     if (s->n == 0)
-        GD_TRY(names_of_model(s, model, count));
+        GD_TRY(cli_names_of_model(s, model));
     return read_words(out, s, spec, count + MORE);
 }
 
@@ -162,6 +247,30 @@ gd_status cli_classes_read(cli_classes *out, const char *spec, const gd_model *m
     status = fill(out, &s, spec, model, count);
     cli_names_free(&s);
     return status;
+}
+
+gd_status cli_labels_fit(gd_dataset *set, const char *path, const gd_model *model,
+                         const char *remedy)
+{
+    const int n = gd_model_class_count(model);
+    cli_names names = { 0 };
+    char line[512];
+    gd_status s = GD_OK;
+
+    if (n == 0 || gd_dataset_classes(set) == 0)
+        return GD_OK;
+    const gd_labels_doubt doubt = gd_dataset_doubt(set, line, sizeof line);
+    if (doubt == GD_LABELS_REFUSED)
+        return gd_fail(GD_EMISMATCH, "%s: %s\nhint: %s", path, line, remedy);
+    if (gd_model_class_name(model, 0))
+        s = cli_names_of_model(&names, model);
+    if (s == GD_OK)
+        s = gd_dataset_match_classes(set, names.name, names.n);
+    cli_names_free(&names);
+    if (s == GD_OK && gd_dataset_classes(set) > n)
+        s = gd_fail(GD_EMISMATCH, "%s: %d classes, %s has %d", path, gd_dataset_classes(set),
+                    gd_model_path(model), n);
+    return s;
 }
 
 int64_t cli_class_of(const cli_classes *c, uint64_t seed, int64_t image)

@@ -55,6 +55,9 @@ typedef struct cli_words {
     int n_given;
 } cli_words;
 
+/* Given by this very name, not by another one of the same option; NULL: not */
+const cli_given *cli_given_named(const cli_words *words, const char *name);
+
 typedef struct cli_command {
     const char *name, *about, *usage, *example;
     const cli_option *options;
@@ -158,6 +161,8 @@ typedef struct cli_names {
     int n;
 } cli_names;
 GD_CHECKED gd_status cli_names_read(cli_names *out, const char *path, int count);
+/* The model's own, ImageNet's for 1000 classes, or none (n is 0) */
+GD_CHECKED gd_status cli_names_of_model(cli_names *out, const gd_model *model);
 void cli_names_free(cli_names *names);
 
 typedef struct cli_classes {
@@ -166,10 +171,16 @@ typedef struct cli_classes {
     bool random; /* labels are drawn, keyed by (seed, image) */
     int count;   /* of classes */
 } cli_classes;
-/* spec: NULL, "all" or "balanced" (in turn), "random", numbers, ranges and names separated by
- * commas. labels_file: a name a line, or NULL. */
+/* spec: NULL, "all" or "balanced" (in turn), "random", or names, indices (#7, #3-5; without # where
+ * no class is called by another number) and ranges with commas between them.  What may mean two
+ * classes is GD_EUSAGE.  labels_file: a name a line, or NULL. */
 GD_CHECKED gd_status cli_classes_read(cli_classes *out, const char *spec, const gd_model *model,
                                       int count, const char *labels_file);
+/* The labels of a set as classes of a model: by name where both have names; GD_EMISMATCH, with the
+ * remedy, for labels that can be no classes, a notice for odd ones.  Nothing for a model without.
+ */
+GD_CHECKED gd_status cli_labels_fit(gd_dataset *set, const char *path, const gd_model *model,
+                                    const char *remedy);
 int64_t cli_class_of(const cli_classes *c, uint64_t seed, int64_t image);
 void cli_classes_free(cli_classes *c);
 
@@ -197,6 +208,16 @@ GD_CHECKED gd_status cli_output_finish(cli_output *o); /* with what is done; the
 void cli_output_free(cli_output *o);
 /* The result as one JSON line on standard output */
 void cli_print_result(const char *output, int64_t images, uint64_t seed, double seconds);
+
+/* ---- authors.c: what a line of the authors' scripts means ---- */
+
+/* *steps and *sampler (NULL: not given) of guided sample, and with `upsampler` of guided upsample,
+ * as the authors' names and defaults decide them: use_ddim and timestep_respacing are independent
+ * there, and a line with their network flags takes all steps. */
+GD_CHECKED gd_status cli_authors_sampling(const cli_words *words, bool upsampler, bool use_ddim,
+                                          const char **steps, const char **sampler);
+/* guided help flags: the table of scripts, flags and defaults */
+void cli_print_flags(FILE *out);
 
 /* ---- dry_run.c: --dry-run ---- */
 

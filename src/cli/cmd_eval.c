@@ -212,7 +212,7 @@ static gd_status survey_both(eval_run *r)
 {
     int64_t total = 0;
 
-    if (eval_needs_images(r, &r->ref))
+    if (r->o.ref && eval_needs_images(r, &r->ref))
         total += gd_images_count(r->ref.images);
     if (eval_needs_images(r, &r->samples))
         total += gd_images_count(r->samples.images);
@@ -220,7 +220,8 @@ static gd_status survey_both(eval_run *r)
         return GD_OK;
     cli_progress_start(&r->progress, total, r->o.quiet);
     r->progress.unit = "images";
-    GD_TRY(eval_survey(r, &r->ref));
+    if (r->o.ref)
+        GD_TRY(eval_survey(r, &r->ref));
     GD_TRY(eval_survey(r, &r->samples));
     cli_progress_end(&r->progress);
     return GD_OK;
@@ -239,21 +240,44 @@ static gd_status check_limits(const eval_run *r)
     return GD_OK;
 }
 
+/* The Inception Score alone is of the samples */
+static bool compares(const eval_run *r)
+{
+    for (int k = 0; k < EVAL_METRICS; k++)
+        if (r->wanted[k] && k != EVAL_IS)
+            return true;
+    return false;
+}
+
+static gd_status check_sides(eval_run *r)
+{
+    if (!r->o.samples || (compares(r) && !r->o.ref))
+        return gd_fail(GD_EUSAGE,
+                       "%s\nhint: --ref PATH --samples PATH; only --metrics is needs no "
+                       "reference",
+                       compares(r) ? "two sets are compared" : "no images to judge");
+    if (!compares(r) && r->o.ref) {
+        gd_log(GD_LOG_NOTE, "--ref %s: passed over, the Inception Score needs none", r->o.ref);
+        r->o.ref = NULL;
+    }
+    return GD_OK;
+}
+
 static gd_status open_both(eval_run *r)
 {
-    if (!r->o.ref || !r->o.samples)
-        return gd_fail(GD_EUSAGE, "two sets are compared\nhint: --ref PATH --samples PATH");
     if (r->o.output)
         return gd_fail(GD_EUSAGE,
                        "-o %s: a comparison writes no .npz\nhint: guided eval stats "
                        "does; --json FILE keeps the report",
                        r->o.output);
     GD_TRY(choose_metrics(r));
+    GD_TRY(check_sides(r));
     GD_TRY(read_limits(r));
     if (r->first)
         GD_TRY(eval_report_check(r));
     GD_TRY(eval_network_find(r));
-    GD_TRY(eval_open(r, &r->ref, r->o.ref));
+    if (r->o.ref)
+        GD_TRY(eval_open(r, &r->ref, r->o.ref));
     return eval_open(r, &r->samples, r->o.samples);
 }
 

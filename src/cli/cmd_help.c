@@ -72,6 +72,10 @@ static gd_status run_help(int argc, char **argv)
         print_samplers();
         return GD_OK;
     }
+    if (w.n_words == 1 && strcmp(w.word[0], "flags") == 0) {
+        cli_print_flags(stdout);
+        return GD_OK;
+    }
     if (w.n_words == 1 && strcmp(w.word[0], "guided") != 0) {
         c = cli_command_find(w.word[0]);
         if (!c)
@@ -87,15 +91,18 @@ static gd_status run_help(int argc, char **argv)
     return GD_OK;
 }
 
-const cli_command cli_help = { "help",
-                               "the manual of a verb",
-                               "help [VERB|samplers] [options]",
-                               "guided help sample",
-                               help_table,
-                               COUNT(help_table),
-                               run_help,
-                               "Prints the manual page as text; without a verb, guided(1). make "
-                               "install puts the same pages where man finds them." };
+const cli_command cli_help = {
+    "help",
+    "the manual of a verb",
+    "help [VERB|samplers|flags] [options]",
+    "guided help sample",
+    help_table,
+    COUNT(help_table),
+    run_help,
+    "Prints the manual page as text; without a verb, guided(1); guided "
+    "help flags prints the table of the authors' scripts and flags. make "
+    "install puts the same pages where man finds them."
+};
 
 /* ---- completion ---- */
 

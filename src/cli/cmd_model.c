@@ -19,11 +19,13 @@ static gd_status one_word(const cli_command *c, const cli_words *w, int n)
 /* ---- info ---- */
 
 typedef struct info_options {
-    bool json, dump_graph;
+    bool json, dump_graph, classes;
 } info_options;
 
 static const cli_option info_table[] = {
     { "json", 0, CLI_SWITCH, "", "one JSON line", offsetof(info_options, json) },
+    { "classes", 0, CLI_SWITCH, "", "every class: its index and name",
+      offsetof(info_options, classes) },
     { "dump-graph", 0, CLI_SWITCH, "", "the network's nodes", offsetof(info_options, dump_graph) },
 };
 
@@ -54,6 +56,29 @@ static void print_family(const gd_model_config *c)
     printf("\n");
 }
 
+/* The first few names; --classes prints all */
+static void print_classes(const gd_model *m)
+{
+    enum { SHOWN = 4 };
+    const int n = gd_model_class_count(m);
+
+    printf("classes         %d", n);
+    for (int i = 0; i < n && i < SHOWN && gd_model_class_name(m, i); i++)
+        printf("%s%s", i ? ", " : ": ", gd_model_class_name(m, i));
+    printf("%s\n", n > SHOWN && gd_model_class_name(m, 0) ? ", .. (--classes lists them)" : "");
+}
+
+static gd_status list_classes(const gd_model *m)
+{
+    cli_names names;
+
+    GD_TRY(cli_names_of_model(&names, m));
+    for (int i = 0; i < gd_model_class_count(m); i++)
+        printf("%d\t%s\n", i, i < names.n ? names.name[i] : "");
+    cli_names_free(&names);
+    return GD_OK;
+}
+
 static void print_info(const gd_model *m, const gd_model_cost *cost)
 {
     static const char *const kinds[] = { "diffusion model (UNetModel)", "upsampler (SuperResModel)",
@@ -78,9 +103,7 @@ static void print_info(const gd_model *m, const gd_model_cost *cost)
            n->resblock_updown ? "residual up and down"
            : n->conv_resample ? "convolutions up and down"
                               : "pooling");
-    printf("classes         %d%s%s\n", gd_model_class_count(m),
-           gd_model_class_name(m, 0) ? ": " : "",
-           gd_model_class_name(m, 0) ? gd_model_class_name(m, 0) : "");
+    print_classes(m);
     if (c->diffusion.precond == GD_PRECOND_STEPS)
         printf("diffusion       %s, %d steps%s%s%s\n", c->diffusion.noise_schedule,
                c->diffusion.steps, c->diffusion.learn_sigma ? ", learned sigma" : "",
@@ -93,6 +116,9 @@ static void print_info(const gd_model *m, const gd_model_cost *cost)
         printf(", with input gradient %.3f\n", cost->gradient_macs * 1e-9);
     printf("memory          %.1f MiB weights, %.1f MiB activations\n",
            (double)cost->weights_bytes / 1048576.0, (double)cost->activations_bytes / 1048576.0);
+    char line[2048];
+    gd_flags_line(c, line, sizeof line);
+    printf("flags           %s\n", line);
     if (gd_model_packed(m))
         printf("packed          for %s\n", gd_model_packed(m));
     if (*gd_model_assumed(m))
@@ -121,6 +147,16 @@ static gd_status add_run(json_t *j, const char *path)
     return s;
 }
 
+static void add_class_names(json_t *j, const gd_model *m)
+{
+    json_t *list = gd_model_class_name(m, 0) ? json_array() : NULL;
+
+    for (int i = 0; list && i < gd_model_class_count(m); i++)
+        json_array_append_new(list, json_string(gd_model_class_name(m, i)));
+    if (list)
+        json_object_set_new(j, "class_names", list);
+}
+
 static gd_status print_info_json(const gd_model *m, const gd_model_cost *cost)
 {
     char hash[33], *text, *config;
@@ -139,6 +175,7 @@ static gd_status print_info_json(const gd_model *m, const gd_model_cost *cost)
                       (json_int_t)cost->activations_bytes, "classes", gd_model_class_count(m),
                       "hash", hash, "assumed", gd_model_assumed(m), "config",
                       json_loads(config, 0, NULL));
+        add_class_names(j, m);
         if (gd_model_packed(m))
             json_object_set_new(j, "packed", json_string(gd_model_packed(m)));
         s = add_run(j, gd_model_path(m));
@@ -156,8 +193,7 @@ static gd_status print_info_json(const gd_model *m, const gd_model_cost *cost)
 
 static bool is_png(const char *path)
 {
-    const size_t n = strlen(path);
-    return n > 4 && strcmp(path + n - 4, ".png") == 0;
+    return gd_ends_with(path, ".png");
 }
 
 static gd_status print_object(json_t *j)
@@ -211,6 +247,8 @@ static gd_status show(const gd_model *m, const info_options *o)
 
     if (o->dump_graph)
         return gd_model_dump_graph(m, stdout);
+    if (o->classes && !o->json)
+        return list_classes(m);
     GD_TRY(gd_model_get_cost(&cost, m, false));
     if (o->json)
         return print_info_json(m, &cost);
@@ -285,6 +323,7 @@ static gd_status convert_inception(const convert_options *o, gd_dtype dtype, con
                        "%s: an Inception network is converted to fp32 only, not packed, without "
                        "class names or flags of a model",
                        w->word[0]);
+    GD_TRY(gd_suffix_check(w->word[1], "safetensors", "an Inception network is X.safetensors"));
     return cli_inception_convert(w->word[0], w->word[1], o->overwrite);
 }
 
@@ -329,6 +368,8 @@ static gd_status run_convert(int argc, char **argv)
 
     GD_TRY(cli_parse(&cli_convert, argc, argv, &o, &w));
     GD_TRY(one_word(&cli_convert, &w, 2));
+    GD_TRY(gd_suffix_check(w.word[1], o.packed ? "safetensors" : "safetensors pt",
+                           "X.safetensors, or X.pt as PyTorch writes it"));
     if (o.packed && (strcmp(o.dtype, "fp16") == 0 || gd_ends_with(w.word[1], ".pt")))
         return gd_fail(GD_EUSAGE, "--packed: a safetensors file of fp32 or bf16 is written");
     if (o.diffusers && (o.packed || o.classes || strcmp(o.dtype, "fp32") != 0))
@@ -379,11 +420,14 @@ static const cli_option init_table[] = {
 
 static gd_status init_config(gd_model_config *c, const init_options *o, const cli_words *w)
 {
-    if (o->preset)
-        GD_TRY(gd_preset_config(c, o->preset));
-    for (int k = 0; !o->preset && k < COUNT(gd_net_kind_names); k++)
-        if (strcmp(o->kind, gd_net_kind_names[k]) == 0)
-            gd_config_defaults(c, (gd_net_kind)k);
+    int kind = 0;
+
+    while (!o->preset && kind + 1 < COUNT(gd_net_kind_names) &&
+           strcmp(o->kind, gd_net_kind_names[kind]) != 0)
+        kind++;
+    if (!o->preset)
+        return gd_config_from_flags(c, (gd_net_kind)kind, w->flag, w->n_flags);
+    GD_TRY(gd_preset_config(c, o->preset));
     return gd_flags_apply(c, w->flag, w->n_flags);
 }
 
@@ -394,6 +438,7 @@ static gd_status init_inception(const init_options *o, const cli_words *w)
     if (!o->synthetic || o->seed_given || w->n_flags > 0)
         return gd_fail(GD_EUSAGE, "--kind inception makes synthetic weights only: add --synthetic, "
                                   "and no seed or flags of a model");
+    GD_TRY(gd_suffix_check(w->word[0], "safetensors", "an Inception network is X.safetensors"));
     return gd_inception_write(w->word[0], o->overwrite, &weights);
 }
 
@@ -407,6 +452,8 @@ static gd_status run_init(int argc, char **argv)
 
     GD_TRY(cli_parse(&cli_init, argc, argv, &o, &w));
     GD_TRY(one_word(&cli_init, &w, 1));
+    GD_TRY(gd_suffix_check(w.word[0], "safetensors pt",
+                           "X.safetensors, or X.pt as PyTorch writes it"));
     if (!o.preset && strcmp(o.kind, "inception") == 0)
         return init_inception(&o, &w);
     GD_TRY(init_config(&config, &o, &w));

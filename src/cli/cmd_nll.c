@@ -8,6 +8,7 @@
 typedef struct options {
     const char *model, *data, *steps, *labels, *output, *terms, *precision;
     int n, threads, memory;
+    int batch; /* the authors' batch_size: an image's terms do not depend on it */
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
     bool clip, flip, overwrite, resume, quiet, json, dry_run;
@@ -46,6 +47,8 @@ static const cli_option table[] = {
     { "num_samples", 0, CLI_INT, "N", "= --num", AT(n), 1, 1e9 },
     { "timestep_respacing", 0, CLI_TEXT, "SPEC", "= --steps", AT(steps) },
     { "clip_denoised", 0, CLI_SWITCH, "", "= --clip-denoised", AT(clip) },
+    { "batch_size", 0, CLI_INT, "N", "= of the authors' lines: changes nothing", AT(batch), 1,
+      1 << 20 },
 };
 #undef AT
 
@@ -143,6 +146,9 @@ static gd_status settle(options *o)
     static char model[4096];
 
     GD_TRY(cli_builtin_path(&o->model, model, CLI_MODEL));
+    if (o->output)
+        GD_TRY(gd_suffix_check(o->output, "csv json jsonl",
+                               "X.csv, or X.json and X.jsonl, a line each"));
     if (!o->data)
         return gd_fail(GD_EUSAGE, "no images\nhint: --data FOLDER, or a file of images");
     if (o->threads)
@@ -162,9 +168,8 @@ static gd_status open_set(run *r)
     if (classes > 0 && gd_dataset_classes(r->set) == 0)
         return gd_fail(GD_EMISMATCH, "%s: has no labels, and %s is class-conditional", r->o.data,
                        r->o.model);
-    if (classes > 0 && gd_dataset_classes(r->set) > classes)
-        return gd_fail(GD_EMISMATCH, "%s: %d classes, %s has %d", r->o.data,
-                       gd_dataset_classes(r->set), r->o.model, classes);
+    GD_TRY(cli_labels_fit(r->set, r->o.data, r->model,
+                          "a folder for each class, or names CLASS_rest.png"));
     r->count = gd_dataset_count(r->set);
     if (r->o.n > 0)
         r->count = GD_MIN(r->count, r->o.n);

@@ -110,7 +110,7 @@ static const cli_option table[] = {
     { "classifier_path", 0, CLI_TEXT, "FILE", "= --classifier", MAKE(classifier) },
     { "classifier_scale", 0, CLI_REAL, "S", "= --scale", MAKE(scale), 0, 1000 },
     { "timestep_respacing", 0, CLI_TEXT, "SPEC", "= --steps", MAKE(steps) },
-    { "use_ddim", 0, CLI_SWITCH, "", "= --sampler ddim", AT(ddim) },
+    { "use_ddim", 0, CLI_SWITCH, "", "= --sampler ddim, or ddpm where False", AT(ddim) },
     { "num_samples", 0, CLI_INT, "N", "= --num", MAKE(n), 1, 1e7 },
     { "batch_size", 0, CLI_INT, "N", "= --batch-size", MAKE(batch), 1, 4096 },
     { "clip_denoised", 0, CLI_SWITCH, "", "= --clip-denoised", MAKE(clip) },
@@ -279,10 +279,12 @@ static gd_status sample_large(run *r, gd_launch launch)
 static gd_status check_large(const run *r)
 {
     const options *o = &r->o;
-    const char *dot = strrchr(o->output, '.');
+    static const char *const files[] = { ".png", ".npz", ".jpg", ".jpeg", ".gif", ".webp", ".zip" };
+    bool file = strcmp(o->output, "-") == 0;
 
-    if (strcmp(o->output, "-") == 0 ||
-        (dot && (strcmp(dot, ".png") == 0 || strcmp(dot, ".npz") == 0)))
+    for (int i = 0; i < COUNT(files); i++)
+        file = file || gd_ends_with(o->output, files[i]);
+    if (file)
         return gd_fail(GD_EUSAGE, "--resume and --share need a folder\nhint: -o RUN/, not -o %s",
                        o->output);
     if (o->overwrite)
@@ -319,8 +321,7 @@ static gd_status work(run *r)
     options *o = &r->o;
     const bool large = o->resume || o->share;
 
-    if (o->ddim && !o->make.sampler)
-        o->make.sampler = "ddim";
+    GD_TRY(cli_authors_sampling(&r->words, false, o->ddim, &o->make.steps, &o->make.sampler));
     if (large)
         GD_TRY(check_large(r));
     else if (launch.ranks > 1)

@@ -19,6 +19,8 @@ static const cli_option train_table[] = {
     { "schedule-sampler", 0, CLI_TEXT, "uniform|loss-second-moment", "of timesteps",
       AT(schedule_sampler) },
     { "schedule_sampler", 0, CLI_TEXT, "NAME", "= --schedule-sampler", AT(schedule_sampler) },
+    { "fp16_scale_growth", 0, CLI_REAL, "R", "= of the authors' lines: no loss is scaled here",
+      AT(scale_growth), 0, 1e6 },
     { "sample-interval", 0, CLI_WIDE, "N", "updates between sample grids; 0: none",
       AT(train.sample_interval), 0, 1e12 },
 };
@@ -29,6 +31,9 @@ static const cli_option classifier_table[] = {
     { "val_data_dir", 0, CLI_TEXT, "PATH", "= --val-data", AT(val_data) },
     { "eval-interval", 0, CLI_WIDE, "N", "updates between validations (default 5)",
       AT(train.eval_interval), 0, 1e12 },
+    { "eval_interval", 0, CLI_WIDE, "N", "= --eval-interval", AT(train.eval_interval), 0, 1e12 },
+    { "schedule_sampler", 0, CLI_TEXT, "uniform|loss-second-moment",
+      "= of the authors' lines: it is uniform, as theirs stays", AT(schedule_sampler) },
     { "noised", 0, CLI_SWITCH, "", "train on noised images (on)", AT(train.noised) },
     { "anneal_lr", 0, CLI_SWITCH, "", "= --anneal-lr", AT(train.anneal_lr) },
 };
@@ -45,15 +50,17 @@ static gd_status keep_text(char *to, size_t bytes, const char *from, const char 
     return GD_OK;
 }
 
-static gd_status settle(train_options *o)
+static gd_status settle(train_options *o, gd_net_kind kind)
 {
     gd_train_options *t = &o->train;
 
     GD_TRY(keep_text(t->ema_rate, sizeof t->ema_rate, o->ema_rate, "ema-rate"));
-    GD_TRY(keep_text(t->schedule_sampler, sizeof t->schedule_sampler, o->schedule_sampler,
-                     "schedule-sampler"));
+    if (kind != GD_NET_CLASSIFIER)
+        GD_TRY(keep_text(t->schedule_sampler, sizeof t->schedule_sampler, o->schedule_sampler,
+                         "schedule-sampler"));
     GD_TRY(keep_text(t->timestep_respacing, sizeof t->timestep_respacing, o->timestep_respacing,
                      "timestep_respacing"));
+    t->microbatch = GD_MAX(t->microbatch, 0); /* -1 is the authors' word for all */
     GD_TRY(keep_text(t->labels, sizeof t->labels, o->labels, "labels"));
     GD_TRY(keep_text(t->data, sizeof t->data, o->data, "data"));
     GD_TRY(keep_text(t->val_data, sizeof t->val_data, o->val_data, "val-data"));
@@ -67,6 +74,11 @@ static gd_status settle(train_options *o)
         t->seed = o->seed;
     else if (!o->resume && getrandom(&t->seed, 4, 0) != 4) /* 32 bits: easy to write down */
         return gd_fail(GD_EIO, "no random seed from the system: give --seed");
+    if (gd_ends_with(o->out, ".pt") || gd_ends_with(o->out, ".safetensors"))
+        return gd_fail(GD_EUSAGE,
+                       "--out %s: a run is a folder\nhint: --out %.*s; guided convert makes "
+                       "a file of it",
+                       o->out, (int)(gd_suffix(o->out) - o->out), o->out);
     if (!*t->data)
         return gd_fail(GD_EUSAGE, "no images\nhint: --data FOLDER, or a file of images");
     return GD_OK;
@@ -103,78 +115,31 @@ static void set_channels(gd_model_config *c, int channels)
         c->net.out_channels = (c->diffusion.learn_sigma ? 2 : 1) * channels;
 }
 
-static bool flag_given(const train_run *r, const char *name)
-{
-    for (int i = 0; i < r->words.n_flags; i++)
-        if (strcmp(r->words.flag[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-static gd_status check_classes(const train_run *r)
-{
-    const int have = gd_net_classes(&r->config.net), classes = gd_dataset_classes(r->set);
-
-    if (classes > have && have > 0)
-        return gd_fail(GD_EMISMATCH, "%s: %d classes, the model has %d", r->o.train.data, classes,
-                       have);
-    return GD_OK;
-}
-
-/* The set's classes, unless flags say otherwise */
-static gd_status set_classes(train_run *r)
-{
-    const int classes = gd_dataset_classes(r->set);
-    gd_net_config *n = &r->config.net;
-
-    if (r->kind == GD_NET_CLASSIFIER) {
-        if (classes < 2)
-            return gd_fail(GD_EFORMAT,
-                           "%s: %d class%s: a classifier needs two\nhint: one folder "
-                           "for each class, or names CLASS_rest.png",
-                           r->o.train.data, classes, classes == 1 ? "" : "es");
-        if (!flag_given(r, "num_classes"))
-            n->out_channels = classes;
-    } else if (n->num_classes > 0 && !flag_given(r, "num_classes")) {
-        if (classes == 0)
-            return gd_fail(GD_EFORMAT,
-                           "%s: no labels for a class-conditional model\nhint: "
-                           "--class_cond False",
-                           r->o.train.data);
-        n->num_classes = classes;
-    }
-    return check_classes(r);
-}
-
 gd_status train_describe_network(train_run *r)
 {
     gd_flag flags[CLI_MAX_FLAGS + 1];
     char small[16];
     int n = r->words.n_flags;
 
-    gd_config_defaults(&r->config, r->kind);
-    if (r->o.preset)
-        GD_TRY(preset_of(r));
     memcpy(flags, r->words.flag, (size_t)n * sizeof *flags);
+    if (r->o.super_res && train_flag_given(r, "small_size"))
+        return gd_fail(GD_EUSAGE, "--super-res and --small_size are the same option");
     if (r->o.super_res) {
         snprintf(small, sizeof small, "%d", r->o.super_res);
         flags[n++] = (gd_flag){ "small_size", small };
     }
-    GD_TRY(gd_flags_apply(&r->config, flags, n));
+    if (r->o.preset) {
+        GD_TRY(preset_of(r));
+        GD_TRY(gd_flags_apply(&r->config, flags, n));
+    } else {
+        GD_TRY(gd_config_from_flags(&r->config, r->kind, flags, n));
+    }
     if (r->o.channels)
         set_channels(&r->config, r->o.channels);
     return GD_OK;
 }
 
 /* ---- data ---- */
-
-static gd_status open_set(train_run *r, gd_dataset **out, const char *path)
-{
-    gd_dataset_options o = { .channels = r->o.channels ? r->o.channels : 3 };
-
-    GD_TRY(gd_labels_read(&o.labels, r->o.train.labels));
-    return gd_dataset_open(out, path, &o);
-}
 
 static gd_status open_stream(train_run *r, gd_stream **out, const gd_dataset *set, bool validation)
 {
@@ -192,21 +157,6 @@ static gd_status open_stream(train_run *r, gd_stream **out, const gd_dataset *se
                                   .max_bad = r->o.max_bad };
 
     return gd_stream_open(out, set, &o);
-}
-
-static gd_status list_classes(train_run *r)
-{
-    const int n = gd_dataset_classes(r->set);
-
-    if (n == 0 || !gd_dataset_class_name(r->set, 0) || n != gd_net_classes(&r->config.net))
-        return GD_OK;
-    r->names = calloc((size_t)n, sizeof *r->names);
-    if (!r->names)
-        return gd_fail(GD_ENOMEM, "class names: out of memory");
-    for (int i = 0; i < n; i++)
-        r->names[i] = gd_dataset_class_name(r->set, i);
-    r->classes = (gd_class_names){ r->names, n };
-    return GD_OK;
 }
 
 /* ---- the beginning: fresh weights, another model's, or a checkpoint's ---- */
@@ -271,6 +221,7 @@ static gd_status read_checkpoint(train_run *r, const cli_command *command, int a
     again.train = r->o.train;
     GD_TRY(gd_dist_broadcast(r->dist, &again.train, sizeof again.train));
     GD_TRY(gd_dist_broadcast(r->dist, &r->config, sizeof r->config));
+    GD_TRY(train_take_known(r));
     GD_TRY(train_take_kind(r));
     GD_TRY(cli_parse(command, argc, argv, &again, &words));
     if (words.n_flags > 0 || again.preset || again.super_res || again.init_from)
@@ -332,7 +283,8 @@ static void say_beginning(const train_run *r)
     fprintf(stderr,
             "guided: %s: %lld images, %d classes; %lld parameters, %.1f MiB in memory, "
             "checkpoints of %.1f MiB\n",
-            o->data, (long long)gd_dataset_count(r->set), gd_dataset_classes(r->set),
+            o->data, (long long)gd_dataset_count(r->set),
+            gd_net_classes(&t->config.net) > 0 ? gd_dataset_classes(r->set) : 0,
             (long long)t->learner->total, (double)(r->program + gd_memory_held()) / 1048576,
             (double)gd_checkpoint_bytes(t) / 1048576);
     fprintf(stderr, "guided: %s: from step %lld, seed %llu, %d threads, %s\n", r->o.out,
@@ -346,33 +298,16 @@ static void say_beginning(const train_run *r)
                 r->o.out, t->written_by, t->written_by == 1 ? "" : "s");
 }
 
-static gd_status open_sets(train_run *r)
+/* Their classifier_train.py passes the index itself, their sampling the scaled one. */
+static void report_timesteps(const train_run *r)
 {
-    GD_TRY(open_set(r, &r->set, r->o.train.data));
-    return *r->o.train.val_data ? open_set(r, &r->val_set, r->o.train.val_data) : GD_OK;
-}
+    const gd_diffusion_config *d = &r->config.diffusion;
 
-/* Every host has the same images under the same numbers: by count, names and labels */
-static gd_status compare_sets(const train_run *r)
-{
-    const int64_t n = gd_dataset_count(r->set);
-    char name[512] = "", hash[33];
-    gd_hasher *h;
-
-    if (gd_dist_ranks(r->dist) == 1)
-        return GD_OK;
-    GD_TRY(gd_hasher_make(&h));
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t label = gd_dataset_label(r->set, i);
-        gd_dataset_name(r->set, i, name, sizeof name);
-        gd_hasher_add(h, name, strlen(name) + 1);
-        gd_hasher_add(h, &label, sizeof label);
-    }
-    gd_hasher_text(h, hash);
-    gd_hasher_free(h);
-    snprintf(name, sizeof name, "the images in %.480s", r->o.train.data);
-    return gd_dist_compare(r->dist, hash, sizeof hash, name,
-                           "every host needs the same files with the same names");
+    if (r->kind == GD_NET_CLASSIFIER && d->rescale_timesteps && d->steps != 1000)
+        gd_log(GD_LOG_NOTE,
+               "as in classifier_train.py the classifier is trained with timesteps 0 to %d, "
+               "and rescale_timesteps guides with 0 to 999: --rescale_timesteps False agrees",
+               d->steps - 1);
 }
 
 static gd_status open_streams(train_run *r)
@@ -386,8 +321,8 @@ static gd_status prepare(train_run *r)
 {
     if (!r->o.resume && !*r->pt_model)
         GD_TRY(train_describe_network(r));
-    GD_TRY(*r->pt_model ? check_classes(r) : set_classes(r));
-    GD_TRY(list_classes(r));
+    GD_TRY(train_settle_classes(r));
+    report_timesteps(r);
     GD_TRY(open_streams(r));
     if (r->o.resume || !r->first)
         return make_trainer(r);
@@ -402,7 +337,7 @@ static gd_status read_options(train_run *r, const cli_command *command, int argc
         GD_TRY(train_find_pt(r));
     if (r->o.resume)
         GD_TRY(read_checkpoint(r, command, argc, argv));
-    return settle(&r->o);
+    return settle(&r->o, r->kind);
 }
 
 static gd_status work(train_run *r, const cli_command *command, int argc, char **argv)
@@ -413,8 +348,8 @@ static gd_status work(train_run *r, const cli_command *command, int argc, char *
     GD_TRY(gd_dist_broadcast(r->dist, &r->o.train, sizeof r->o.train)); /* a random seed too */
     cli_ranks_settle(r->dist, r->o.threads, r->o.memory);
     gd_dist_set_deadline(r->dist, r->o.deadline);
-    GD_TRY(gd_dist_agree(r->dist, open_sets(r), NULL));
-    GD_TRY(compare_sets(r));
+    GD_TRY(gd_dist_agree(r->dist, train_open_sets(r), NULL));
+    GD_TRY(train_compare_sets(r));
     GD_TRY(gd_dist_agree(r->dist, prepare(r), NULL));
     GD_TRY(gd_trainer_share(r->trainer));
     say_beginning(r);
@@ -436,6 +371,22 @@ static void release(train_run *r)
     gd_dataset_close(r->val_set);
     gd_run_unlock(r->lock);
     free(r->names);
+    free(r->known_classes);
+}
+
+/* guided train does what image_train.py and super_res_train.py do: the flags tell which. */
+static gd_status choose_kind(train_run *r)
+{
+    const bool large = train_flag_given(r, "large_size"), small = train_flag_given(r, "small_size");
+
+    if (r->kind == GD_NET_CLASSIFIER || !(r->o.super_res || large || small))
+        return GD_OK;
+    if (train_flag_given(r, "image_size") && large)
+        return gd_fail(GD_EUSAGE,
+                       "--image_size is a diffusion model's, --large_size an upsampler's: "
+                       "which is to be trained?");
+    r->kind = GD_NET_SUPERRES;
+    return GD_OK;
 }
 
 static gd_status read_words(train_run *r, const cli_command *command, int argc, char **argv)
@@ -443,9 +394,7 @@ static gd_status read_words(train_run *r, const cli_command *command, int argc, 
     GD_TRY(cli_parse(command, argc, argv, &r->o, &r->words));
     if (r->words.n_words > 0)
         return gd_fail(GD_EUSAGE, "%s: unexpected word %s", command->name, r->words.word[0]);
-    if (r->o.super_res)
-        r->kind = GD_NET_SUPERRES;
-    return GD_OK;
+    return choose_kind(r);
 }
 
 static gd_status run(const cli_command *command, gd_net_kind kind, int argc, char **argv)

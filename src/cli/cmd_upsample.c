@@ -13,7 +13,8 @@ typedef struct options {
     int n, threads, columns, memory;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
-    bool clip, overwrite, quiet, json, preview, dry_run;
+    bool clip, overwrite, quiet, json, preview, dry_run, ddim;
+    int batch; /* the authors' batch_size: an image does not depend on it */
 } options;
 
 #define AT(field) offsetof(options, field)
@@ -59,6 +60,9 @@ static const cli_option table[] = {
     { "timestep_respacing", 0, CLI_TEXT, "SPEC", "= --steps", AT(steps) },
     { "num_samples", 0, CLI_INT, "N", "= --num", AT(n), 1, 1e7 },
     { "clip_denoised", 0, CLI_SWITCH, "", "= --clip-denoised", AT(clip) },
+    { "use_ddim", 0, CLI_SWITCH, "", "= what super_res_sample.py passes over too", AT(ddim) },
+    { "batch_size", 0, CLI_INT, "N", "= of the authors' lines: changes nothing", AT(batch), 1,
+      1 << 20 },
 };
 #undef AT
 
@@ -148,10 +152,10 @@ static gd_status find_classes(run *r)
         return gd_fail(GD_EMISMATCH, "%s: has no labels, and %s %s\nhint: --class NUMBER",
                        r->o.input, r->o.classifier ? r->o.classifier : r->o.model,
                        r->o.classifier ? "guides by them" : "is class-conditional");
-    if (known > r->stage.classes)
-        return gd_fail(GD_EMISMATCH, "%s: labels up to %d, %s has %d classes", r->o.input,
-                       known - 1, r->o.model, r->stage.classes);
-    return GD_OK;
+    return cli_labels_fit(r->set, r->o.input,
+                          gd_model_class_count(r->stage.model) > 0 ? r->stage.model
+                                                                   : r->stage.classifier,
+                          "--class NUMBER, or a folder for each class");
 }
 
 static gd_status make_recipe(run *r)
@@ -274,6 +278,7 @@ static gd_status work(run *r)
     const double start = gd_seconds();
     gd_status s = GD_OK;
 
+    GD_TRY(cli_authors_sampling(&r->words, true, r->o.ddim, &r->o.steps, &r->o.sampler));
     GD_TRY(settle(&r->o));
     GD_TRY(choose(r));
     if (r->o.dry_run) {

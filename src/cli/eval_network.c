@@ -20,18 +20,25 @@ static void data_folder(char out[GD_MAX_PATH])
         snprintf(out, GD_MAX_PATH, "%s/.local/share/guided", home ? home : "");
 }
 
-static const char *find_file(void)
+/* The one known file in the data folder; two of them are not the same network to the last bit. */
+static gd_status find_file(const char **out)
 {
     static char path[GD_MAX_PATH + 64];
-    char folder[GD_MAX_PATH];
+    char folder[GD_MAX_PATH], other[GD_MAX_PATH + 64];
 
     data_folder(folder);
+    *out = NULL;
     for (int i = 0; i < COUNT(known_files); i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, known_files[i]);
-        if (gd_path_exists(path))
-            return path;
+        snprintf(other, sizeof other, "%s/%s", folder, known_files[i]);
+        if (!gd_path_exists(other))
+            continue;
+        if (*out)
+            return gd_fail(GD_EUSAGE, "%s and %s: which is the network?\nhint: --inception FILE",
+                           path, other);
+        memcpy(path, other, sizeof path);
+        *out = path;
     }
-    return NULL;
+    return GD_OK;
 }
 
 gd_status eval_network_missing(void)
@@ -70,11 +77,9 @@ gd_status eval_network_find(eval_run *r)
         return gd_fail(GD_EUSAGE, "--features and --inception: one network gives the features");
     if (r->o.features)
         return open_classifier(r);
-    n->path = r->o.inception                ? r->o.inception
-              : environment && *environment ? environment
-                                            : find_file();
     n->shape = gd_inception_shape;
-    return GD_OK;
+    n->path = r->o.inception ? r->o.inception : environment;
+    return n->path && *n->path ? GD_OK : find_file(&n->path);
 }
 
 static gd_status check_classifier(const eval_network *n, const eval_side *side)

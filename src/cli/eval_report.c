@@ -2,6 +2,7 @@
 #include "cli/eval.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,8 +15,8 @@ gd_status eval_report_check(const eval_run *r)
 
 static void set(json_t *j, const char *key, bool wanted, double value)
 {
-    if (wanted)
-        json_object_set_new(j, key, json_real(value));
+    if (wanted) /* JSON has no NaN */
+        json_object_set_new(j, key, isfinite(value) ? json_real(value) : json_null());
 }
 
 static void set_values(json_t *j, const eval_run *r)
@@ -72,8 +73,10 @@ static void set_used(json_t *j, const eval_run *r)
     }
     json_object_set_new(j, "width", json_integer(n->shape.width));
     json_object_set_new(j, "dialect", json_string(r->o.dialect));
-    json_object_set_new(j, "reference", gd_json_text(r->ref.path));
-    set_side(j, r, &r->ref, "reference");
+    if (r->o.ref) {
+        json_object_set_new(j, "reference", gd_json_text(r->ref.path));
+        set_side(j, r, &r->ref, "reference");
+    }
     json_object_set_new(j, "samples", gd_json_text(r->samples.path));
     set_side(j, r, &r->samples, "sample");
     if (r->wanted[EVAL_IS])

@@ -50,7 +50,7 @@ static gd_status check_width(const eval_run *r, const eval_side *side)
 static gd_status check_count(const eval_run *r, const eval_side *side)
 {
     const long long n = gd_images_count(side->images);
-    int least = 2;
+    int least = r->wanted[EVAL_FID] || r->wanted[EVAL_SFID] || r->wanted[EVAL_KID] ? 2 : 1;
 
     if (r->wanted[EVAL_PR])
         least = LEAST_FOR_PR;
@@ -75,6 +75,19 @@ static gd_status check_count(const eval_run *r, const eval_side *side)
     return GD_OK;
 }
 
+/* A file that holds statistics and images has two candidates for FID. */
+static void report_stored(const eval_run *r, const eval_side *side)
+{
+    const bool used = (r->wanted[EVAL_FID] && side->pool_stored) ||
+                      (r->wanted[EVAL_SFID] && side->spatial_stored);
+
+    if (used && gd_images_count(side->images) > 0 &&
+        (side == &r->samples || !eval_needs_images(r, side)))
+        gd_log(GD_LOG_NOTE,
+               "%s: FID and sFID by the statistics of the file (mu, sigma), not by its %lld images",
+               side->path, (long long)gd_images_count(side->images));
+}
+
 gd_status eval_open(eval_run *r, eval_side *side, const char *path)
 {
     const gd_extractor_shape *shape = &r->network.shape;
@@ -87,6 +100,7 @@ gd_status eval_open(eval_run *r, eval_side *side, const char *path)
     GD_TRY(gd_images_open(&side->images, path, &o));
     GD_TRY(read_statistics(side));
     GD_TRY(check_width(r, side));
+    report_stored(r, side);
     return eval_needs_images(r, side) ? check_count(r, side) : GD_OK;
 }
 

@@ -86,6 +86,7 @@ static gd_status check_output(const eval_run *r)
 {
     if (!r->o.output)
         return gd_fail(GD_EUSAGE, "eval stats: no output\nhint: -o ref.npz");
+    GD_TRY(gd_suffix_check(r->o.output, "npz", "-o X.npz"));
     return gd_file_check(r->o.output, r->o.overwrite ? GD_OVERWRITE : GD_KEEP);
 }
 

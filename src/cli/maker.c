@@ -69,6 +69,9 @@ static gd_status settle(cli_maker *m)
     GD_TRY(settle_models(m));
     if (strcmp(c->rng, "guided") != 0 && strcmp(c->rng, "torch") != 0)
         return gd_fail(GD_EUSAGE, "--rng %s: expected guided or torch", c->rng);
+    if (strcmp(c->rng, "torch") == 0 && c->first > 0)
+        return gd_fail(GD_EUSAGE, "--first %d: images of --rng torch depend on those before them",
+                       c->first);
     if (strcmp(c->precision, "fp32") != 0 && strcmp(c->precision, "bf16") != 0)
         return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", c->precision);
     if (!c->seed_given && getrandom(&c->seed, 4, 0) != 4) /* 32 bits: easy to write down */
@@ -106,24 +109,33 @@ void cli_maker_set_seed(cli_maker *m, uint64_t seed)
 
 /* ---- models ---- */
 
-/* The network flags that mean the classifier begin with classifier_; image_size and classes mean
- * both. */
-static gd_status open_models(cli_maker *m)
+static bool is_classifiers(const gd_flag *f)
+{
+    return strncmp(f->name, "classifier_", 11) == 0;
+}
+
+static gd_status open_with(gd_model **out, const char *path, const cli_sampling *c,
+                           gd_net_kind kind)
 {
     gd_flag flags[CLI_MAX_FLAGS];
     int n = 0;
 
-    for (int i = 0; i < m->c.n_flags; i++)
-        if (strncmp(m->c.flag[i].name, "classifier_", 11) != 0)
-            flags[n++] = m->c.flag[i];
-    GD_TRY(gd_model_open(&m->model[0], m->c.model, flags, n));
-    if (!m->c.classifier)
-        return GD_OK;
-    n = 0;
-    for (int i = 0; i < m->c.n_flags; i++)
-        if (strncmp(m->c.flag[i].name, "classifier_", 11) == 0)
-            flags[n++] = m->c.flag[i];
-    return gd_model_open(&m->classifier[0], m->c.classifier, flags, n);
+    for (int i = 0; i < c->n_flags; i++)
+        if (gd_flag_fits(c->flag[i].name, kind) ||
+            (kind == GD_NET_UNET && !is_classifiers(&c->flag[i])))
+            flags[n++] = c->flag[i];
+    return gd_model_open(out, path, flags, n);
+}
+
+/* One line has the flags of the diffusion model and of its classifier. */
+static gd_status open_models(cli_maker *m)
+{
+    for (int i = 0; i < m->c.n_flags && !m->c.classifier; i++)
+        if (is_classifiers(&m->c.flag[i]))
+            gd_log(GD_LOG_NOTE, "--%s: passed over, there is no classifier", m->c.flag[i].name);
+    GD_TRY(open_with(&m->model[0], m->c.model, &m->c, GD_NET_UNET));
+    return m->c.classifier ? open_with(&m->classifier[0], m->c.classifier, &m->c, GD_NET_CLASSIFIER)
+                           : GD_OK;
 }
 
 static gd_status add_stage(cli_maker *m, int k, const gd_stage_options *o)
@@ -237,6 +249,10 @@ static gd_status open_base(cli_maker *m)
         GD_TRY(cli_model_open(&m->weaker, c->weaker, CLI_MODEL, NULL, 0));
     GD_TRY(set_solver(m, &o));
     GD_TRY(add_stage(m, 0, &o));
+    if (!*c->steps) { /* all of them */
+        snprintf(m->all_steps, sizeof m->all_steps, "%d", m->stack.stage[0].schedule->n);
+        m->c.steps = m->all_steps;
+    }
     m->c.scale = m->stack.stage[0].trajectory.scale;
     m->c.eta = m->stack.stage[0].o.solver.eta;
     return GD_OK;
@@ -331,11 +347,44 @@ gd_status cli_maker_prepare(cli_maker *m, int64_t images)
     return gd_block_make((void **)&m->labels, (size_t)m->stack.batch * sizeof *m->labels, "labels");
 }
 
-gd_status cli_maker_run(cli_maker *m, int64_t first, int n, gd_picture_fn finished, void *ctx)
+/* The authors draw a whole batch, labels before noise, and drop what is too much. */
+typedef struct surplus {
+    gd_picture_fn finished;
+    void *ctx;
+    int64_t end; /* images from here on are dropped */
+} surplus;
+
+static gd_status take_wanted(void *ctx, int64_t image, int64_t label, int part, const float *x)
+{
+    const surplus *s = ctx;
+
+    return image < s->end ? s->finished(s->ctx, image, label, part, x) : GD_OK;
+}
+
+static gd_status run_torch(cli_maker *m, int64_t first, int n, gd_picture_fn finished, void *ctx)
+{
+    surplus s = { finished, ctx, first + n };
+    const int batch = m->stack.batch;
+
+    for (int i = 0; i < batch; i++)
+        m->labels[i] = cli_class_of(&m->classes, m->c.seed, first + i);
+    if (m->classes.random)
+        gd_torch_randint(&m->torch, m->labels, batch, (uint32_t)m->classes.count);
+    return gd_stack_run(&m->stack, first, batch, m->labels, take_wanted, &s);
+}
+
+static gd_status run_keyed(cli_maker *m, int64_t first, int n, gd_picture_fn finished, void *ctx)
 {
     for (int i = 0; i < n; i++)
         m->labels[i] = cli_class_of(&m->classes, m->c.seed, first + i);
-    GD_TRY(gd_stack_run(&m->stack, first, n, m->labels, finished, ctx));
+    return gd_stack_run(&m->stack, first, n, m->labels, finished, ctx);
+}
+
+gd_status cli_maker_run(cli_maker *m, int64_t first, int n, gd_picture_fn finished, void *ctx)
+{
+    const bool torch = strcmp(m->c.rng, "torch") == 0;
+
+    GD_TRY((torch ? run_torch : run_keyed)(m, first, n, finished, ctx));
     for (int i = 0; i < n * (m->n_stages + 1) && m->progress; i++)
         cli_progress_step(m->progress); /* each stage's last call */
     return GD_OK;

@@ -44,6 +44,7 @@ typedef struct cli_maker {
     int steps;                    /* network calls of one image, all stages together */
     gd_torch_rng torch;
     int64_t *labels;        /* block: of one batch */
+    char all_steps[16];     /* "1000" where all steps are taken */
     char files[2][4096];    /* of a built-in model and its classifier */
     cli_progress *progress; /* counts network calls; may be NULL */
 } cli_maker;

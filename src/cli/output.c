@@ -11,18 +11,31 @@
 
 enum { GRID_GAP = 2, MOST_TEXTS = 4 };
 
+static bool is_folder(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 /* format: grid, folder, npz, or NULL: by the name */
-static void choose_format(cli_output *o, const char *format)
+static gd_status choose_format(cli_output *o, const char *format)
 {
     static const char *const names[] = { "grid", "folder", "npz" };
 
     for (int i = 0; format && i < COUNT(names); i++)
         if (strcmp(format, names[i]) == 0)
             o->format = (cli_format)i;
-    if (!format)
-        o->format = gd_ends_with(o->path, ".png") || strcmp(o->path, "-") == 0 ? CLI_GRID
-                    : gd_ends_with(o->path, ".npz")                            ? CLI_NPZ
-                                                                               : CLI_FOLDER;
+    if (format)
+        return GD_OK;
+    if (strcmp(o->path, "-") != 0 && !is_folder(o->path))
+        GD_TRY(
+            gd_suffix_check(o->path, "png npz",
+                            "X.png is a picture, X.npz the arrays, X and X/ a folder of pictures"));
+    o->format = gd_ends_with(o->path, ".png") || strcmp(o->path, "-") == 0 ? CLI_GRID
+                : gd_ends_with(o->path, ".npz")                            ? CLI_NPZ
+                                                                           : CLI_FOLDER;
+    return GD_OK;
 }
 
 /* Records of a run that is not packed yet */
@@ -83,7 +96,7 @@ gd_status cli_output_open(cli_output *o, const char *format)
 {
     const size_t image = (size_t)o->width * (size_t)o->height * (size_t)o->channels;
 
-    choose_format(o, format);
+    GD_TRY(choose_format(o, format));
     GD_TRY(check_place(o));
     GD_TRY(gd_block_make((void **)&o->pixels, image * (size_t)o->n, "finished images"));
     return gd_block_make((void **)&o->labels, sizeof *o->labels * (size_t)o->n, "labels");

@@ -51,7 +51,10 @@ gd_status cli_recipe_add_command(json_t *recipe, const cli_command *c, const cli
     json_array_append_new(list, json_string(c->name));
     for (int i = 0; i < w->n_given; i++) {
         const cli_given *g = &w->given[i];
-        const cli_option *o = first_name(c, g->option);
+        /* the authors' respacing means another sampler than --steps of the same value */
+        const cli_option *o = strcmp(g->option->name, "timestep_respacing") == 0
+                                  ? g->option
+                                  : first_name(c, g->option);
         bool own = false;
         for (int k = 0; k < c->n_options; k++)
             own = own || &c->options[k] == g->option;

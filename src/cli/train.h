@@ -12,6 +12,7 @@ typedef struct train_options {
     int channels, super_res, workers, threads, memory;
     int64_t lr_anneal_steps;
     double max_bad, deadline;
+    double scale_growth; /* the authors' fp16_scale_growth: no product of ours is float16 */
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
     bool quiet;
@@ -41,6 +42,7 @@ typedef struct train_run {
     gd_trainer *trainer;
     const char **names;
     gd_class_names classes;
+    char *known_classes; /* malloc'ed: JSON list of names of a run that goes on; NULL: none */
     int lock;
     train_watch watch;
 } train_run;
@@ -52,6 +54,16 @@ GD_CHECKED gd_status train_take_kind(train_run *r);
 /* train_pt.c: where --resume names the authors' files: pt_model, begin, config, kind; called by all
  * ranks */
 GD_CHECKED gd_status train_find_pt(train_run *r);
+
+/* train_sets.c: the images, to be trained on and to be validated with, their labels by the classes
+ * of the run that goes on; every host must have the same; and the classes that they give r->config
+ */
+GD_CHECKED gd_status train_open_sets(train_run *r);
+GD_CHECKED gd_status
+train_take_known(train_run *r); /* known_classes of the checkpoint, to all ranks */
+GD_CHECKED gd_status train_compare_sets(const train_run *r);
+GD_CHECKED gd_status train_settle_classes(train_run *r);
+bool train_flag_given(const train_run *r, const char *name); /* with a value that is not empty */
 
 /* train_mix.c: what --init-from begins with: parameters of another model where it has one of that
  * name and shape, fresh ones elsewhere */

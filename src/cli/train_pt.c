@@ -38,8 +38,15 @@ static gd_status open_model(train_run *r)
                        r->o.resume);
     GD_TRY(gd_model_open(&r->begin, r->pt_model, r->words.flag, r->words.n_flags));
     r->config = *gd_model_get_config(r->begin);
-    if (r->o.preset)
-        return train_describe_network(r);
+    if (r->o.preset) {
+        const gd_net_config file = r->config.net; /* a preset does not know the classes of data */
+        GD_TRY(train_describe_network(r));
+        if (r->config.net.kind == file.kind && file.kind == GD_NET_CLASSIFIER)
+            r->config.net.out_channels = file.out_channels;
+        else if (r->config.net.num_classes > 0 && file.num_classes > 0)
+            r->config.net.num_classes = file.num_classes;
+        return GD_OK;
+    }
     if (*gd_model_assumed(r->begin) && !r->o.quiet)
         fprintf(stderr, "guided: %s: assumed\n%s\n", r->pt_model, gd_model_assumed(r->begin));
     return GD_OK;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 bool cli_is_alias(const cli_option *o)
 {
@@ -84,16 +85,28 @@ static gd_status set_seed(const cli_option *o, const char *value, void *place)
 /* What means true and false, to the authors' scripts too: their switches take a value */
 static gd_status set_switch(const cli_option *o, const char *value, bool *place)
 {
-    static const char *const yes[] = { "true", "True", "yes", "1" };
-    static const char *const no[] = { "false", "False", "no", "0" };
+    static const char *const yes[] = { "true", "yes", "t", "y", "1" };
+    static const char *const no[] = { "false", "no", "f", "n", "0" };
 
     for (int i = 0; i < COUNT(yes); i++) {
-        if (strcmp(value, yes[i]) == 0 || strcmp(value, no[i]) == 0) {
-            *place = strcmp(value, yes[i]) == 0;
+        if (strcasecmp(value, yes[i]) == 0 || strcasecmp(value, no[i]) == 0) {
+            *place = strcasecmp(value, yes[i]) == 0;
             return GD_OK;
         }
     }
     return bad_value(o, value, "true or false");
+}
+
+/* The authors' defaults "" that mean something: no such file, and of the steps all */
+static bool means_none(const char *name)
+{
+    static const char *const names[] = { "resume_checkpoint", "val_data_dir",
+                                         "timestep_respacing" };
+
+    for (int i = 0; i < COUNT(names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
 }
 
 static gd_status set_text(const cli_option *o, const char *value, const char **place)
@@ -104,6 +117,10 @@ static gd_status set_text(const cli_option *o, const char *value, const char **p
     int n = 0;
 
     *place = value;
+    if (!*value && means_none(o->name)) {
+        *place = strcmp(o->name, "timestep_respacing") == 0 ? "" : NULL;
+        return GD_OK;
+    }
     if (!*value)
         return bad_value(o, value, o->argument);
     for (; n < MOST && (names[n] = cli_choice(o, n, word[n])); n++) {

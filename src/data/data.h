@@ -50,14 +50,19 @@ typedef enum gd_labels {
 GD_CHECKED gd_status gd_labels_read(gd_labels *out, const char *word);
 
 typedef struct gd_dataset_options {
-    gd_labels
-        labels;   /* AUTO: the set's own; of a folder, sub-folders if there are any, else names */
-    int channels; /* 1 or 3: what images are converted to; 0: as they are */
+    gd_labels labels; /* AUTO: the set's own (dataset.json, arr_1, ..); else folders where every
+                       * picture lies in one, else names */
+    int channels;     /* 1 or 3: what images are converted to; 0: as they are */
+    bool hidden;      /* hidden files of a folder count too, as they do to the authors\' loader */
 } gd_dataset_options;
 
-/* A folder tree, .npz (arr_0, arr_1), a zip of images with dataset.json, an IDX file (MNIST family,
- * .gz too), an LMDB of LSUN. Immutable after opening: any number of threads may read. */
+/* A folder tree or a zip of it (with dataset.json or without), .npz (arr_0, arr_1), an IDX file
+ * (MNIST family, .gz too), an LMDB of LSUN. Immutable after opening: any number of threads may
+ * read. */
 typedef struct gd_dataset gd_dataset;
+
+/* Somewhere in the folder: then it is a set of pictures, whatever else it holds. */
+bool gd_folder_has_pictures(const char *path);
 
 /* Lists the set; decodes nothing. options NULL: {0}. GD_EFORMAT if there is no image at all, the
  * labels do not fit, or the kind of `path` is unknown. Close with gd_dataset_close. */
@@ -68,6 +73,14 @@ int64_t gd_dataset_count(const gd_dataset *set);
 int gd_dataset_classes(const gd_dataset *set);                   /* 0: no labels */
 const char *gd_dataset_class_name(const gd_dataset *set, int c); /* NULL: numbers only */
 int64_t gd_dataset_label(const gd_dataset *set, int64_t index);  /* -1: none */
+/* What is odd about the labels of a set that is to have classes, as a line without the set's path:
+ * one class, a class per picture, classes of one picture.  GD_LABELS_REFUSED where file names,
+ * which nobody called labels, give (nearly) every picture a class of its own. */
+typedef enum gd_labels_doubt { GD_LABELS_FINE, GD_LABELS_ODD, GD_LABELS_REFUSED } gd_labels_doubt;
+gd_labels_doubt gd_dataset_doubt(const gd_dataset *set, char *line, size_t size);
+/* Labels by the order of these class names, a model's or another set's, instead of the set's own;
+ * nothing where either has numbers only.  GD_EMISMATCH names a class that is not among them. */
+GD_CHECKED gd_status gd_dataset_match_classes(gd_dataset *set, const char *const *name, int n);
 /* Where image `index` lies, for messages: "photos/cat_3.png", "x.npz: image 17". */
 void gd_dataset_name(const gd_dataset *set, int64_t index, char *out, size_t size);
 /* Adds what tells this set from another without decoding it: names with sizes and times of files,

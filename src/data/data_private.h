@@ -22,6 +22,7 @@ struct gd_dataset {
     int32_t *label; /* [count]; NULL: none */
     int classes;
     const char **class_name; /* NULL: numbers only */
+    bool labels_guessed;     /* from file names, which nobody called labels */
 };
 
 /* Each fills kind, state, count, and labels as options.labels asks. */
@@ -32,6 +33,29 @@ GD_CHECKED gd_status data_open_idx(gd_dataset *set);
 GD_CHECKED gd_status data_open_zip(gd_dataset *set);
 GD_CHECKED gd_status data_open_lmdb(gd_dataset *set);
 bool data_is_lmdb(const gd_mapped *map);
+
+/* ---- listed.c: files of a folder, members of a zip ---- */
+
+#define DATA_JSON "dataset.json"
+#define DATA_LMDB "data.mdb"
+/* Hidden files and those of systems (".x", __MACOSX, Thumbs.db, desktop.ini) are no part of a set.
+ */
+bool data_is_hidden(const char *name, size_t length); /* one component of a path */
+bool data_has_hidden(const char *path);
+/* As strcmp, in the order of the authors' walk over a folder */
+int data_path_order(const char *a, const char *b);
+/* Files that were found and are no pictures by name: one line reports them. */
+typedef struct data_passed {
+    int64_t n;
+    char first[256], suffixes[128];
+} data_passed;
+void data_pass_over(data_passed *p, const char *path);
+void data_report_passed(const data_passed *p, const char *path);
+/* Labels of set->count pictures in the order above, as options.labels asks: AUTO takes the "labels"
+ * of dataset.json (json NULL: there is none), else folders where all pictures lie in some, else
+ * names. */
+GD_CHECKED gd_status data_label_listed(gd_dataset *set, const char *const *path, const char *json,
+                                       size_t json_bytes);
 
 /* "jpg", "jpeg", "png", "gif" behind the last dot, in any case: what the authors list; and "webp"
  */

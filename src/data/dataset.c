@@ -177,17 +177,9 @@ static gd_status open_file(gd_dataset *set)
 static gd_status open_any(gd_dataset *set)
 {
     struct stat info;
-    const char *inside;
 
-    if (stat(set->path, &info) != 0 || !S_ISDIR(info.st_mode))
-        return open_file(set);
-    inside = gd_sprintf(set->mem, "%s/data.mdb", set->path);
-    if (!inside)
-        return gd_fail(GD_ENOMEM, "%s: out of memory", set->path);
-    if (!gd_path_exists(inside))
-        return data_open_folder(set);
-    set->path = inside;
-    return data_open_lmdb(set);
+    return stat(set->path, &info) == 0 && S_ISDIR(info.st_mode) ? data_open_folder(set)
+                                                                : open_file(set);
 }
 
 gd_status gd_dataset_open(gd_dataset **out, const char *path, const gd_dataset_options *options)

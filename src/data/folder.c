@@ -13,6 +13,8 @@ enum { MOST_FILES = 1 << 28, MOST_DEPTH = 64 };
 typedef struct tree {
     const char **file; /* block: paths below the root */
     int64_t n, capacity;
+    const char *json, *lmdb; /* paths of dataset.json and data.mdb in the root; NULL: none */
+    data_passed passed;
 } tree;
 
 static gd_status add_file(gd_dataset *set, tree *t, const char *path)
@@ -34,12 +36,32 @@ static int not_dots(const struct dirent *e)
     return strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
 }
 
+static int not_hidden(const struct dirent *e)
+{
+    return !data_is_hidden(e->d_name, strlen(e->d_name));
+}
+
 static int by_bytes(const struct dirent **a, const struct dirent **b)
 {
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
 static gd_status list(gd_dataset *set, tree *t, const char *below, int depth);
+
+/* A file that is no picture by name */
+static gd_status take_other(gd_dataset *set, tree *t, const char *path, const char *full)
+{
+    const char **role = strcmp(path, DATA_JSON) == 0   ? &t->json
+                        : strcmp(path, DATA_LMDB) == 0 ? &t->lmdb
+                                                       : NULL;
+
+    if (!role) {
+        data_pass_over(&t->passed, path);
+        return GD_OK;
+    }
+    *role = gd_strdup(set->mem, full);
+    return *role ? GD_OK : gd_fail(GD_ENOMEM, "%s: out of memory", set->path);
+}
 
 static gd_status add_entry(gd_dataset *set, tree *t, const char *below, const char *name, int depth)
 {
@@ -51,8 +73,10 @@ static gd_status add_entry(gd_dataset *set, tree *t, const char *below, const ch
     if (data_is_image_name(name))
         return add_file(set, t, path);
     snprintf(full, sizeof full, "%.4000s/%s", set->path, path);
-    if (stat(full, &info) != 0 || !S_ISDIR(info.st_mode))
+    if (stat(full, &info) != 0)
         return GD_OK;
+    if (!S_ISDIR(info.st_mode))
+        return take_other(set, t, path, full);
     if (depth == MOST_DEPTH)
         return gd_fail(GD_EFORMAT, "%s: folders deeper than %d: a circle of links?", path,
                        MOST_DEPTH);
@@ -67,7 +91,7 @@ static gd_status list(gd_dataset *set, tree *t, const char *below, int depth)
     int n;
 
     snprintf(full, sizeof full, "%.4000s%s%.4000s", set->path, *below ? "/" : "", below);
-    n = scandir(full, &entry, not_dots, by_bytes);
+    n = scandir(full, &entry, set->options.hidden ? not_dots : not_hidden, by_bytes);
     if (n < 0)
         return gd_fail_errno(errno, full);
     for (int i = 0; i < n; i++) {
@@ -81,48 +105,17 @@ static gd_status list(gd_dataset *set, tree *t, const char *below, int depth)
 
 /* ---- labels ---- */
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-/* The folder below the root; NULL for a file that lies in the root */
-static const char *folder_class(gd_arena *mem, const char *path)
-{
-    const char *slash = strchr(path, '/');
-    return slash ? gd_sprintf(mem, "%.*s", (int)(slash - path), path) : NULL;
-}
-
-static bool all_in_folders(const tree *t)
-{
-    for (int64_t i = 0; i < t->n; i++)
-        if (!strchr(t->file[i], '/'))
-            return false;
-    return t->n > 0;
-}
-
 static gd_status label(gd_dataset *set, const tree *t)
 {
-    gd_labels how = set->options.labels;
-    const char **names;
+    gd_mapped json;
+    gd_status s;
 
-    if (how == GD_LABELS_AUTO)
-        how = all_in_folders(t) ? GD_LABELS_FOLDER : GD_LABELS_NAME;
-    if (how == GD_LABELS_NONE || t->n == 0)
-        return GD_OK;
-    names = gd_alloc(set->mem, (size_t)t->n * sizeof *names);
-    if (!names)
-        return gd_fail(GD_ENOMEM, "%s: out of memory", set->path);
-    for (int64_t i = 0; i < t->n; i++) {
-        names[i] = how == GD_LABELS_FOLDER ? folder_class(set->mem, t->file[i])
-                                           : data_authors_class(set->mem, base_name(t->file[i]));
-        if (!names[i])
-            return gd_fail(GD_EFORMAT,
-                           "%s/%s lies in no class folder\nhint: --labels name, or none", set->path,
-                           t->file[i]);
-    }
-    return data_label_by_name(set, names);
+    if (!t->json)
+        return data_label_listed(set, t->file, NULL, 0);
+    GD_TRY(gd_map_file(&json, t->json));
+    s = data_label_listed(set, t->file, (const char *)json.data, json.bytes);
+    gd_unmap(&json);
+    return s;
 }
 
 /* ---- reading ---- */
@@ -167,7 +160,7 @@ static void fingerprint(const gd_dataset *set, gd_hasher *hasher)
 gd_status data_open_picture(gd_dataset *set)
 {
     static const data_kind kind = { read_file, path_of, close_folder, fingerprint };
-    const char *name = base_name(set->path);
+    const char *slash = strrchr(set->path, '/'), *name = slash ? slash + 1 : set->path;
     tree *t = gd_alloc(set->mem, sizeof *t);
 
     if (!t)
@@ -182,6 +175,20 @@ gd_status data_open_picture(gd_dataset *set)
     return set->path ? GD_OK : gd_fail(GD_ENOMEM, "%s: out of memory", name);
 }
 
+/* A folder of LSUN holds data.mdb and lock.mdb. */
+static gd_status open_lmdb(gd_dataset *set, const tree *t)
+{
+    if (t->n > 0) {
+        gd_status s =
+            gd_fail(GD_EFORMAT, "%s: holds pictures (%s) and an LMDB (%s): which is the set?",
+                    set->path, t->file[0], DATA_LMDB);
+        gd_detail("hint: name %s itself, or move it away", t->lmdb);
+        return s;
+    }
+    set->path = t->lmdb;
+    return data_open_lmdb(set);
+}
+
 gd_status data_open_folder(gd_dataset *set)
 {
     static const data_kind kind = { read_file, path_of, close_folder, fingerprint };
@@ -192,6 +199,23 @@ gd_status data_open_folder(gd_dataset *set)
     set->kind = &kind;
     set->state = t;
     GD_TRY(list(set, t, "", 0));
+    if (t->lmdb)
+        return open_lmdb(set, t);
     set->count = t->n;
+    data_report_passed(&t->passed, set->path);
     return label(set, t);
+}
+
+bool gd_folder_has_pictures(const char *path)
+{
+    gd_dataset set = { .path = path };
+    tree t = { 0 };
+    bool has;
+
+    if (gd_arena_make(&set.mem) != GD_OK)
+        return false;
+    has = list(&set, &t, "", 0) == GD_OK && t.n > 0;
+    free(t.file);
+    gd_arena_free(set.mem);
+    return has;
 }

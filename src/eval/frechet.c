@@ -115,10 +115,30 @@ static gd_status distance(double *out, const gd_statistics *a, const gd_statisti
     return GD_OK;
 }
 
+static bool equal(const gd_statistics *a, const gd_statistics *b)
+{
+    const size_t width = (size_t)a->width;
+
+    return memcmp(a->mean, b->mean, width * sizeof *a->mean) == 0 &&
+           memcmp(a->covariance, b->covariance, width * width * sizeof *a->covariance) == 0;
+}
+
+/* Equal sets are at distance 0, and none is at less: what rounding leaves below 0 is 0. */
+static gd_status settled(double *out, const gd_statistics *a, const gd_statistics *b)
+{
+    *out = 0;
+    if (equal(a, b))
+        return GD_OK;
+    GD_TRY(distance(out, a, b));
+    if (*out < 0)
+        *out = 0;
+    return GD_OK;
+}
+
 gd_status gd_frechet(double *out, const gd_statistics *a, const gd_statistics *b)
 {
     GD_TRY(check(a, b));
-    return distance(out, a, b);
+    return settled(out, a, b);
 }
 
 /* ---- several at once ---- */
@@ -133,7 +153,7 @@ typedef struct jobs {
 static void run_job(void *ctx, int64_t i)
 {
     jobs *j = ctx;
-    j->status[i] = distance(&j->out[i], j->a[i], j->b[i]);
+    j->status[i] = settled(&j->out[i], j->a[i], j->b[i]);
 }
 
 gd_status gd_frechet_all(double *out, const gd_statistics *const *a, const gd_statistics *const *b,

@@ -10,9 +10,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
-enum { MOST_SHARDS = 4096, LOOK_AT = 64 }; /* images in which a range mistake shows */
+enum { MOST_SHARDS = 4096, LOOK_AT = 64 };
 
 typedef struct shard {
     const char *path;
@@ -50,7 +51,7 @@ static gd_status add_shard(gd_images *s, const char *path, size_t length)
 static int is_npz_name(const struct dirent *e)
 {
     const size_t n = strlen(e->d_name);
-    return n > 4 && e->d_name[0] != '.' && strcmp(e->d_name + n - 4, ".npz") == 0;
+    return n > 4 && e->d_name[0] != '.' && strcasecmp(e->d_name + n - 4, ".npz") == 0;
 }
 
 static int by_bytes(const struct dirent **a, const struct dirent **b)
@@ -58,7 +59,26 @@ static int by_bytes(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* A folder of .npz files is its shards by name; another folder is one shard. */
+static int is_other_name(const struct dirent *e)
+{
+    return e->d_name[0] != '.' && !is_npz_name(e);
+}
+
+static void report_others(const char *folder)
+{
+    struct dirent **entry;
+    const int n = scandir(folder, &entry, is_other_name, by_bytes);
+
+    if (n > 0)
+        gd_log(GD_LOG_NOTE, "%s: %d file%s beside the .npz passed over (%s%s)", folder, n,
+               n == 1 ? "" : "s", entry[0]->d_name, n > 1 ? ", .." : "");
+    for (int i = 0; i < n; i++)
+        free(entry[i]);
+    if (n >= 0)
+        free(entry);
+}
+
+/* A folder that holds pictures is one shard; else one of .npz files is its shards by name. */
 static gd_status add_path(gd_images *s, const char *path, size_t length)
 {
     char folder[4096], full[8192];
@@ -68,12 +88,13 @@ static gd_status add_path(gd_images *s, const char *path, size_t length)
     int n = 0;
 
     snprintf(folder, sizeof folder, "%.*s", (int)length, path);
-    if (stat(folder, &info) == 0 && S_ISDIR(info.st_mode))
+    if (stat(folder, &info) == 0 && S_ISDIR(info.st_mode) && !gd_folder_has_pictures(folder))
         n = scandir(folder, &entry, is_npz_name, by_bytes);
     if (n < 0)
         return gd_fail_errno(errno, folder);
     if (n == 0)
         return add_shard(s, path, length);
+    report_others(folder);
     for (int i = 0; i < n; i++) {
         snprintf(full, sizeof full, "%s/%s", folder, entry[i]->d_name);
         if (status == GD_OK)
@@ -107,6 +128,11 @@ static gd_status list_shards(gd_images *s, const char *paths)
 
 static gd_status check_array(gd_images *s, shard *p)
 {
+    if (gd_bundle_find(p->bundle, "mu") && s->n_shards > 1)
+        return gd_fail(GD_EFORMAT,
+                       "%s: holds statistics (mu), which are one file's and not those of all %d\n"
+                       "hint: name this file alone for its statistics, or the others for images",
+                       p->path, s->n_shards);
     if (!gd_bundle_find(p->bundle, "arr_0") && gd_bundle_find(p->bundle, "mu"))
         return GD_OK; /* statistics alone: a set of no images */
     GD_TRY(gd_npz_images(&p->array, p->bundle));
@@ -183,11 +209,9 @@ static gd_status check_size(const gd_images *s, const shard *p, int64_t i, int h
 
 static bool is_npz(const char *path)
 {
-    const size_t n = strlen(path);
     struct stat info;
 
-    return n > 4 && strcmp(path + n - 4, ".npz") == 0 && stat(path, &info) == 0 &&
-           !S_ISDIR(info.st_mode);
+    return gd_ends_with(path, ".npz") && stat(path, &info) == 0 && !S_ISDIR(info.st_mode);
 }
 
 static gd_status open_shard(gd_images *s, shard *p)
@@ -423,32 +447,43 @@ gd_status gd_images_skip(gd_images *s, int64_t n)
 
 /* ---- the whole ---- */
 
-/* Floats in [0,1] that were cast to bytes are 0 or 1.  Found before the other set has taken hours.
- */
+static gd_status brightest_of(gd_images *s, int64_t n, uint8_t *pixels, int *brightest)
+{
+    for (int64_t i = 0; i < n && *brightest <= 1; i++) {
+        GD_TRY(gd_images_read(s, 1, pixels));
+        for (int64_t k = 0; k < image_bytes(s); k++)
+            *brightest = GD_MAX(*brightest, pixels[k]);
+    }
+    return GD_OK;
+}
+
+/* Floats in [0,1] that were cast to bytes are 0 or 1.  Found before the other set has taken hours:
+ * ones among the first images are reason to look at the whole set; black images are images. */
 static gd_status look_at_first(gd_images *s)
 {
     const int64_t looked = GD_MIN(LOOK_AT, s->count);
-    gd_status status = GD_OK;
+    gd_status status;
     int brightest = 0;
     uint8_t *pixels;
 
     if (s->count == 0)
         return GD_OK;
     GD_TRY(gd_block_make((void **)&pixels, (size_t)image_bytes(s), "image"));
-    for (int64_t i = 0; i < looked && status == GD_OK && brightest <= 1; i++) {
-        status = gd_images_read(s, 1, pixels);
-        for (int64_t k = 0; k < image_bytes(s) && status == GD_OK; k++)
-            brightest = GD_MAX(brightest, pixels[k]);
-    }
+    status = brightest_of(s, looked, pixels, &brightest);
+    if (status == GD_OK && brightest == 1)
+        status = brightest_of(s, s->count - looked, pixels, &brightest);
     gd_block_free(pixels);
     gd_images_rewind(s);
     GD_TRY(status);
-    if (brightest > 1)
+    if (brightest == 0)
+        gd_log(GD_LOG_NOTE, "%s: the first %lld images are black", s->shard[0].path,
+               (long long)looked);
+    if (brightest != 1)
         return GD_OK;
     return gd_fail(GD_EFORMAT,
-                   "%s: no byte of the first %lld images is above 1\nhint: floats in [0,1] that "
-                   "were cast to uint8? save (x * 255).round().astype(\"uint8\")",
-                   s->shard[0].path, (long long)looked);
+                   "%s: no byte of the %lld images is above 1\nhint: floats in [0,1] that were "
+                   "cast to uint8? save (x * 255).round().astype(\"uint8\")",
+                   s->shard[0].path, (long long)s->count);
 }
 
 static gd_status open_all(gd_images *s, const char *paths)

@@ -1,11 +1,13 @@
-/* graphdef.c - TensorFlow's GraphDef (frozen .pb): its float32 Const nodes as named arrays.
+/* graphdef.c - TensorFlow's GraphDef (frozen .pb): its float32 Const nodes as named arrays, and as
+ * scalars NODE/variance_epsilon and NODE/scale_after_normalization (0, 1) what its batch
+ * normalisations are told by attributes.
  *
  * Protocol buffers on the wire: a message is a row of fields, each a key (number * 8 + kind) and a
  * value: a varint, four or eight bytes, or a length and so many bytes, which may be a message
  * again.  Only five levels are gone into, and what is not needed is stepped over:
  *   GraphDef    1 node: NodeDef
  *   NodeDef     1 name, 2 op, 5 attr: pairs 1 key, 2 value: AttrValue
- *   AttrValue   8 tensor: TensorProto
+ *   AttrValue   4 float, 5 bool, 8 tensor: TensorProto
  *   TensorProto 1 dtype, 2 tensor_shape: (2 dim: (1 size)), 4 tensor_content, 5 float_val
  * There is no end mark and no checksum: a file cut between two nodes reads as one with fewer. */
 #include "io/io_private.h"
@@ -23,7 +25,8 @@ typedef struct field {
 } field;
 
 typedef struct node {
-    field name, op, value; /* value: the attribute of that name; number 0: absent */
+    field name, op;
+    field value, epsilon, scale; /* attributes; number 0: absent */
 } node;
 
 typedef struct tensor {
@@ -77,7 +80,16 @@ static bool holds(const field *f, const char *text)
 
 /* ---- nodes ---- */
 
-/* One pair of the map; the attribute "value" is kept. */
+/* Where an attribute is kept; NULL: it is stepped over */
+static field *kept(node *n, const field *key)
+{
+    return holds(key, "value")                                       ? &n->value
+           : holds(key, "variance_epsilon") || holds(key, "epsilon") ? &n->epsilon
+           : holds(key, "scale_after_normalization")                 ? &n->scale
+                                                                     : NULL;
+}
+
+/* One pair of the map */
 static gd_status read_attribute(node *n, gd_cursor c)
 {
     field key = { 0 }, value = { 0 }, f;
@@ -89,11 +101,12 @@ static gd_status read_attribute(node *n, gd_cursor c)
         else if (f.number == 2 && f.kind == KIND_BYTES)
             value = f;
     }
-    if (key.number == 0 || !holds(&key, "value"))
+    field *to = key.number == 0 ? NULL : kept(n, &key);
+    if (!to)
         return GD_OK;
-    if (value.number == 0 || n->value.number != 0)
+    if (value.number == 0 || to->number != 0)
         return wrong(&c, "a node's value is missing or given twice");
-    n->value = value;
+    *to = value;
     return GD_OK;
 }
 
@@ -253,6 +266,65 @@ static gd_status add_constant(gd_bundle *b, const node *n, const gd_cursor *end)
     return io_add_array(b, &t.array, &source);
 }
 
+/* ---- batch normalisation ---- */
+
+static bool is_norm(const node *n)
+{
+    static const char *const ops[] = { "BatchNormWithGlobalNormalization", "FusedBatchNorm",
+                                       "FusedBatchNormV2", "FusedBatchNormV3" };
+
+    for (int i = 0; i < COUNT(ops); i++)
+        if (holds(&n->op, ops[i]))
+            return true;
+    return false;
+}
+
+/* The float or bool of an attribute; neither: the default 0 */
+static gd_status read_scalar(float *out, gd_cursor c)
+{
+    uint32_t bits;
+    field f;
+
+    *out = 0;
+    while (gd_cursor_left(&c) > 0) {
+        GD_TRY(take_field(&f, &c));
+        if (f.number == 5 && f.kind == KIND_VARINT)
+            *out = f.integer != 0;
+        if (f.number != 4 || f.kind != KIND_4_BYTES)
+            continue;
+        GD_TRY(gd_take_u32(&f.inside, &bits));
+        memcpy(out, &bits, sizeof *out);
+    }
+    return GD_OK;
+}
+
+static gd_status add_scalar(gd_bundle *b, const node *n, const field *attribute, const char *leaf,
+                            const gd_cursor *end)
+{
+    gd_array array = { .dtype = GD_F32 };
+    io_source source = { .entry = -1, .storage_bytes = sizeof(float) };
+    float *value = gd_alloc(b->mem, sizeof *value);
+    const char *name;
+
+    if (attribute->number == 0)
+        return GD_OK;
+    GD_TRY(copy_name(&name, &n->name.inside, end, b->mem));
+    array.name = gd_sprintf(b->mem, "%s/%s", name, leaf);
+    if (!value || !array.name)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", end->file);
+    if (strlen(array.name) > GD_MAX_NAME)
+        return wrong(end, "a node with a name that is too long");
+    GD_TRY(read_scalar(value, attribute->inside));
+    source.data = (const unsigned char *)value;
+    return io_add_array(b, &array, &source);
+}
+
+static gd_status add_norm(gd_bundle *b, const node *n, const gd_cursor *end)
+{
+    GD_TRY(add_scalar(b, n, &n->epsilon, "variance_epsilon", end));
+    return add_scalar(b, n, &n->scale, "scale_after_normalization", end);
+}
+
 gd_status io_read_graphdef(gd_bundle *b)
 {
     gd_cursor c = { b->map.data, b->map.data, b->map.data + b->map.bytes, b->path };
@@ -267,6 +339,8 @@ gd_status io_read_graphdef(gd_bundle *b)
         GD_TRY(read_node(&n, f.inside));
         if (holds(&n.op, "Const"))
             GD_TRY(add_constant(b, &n, &c));
+        else if (is_norm(&n))
+            GD_TRY(add_norm(b, &n, &c));
     }
     return b->n > 0 ? GD_OK : wrong(&c, "no float32 constants");
 }

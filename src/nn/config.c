@@ -1,6 +1,8 @@
 /* config.c - the authors' defaults, and which configurations can exist.  Source: spec models.md
  * 1, 2. */
+#include "nn/config_private.h"
 #include "nn/family.h"
+#include "nn/scripts.h"
 
 #include <math.h>
 #include <string.h>
@@ -32,10 +34,9 @@ static const struct {
     int image_size, n_levels;
     double mult[GD_MAX_LEVELS];
 } default_mults[] = {
-    { 64, 4, { 1, 2, 3, 4 } },
-    { 128, 5, { 1, 1, 2, 3, 4 } },
-    { 256, 6, { 1, 1, 2, 2, 4, 4 } },
-    { 512, 7, { 0.5, 1, 1, 2, 2, 4, 4 } },
+    { 32, 4, { 1, 2, 2, 2 } }, /* improved-diffusion's, diffusion models only */
+    { 64, 4, { 1, 2, 3, 4 } },        { 128, 5, { 1, 1, 2, 3, 4 } },
+    { 256, 6, { 1, 1, 2, 2, 4, 4 } }, { 512, 7, { 0.5, 1, 1, 2, 2, 4, 4 } },
 };
 
 int nn_default_channel_mult(double mult[GD_MAX_LEVELS], gd_net_kind kind, int image_size)
@@ -46,6 +47,8 @@ int nn_default_channel_mult(double mult[GD_MAX_LEVELS], gd_net_kind kind, int im
         if (image_size == 512)
             image_size = 256; /* the authors give both upsamplers the same widths */
     }
+    if (kind != GD_NET_UNET && image_size == 32)
+        return 0;
     for (int i = 0; i < COUNT(default_mults); i++) {
         if (default_mults[i].image_size == image_size) {
             memcpy(mult, default_mults[i].mult, sizeof default_mults[i].mult);
@@ -55,40 +58,42 @@ int nn_default_channel_mult(double mult[GD_MAX_LEVELS], gd_net_kind kind, int im
     return 0;
 }
 
-void gd_config_defaults(gd_model_config *out, gd_net_kind kind)
+/* What no flag of theirs says, then the script's defaults */
+void nn_script_defaults(gd_model_config *out, gd_net_kind kind, int project)
 {
+    enum { MOST = 64 };
     gd_net_config *net = &out->net;
+    gd_flag all[MOST], known[MOST];
+    const int total = gd_script_flags(gd_script_of(nn_projects[project], kind), all, MOST);
+    int n = 0;
 
     memset(out, 0, sizeof *out);
     *net = (gd_net_config){
         .kind = kind,
-        .image_size = 64,
         .in_channels = 3,
-        .model_channels = 128,
-        .out_channels = 3,
-        .num_res_blocks = 2,
-        .attention_ds = 1u << 2 | 1u << 3, /* 16 and 8 of 64 */
-        .num_heads = 4,
+        .out_channels = NN_IMAGE_CLASSES, /* a classifier's */
+        .num_heads = 1,                   /* a classifier's */
         .num_heads_upsample = -1,
-        .num_head_channels = -1,
-        .use_scale_shift_norm = true,
+        .num_head_channels = kind == GD_NET_CLASSIFIER ? 64 : -1,
         .conv_resample = true,
     };
-    if (kind == GD_NET_SUPERRES) {
-        net->image_size = 256;
-        net->small_size = 64;
-        net->attention_ds = 1u << 4 | 1u << 5;
-    } else if (kind == GD_NET_CLASSIFIER) {
-        net->out_channels = NN_IMAGE_CLASSES;
-        net->attention_ds = 1u << 1 | 1u << 2 | 1u << 3;
-        net->num_heads = 1;
-        net->num_head_channels = 64;
-        net->resblock_updown = true;
-        net->pool = GD_POOL_ATTENTION;
-    }
-    net->n_levels = nn_default_channel_mult(net->channel_mult, kind, net->image_size);
-    out->diffusion = (gd_diffusion_config){ .steps = 1000, .noise_schedule = "linear" };
     out->guidance_scale = 1.0;
+    for (int i = 0; i < total && i < MOST; i++)
+        if (gd_flag_fits(all[i].name, kind))
+            known[n++] = all[i];
+    if (nn_flags_set(out, known, n, false) != GD_OK)
+        net->n_levels = 0; /* refused by nn_config_check; the table is tested */
+}
+
+void gd_config_defaults(gd_model_config *out, gd_net_kind kind)
+{
+    nn_script_defaults(out, kind, 0);
+}
+
+gd_status gd_config_from_flags(gd_model_config *out, gd_net_kind kind, const gd_flag *flags, int n)
+{
+    nn_script_defaults(out, kind, nn_project(flags, n, kind, NULL));
+    return gd_flags_apply(out, flags, n);
 }
 
 void nn_sigma_defaults(gd_model_config *config, gd_precond precond)

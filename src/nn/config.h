@@ -133,6 +133,7 @@ const char *gd_preset_partner(const char *name);
  * them */
 typedef guided_option gd_flag;
 bool gd_flag_known(const char *name);
+bool gd_flag_fits(const char *name, gd_net_kind kind); /* it changes a network of this kind */
 /* Apply one flag (authors' names: image_size num_channels num_res_blocks num_heads
  * num_heads_upsample num_head_channels attention_resolutions channel_mult dropout class_cond
  * use_checkpoint use_scale_shift_norm resblock_updown use_fp16 use_new_attention_order learn_sigma
@@ -144,9 +145,16 @@ bool gd_flag_known(const char *name);
  * nothing.  attention_resolutions depends on image_size: gd_flags_apply takes the whole list and
  * applies it in the right order. */
 GD_CHECKED gd_status gd_flags_apply(gd_model_config *config, const gd_flag *flags, int n);
-/* The authors' defaults for a kind (models.md 1.1, 1.2); then gd_flags_apply makes a configuration
- * from flags alone. */
+/* guided-diffusion's defaults for a kind; then gd_flags_apply makes a configuration from flags
+ * alone.
+ */
 void gd_config_defaults(gd_model_config *out, gd_net_kind kind);
+/* A configuration from flags alone: what they leave out has the defaults of the script that takes
+ * such a line (scripts.h). */
+GD_CHECKED gd_status gd_config_from_flags(gd_model_config *out, gd_net_kind kind,
+                                          const gd_flag *flags, int n);
+/* The configuration as a whole line of flags, which makes it again; cut at `size` bytes */
+void gd_flags_line(const gd_model_config *config, char *out, size_t size);
 
 /* ---- what parameters a configuration has ---- */
 typedef enum gd_init_rule {
@@ -180,14 +188,15 @@ void gd_init_parameter(float *out, const gd_param_spec *spec, uint64_t seed, int
 void gd_init_synthetic(float *out, const gd_param_spec *spec, const char *salt);
 
 /* ---- recognising ---- */
-/* Configuration of a file.  First guided.config where the file has it; else a preset with exactly
- * these keys and shapes (files of equal shapes are one family: the file's own name, e.g.
- * "lsun_cat.pt", picks among them); else inference from keys and shapes; then `flags` override.
- * Whatever shapes cannot tell (head counts, attention order, schedule, steps, predict_xstart,
- * rescale_timesteps, image_size) and no flag gave is assumed, and each assumption is appended to
- * `assumed` as a line "num_heads 4 (assumed; --num_heads N if not)".  Checks every key and shape
- * against the result: GD_EFORMAT with one table of key, expected, found (at most 20 rows, then "...
- * and N more").  "module." prefixes of DataParallel files are accepted. */
+/* Configuration of a file.  First guided.config where the file has it.  Else keys and shapes, as
+ * far as they tell; the rest, where a network flag of the authors' is given, has the defaults of
+ * their script; where none is, it is a preset's with exactly these keys and shapes (files of equal
+ * shapes are one family: the file's own name, e.g. "lsun_cat.pt", picks among them), or a guess.
+ * `flags` override. Whatever shapes cannot tell (head counts, attention order, schedule, steps,
+ * predict_xstart, rescale_timesteps, image_size) and no flag gave is assumed, and each assumption
+ * is appended to `assumed` as a line "num_heads 4 (assumed; --num_heads N if not)".  Checks every
+ * key and shape against the result: GD_EFORMAT with one table of key, expected, found (at most 20
+ * rows, then "... and N more").  "module." prefixes of DataParallel files are accepted. */
 GD_CHECKED gd_status gd_config_recognise(gd_model_config *out, gd_arena *arena, char **assumed,
                                          gd_bundle *bundle, const gd_flag *flags, int n_flags);
 /* A configuration as a family's own files write it: flags "name=value ..." of ADM and consistency

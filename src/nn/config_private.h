@@ -26,6 +26,8 @@ int nn_level_channels(const gd_net_config *net, int level);
 
 /* The factor that gives exactly `width` again when multiplied and cut to an integer */
 double nn_width_factor(int width, int model_channels);
+/* Defaults of the training script of a project (index into nn_projects) for a kind */
+void nn_script_defaults(gd_model_config *out, gd_net_kind kind, int project);
 
 /* The authors' channel_mult for an image size; 0 levels where they have none. */
 int nn_default_channel_mult(double mult[GD_MAX_LEVELS], gd_net_kind kind, int image_size);
@@ -40,6 +42,24 @@ GD_CHECKED gd_status nn_flags_set(gd_model_config *config, const gd_flag *flags,
                                   bool shapes_known);
 bool nn_flag_given(const gd_flag *flags, int n,
                    const char *name); /* with a value that is not empty */
+
+/* One of the authors' flags that decide what a network of this kind computes */
+bool nn_network_flag_given(const gd_flag *flags, int n, gd_net_kind kind);
+/* A notice for each flag that a network of this kind does not take; what: its file or name */
+void nn_report_unused(const gd_flag *flags, int n, gd_net_kind kind, const char *what);
+
+/* ---- authors.c ---- */
+
+extern const char *const nn_projects[2];
+/* Whose script takes this line: index into nn_projects.  By the flag script_defaults, by flags that
+ * only one project has, by the name of a published file (path may be NULL); guided-diffusion's
+ * otherwise. */
+int nn_project(const gd_flag *flags, int n, gd_net_kind kind, const char *path);
+/* What shapes left open in *config becomes the default of the authors' script, all of which go to
+ * *defaults; where one cannot be (an image_size whose widths the file does not have) the value
+ * stays. */
+void nn_take_defaults(gd_model_config *config, const char *path, const gd_flag *flags, int n,
+                      gd_model_config *defaults);
 
 /* ---- training_file.c ---- */
 

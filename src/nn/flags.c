@@ -1,7 +1,9 @@
 /* flags.c - the authors' flags, by their names.  Source: spec models.md 1.1, 1.2; sampling.md. */
 #include "nn/config_private.h"
+#include "nn/scripts.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -23,6 +25,7 @@ typedef enum type {
     PRECOND, /* of EDM's networks */
     LOSS,    /* a word that only concerns how the authors trained */
     PROGRAM, /* a bool that only concerns how the authors' program computes */
+    PROJECT, /* whose defaults the other flags take: nn_project reads it */
     WEIGHTS  /* which of a file's weights: nn_open_weights reads it */
 } type;
 
@@ -85,6 +88,7 @@ static const struct flag {
     { "classifier_pool", POOL, CLASSIFIER, 0, 0, 0 },
     { "classifier_use_fp16", PROGRAM, ALL, 0, 0, 0 },
 
+    { "script_defaults", PROJECT, ALL, 0, 0, 0 },
     { "num_classes", CLASSES, ALL, 0, 1, NN_MAX_CLASSES },
     { "sigma_small", BOOL, ALL, AT(diffusion.sigma_small), 0, 0 },
     { "classifier_num_heads", INT, CLASSIFIER, AT(net.num_heads), 1, NN_MAX_CHANNELS },
@@ -129,6 +133,32 @@ static gd_status unknown(const char *name)
     return s;
 }
 
+bool gd_flag_fits(const char *name, gd_net_kind kind)
+{
+    const struct flag *flag = find(name);
+
+    return flag && flag->kinds >> kind & 1;
+}
+
+bool nn_network_flag_given(const gd_flag *flags, int n, gd_net_kind kind)
+{
+    for (int i = 0; i < n; i++) {
+        const struct flag *flag = find(flags[i].name);
+        if (flag && flag->type < PROGRAM && flag->kinds >> kind & 1 &&
+            gd_script_knows(flag->name) && *flags[i].value)
+            return true;
+    }
+    return false;
+}
+
+void nn_report_unused(const gd_flag *flags, int n, gd_net_kind kind, const char *what)
+{
+    for (int i = 0; i < n; i++)
+        if (!gd_flag_fits(flags[i].name, kind) && !gd_script_takes(kind, flags[i].name))
+            gd_log(GD_LOG_NOTE, "--%s: passed over, %s is a network of another kind (%s)",
+                   flags[i].name, what, gd_net_kind_names[kind]);
+}
+
 /* ---- values ---- */
 
 static gd_status bad_value(const struct flag *flag, const char *value, const char *expected)
@@ -160,6 +190,8 @@ static gd_status parse_int(int *out, const struct flag *flag, const char *text, 
 
     errno = 0;
     value = strtol(text, &after, 10);
+    while (after > text && *after == ' ') /* Python's int() takes " 8 " */
+        after++;
     snprintf(expected, sizeof expected, "a whole number, %d to %d%s", GD_MAX(flag->min, 1),
              flag->max, flag->min < 0 ? ", or -1" : "");
     if (after == text || errno || (*after && *after != ',') || value < flag->min ||
@@ -170,12 +202,12 @@ static gd_status parse_int(int *out, const struct flag *flag, const char *text, 
     return GD_OK;
 }
 
-/* "0.5", "2": digits with at most one point, independent of the locale.  Both parts are exact below
- * 15 digits, so the quotient is the nearest double.  false: not such a number. */
+/* "0.5", "2", "1e-1": digits with at most one point, independent of the locale.  Both parts are
+ * exact below 15 digits, so the quotient is the nearest double.  false: not such a number. */
 static bool parse_decimal(double *out, const char *text, const char **end)
 {
     double mantissa = 0, scale = 1;
-    int digits = 0;
+    int digits = 0, exponent = 0;
     bool point = false;
 
     for (; (*text >= '0' && *text <= '9') || (*text == '.' && !point); text++) {
@@ -187,6 +219,13 @@ static bool parse_decimal(double *out, const char *text, const char **end)
         scale *= point ? 10 : 1;
         digits++;
     }
+    if (digits > 0 && (*text == 'e' || *text == 'E'))
+        exponent = (int)strtol(text + 1, (char **)&text, 10);
+    for (; exponent < 0 && scale < 1e22; exponent++)
+        scale *= 10;
+    for (; exponent > 0 && mantissa < 1e22; exponent--)
+        mantissa *= 10;
+    text += strspn(text, " ");
     *out = mantissa / scale;
     *end = text;
     return digits > 0 && digits <= 15;
@@ -235,6 +274,7 @@ static gd_status parse_mult(gd_net_config *net, const struct flag *flag, const c
     int n = 0;
 
     for (;; at++) {
+        at += strspn(at, " ");
         if (n == GD_MAX_LEVELS || !parse_decimal(&net->channel_mult[n++], at, &at) ||
             (*at && *at != ','))
             return bad_value(flag, value, "up to 12 factors like 1,2,3,4");
@@ -363,6 +403,8 @@ static gd_status set(gd_model_config *config, const struct flag *flag, const cha
         return parse_precond(config, flag, value);
     case PROGRAM:
         return parse_bool(&yes, flag, value);
+    case PROJECT:
+        return parse_word(&(int){ 0 }, flag, value, nn_projects, COUNT(nn_projects));
     case LOSS:
     case WEIGHTS:
         break;
@@ -439,7 +481,7 @@ gd_status nn_flags_set(gd_model_config *config, const gd_flag *flags, int n, boo
             nn_flag_given(flags, n, classifier ? "classifier_channel_mult" : "channel_mult")));
     for (type t = CLASSES; t < INT; t++)
         GD_TRY(set_all(config, flags, n, t, t));
-    GD_TRY(set_all(config, flags, n, INT, PROGRAM));
+    GD_TRY(set_all(config, flags, n, INT, PROJECT));
 
     if (!adm)
         return GD_OK;
@@ -456,5 +498,99 @@ gd_status nn_flags_set(gd_model_config *config, const gd_flag *flags, int n, boo
 gd_status gd_flags_apply(gd_model_config *config, const gd_flag *flags, int n)
 {
     GD_TRY(nn_flags_set(config, flags, n, false));
+    nn_report_unused(flags, n, config->net.kind, *config->preset ? config->preset : "it");
     return nn_config_check(config);
+}
+
+/* ---- a configuration as a line ---- */
+
+typedef struct line {
+    char *text;
+    size_t used, size;
+} line;
+
+static void add(line *l, const char *format, ...) GD_PRINTF(2, 3);
+static void add(line *l, const char *format, ...)
+{
+    va_list ap;
+
+    if (l->used >= l->size)
+        return;
+    va_start(ap, format);
+    l->used += (size_t)vsnprintf(l->text + l->used, l->size - l->used, format, ap);
+    va_end(ap);
+}
+
+static void add_resolutions(line *l, const gd_net_config *net)
+{
+    const char *comma = "";
+
+    for (int k = 0; k < GD_MAX_LEVELS && net->image_size >> k > 0; k++) {
+        if (!(net->attention_ds >> k & 1))
+            continue;
+        add(l, "%s%d", comma, net->image_size >> k);
+        comma = ",";
+    }
+    if (!*comma) /* a resolution that no level has */
+        add(l, "%d", 2 * net->image_size);
+}
+
+static void add_mult(line *l, const gd_net_config *net)
+{
+    for (int i = 0; i < net->n_levels; i++)
+        add(l, "%s%.15g", i ? "," : "", net->channel_mult[i]);
+}
+
+static void add_value(line *l, const gd_model_config *c, const struct flag *flag)
+{
+    const void *field = (const char *)c + flag->offset;
+
+    switch (flag->type) {
+    case INT:
+    case SIZE:
+        add(l, " --%s %d", flag->name, *(const int *)field);
+        break;
+    case BOOL:
+        if (strcmp(flag->name, "sigma_small") == 0 && !*(const bool *)field)
+            break; /* guided-diffusion has no such flag */
+        add(l, " --%s %s", flag->name, *(const bool *)field ? "True" : "False");
+        break;
+    case REAL:
+        add(l, " --%s %.15g", flag->name, *(const double *)field);
+        break;
+    case SCHEDULE:
+        add(l, " --%s %s", flag->name, c->diffusion.noise_schedule);
+        break;
+    case POOL:
+        add(l, " --%s %s", flag->name, nn_pool_names[c->net.pool]);
+        break;
+    case CLASS_COND:
+        add(l, " --%s %s", flag->name, c->net.num_classes > 0 ? "True" : "False");
+        break;
+    case CLASSES:
+        if (gd_net_classes(&c->net) > 0)
+            add(l, " --%s %d", flag->name, gd_net_classes(&c->net));
+        break;
+    case RESOLUTIONS:
+        add(l, " --%s ", flag->name);
+        add_resolutions(l, &c->net);
+        break;
+    case MULT:
+        add(l, " --%s ", flag->name);
+        add_mult(l, &c->net);
+        break;
+    default:
+        break;
+    }
+}
+
+void gd_flags_line(const gd_model_config *config, char *out, size_t size)
+{
+    line l = { out, 0, size };
+
+    *out = '\0';
+    for (int i = 0; i < COUNT(table); i++)
+        if (table[i].kinds >> config->net.kind & 1)
+            add_value(&l, config, &table[i]);
+    memmove(out, out + (*out == ' '), strlen(out) + (*out != ' '));
 }

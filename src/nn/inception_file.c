@@ -320,24 +320,62 @@ static gd_status read_weight(const gd_inception_file *f, const inception_layer *
 /* ---- batch normalisation: y = (conv - mean) gamma / sqrt(variance + epsilon) + beta ---- */
 
 enum { MOST_CHANNELS = 512 };
-static const double epsilon = 1e-3;
+static const double usual_epsilon = 1e-3; /* of files that do not tell */
 
 typedef struct norm {
     float beta[MOST_CHANNELS], gamma[MOST_CHANNELS], mean[MOST_CHANNELS], variance[MOST_CHANNELS];
+    double epsilon;
 } norm;
+
+/* A number that a GraphDef keeps with the layer's batch normalisation; false: it does not */
+static gd_status read_told(const gd_inception_file *f, const inception_layer *l, const char *leaf,
+                           float *out, bool *told)
+{
+    const key k = key_of(f->names, l, leaf);
+    const gd_array *a = f->names->tensorflow ? gd_bundle_find(f->bundle, k.name) : NULL;
+
+    *told = a != NULL;
+    if (!a)
+        return GD_OK;
+    if (gd_array_count(a) != 1)
+        return gd_fail(GD_EFORMAT, "%s: %s is not one number", gd_bundle_path(f->bundle), k.name);
+    return gd_bundle_read_f32(f->bundle, a, out);
+}
+
+static gd_status read_epsilon(const gd_inception_file *f, const inception_layer *l, norm *n)
+{
+    float value;
+    bool told;
+
+    n->epsilon = usual_epsilon;
+    GD_TRY(read_told(f, l, "/batchnorm/variance_epsilon", &value, &told));
+    if (!told || value == (float)usual_epsilon)
+        return GD_OK;
+    if (!(value > 0 && value < 1))
+        return gd_fail(GD_EFORMAT, "%s: variance_epsilon of %s is %g", gd_bundle_path(f->bundle),
+                       l->scope, (double)value);
+    n->epsilon = (double)value;
+    return GD_OK;
+}
 
 static gd_status read_norm(const gd_inception_file *f, const inception_layer *l, norm *n)
 {
     const naming *names = f->names;
     const key beta = key_of(names, l, names->beta), mean = key_of(names, l, names->mean),
               variance = key_of(names, l, names->variance);
+    float scales;
+    bool told;
 
     for (int o = 0; o < l->co; o++)
         n->gamma[o] = 1.0f;
     GD_TRY(read_key(f, &beta, n->beta));
     GD_TRY(read_key(f, &mean, n->mean));
     GD_TRY(read_key(f, &variance, n->variance));
+    GD_TRY(read_epsilon(f, l, n));
     if (!names->gamma)
+        return GD_OK;
+    GD_TRY(read_told(f, l, "/batchnorm/scale_after_normalization", &scales, &told));
+    if (told && scales == 0) /* gamma is there and not used */
         return GD_OK;
     const key gamma = key_of(names, l, names->gamma);
     return gd_bundle_find(f->bundle, gamma.name) ? read_key(f, &gamma, n->gamma) : GD_OK;
@@ -345,7 +383,7 @@ static gd_status read_norm(const gd_inception_file *f, const inception_layer *l,
 
 static double factor(const norm *n, int o)
 {
-    return (double)n->gamma[o] / sqrt((double)n->variance[o] + epsilon);
+    return (double)n->gamma[o] / sqrt((double)n->variance[o] + n->epsilon);
 }
 
 static gd_status fold_weight(const gd_inception_file *f, const inception_layer *l, float *out)

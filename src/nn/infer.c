@@ -11,6 +11,7 @@ typedef struct inference {
     gd_net_config *net; /* the configuration's */
     gd_family family;
     int blocks; /* input blocks, the stem included */
+    const char *origin; /* of a value that is no guess: for -v only */
 } inference;
 
 /* ---- reading shapes ---- */
@@ -80,7 +81,10 @@ static int count_blocks(const nn_keys *keys)
 
 static void assume(inference *in, const char *flag, const char *value, const char *other)
 {
-    nn_assume(in->e, flag, value, other);
+    if (!in->origin)
+        nn_assume(in->e, flag, value, other);
+    else if (!nn_flag_given(in->e->flags, in->e->n_flags, flag))
+        gd_log(GD_LOG_INFO, "%s: %s %s (%s)", in->keys->path, flag, value, in->origin);
 }
 
 static void assume_int(inference *in, const char *flag, int value)
@@ -434,10 +438,9 @@ static void say_heads(inference *in)
         assume_int(in, heads, net->num_heads);
 }
 
-static void say_guesses(inference *in)
+static void say_size(inference *in)
 {
     const gd_net_config *net = in->net;
-    const gd_diffusion_config *diffusion = &in->config->diffusion;
 
     if (net->kind == GD_NET_SUPERRES) {
         assume_int(in, "large_size", net->image_size);
@@ -445,6 +448,13 @@ static void say_guesses(inference *in)
     } else if (net->kind == GD_NET_UNET || net->pool != GD_POOL_ATTENTION) {
         assume_int(in, "image_size", net->image_size);
     }
+}
+
+static void say_guesses(inference *in)
+{
+    const gd_net_config *net = in->net;
+    const gd_diffusion_config *diffusion = &in->config->diffusion;
+
     say_heads(in);
     if (net->family == GD_FAMILY_CONSISTENCY)
         return;
@@ -459,6 +469,65 @@ static void say_guesses(inference *in)
     assume_bool(in, "rescale_timesteps", diffusion->rescale_timesteps);
 }
 
+/* What shapes do not tell */
+static bool same_guesses(const gd_model_config *a, const gd_model_config *b)
+{
+    const gd_net_config *m = &a->net, *n = &b->net;
+
+    return strcmp(a->diffusion.noise_schedule, b->diffusion.noise_schedule) == 0 &&
+           a->diffusion.steps == b->diffusion.steps &&
+           a->diffusion.predict_xstart == b->diffusion.predict_xstart &&
+           a->diffusion.rescale_timesteps == b->diffusion.rescale_timesteps &&
+           m->image_size == n->image_size &&
+           m->use_new_attention_order == n->use_new_attention_order &&
+           m->num_head_channels == n->num_head_channels &&
+           (m->num_head_channels > 0 || m->num_heads == n->num_heads);
+}
+
+/* A published file by its own flags is that file; one that is read by other flags and defaults than
+ * its own is most likely meant otherwise. */
+static gd_status compare_preset(inference *in)
+{
+    gd_model_config final = *in->config, like, exact = final;
+    inference look = *in;
+    bool found_like, found;
+    char line[2048];
+
+    look.config = &exact;
+    look.net = &exact.net;
+    GD_TRY(nn_flags_set(&final, in->e->flags, in->e->n_flags, true));
+    GD_TRY(find_preset(&look, &like, &found_like, &found));
+    if (!found)
+        return GD_OK;
+    if (same_guesses(&final, &exact)) {
+        memcpy(in->config->preset, exact.preset, sizeof exact.preset);
+        in->config->guidance_scale = exact.guidance_scale;
+        return GD_OK;
+    }
+    gd_flags_line(&exact, line, sizeof line);
+    gd_log(GD_LOG_NOTE,
+           "%s: has the shapes of %s; the flags given, with the authors' defaults for the others, "
+           "are not that file's: %s",
+           in->keys->path, exact.preset, line);
+    return GD_OK;
+}
+
+static gd_status take_defaults(inference *in)
+{
+    gd_model_config defaults;
+
+    guess_image_size(in->net);
+    if (in->net->kind == GD_NET_CLASSIFIER)
+        guess_heads(in->net);
+    nn_take_defaults(in->config, in->keys->path, in->e->flags, in->e->n_flags, &defaults);
+    if (in->net->image_size == defaults.net.image_size)
+        in->origin = "the authors' default";
+    say_size(in);
+    in->origin = "the authors' default";
+    say_guesses(in);
+    return compare_preset(in);
+}
+
 gd_status nn_infer_adm(gd_model_config *out, nn_evidence *e, gd_family family)
 {
     inference in = { .e = e, .keys = e->keys, .config = out, .net = &out->net, .family = family };
@@ -466,6 +535,8 @@ gd_status nn_infer_adm(gd_model_config *out, nn_evidence *e, gd_family family)
     bool found_like, found;
 
     GD_TRY(infer_shapes(&in));
+    if (family == GD_FAMILY_ADM && nn_network_flag_given(e->flags, e->n_flags, in.net->kind))
+        return take_defaults(&in);
     GD_TRY(find_preset(&in, &like, &found_like, &found));
     if (found)
         return GD_OK;
@@ -475,6 +546,7 @@ gd_status nn_infer_adm(gd_model_config *out, nn_evidence *e, gd_family family)
         guess_image_size(in.net);
         guess_heads(in.net);
     }
+    say_size(&in);
     say_guesses(&in);
     return GD_OK;
 }

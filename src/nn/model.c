@@ -45,10 +45,19 @@ static gd_status read_classes(gd_model *m)
     return s;
 }
 
+static void report_line(const gd_model *m)
+{
+    char line[2048];
+
+    gd_flags_line(&m->config, line, sizeof line);
+    gd_log(GD_LOG_INFO, "%s: %s", m->path, line);
+}
+
 static gd_status load(gd_model *m, const gd_flag *flags, int n_flags)
 {
     GD_TRY(nn_open_weights(&m->bundle, m->path, flags, n_flags));
     GD_TRY(gd_config_recognise(&m->config, m->mem, &m->assumed, m->bundle, flags, n_flags));
+    report_line(m);
     GD_TRY(gd_config_params(&m->config, m->mem, &m->param, &m->n_param));
     return read_classes(m);
 }

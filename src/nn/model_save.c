@@ -125,6 +125,8 @@ static gd_status write_file(const gd_model *m, gd_arena *mem, const char *path, 
     saving s = { .dtype = dtype };
     gd_status status;
 
+    GD_TRY(gd_suffix_check(path, "safetensors pt", "X.safetensors, or X.pt as PyTorch writes it"));
+
     if (!arrays)
         return gd_fail(GD_ENOMEM, "model: out of memory");
     if (dtype != GD_F32)

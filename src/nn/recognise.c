@@ -257,8 +257,7 @@ static gd_status check_keys(const reading *r, const gd_model_config *config)
 /* Weights as a plan wants them (packed.c): the configuration is all that says what they are. */
 static gd_status check_packed(const nn_keys *keys, const char *packed_for)
 {
-    /* by its own name: "module.packed" would not be found again */
-    if (keys->n == 1 && keys->prefix_bytes == 0 && nn_key_find(keys, NN_PACKED) &&
+    if (keys->n == 1 && nn_key_find(keys, NN_PACKED) &&
         keys->sorted[0]->dtype == GD_U8 && keys->sorted[0]->rank == 1 &&
         gd_is_text(packed_for, strlen(packed_for)))
         return GD_OK;
@@ -288,6 +287,7 @@ gd_status gd_config_recognise(gd_model_config *out, gd_arena *arena, char **assu
     if (s == GD_EFORMAT && !json)
         nn_name_foreign(&keys);
     GD_TRY(s);
+    nn_report_unused(flags, n_flags, out->net.kind, keys.path);
     if (nn_config_check(out) != GD_OK) {
         gd_context("%s", keys.path);
         return GD_EFORMAT;

@@ -179,6 +179,13 @@ static gd_status check_finite(const micro *m)
     return GD_OK;
 }
 
+/* The authors' classifier_train.py passes the index of the step itself to the classifier, also
+ * where rescale_timesteps scales what diffusion models get. */
+static float network_t(const gd_objective *o, int t)
+{
+    return o->classifier ? (float)t : gd_schedule_model_t(o->process->schedule, t);
+}
+
 gd_status gd_worker_run(gd_worker *w, const gd_objective *objective, const gd_train_batch *b,
                         gd_means *means)
 {
@@ -189,9 +196,7 @@ gd_status gd_worker_run(gd_worker *w, const gd_objective *objective, const gd_tr
 
     gd_par(b->n, noise_image, &m);
     for (int i = 0; i < b->n; i++)
-        w->t[i] = objective->index_as_t
-                      ? (float)b->t[i]
-                      : gd_schedule_model_t(objective->process->schedule, b->t[i]);
+        w->t[i] = network_t(objective, b->t[i]);
     gd_learner_forward(w->l, &pass, w->out);
     gd_par(b->n, objective->classifier ? classifier_image : diffusion_image, &m);
     GD_TRY(check_finite(&m));

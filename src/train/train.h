@@ -100,7 +100,6 @@ typedef struct gd_objective {
     const gd_process *process; /* noise; clip_denoised is not looked at */
     gd_loss_type loss_type;    /* diffusion models */
     bool classifier;           /* cross-entropy of noised images instead */
-    bool index_as_t;           /* the network is given the respaced index, not the scaled step */
     bool validation;           /* classifier: names begin with val_, no gradient */
 } gd_objective;
 

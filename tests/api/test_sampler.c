@@ -121,7 +121,9 @@ static void progress_and_cancelling_stop(void **state)
     (void)state;
     assert_int_equal(guided_sampler_open(&s, m, NULL, options, 1), GUIDED_OK);
     guided_sampler_set_progress(s, stop_at_2, &calls);
+    assert_int_equal(guided_sampler_run(s, -1, 1, &label, NULL, pixels), GUIDED_EUSAGE);
     assert_int_equal(guided_sampler_run(s, 9, 1, &label, NULL, pixels), GUIDED_EINTERRUPTED);
+    assert_string_equal(guided_error(), "image 9: stopped by the caller before step 2 of 3");
     assert_int_equal(calls, 2);
     guided_sampler_set_progress(s, NULL, NULL);
     guided_context_cancel(context, true);

@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "nn/scripts.h"
+
 enum { MOST = 512, LONG = 4096, SECONDS = 20 };
 
 typedef struct option {
@@ -189,6 +191,13 @@ static void a_number_just_outside_its_range(void **state)
     expect_untouched();
 }
 
+/* The authors' scripts take "" for these: test_flags.sh */
+static bool means_none(const option *o)
+{
+    return strcmp(o->name, "resume_checkpoint") == 0 || strcmp(o->name, "val_data_dir") == 0 ||
+           strcmp(o->name, "timestep_respacing") == 0;
+}
+
 static void a_value_that_is_missing_or_empty(void **state)
 {
     char name[80], empty[80];
@@ -202,6 +211,8 @@ static void a_value_that_is_missing_or_empty(void **state)
         snprintf(empty, sizeof empty, "--%s=", o->name);
         expect_usage(o, name, NULL);
         expect_usage(o, name, "--quiet");
+        if (means_none(o))
+            continue;
         expect_usage(o, empty, NULL);
         expect_usage(o, name, "");
     }
@@ -224,7 +235,7 @@ static void an_option_given_twice(void **state)
     (void)state;
     for (int i = 0; i < n_options; i++) {
         const option *o = &options[i];
-        if (is(o, "count"))
+        if (is(o, "count") || gd_script_knows(o->name)) /* of the authors' the last one counts */
             continue;
         if (is(o, "switch"))
             snprintf(once, sizeof once, "--%s", o->name);

@@ -217,7 +217,7 @@ static void compare_listing(golden *g, const gd_dataset *set, const char *root)
 
 void golden_dataset_listing(golden *g)
 {
-    const gd_dataset_options options = { .labels = GD_LABELS_NAME };
+    const gd_dataset_options options = { .labels = GD_LABELS_NAME, .hidden = true };
     json_t *tree = golden_at(g, g->config, "tree"), *file;
     char root[] = "golden-listing-XXXXXX";
     gd_dataset *set;

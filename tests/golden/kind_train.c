@@ -296,7 +296,6 @@ static void train(golden *g, const char *prefix)
     if (gd_trainer_make(&trainer, &t.config, &weights, &options, &images, NULL) == GD_OK &&
         fill_history(g, &trainer->sampler) == GD_OK) {
         trainer->draws = (gd_draws){ stored_draws, &t };
-        trainer->objective.index_as_t = trainer->objective.classifier;
         t.learner = trainer->learner;
         run_updates(&t, trainer, steps);
     } else {

@@ -266,6 +266,44 @@ static void write_part(FILE *f, const inception_layer *l, int layer, part p, gra
     free(values);
 }
 
+/* A field of fewer than 128 bytes */
+static size_t put_field(unsigned char *to, int number, const void *data, size_t n)
+{
+    to[0] = (unsigned char)(number << 3 | 2);
+    to[1] = (unsigned char)n;
+    memcpy(to + 2, data, n);
+    return n + 2;
+}
+
+static size_t put_attribute(unsigned char *to, const char *key, const void *value, size_t n)
+{
+    unsigned char pair[128];
+    size_t used = put_field(pair, 1, key, strlen(key));
+
+    used += put_field(pair + used, 2, value, n);
+    return put_field(to, 5, pair, used);
+}
+
+static void write_norm(FILE *f, const inception_layer *l, graphdef_file how)
+{
+    unsigned char node[512], epsilon[5] = { 4 << 3 | 5 }, scales[2] = { 5 << 3, 1 };
+    char name[256];
+    size_t n;
+
+    snprintf(name, sizeof name, "%s/batchnorm", l->scope);
+    for (char *dot = name; (dot = strchr(dot, '.'));)
+        *dot = '/';
+    memcpy(epsilon + 1, &how.epsilon, sizeof how.epsilon);
+    n = put_field(node, 1, name, strlen(name));
+    n += put_field(node + n, 2, "BatchNormWithGlobalNormalization", 32);
+    n += put_attribute(node + n, "variance_epsilon", epsilon, sizeof epsilon);
+    n += put_attribute(node + n, "scale_after_normalization", scales, how.unscaled ? 0 : 2);
+    const unsigned char head[] = { 1 << 3 | 2, (unsigned char)(n & 127) | 128,
+                                   (unsigned char)(n >> 7) };
+    assert_int_equal(fwrite(head, 1, sizeof head, f), sizeof head);
+    assert_int_equal(fwrite(node, 1, n, f), n);
+}
+
 void write_graphdef(const char *path, graphdef_file how)
 {
     const int64_t dim[2] = { GD_INCEPTION_POOL, GD_INCEPTION_CLASSES };
@@ -279,6 +317,8 @@ void write_graphdef(const char *path, graphdef_file how)
         for (int p = 0; p < PARTS; p++)
             if ((p != GAMMA || !how.no_gamma) && (how.n_constants == 0 || n++ < how.n_constants))
                 write_part(f, &net.layer[i], i, p, how);
+    for (int i = 0; i < net.n_layer && how.epsilon > 0; i++)
+        write_norm(f, &net.layer[i], how);
     float *classes = transposed(class_values(), GD_INCEPTION_CLASSES, GD_INCEPTION_POOL);
     if (how.n_constants == 0)
         write_constant(f, "softmax/weights", dim, 2, classes, dim[0] * dim[1]);

@@ -19,6 +19,8 @@ typedef struct graphdef_file {
     bool flat, no_gamma;
     float variance;  /* flat only */
     int n_constants; /* 0: all; else the file ends after so many */
+    float epsilon;   /* above 0: every layer has a node with this variance_epsilon */
+    bool unscaled;   /* and scale_after_normalization false, else true */
 } graphdef_file;
 void write_graphdef(const char *path, graphdef_file how);
 

@@ -79,7 +79,10 @@ static void image_size_keeps_resolutions_and_brings_its_widths(void **state)
     gd_config_defaults(&c, GD_NET_UNET);
     APPLY(&c, { "image_size", "32" }, { "channel_mult", "1,2,2,2" });
     assert_int_equal(c.net.attention_ds, 1 << 1 | 1 << 2);
-    refuse(GD_NET_UNET, "image_size", "32", "give --channel_mult");
+    gd_config_defaults(&c, GD_NET_UNET);
+    APPLY(&c, { "image_size", "32" }); /* improved-diffusion's */
+    assert_true(c.net.n_levels == 4 && c.net.channel_mult[3] == 2);
+    refuse(GD_NET_UNET, "image_size", "16", "give --channel_mult");
     refuse(GD_NET_SUPERRES, "large_size", "128", "give --channel_mult");
     refuse(GD_NET_CLASSIFIER, "image_size", "32", "give --classifier_channel_mult");
 }

@@ -270,6 +270,39 @@ static void weights_must_be_finite(void **state)
     gd_inception_close(net);
 }
 
+static void hash_of(char out[33], graphdef_file how)
+{
+    gd_inception_file *file;
+
+    write_graphdef(in_folder("flat"), how);
+    if (gd_inception_file_open(&file, in_folder("flat")) != GD_OK ||
+        gd_inception_file_hash(file, out) != GD_OK)
+        fail_msg("%s", gd_error());
+    gd_inception_file_close(file);
+}
+
+/* What a graph tells its batch normalisations is what is computed: the epsilon, and whether gamma
+ * counts at all. */
+static void attributes_of_the_graph_are_read(void **state)
+{
+    char plain[33], same[33], other[33], unscaled[33], no_gamma[33];
+
+    (void)state;
+    hash_of(plain, (graphdef_file){ .flat = true, .variance = 1 });
+    hash_of(same, (graphdef_file){ .flat = true, .variance = 1, .epsilon = 0.001f });
+    assert_string_equal(plain, same);
+    hash_of(other, (graphdef_file){ .flat = true, .variance = 1, .epsilon = 0.01f });
+    assert_string_not_equal(plain, other);
+    hash_of(unscaled,
+            (graphdef_file){ .flat = true, .variance = 1, .epsilon = 0.001f, .unscaled = true });
+    hash_of(no_gamma, (graphdef_file){ .flat = true, .variance = 1, .no_gamma = true });
+    assert_string_equal(unscaled, no_gamma);
+    assert_string_not_equal(unscaled, plain);
+    static const char *const says[] = { "variance_epsilon of conv is 2" };
+    write_graphdef(in_folder("flat"), (graphdef_file){ .flat = true, .variance = 1, .epsilon = 2 });
+    refuses("flat", says, COUNT(says));
+}
+
 static void impossible_sizes(void **state)
 {
     static const int sizes[][3] = { { 0, 8, 8 }, { 1, 0, 8 }, { 1, 8, -1 }, { 1, 70000, 8 } };
@@ -293,6 +326,7 @@ int main(void)
         cmocka_unit_test(missing_keys_are_listed),
         cmocka_unit_test(other_networks_are_refused),
         cmocka_unit_test(weights_must_be_finite),
+        cmocka_unit_test(attributes_of_the_graph_are_read),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
