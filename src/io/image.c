@@ -1,96 +1,11 @@
 /* image.c - PNG, JPEG and WebP to pixels, with Pillow's conversions. */
 #include "io/io_private.h"
 
-#include <spng.h>
-#include <string.h>
-
 void gd_image_free(gd_image *image)
 {
     gd_block_free(image->pixels);
     image->pixels = NULL;
 }
-
-/* ---- PNG ---- */
-
-static bool is_grey(const struct spng_ihdr *h)
-{
-    return h->color_type == SPNG_COLOR_TYPE_GRAYSCALE ||
-           h->color_type == SPNG_COLOR_TYPE_GRAYSCALE_ALPHA;
-}
-
-/* Pillow's 16-bit grey is an integer image, and becomes bytes by clipping, not by scaling */
-static gd_status decode_grey16(gd_image *out, spng_ctx *ctx, const char *name)
-{
-    const size_t n = (size_t)out->width * (size_t)out->height;
-    uint16_t *wide;
-    int error;
-
-    GD_TRY(gd_block_make((void **)&wide, n * sizeof *wide, name));
-    error = spng_decode_image(ctx, wide, n * sizeof *wide, SPNG_FMT_RAW, 0);
-    for (size_t i = 0; i < n && !error; i++) {
-        const unsigned v = (unsigned)((wide[i] & 0xff) << 8 | wide[i] >> 8); /* big-endian */
-        out->pixels[i] = (uint8_t)GD_MIN(v, 255u);
-    }
-    gd_block_free(wide);
-    return error ? io_png_failed(name, error, GD_EFORMAT) : GD_OK;
-}
-
-static gd_status decode_pixels(gd_image *out, spng_ctx *ctx, const struct spng_ihdr *h,
-                               const char *name)
-{
-    const bool grey16 = h->color_type == SPNG_COLOR_TYPE_GRAYSCALE && h->bit_depth == 16;
-    const bool grey = h->color_type == SPNG_COLOR_TYPE_GRAYSCALE;
-    const int format = grey ? SPNG_FMT_G8 : SPNG_FMT_RGB8;
-    size_t bytes;
-    int error;
-
-    out->channels = grey ? 1 : 3;
-    bytes = (size_t)out->width * (size_t)out->height * (size_t)out->channels;
-    GD_TRY(gd_block_make((void **)&out->pixels, bytes, name));
-    if (grey16)
-        return decode_grey16(out, ctx, name);
-    error = spng_decode_image(ctx, out->pixels, bytes, format, 0);
-    if (error)
-        return io_png_failed(name, error, GD_EFORMAT);
-    if (is_grey(h) && !grey) { /* grey with alpha came as three equal channels */
-        for (size_t i = 0; i < bytes / 3; i++)
-            out->pixels[i] = out->pixels[3 * i];
-        out->channels = 1;
-    }
-    return GD_OK;
-}
-
-static gd_status decode_png(gd_image *out, const void *data, size_t bytes, const char *name)
-{
-    enum { CHUNK_LIMIT = 16 << 20, CACHE_LIMIT = 32 << 20 };
-    spng_ctx *ctx = spng_ctx_new(0);
-    struct spng_ihdr h;
-    gd_status s;
-    int error;
-
-    if (!ctx)
-        return gd_fail(GD_ENOMEM, "%s: out of memory", name);
-    error = spng_set_image_limits(ctx, GD_MAX_IMAGE_SIDE, GD_MAX_IMAGE_SIDE);
-    if (!error)
-        error = spng_set_chunk_limits(ctx, CHUNK_LIMIT, CACHE_LIMIT);
-    if (!error)
-        error = spng_set_png_buffer(ctx, data, bytes);
-    if (!error)
-        error = spng_get_ihdr(ctx, &h);
-    if (error) {
-        s = io_png_failed(name, error, GD_EFORMAT);
-    } else {
-        out->width = (int)h.width;
-        out->height = (int)h.height;
-        s = io_image_check(out, bytes, name);
-        if (s == GD_OK)
-            s = decode_pixels(out, ctx, &h, name);
-    }
-    spng_ctx_free(ctx);
-    return s;
-}
-
-/* ---- all ---- */
 
 /* ---- limits ---- */
 
@@ -168,13 +83,12 @@ static void to_grey(gd_image *image)
 gd_status gd_image_decode(gd_image *out, const void *data, size_t bytes, int channels,
                           const char *name)
 {
-    static const unsigned char png[8] = { 0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n' };
     const unsigned char *p = data;
     gd_status s;
 
     *out = (gd_image){ 0 };
-    if (bytes > 8 && memcmp(p, png, 8) == 0)
-        s = decode_png(out, data, bytes, name);
+    if (io_is_png(data, bytes))
+        s = io_decode_png(out, data, bytes, name);
     else if (bytes > 3 && p[0] == 0xff && p[1] == 0xd8)
         s = io_decode_jpeg(out, data, bytes, name);
     else if (io_is_webp(data, bytes))

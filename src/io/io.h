@@ -206,12 +206,10 @@ typedef struct gd_text {
 /* Encode [height,width,channels] 8-bit, channels 1 or 3.  *out is a block (gd_block_free). */
 GD_CHECKED gd_status gd_png_encode(void **out, size_t *bytes, const uint8_t *pixels, int width,
                                    int height, int channels, const gd_text *texts, int n_texts);
-typedef struct gd_png gd_png; /* a decoded PNG */
-GD_CHECKED gd_status gd_png_open(gd_png **out,
-                                 const char *path); /* as RGB, PIL's "RGB" conversion */
-int gd_png_width(const gd_png *png);
-int gd_png_height(const gd_png *png);
-const uint8_t *gd_png_pixels(const gd_png *png);             /* [height,width,3] */
+/* png_text.c: the texts of a PNG file, whose chunks are walked over; its pixels are not read.  A
+ * text is inflated when it is asked for, to at most 16 MiB, and lives as long as the gd_png. */
+typedef struct gd_png gd_png;
+GD_CHECKED gd_status gd_png_open(gd_png **out, const char *path);
 const char *gd_png_text(const gd_png *png, const char *key); /* NULL if absent */
 void gd_png_close(gd_png *png);
 

@@ -114,23 +114,20 @@ void io_put_zip_end(io_fields *f, uint64_t entries, uint64_t directory, uint64_t
 void io_copy_row(void *out, const unsigned char *in, gd_dtype dtype, int64_t n, int64_t step);
 void io_widen_row(void *out, const unsigned char *in, gd_dtype dtype, int64_t n, int64_t step);
 
-/* ---- image.c, jpeg.c, webp.c ---- */
+/* ---- image.c, png.c, jpeg.c, webp.c ---- */
 
 /* GD_EFORMAT for a size that a picture of `bytes` bytes may not have: before memory is taken */
 GD_CHECKED gd_status io_image_check(const gd_image *image, size_t bytes, const char *name);
 /* What a decoder may hold besides for a file of so many bytes */
 uint64_t io_decoder_bytes(size_t bytes);
 /* out->pixels is a block even when it fails */
+GD_CHECKED gd_status io_decode_png(gd_image *out, const void *data, size_t bytes, const char *name);
 GD_CHECKED gd_status io_decode_jpeg(gd_image *out, const void *data, size_t bytes,
                                     const char *name);
 GD_CHECKED gd_status io_decode_webp(gd_image *out, const void *data, size_t bytes,
                                     const char *name);
+bool io_is_png(const void *data, size_t bytes);
 bool io_is_webp(const void *data, size_t bytes);
-
-/* ---- png.c ---- */
-
-/* GD_ENOMEM where libspng's error is that, else `otherwise`: "NAME: its text" */
-GD_CHECKED gd_status io_png_failed(const char *name, int error, gd_status otherwise);
 
 /* ---- pickle.c ---- */
 

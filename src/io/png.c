@@ -1,170 +1,285 @@
-/* png.c - PNG by libspng: encoding with text chunks, decoding to RGB with limits. */
+/* png.c - PNG by libpng: encoding with text chunks, decoding with Pillow's conversions. */
 #include "io/io_private.h"
 
-#include <spng.h>
+#include <png.h>
+#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK_LIMIT = 16 << 20, CACHE_LIMIT = 32 << 20 };
+/* ---- libpng's errors as ours ---- */
 
-gd_status io_png_failed(const char *name, int error, gd_status otherwise)
+/* What libpng's functions find behind their pointers, reading or writing */
+typedef struct stream {
+    const char *name; /* in messages */
+    png_structp png;
+    png_infop info;
+    const unsigned char *in; /* reading: [in_bytes], `at` of them read */
+    unsigned char *out;      /* writing: malloc, `at` of out_room bytes written */
+    size_t in_bytes, out_room, at;
+    bool reading, no_memory;
+    char reason[160];
+} stream;
+
+static void on_error(png_structp png, png_const_charp text)
 {
-    const bool memory = error == SPNG_EMEM || error == SPNG_EZLIB_INIT;
-    return gd_fail(memory ? GD_ENOMEM : otherwise, "%s: %s", name, spng_strerror(error));
+    stream *s = png_get_error_ptr(png);
+
+    snprintf(s->reason, sizeof s->reason, "%s", text);
+    longjmp(png_jmpbuf(png), 1);
 }
 
-static gd_status set_texts(spng_ctx *ctx, const gd_text *texts, int n)
+static void on_warning(png_structp png, png_const_charp text)
 {
-    struct spng_text *list = calloc((size_t)GD_MAX(n, 1), sizeof *list);
-    int error;
+    (void)png;
+    (void)text;
+}
 
-    if (!list)
-        return gd_fail(GD_ENOMEM, "PNG: out of memory");
-    for (int i = 0; i < n; i++) {
-        list[i].type = SPNG_ITXT; /* UTF-8 */
-        snprintf(list[i].keyword, sizeof list[i].keyword, "%s", texts[i].key);
-        list[i].text = (char *)texts[i].value;
-        list[i].length = strlen(texts[i].value);
-        list[i].language_tag = "";
-        list[i].translated_keyword = "";
+static png_voidp take(png_structp png, png_alloc_size_t bytes)
+{
+    void *p = malloc(bytes);
+
+    if (!p)
+        ((stream *)png_get_mem_ptr(png))->no_memory = true;
+    return p;
+}
+
+static void give_back(png_structp png, png_voidp p)
+{
+    (void)png;
+    free(p);
+}
+
+/* step(ctx), which libpng may leave by longjmp: it holds nothing of its own.  `otherwise`: the
+ * status of an error that is not a lack of memory */
+static gd_status run(stream *s, void (*step)(void *ctx), void *ctx, gd_status otherwise)
+{
+    if (setjmp(png_jmpbuf(s->png)) == 0) {
+        step(ctx);
+        return GD_OK;
     }
-    error = n > 0 ? spng_set_text(ctx, list, (uint32_t)n) : 0;
-    free(list);
-    return error ? io_png_failed("PNG", error, GD_EFAILED) : GD_OK;
+    if (s->no_memory)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", s->name);
+    return gd_fail(otherwise, "%s: PNG: %s", s->name, s->reason);
 }
 
-static gd_status encode(spng_ctx *ctx, void **out, size_t *bytes, const uint8_t *pixels, int width,
-                        int height, int channels, const gd_text *texts, int n_texts)
+static gd_status end(stream *s, gd_status status)
 {
-    struct spng_ihdr header = { .width = (uint32_t)width,
-                                .height = (uint32_t)height,
-                                .bit_depth = 8,
-                                .color_type = channels == 1 ? SPNG_COLOR_TYPE_GRAYSCALE
-                                                            : SPNG_COLOR_TYPE_TRUECOLOR };
-    int error = spng_set_option(ctx, SPNG_ENCODE_TO_BUFFER, 1);
-    void *buffer;
+    if (s->png && s->reading)
+        png_destroy_read_struct(&s->png, &s->info, NULL);
+    else if (s->png)
+        png_destroy_write_struct(&s->png, &s->info);
+    free(s->out);
+    return status;
+}
 
-    if (!error)
-        error = spng_set_ihdr(ctx, &header);
-    if (error)
-        return io_png_failed("PNG", error, GD_EFAILED);
-    GD_TRY(set_texts(ctx, texts, n_texts));
-    error = spng_encode_image(ctx, pixels, (size_t)width * (size_t)height * (size_t)channels,
-                              SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE);
-    buffer = error ? NULL : spng_get_png_buffer(ctx, bytes, &error);
-    if (!buffer)
-        return io_png_failed("PNG", error, GD_EFAILED);
-    gd_status s = gd_block_make(out, *bytes, "PNG");
-    if (s == GD_OK)
-        memcpy(*out, buffer, *bytes);
-    free(buffer);
-    return s;
+/* ---- encoding ---- */
+
+typedef struct encoding {
+    stream *s;
+    const uint8_t *pixels;
+    int width, height, channels;
+    png_text *texts;
+    int n_texts;
+} encoding;
+
+static void put_bytes(png_structp png, png_bytep data, size_t bytes)
+{
+    stream *s = png_get_io_ptr(png);
+
+    if (bytes > s->out_room - s->at) {
+        const size_t room = s->out_room + s->out_room / 2 + bytes + 4096;
+        unsigned char *grown = realloc(s->out, room);
+        s->no_memory = !grown;
+        if (!grown)
+            png_error(png, "out of memory");
+        s->out = grown;
+        s->out_room = room;
+    }
+    memcpy(s->out + s->at, data, bytes);
+    s->at += bytes;
+}
+
+static void flush_nothing(png_structp png)
+{
+    (void)png;
+}
+
+static void encode(void *ctx)
+{
+    const encoding *e = ctx;
+    const png_structp png = e->s->png;
+    const png_infop info = e->s->info;
+
+    png_set_write_fn(png, e->s, put_bytes, flush_nothing);
+    png_set_IHDR(png, info, (png_uint_32)e->width, (png_uint_32)e->height, 8,
+                 e->channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_text(png, info, e->texts, e->n_texts);
+    png_write_info(png, info);
+    for (int64_t y = 0; y < e->height; y++)
+        png_write_row(png, e->pixels + y * e->width * e->channels);
+    png_write_end(png, NULL);
+}
+
+static gd_status write_png(void **out, size_t *bytes, encoding *e)
+{
+    stream *s = e->s;
+
+    s->png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, s, on_error, on_warning, s, take,
+                                       give_back);
+    s->info = s->png ? png_create_info_struct(s->png) : NULL;
+    if (!s->info)
+        return gd_fail(GD_ENOMEM, "PNG: out of memory");
+    GD_TRY(run(s, encode, e, GD_EFAILED));
+    GD_TRY(gd_block_make(out, s->at, "PNG"));
+    memcpy(*out, s->out, s->at);
+    *bytes = s->at;
+    return GD_OK;
 }
 
 gd_status gd_png_encode(void **out, size_t *bytes, const uint8_t *pixels, int width, int height,
                         int channels, const gd_text *texts, int n_texts)
 {
-    spng_ctx *ctx = spng_ctx_new(SPNG_CTX_ENCODER);
-    gd_status s;
+    stream s = { .name = "picture" };
+    encoding e = { &s, pixels, width, height, channels, NULL, n_texts };
+    gd_status status;
 
-    if (!ctx)
+    e.texts = calloc((size_t)GD_MAX(n_texts, 1), sizeof *e.texts);
+    if (!e.texts)
         return gd_fail(GD_ENOMEM, "PNG: out of memory");
-    s = encode(ctx, out, bytes, pixels, width, height, channels, texts, n_texts);
-    spng_ctx_free(ctx);
-    return s;
+    for (int i = 0; i < n_texts; i++)
+        e.texts[i] = (png_text){ .compression = PNG_ITXT_COMPRESSION_NONE, /* UTF-8 */
+                                 .key = (char *)texts[i].key,
+                                 .text = (char *)texts[i].value,
+                                 .itxt_length = strlen(texts[i].value) };
+    status = write_png(out, bytes, &e);
+    free(e.texts);
+    return end(&s, status);
+}
+
+/* ---- reading ---- */
+
+static void get_bytes(png_structp png, png_bytep data, size_t bytes)
+{
+    stream *s = png_get_io_ptr(png);
+
+    if (bytes > s->in_bytes - s->at)
+        png_error(png, "the file is truncated");
+    memcpy(data, s->in + s->at, bytes);
+    s->at += bytes;
+}
+
+/* Chunks that change no pixel are passed over unread, so that none takes memory. */
+static gd_status begin_reading(stream *s, const void *data, size_t bytes, const char *name)
+{
+    *s = (stream){ .name = name, .in = data, .in_bytes = bytes, .reading = true };
+    s->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, s, on_error, on_warning, s, take,
+                                      give_back);
+    s->info = s->png ? png_create_info_struct(s->png) : NULL;
+    if (!s->info)
+        return gd_fail(GD_ENOMEM, "%s: out of memory", name);
+    png_set_read_fn(s->png, s, get_bytes);
+    png_set_benign_errors(s->png, 1); /* errors that hurt no pixel */
+    png_set_keep_unknown_chunks(s->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    png_set_user_limits(s->png, GD_MAX_IMAGE_SIDE, GD_MAX_IMAGE_SIDE);
+    png_set_option(s->png, PNG_MAXIMUM_INFLATE_WINDOW, PNG_OPTION_ON); /* as Pillow: any window */
+    return GD_OK;
 }
 
 /* ---- decoding ---- */
 
-struct gd_png {
-    spng_ctx *ctx;
-    gd_mapped map;
-    uint8_t *pixels; /* block */
-    struct spng_ihdr header;
-    struct spng_text *text;
-    uint32_t n_text;
-};
+typedef struct decoding {
+    stream *s;
+    gd_image *image;
+    bool grey16;
+    uint8_t *rows; /* [height]: the image's, or 16-bit grey in big-endian order */
+    size_t row_bytes;
+} decoding;
 
-static gd_status decode(gd_png *png, const char *path)
+static void read_head(void *ctx)
 {
-    size_t bytes;
-    int error = spng_set_image_limits(png->ctx, GD_MAX_IMAGE_SIDE, GD_MAX_IMAGE_SIDE);
+    const decoding *d = ctx;
 
-    if (!error)
-        error = spng_set_chunk_limits(png->ctx, CHUNK_LIMIT, CACHE_LIMIT);
-    if (!error)
-        error = spng_set_png_buffer(png->ctx, png->map.data, png->map.bytes);
-    if (!error)
-        error = spng_get_ihdr(png->ctx, &png->header);
-    if (!error)
-        error = spng_decoded_image_size(png->ctx, SPNG_FMT_RGB8, &bytes);
-    if (error)
-        return io_png_failed(path, error, GD_EFORMAT);
-    GD_TRY(io_image_check(
-        &(gd_image){ .width = (int)png->header.width, .height = (int)png->header.height },
-        png->map.bytes, path));
-    GD_TRY(gd_block_make((void **)&png->pixels, bytes, path));
-    error = spng_decode_image(png->ctx, png->pixels, bytes, SPNG_FMT_RGB8, 0);
-    if (error)
-        return io_png_failed(path, error, GD_EFORMAT);
-    if (spng_get_text(png->ctx, NULL, &png->n_text) == 0 && png->n_text > 0) {
-        png->text = calloc(png->n_text, sizeof *png->text);
-        if (!png->text)
-            return gd_fail(GD_ENOMEM, "%s: out of memory", path);
-        if (spng_get_text(png->ctx, png->text, &png->n_text) != 0)
-            return gd_fail(GD_EFORMAT, "%s: its texts cannot be read", path);
-    }
-    return GD_OK;
+    png_read_info(d->s->png, d->s->info);
 }
 
-gd_status gd_png_open(gd_png **out, const char *path)
+/* Alpha is dropped, palettes are expanded, of 16-bit colours the high byte is left.  16-bit grey is
+ * an integer image of Pillow's, and becomes bytes by clipping (clip_grey). */
+static void set_conversions(decoding *d)
 {
-    gd_png *png = calloc(1, sizeof *png);
-    gd_status s =
-        png ? gd_map_file(&png->map, path) : gd_fail(GD_ENOMEM, "%s: out of memory", path);
+    const png_structp png = d->s->png;
+    const int colours = png_get_color_type(png, d->s->info);
 
-    if (s == GD_OK) {
-        png->ctx = spng_ctx_new(0);
-        s = png->ctx ? decode(png, path) : gd_fail(GD_ENOMEM, "%s: out of memory", path);
-    }
-    if (s != GD_OK) {
-        gd_png_close(png);
-        return s;
-    }
-    *out = png;
-    return GD_OK;
+    d->grey16 = colours == PNG_COLOR_TYPE_GRAY && png_get_bit_depth(png, d->s->info) == 16;
+    d->image->channels = colours & PNG_COLOR_MASK_COLOR ? 3 : 1;
+    if (colours == PNG_COLOR_TYPE_PALETTE)
+        png_set_palette_to_rgb(png);
+    else if (colours == PNG_COLOR_TYPE_GRAY)
+        png_set_expand_gray_1_2_4_to_8(png);
+    if (!d->grey16)
+        png_set_strip_16(png);
+    png_set_strip_alpha(png);
 }
 
-int gd_png_width(const gd_png *png)
+/* Of an interlaced picture each pass fills in its own pixels. */
+static void read_rows(void *ctx)
 {
-    return (int)png->header.width;
+    const decoding *d = ctx;
+    const png_structp png = d->s->png;
+    const int passes = png_set_interlace_handling(png);
+
+    png_read_update_info(png, d->s->info);
+    if (png_get_rowbytes(png, d->s->info) != d->row_bytes)
+        png_error(png, "unknown kind of pixels");
+    for (int pass = 0; pass < passes; pass++)
+        for (int y = 0; y < d->image->height; y++)
+            png_read_row(png, d->rows + (size_t)y * d->row_bytes, NULL);
 }
 
-int gd_png_height(const gd_png *png)
+static void clip_grey(uint8_t *to, const uint8_t *from, size_t n)
 {
-    return (int)png->header.height;
+    for (size_t i = 0; i < n; i++)
+        to[i] = from[2 * i] ? 255 : from[2 * i + 1];
 }
 
-const uint8_t *gd_png_pixels(const gd_png *png)
+static gd_status decode(decoding *d)
 {
-    return png->pixels;
+    gd_image *image = d->image;
+    stream *s = d->s;
+    size_t pixels;
+    void *wide = NULL;
+    gd_status status;
+
+    GD_TRY(run(s, read_head, d, GD_EFORMAT));
+    image->width = (int)png_get_image_width(s->png, s->info);
+    image->height = (int)png_get_image_height(s->png, s->info);
+    GD_TRY(io_image_check(image, s->in_bytes, s->name));
+    set_conversions(d);
+    pixels = (size_t)image->width * (size_t)image->height;
+    GD_TRY(gd_block_make((void **)&image->pixels, pixels * (size_t)image->channels, s->name));
+    if (d->grey16)
+        GD_TRY(gd_block_make(&wide, 2 * pixels, s->name));
+    d->rows = wide ? wide : image->pixels;
+    d->row_bytes = (size_t)image->width * (size_t)(wide ? 2 : image->channels);
+    status = run(s, read_rows, d, GD_EFORMAT);
+    if (status == GD_OK && wide)
+        clip_grey(image->pixels, wide, pixels);
+    gd_block_free(wide);
+    return status;
 }
 
-const char *gd_png_text(const gd_png *png, const char *key)
+bool io_is_png(const void *data, size_t bytes)
 {
-    for (uint32_t i = 0; i < png->n_text; i++)
-        if (strcmp(png->text[i].keyword, key) == 0)
-            return png->text[i].text;
-    return NULL;
+    return bytes > 8 && png_sig_cmp(data, 0, 8) == 0;
 }
 
-void gd_png_close(gd_png *png)
+gd_status io_decode_png(gd_image *out, const void *data, size_t bytes, const char *name)
 {
-    if (!png)
-        return;
-    spng_ctx_free(png->ctx);
-    gd_block_free(png->pixels);
-    gd_unmap(&png->map);
-    free(png->text);
-    free(png);
+    stream s;
+    decoding d = { .s = &s, .image = out };
+    gd_status status = begin_reading(&s, data, bytes, name);
+
+    if (status == GD_OK)
+        status = decode(&d);
+    return end(&s, status);
 }

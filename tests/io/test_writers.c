@@ -102,7 +102,6 @@ static void texts_come_back(void **state)
     assert_int_equal(gd_png_open(&png, path), GD_OK);
     assert_string_equal(gd_png_text(png, "guided.recipe"), "a \xe4\xb8\xad b");
     assert_null(gd_png_text(png, "Author"));
-    assert_memory_equal(gd_png_pixels(png), pixels, 3);
     gd_png_close(png);
 }
 
