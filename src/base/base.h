@@ -153,6 +153,8 @@ int gd_affinity(int *cpu, int max);
 void gd_sleep_on(const _Atomic uint32_t *word, uint32_t value);
 void gd_wake(const _Atomic uint32_t *word); /* all who sleep on it */
 size_t gd_peak_bytes(void);                 /* the most memory that was resident in this process */
+/* The folder of the file that this code is in: the program's, or that of libguided.so */
+bool gd_own_folder(char *out, size_t bytes);
 
 /* ---- atomic.c: durable whole-file write ---- */
 

@@ -3,11 +3,14 @@
 #define _GNU_SOURCE
 #include "base/base.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <link.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -307,6 +310,23 @@ void gd_sleep_on(const _Atomic uint32_t *word, uint32_t value)
 void gd_wake(const _Atomic uint32_t *word)
 {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+/* The system's loader knows libguided.so by its path, and the program by none. */
+bool gd_own_folder(char *out, size_t bytes)
+{
+    struct link_map *map;
+    Dl_info info;
+    char *path = NULL, *slash;
+
+    if (dladdr1(&gd_os, &info, (void **)&map, RTLD_DL_LINKMAP))
+        path = realpath(*map->l_name ? map->l_name : "/proc/self/exe", NULL);
+    slash = path ? strrchr(path, '/') : NULL;
+    if (slash)
+        *slash = '\0';
+    const bool fits = slash && snprintf(out, bytes, "%s", path) < (int)bytes;
+    free(path);
+    return fits;
 }
 
 size_t gd_peak_bytes(void)

@@ -1,8 +1,9 @@
 /* dist.h - the ranks of a job that do one thing together, on one machine or many.
  *
- * Layer contract: sees base only; mpi.c alone knows MPI, and self.c is a job of one rank without
- * it.  Every function but gd_dist_abort is collective: all ranks call it in the same order with the
- * same sizes.  A NULL gd_dist is a job of one rank, whose collectives do nothing.
+ * Layer contract: sees base only; mpi.c alone knows MPI, is built as a module and loaded under a
+ * launcher only (mpi_load.c); self.c is a job of one rank without it.  Every function but
+ * gd_dist_abort is collective: all ranks call it in the same order with the same sizes.  A NULL
+ * gd_dist is a job of one rank, whose collectives do nothing.
  *
  * No call waits for ever: a rank that does not answer within the deadline is GD_EFAILED, with rank,
  * host and step named.  What a job computes depends on the number of ranks, not on timing: sums
@@ -23,8 +24,8 @@ typedef struct gd_launch {
 gd_launch gd_dist_launched(void);
 
 /* Joins the job when a launcher (mpiexec, srun) started this process as one of several; otherwise
- * one rank, and MPI is not touched.  GD_EUSAGE: the launcher belongs to another MPI library or this
- * program is built without; GD_EMISMATCH: ranks of other versions. */
+ * one rank, and MPI is not loaded.  GD_EUSAGE: the launcher belongs to another MPI library, this
+ * program is built without it, or its module is missing; GD_EMISMATCH: ranks of other versions. */
 GD_CHECKED gd_status gd_dist_open(gd_dist **out);
 /* The end of an orderly job; waits for the others.  NULL is fine. */
 void gd_dist_close(gd_dist *d);

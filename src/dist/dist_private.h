@@ -58,7 +58,7 @@ struct gd_dist {
 
 /* self.c */
 GD_CHECKED gd_status dist_self_open(gd_dist **out);
-/* mpi.c */
+/* mpi_load.c */
 GD_CHECKED gd_status dist_mpi_open(gd_dist **out, int launched, const char *variable);
 /* dist.c: for carriers.  Takes ctx whatever happens. */
 GD_CHECKED gd_status dist_make(gd_dist **out, const dist_carrier *carrier, void *ctx, int rank,

@@ -1,7 +1,8 @@
-/* mpi.c - parcels by MPI: the only file that includes its header.  Point to point and never
- * blocking, so that a rank that does not answer is known by its number. */
+/* mpi.c - parcels by MPI: the only file that includes its header, and a module of its own
+ * (mpi_module.h).  Point to point and never blocking, so that a rank that does not answer is known
+ * by its number. */
 #define _GNU_SOURCE
-#include "dist/dist_private.h"
+#include "dist/mpi_module.h"
 
 #include <mpi.h>
 #include <sched.h>
@@ -15,13 +16,15 @@ typedef struct mpi {
     MPI_Request *request; /* [2 * ranks]: receives, then sends */
 } mpi;
 
+static const dist_host *host;
+
 static gd_status fail_mpi(int code, const char *what)
 {
     char text[MPI_MAX_ERROR_STRING] = "";
     int length;
 
     MPI_Error_string(code, text, &length);
-    return gd_fail(GD_EFAILED, "MPI: %s: %s", what, text);
+    return host->fail(GD_EFAILED, "MPI: %s: %s", what, text);
 }
 
 /* ---- waiting ---- */
@@ -53,7 +56,7 @@ static void find_late(const mpi *m, bool *late)
 static gd_status wait_all(const mpi *m, double seconds, bool *late)
 {
     const double most_at_once = 1;
-    double waited = 0, last = gd_seconds();
+    double waited = 0, last = host->seconds();
 
     for (;;) {
         int done;
@@ -62,7 +65,7 @@ static gd_status wait_all(const mpi *m, double seconds, bool *late)
             return fail_mpi(code, "a message was lost");
         if (done)
             return GD_OK;
-        const double now = gd_seconds();
+        const double now = host->seconds();
         waited += GD_MIN(now - last, most_at_once);
         last = now;
         if (waited > seconds) {
@@ -125,14 +128,15 @@ static gd_status check_world(int launched, const char *variable, int ranks)
         return GD_OK;
     MPI_Get_library_version(version, &length);
     version[strcspn(version, ",\n")] = '\0';
-    return gd_fail(GD_EUSAGE,
-                   "%s says %d ranks, but each would be alone: the launcher is not the one of the "
-                   "MPI library that guided is built with (%s)\nhint: start it with that library's "
-                   "mpiexec (Slurm: srun --mpi=pmix), or unset %s to run it alone",
-                   variable, launched, version, variable);
+    return host->fail(
+        GD_EUSAGE,
+        "%s says %d ranks, but each would be alone: the launcher is not the one of the "
+        "MPI library that guided is built with (%s)\nhint: start it with that library's "
+        "mpiexec (Slurm: srun --mpi=pmix), or unset %s to run it alone",
+        variable, launched, version, variable);
 }
 
-static gd_status join(mpi *m)
+static gd_status make_communicator(mpi *m)
 {
     int code = MPI_Comm_dup(MPI_COMM_WORLD, &m->comm);
 
@@ -141,14 +145,15 @@ static gd_status join(mpi *m)
     return code == MPI_SUCCESS ? GD_OK : fail_mpi(code, "no communicator");
 }
 
-gd_status dist_mpi_open(gd_dist **out, int launched, const char *variable)
+static gd_status join(dist_joined *out, const dist_host *loader, int launched, const char *variable)
 {
     mpi *m = calloc(1, sizeof *m);
     int provided, code;
     gd_status s;
 
+    host = loader;
     if (!m)
-        return gd_fail(GD_ENOMEM, "ranks: out of memory");
+        return host->fail(GD_ENOMEM, "ranks: out of memory");
     m->comm = MPI_COMM_NULL;
     code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
     if (code != MPI_SUCCESS) {
@@ -159,11 +164,16 @@ gd_status dist_mpi_open(gd_dist **out, int launched, const char *variable)
     MPI_Comm_size(MPI_COMM_WORLD, &m->ranks);
     m->request = calloc(2 * (size_t)m->ranks, sizeof *m->request);
     s = m->request ? check_world(launched, variable, m->ranks)
-                   : gd_fail(GD_ENOMEM, "ranks: out of memory");
+                   : host->fail(GD_ENOMEM, "ranks: out of memory");
     if (s == GD_OK)
-        s = join(m);
-    if (s == GD_OK)
-        return dist_make(out, &carrier, m, m->rank, m->ranks);
-    finish(m);
-    return s;
+        s = make_communicator(m);
+    if (s != GD_OK) {
+        finish(m);
+        return s;
+    }
+    *out = (dist_joined){ &carrier, m, m->rank, m->ranks };
+    return GD_OK;
 }
+
+extern const dist_module guided_mpi; /* for the loader, by name */
+GD_API const dist_module guided_mpi = { GUIDED_VERSION, join };

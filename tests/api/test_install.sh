@@ -40,6 +40,23 @@ tail -c +$((1 + 39 + 128)) "$root/four.npz" | head -c 4096 | od -An -v -tu1 -w1 
     awk '{ print; print; print }' >"$root/by_command" # grey
 cmp -s "$root/by_library" "$root/by_command" || fail "the library makes other pixels than the command"
 
+# MPI is loaded under a launcher only, and found where it was installed
+module=$(find "$root" -name 'libguided-mpi.so')
+if [ -n "$module" ]; then
+    "$root/bin/guided" --version | grep -q '^features.* mpi' || fail "the version does not name mpi"
+    for file in "$library" "$root/bin/guided"; do
+        LC_ALL=C readelf -d "$file" | grep -q 'NEEDED.*libmpi' && fail "$file needs libmpi"
+    done
+    nobody="train --data nowhere --preset small32 --batch-size 4 --out $root/none"
+    # shellcheck disable=SC2086
+    OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 PMI_SIZE=2 "$root/bin/guided" $nobody 2>"$root/mpi.txt"
+    [ $? -eq 2 ] && grep -q "each would be alone" "$root/mpi.txt" || fail "MPI is not loaded: $(cat "$root/mpi.txt")"
+    rm "$module"
+    # shellcheck disable=SC2086
+    PMI_SIZE=2 "$root/bin/guided" $nobody 2>"$root/mpi.txt"
+    [ $? -eq 2 ] && grep -q "libguided-mpi.so is neither beside" "$root/mpi.txt" || fail "without the module: $(cat "$root/mpi.txt")"
+fi
+
 if command -v c++ >/dev/null; then
     # shellcheck disable=SC2086
     c++ -std=c++11 -pedantic-errors -Wall -Wextra -Werror "$here/header.cpp" $flags $GUIDED_LINK_FLAGS -o "$root/header" || fail "guided.h is no C++"
