@@ -18,6 +18,12 @@ expect() {
     [ -z "$text" ] || grep -qF -- "$text" $said || fail "no \"$text\" in: $(cat $said)"
 }
 
+# wait_for COMMAND...: waits for what a process in the background does, until it holds or the process $pid has ended.  The machine
+# may be as slow as it likes: tests wait for events, not for a time.
+wait_for() {
+    while ! "$@" 2>/dev/null && kill -0 "$pid" 2>/dev/null; do sleep 0.01; done
+}
+
 # Of a training run
 hash_of() { "$g" info "$1" --json | sed 's/.*"parameters_hash":"\([0-9a-f]*\)".*/\1/'; }
 step_of() { "$g" info "$1" --json | sed 's/.*"step":\([0-9]*\).*/\1/'; }

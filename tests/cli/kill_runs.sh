@@ -24,10 +24,15 @@ random() { # random MOST: 0 .. MOST - 1
     seed=$(((seed * 1103515245 + 12345) % 2147483648))
     echo $((seed / 65536 % $1))
 }
-pause() { sleep "$(printf '0.%03d' "$(random "$1")")"; }
+# A random moment after the first image was begun
+moment() {
+    while case $(phase a) in '' | -) true ;; *) false ;; esac && kill -0 $a 2>/dev/null; do sleep 0.01; done
+    sleep "$(printf '0.%03d' "$(random 200)")"
+}
 
 # start NAME DIES: a process in the background; its phase in NAME.phase
 start() {
+    rm -f "$1.phase"
     # shellcheck disable=SC2086
     LD_PRELOAD=$disk DISK_PHASE=$1.phase DISK_DIES=$2 "$g" $sample $share -o run 2>"$1.err" &
 }
@@ -43,9 +48,9 @@ break_by() {
     start a "$dies"; a=$!
     [ -z "$share" ] || { start b "$dies"; b=$!; }
     case $1 in
-    image) pause 600; kill -9 $a 2>/dev/null ;;
-    term) pause 600; kill $a 2>/dev/null ;;
-    disk) pause 600; prlimit --pid $a --fsize=100 2>/dev/null ;;
+    image) moment; kill -9 $a 2>/dev/null ;;
+    term) moment; kill $a 2>/dev/null ;;
+    disk) moment; prlimit --pid $a --fsize=100 2>/dev/null ;;
     esac
     wait $a; status=$?
     [ -z "$share" ] || { # the other dies too, or goes on alone: what the first had claimed is free at once

@@ -81,9 +81,9 @@ expect 3 "the classifier is for 16x16 images" "$g" sample --model m.safetensors 
 [ -e x.png ] && fail "a picture after an error"
 
 # Ctrl-C keeps what is finished
-"$g" sample --steps 2 --seed 1 -n 100000 -q -o stopped.npz 2>err.txt &
+"$g" sample --steps 2 --seed 1 -n 800 --progress json -o stopped.npz 2>err.txt &
 pid=$!
-sleep 5
+wait_for grep -q '"step"' err.txt # a quarter is there
 kill -TERM $pid
 wait $pid
 [ $? -eq 143 ] || fail "SIGTERM is not status 143: $(cat err.txt)"

@@ -61,7 +61,7 @@ for file in cache/*.safetensors; do # killed in one set, then in the other
     rm -rf cache2
     "$g" eval --ref b.npz --samples a.npz --features "$f" --cache cache2 --batch 1 -q >/dev/null 2>&1 &
     pid=$!
-    while [ ! -s "$rows" ] && kill -0 $pid 2>/dev/null; do :; done
+    wait_for [ -s "$rows" ]
     kill -9 $pid 2>/dev/null
     wait $pid 2>/dev/null
     "$g" eval --ref b.npz --samples a.npz --features "$f" --metrics is,fid,pr,kid,dc --cache cache2 --json -q >again.txt || fail "eval after a kill"

@@ -49,13 +49,13 @@ export OMP_NUM_THREADS=1
     expect 3 "run.json: JSON" "$g" $base -n 4 -o torn --resume
 
     # two runs in one folder without sharing
-    "$g" $base -n 5000 -o busy --resume -q 2>busy.err & busy=$!
-    for _ in $(seq 200); do [ -s busy/samples.records ] || sleep 0.1; done
-    expect 1 "busy: in use by pid $busy on " "$g" $base -n 5000 -o busy --resume
+    "$g" $base -n 5000 -o busy --resume -q 2>busy.err & pid=$!
+    wait_for [ -s busy/samples.records ]
+    expect 1 "busy: in use by pid $pid on " "$g" $base -n 5000 -o busy --resume
     expect 1 "does not share" "$g" $base -n 5000 -o busy --share
     expect 2 "--resume goes on with the run" "$g" $base -n 5000 -o busy
-    kill $busy
-    wait $busy
+    kill $pid
+    wait $pid
     [ $? = 143 ] || fail "SIGTERM: $(cat busy.err)"
     grep -q "images are kept; the same command goes on" busy.err || fail "SIGTERM: $(cat busy.err)"
     expect 0 "all equal" "$g" verify busy --sample 3

@@ -123,24 +123,23 @@ m=$GUIDED_MODELS/fashion32
     --classifier_path "$m/classifier.safetensors" --classifier_scale 1.0 --classifier_depth 1 --batch_size 2 --num_samples 2 \
     --timestep_respacing ddim2 --use_ddim True -q -o authors.npz 2>err.txt; same $? 0 "the authors' flags: $(cat err.txt)"
 
+part_of() { ls "$1".part-* >/dev/null; }
+
 # the first signal stops and keeps, also while weights are written; the second stops at once
-stop() { # NAME SIGNAL STATUS COMMAND...: the status within a second or two of the signal
-    name=$1 signal=$2 status=$3
-    shift 3
+stop() { # NAME SIGNAL STATUS FILE COMMAND...: the status of a command that gets the signal once it has begun to write FILE
+    name=$1 signal=$2 status=$3 file=$4
+    shift 4
     "$@" 2>err.txt & pid=$!
-    sleep 1
+    wait_for part_of "$file"
     kill -"$signal" $pid
     wait $pid; same $? "$status" "$name"
 }
-stop "a signal while weights are written" TERM 143 "$g" init --preset 64x64_diffusion big.safetensors
+stop "a signal while weights are written" TERM 143 big.safetensors "$g" init --preset 64x64_diffusion big.safetensors
 ls big.safetensors* >/dev/null 2>&1 && fail "init left a part"
-cat >twice.sh <<'TWICE'
-"$1" sample --steps 250 -n 100000 -q -o twice.npz & pid=$!
-sleep 1
+"$g" sample --steps 250 -n 100000 -v -o twice.npz 2>err.txt & pid=$!
+wait_for grep -q "ready after" err.txt
 kill -TERM $pid; kill -TERM $pid
-wait $pid
-TWICE
-timeout 20 sh twice.sh "$g"; same $? 143 "two signals"
+wait $pid; same $? 143 "two signals"
 [ -e twice.npz ] && [ ! -s twice.npz ] && fail "an empty file after two signals"
 
 # a reader that leaves is no crash and no message; a full device is said

@@ -57,10 +57,10 @@ expect 0 "" ranks 2 $begin --save-interval 4 --iterations $((at + 3)) --out unbr
 # SIGTERM to any rank: all save and end
 # shellcheck disable=SC2086
 ranks 2 $begin --iterations 100000 --save-interval 0 --out asked >out.txt 2>err.txt &
-job=$!
-while [ ! -s asked/progress.csv ] && kill -0 $job 2>/dev/null; do sleep 0.02; done
+pid=$!
+wait_for [ -s asked/progress.csv ]
 kill -TERM "$(pids_of asked | tail -1)"
-wait $job
+wait $pid
 [ $? -eq 143 ] || fail "SIGTERM to a rank: not 143: $(cat err.txt)"
 [ "$(grep -c "which is saved" err.txt)" = 1 ] || fail "not said once: $(cat err.txt)"
 "$g" info asked >/dev/null || fail "nothing saved"

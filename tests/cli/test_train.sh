@@ -21,23 +21,20 @@ expect 2 "0.9999" "$g" sample --model whole --ema 0.5 --steps ddim2 -o none.png
 expect 0 "" "$g" sample --model whole --ema none --steps ddim2 -o raw.png
 grep -q boot whole/checkpoint-000000012.safetensors || fail "no class names in the checkpoint"
 
-# kill -9 again and again, in steps and in saves; then to the end: the same parameters
-kills=0 started=0
-for delay in 0.05 0.07 0.09 0.11 0.13 0.15; do
+# kill -9 again and again, in steps and in saves: before a call that changes files, counted from the start; then to the end:
+# the same parameters
+kills=0
+for call in 3 9 14 6 17 11; do
     if [ -d killed ] && ls killed/checkpoint-*.safetensors >/dev/null 2>&1; then
-        "$g" train --resume killed >/dev/null 2>&1 &
+        LD_PRELOAD=$GUIDED_SLOW_DISK DISK_DIES=c$call "$g" train --resume killed >/dev/null 2>&1
     else
         rm -rf killed
         # shellcheck disable=SC2086
-        "$g" $run --out killed >/dev/null 2>&1 &
+        LD_PRELOAD=$GUIDED_SLOW_DISK DISK_DIES=c$call "$g" $run --out killed >/dev/null 2>&1
     fi
-    pid=$!
-    sleep $delay
-    kill -9 $pid 2>/dev/null && kills=$((kills + 1))
-    wait $pid 2>/dev/null
-    [ -d killed ] && started=$((started + 1))
+    [ $? -eq 137 ] && kills=$((kills + 1))
 done
-[ $kills -gt 0 ] && [ $started -gt 0 ] || fail "no kill landed in a run"
+[ $kills -gt 1 ] || fail "$kills kills landed in a run"
 if ls killed/checkpoint-*.safetensors >/dev/null 2>&1; then expect 0 "" "$g" train --resume killed; else rm -rf killed; expect 0 "" "$g" $run --out killed; fi
 [ "$(hash_of killed)" = "$(hash_of whole)" ] || fail "killed $kills times: other parameters"
 ls killed/*.part-* >/dev/null 2>&1 && fail "a part is left"
@@ -45,7 +42,7 @@ ls killed/*.part-* >/dev/null 2>&1 && fail "a part is left"
 # The memory that is announced is what the run takes, within 10 %
 "$g" train --data images --preset small32 --batch-size 64 --seed 9 --save-interval 1 --iterations 1000 --out large >/dev/null 2>err.txt &
 pid=$!
-while ! ls large/checkpoint-*.safetensors >/dev/null 2>&1 && kill -0 $pid; do sleep 0.1; done
+wait_for sh -c 'ls large/checkpoint-*.safetensors'
 taken=$(awk '/^VmHWM/ { print $2 }' /proc/$pid/status)
 kill -9 $pid
 wait $pid 2>/dev/null
@@ -57,7 +54,7 @@ rm -rf large
 # shellcheck disable=SC2086
 "$g" $begin --batch-size 4 --save-interval 1000 --iterations 100000 --out stopped >/dev/null 2>err.txt &
 pid=$!
-while [ ! -s stopped/progress.csv ]; do sleep 0.05; done
+wait_for [ -s stopped/progress.csv ]
 expect 1 "in use by pid $pid" "$g" train --resume stopped
 kill -TERM $pid
 wait $pid
