@@ -17,12 +17,14 @@ bench: all
 SECONDS ?= 60
 fuzz:
 	@scripts/fuzz $(SECONDS)
+# The layout is that of clang-format 14; later versions differ in few lines.
 format:
-	@clang-format-14 -i $$(git ls-files '*.c' '*.h')
+	@$$(command -v clang-format-14 || command -v clang-format) -i $$(git ls-files '*.c' '*.h')
 lint:
-	@clang-tidy-14 -p build --quiet $$(git ls-files 'src/*.c')
+	@clang-tidy -p build --quiet $$(git ls-files 'src/*.c')
 	@sh tests/house/layers.sh .
+PREFIX ?= /usr/local
 install: all
-	@cmake --install build
+	@cmake --install build --prefix "$(abspath $(PREFIX))"
 clean:
 	@rm -rf build
