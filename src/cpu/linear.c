@@ -1,24 +1,15 @@
 /* linear.c - the dense linear algebra of linear.h: float products by oneDNN, which reaches the
- * machine's peak, double products and eigenproblems by OpenBLAS on one thread, because its bits
- * change with its threads. */
+ * machine's peak, double products and eigenproblems by LAPACK (lapack.h) on one thread. */
 #include "cpu/linear.h"
 
 #include "cpu/conv_private.h"
+#include "cpu/lapack.h"
 
 #include <math.h>
 
-/* OpenBLAS, Fortran interface: all by pointer, matrices column-major */
-void dgemm_(const char *transa, const char *transb, const int *m, const int *n, const int *k,
-            const double *alpha, const double *a, const int *lda, const double *b, const int *ldb,
-            const double *beta, double *c, const int *ldc);
-void dsyevd_(const char *job, const char *uplo, const int *n, double *a, const int *lda, double *w,
-             double *work, const int *lwork, int *iwork, const int *liwork, int *info);
-void dgesdd_(const char *job, const int *m, const int *n, double *a, const int *lda, double *s,
-             double *u, const int *ldu, double *vt, const int *ldvt, double *work, const int *lwork,
-             int *iwork, int *info);
-
 gd_status gd_linear_ready(void)
 {
+    GD_TRY(gd_lapack_load());
     return gd_isa_used() == GD_ISA_C ? GD_OK : onednn_ready();
 }
 
@@ -43,7 +34,8 @@ void gd_dot_products(float *c, const float *a, const float *b, int m, int n, int
         onednn_dot_products(c, a, b, m, n, k);
 }
 
-/* OpenBLAS takes as many threads as OpenMP would; returns how many that were. */
+/* OpenBLAS for OpenMP takes as many threads as OpenMP would, whatever it was set to; returns how
+ * many that were. */
 static int leave_one_thread(void)
 {
     return gd_set_openmp_threads(1);
@@ -56,7 +48,8 @@ void gd_outer_add(double *c, int c_stride, const double *a, int a_stride, const 
     const int threads = leave_one_thread();
     const double one = 1;
 
-    dgemm_("N", "T", &n, &m, &rows, &one, b, &b_stride, a, &a_stride, &one, c, &c_stride);
+    gd_lapack_functions.dgemm("N", "T", &n, &m, &rows, &one, b, &b_stride, a, &a_stride, &one, c,
+                              &c_stride);
     gd_set_openmp_threads(threads);
 }
 
@@ -66,8 +59,8 @@ void gd_matrix_product(double *c, const double *a, const double *b, bool transpo
     const int threads = leave_one_thread();
     const double one = 1, zero = 0;
 
-    dgemm_(transposed ? "T" : "N", "N", &n, &m, &k, &one, b, transposed ? &k : &n, a, &k, &zero, c,
-           &n);
+    gd_lapack_functions.dgemm(transposed ? "T" : "N", "N", &n, &m, &k, &one, b,
+                              transposed ? &k : &n, a, &k, &zero, c, &n);
     gd_set_openmp_threads(threads);
 }
 
@@ -80,14 +73,15 @@ gd_status gd_eigen_symmetric(double *a, double *values, int n, bool vectors)
     void *work = NULL, *int_work = NULL;
     gd_status s;
 
-    dsyevd_(job, "U", &n, a, &n, values, &space, &ask, &int_space, &ask, &info);
+    gd_lapack_functions.dsyevd(job, "U", &n, a, &n, values, &space, &ask, &int_space, &ask, &info);
     doubles = (int)space;
     ints = int_space;
     s = gd_block_make(&work, (size_t)doubles * sizeof(double), "eigenproblem");
     if (s == GD_OK)
         s = gd_block_make(&int_work, (size_t)ints * sizeof(int), "eigenproblem");
     if (s == GD_OK)
-        dsyevd_(job, "U", &n, a, &n, values, work, &doubles, int_work, &ints, &info);
+        gd_lapack_functions.dsyevd(job, "U", &n, a, &n, values, work, &doubles, int_work, &ints,
+                                   &info);
     if (s == GD_OK && (info != 0 || !isfinite(values[n - 1])))
         s = gd_fail(GD_EFAILED, "eigenvalues of a %dx%d covariance were not found: is it finite?",
                     n, n);
@@ -100,23 +94,26 @@ gd_status gd_eigen_symmetric(double *a, double *values, int n, bool vectors)
 /* Row-major a is column-major a^T = v diag(s) u^T: LAPACK's left vectors are our right ones. */
 gd_status gd_singular_values(double *a, double *u, double *s, double *vt, int m, int n)
 {
-    const int k = GD_MIN(m, n), threads = leave_one_thread(), ask = -1;
-    int info = 0, doubles;
+    const int k = GD_MIN(m, n), ask = -1;
+    int info = 0, doubles, threads;
     double space;
     void *work = NULL, *int_work = NULL;
     gd_status status;
 
-    dgesdd_("S", &n, &m, a, &n, s, vt, &n, u, &k, &space, &ask, NULL, &info);
+    GD_TRY(gd_lapack_load());
+    threads = leave_one_thread();
+    gd_lapack_functions.dgesdd("S", &n, &m, a, &n, s, vt, &n, u, &k, &space, &ask, NULL, &info);
     doubles = (int)space;
     status = gd_block_make(&work, (size_t)doubles * sizeof(double), "singular values");
     if (status == GD_OK)
         status = gd_block_make(&int_work, (size_t)k * 8 * sizeof(int), "singular values");
     if (status == GD_OK)
-        dgesdd_("S", &n, &m, a, &n, s, vt, &n, u, &k, work, &doubles, int_work, &info);
+        gd_lapack_functions.dgesdd("S", &n, &m, a, &n, s, vt, &n, u, &k, work, &doubles, int_work,
+                                   &info);
     if (status == GD_OK && (info != 0 || !isfinite(s[0])))
         status = gd_fail(GD_EFAILED,
                          "singular values of a %dx%d matrix were not found: is it finite?", m, n);
-    gd_set_threads(threads);
+    gd_set_openmp_threads(threads);
     gd_block_free(work);
     gd_block_free(int_work);
     return status;

@@ -44,6 +44,16 @@ for samples in s0.npz,shards/1.npz shards pictures; do
         [ "$(values <one.txt)" = "$(values <many.txt)" ] || fail "$samples, $run: $(cat one.txt many.txt)"
     done
 done
+# ... nor by which of its variants a system has OpenBLAS, and whatever threads they would take
+for blas in /usr/lib/*/openblas-*/libopenblas.so.0; do
+    [ -e "$blas" ] || continue
+    # shellcheck disable=SC2086
+    for threads in 1 3; do
+        LD_LIBRARY_PATH=${blas%/*} OMP_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=4 "$g" eval --ref b.npz --samples a.npz --features "$f" $all \
+            --json -q >many.txt || fail "eval with $blas"
+        cmp -s one.txt many.txt || fail "$blas, $threads threads: $(cat one.txt many.txt)"
+    done
+done
 "$g" eval b.npz a.npz --features "$f" --metrics is,fid,pr,kid,dc --json words.json -q >/dev/null || fail "the authors' words"
 cmp -s words.json one.txt || fail "words: $(cat words.json)"
 expect 2 "words.json exists already" "$g" eval b.npz a.npz --features "$f" --json words.json
