@@ -5,7 +5,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -65,7 +64,7 @@ static gd_status settle(train_options *o)
     }
     if (o->seed_given)
         t->seed = o->seed;
-    else if (!o->resume && getrandom(&t->seed, 4, 0) != 4) /* 32 bits: easy to write down */
+    else if (!o->resume && !gd_random(&t->seed, 4)) /* 32 bits: easy to write down */
         return gd_fail(GD_EIO, "no random seed from the system: give --seed");
     if (!*t->data)
         return gd_fail(GD_EUSAGE, "no images\nhint: --data FOLDER, or a file of images");

@@ -1,6 +1,5 @@
 /* zip_set.c - a zip of images with the labels of StyleGAN and EDM: dataset.json holds {"labels":
  * [["00000/img00000000.png", 6], ...]} or null. */
-#define _GNU_SOURCE
 #include "data/data_private.h"
 
 #include <jansson.h>
@@ -75,7 +74,7 @@ static gd_status list_members(gd_dataset *set, zipped *z)
     for (int i = 0; i < n; i++)
         if (data_is_image_name(gd_archive_name(z->archive, i)))
             z->member[set->count++] = i;
-    qsort_r(z->member, (size_t)set->count, sizeof *z->member, by_name, z->archive);
+    gd_sort(z->member, (size_t)set->count, sizeof *z->member, by_name, z->archive);
     return GD_OK;
 }
 
