@@ -199,7 +199,7 @@ static unsigned char *map_zeros(size_t total)
         munmap(base, before);
     if (before < spare)
         munmap(base + before + end, spare - before);
-    madvise(base + before, total, MADV_HUGEPAGE);
+    gd_prefer_huge_pages(base + before, total);
     return base + before;
 }
 

@@ -194,6 +194,16 @@ int gd_affinity(int *cpu, int max);
 void gd_sleep_on(const _Atomic uint32_t *word, uint32_t value);
 void gd_wake(const _Atomic uint32_t *word); /* all who sleep on it */
 size_t gd_peak_bytes(void);                 /* the most memory that was resident in this process */
+/* Random bytes from the system, for seeds that nobody chose; false when it gives none */
+bool gd_random(void *out, size_t bytes);
+size_t gd_machine_bytes(void); /* of memory that this machine has */
+/* A mapping whose pages may be larger ones; a hint */
+void gd_prefer_huge_pages(void *base, size_t bytes);
+/* Size, and seconds and nanoseconds of the last change; false when there is no such file */
+bool gd_file_facts(int64_t facts[3], const char *path);
+/* qsort with a context */
+void gd_sort(void *base, size_t n, size_t size,
+             int (*compare)(const void *a, const void *b, void *ctx), void *ctx);
 /* The folder of the file that this code is in: the program's, or that of libguided.so */
 bool gd_own_folder(char *out, size_t bytes);
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -327,6 +328,39 @@ bool gd_own_folder(char *out, size_t bytes)
     const bool fits = slash && snprintf(out, bytes, "%s", path) < (int)bytes;
     free(path);
     return fits;
+}
+
+bool gd_random(void *out, size_t bytes)
+{
+    return getrandom(out, bytes, 0) == (ssize_t)bytes;
+}
+
+size_t gd_machine_bytes(void)
+{
+    return (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+void gd_prefer_huge_pages(void *base, size_t bytes)
+{
+    madvise(base, bytes, MADV_HUGEPAGE);
+}
+
+bool gd_file_facts(int64_t facts[3], const char *path)
+{
+    struct stat info;
+
+    if (stat(path, &info) != 0)
+        return false;
+    facts[0] = info.st_size;
+    facts[1] = info.st_mtim.tv_sec;
+    facts[2] = info.st_mtim.tv_nsec;
+    return true;
+}
+
+void gd_sort(void *base, size_t n, size_t size,
+             int (*compare)(const void *a, const void *b, void *ctx), void *ctx)
+{
+    qsort_r(base, n, size, compare, ctx);
 }
 
 size_t gd_peak_bytes(void)

@@ -5,7 +5,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -72,7 +71,7 @@ static gd_status settle(train_options *o, gd_net_kind kind)
     }
     if (o->seed_given)
         t->seed = o->seed;
-    else if (!o->resume && getrandom(&t->seed, 4, 0) != 4) /* 32 bits: easy to write down */
+    else if (!o->resume && !gd_random(&t->seed, 4)) /* 32 bits: easy to write down */
         return gd_fail(GD_EIO, "no random seed from the system: give --seed");
     if (gd_ends_with(o->out, ".pt") || gd_ends_with(o->out, ".safetensors"))
         return gd_fail(GD_EUSAGE,

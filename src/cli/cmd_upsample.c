@@ -4,7 +4,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 typedef struct options {
     const char *model, *input, *classifier, *classes, *labels, *steps, *sampler, *output, *format,
@@ -93,7 +92,7 @@ static gd_status settle(options *o)
         return gd_fail(GD_EUSAGE, "no low-resolution images\nhint: --input FILE.npz, or a folder");
     if (o->json && strcmp(o->output, "-") == 0)
         return gd_fail(GD_EUSAGE, "--json and -o - both need standard output");
-    if (!o->seed_given && getrandom(&o->seed, 4, 0) != 4) /* 32 bits: easy to write down */
+    if (!o->seed_given && !gd_random(&o->seed, 4)) /* 32 bits: easy to write down */
         return gd_fail(GD_EIO, "no random seed from the system: give --seed");
     if (o->threads)
         gd_set_threads(o->threads);

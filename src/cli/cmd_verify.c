@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 
 typedef struct options {
@@ -315,7 +314,7 @@ static gd_status compare_some(run *r)
     uint64_t chance;
     gd_status s = GD_OK;
 
-    if (getrandom(&chance, sizeof chance, 0) != sizeof chance)
+    if (!gd_random(&chance, sizeof chance))
         return gd_fail(GD_EIO, "no random numbers from the system");
     if (r->records && gd_records_has_file(r->records))
         GD_TRY(gd_records_count(r->records, &n));

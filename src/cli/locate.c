@@ -2,17 +2,22 @@
 #include "cli/cli.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 const char *cli_locate(char *out, const char *name)
 {
     const char *models = getenv("GUIDED_MODELS");
-    const char *const folders[] = { models ? models : "", GUIDED_DATA_DIR "/models",
-                                    GUIDED_DATA_DIR "/data", GUIDED_SOURCE_DIR "/models",
-                                    GUIDED_SOURCE_DIR "/data" };
+    char own[3000] = ""; /* an installation can be moved */
+    const char *const folders[] = { own, GUIDED_DATA_DIR, GUIDED_SOURCE_DIR };
 
-    for (int i = 0; i < COUNT(folders); i++) {
-        snprintf(out, 4096, "%s/%s", folders[i], name);
-        if (*folders[i] && gd_path_exists(out))
+    if (gd_own_folder(own, sizeof own - sizeof GUIDED_DATA_FROM_BIN))
+        strcat(own, "/" GUIDED_DATA_FROM_BIN);
+    snprintf(out, 4096, "%s/%s", models ? models : "", name);
+    if (models && *models && gd_path_exists(out))
+        return out;
+    for (int i = 0; i < 2 * COUNT(folders); i++) {
+        snprintf(out, 4096, "%s/%s/%s", folders[i / 2], i % 2 ? "data" : "models", name);
+        if (*folders[i / 2] && gd_path_exists(out))
             return out;
     }
     return NULL;

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 cli_sampling cli_sampling_default(void)
 {
@@ -74,7 +73,7 @@ static gd_status settle(cli_maker *m)
                        c->first);
     if (strcmp(c->precision, "fp32") != 0 && strcmp(c->precision, "bf16") != 0)
         return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", c->precision);
-    if (!c->seed_given && getrandom(&c->seed, 4, 0) != 4) /* 32 bits: easy to write down */
+    if (!c->seed_given && !gd_random(&c->seed, 4)) /* 32 bits: easy to write down */
         return gd_fail(GD_EIO, "no random seed from the system: give --seed");
     if (c->classes && (strcmp(c->classes, "balanced") == 0 || strcmp(c->classes, "all") == 0))
         c->classes = NULL; /* names of one thing, and the default */

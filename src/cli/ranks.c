@@ -6,7 +6,7 @@
 
 void cli_ranks_settle(gd_dist *d, int threads, int memory_mib)
 {
-    const size_t machine = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    const size_t machine = gd_machine_bytes();
     const int here = gd_dist_ranks_here(d);
 
     if (threads || (gd_dist_ranks(d) > 1 && !getenv("OMP_NUM_THREADS")))

@@ -157,8 +157,9 @@ gd_status gd_conv_pack(const gd_conv *c, void *packed, const float *weights)
     if (c->onednn)
         return sliced_conv_pack(c->onednn, packed, weights);
     if (c->algo == GD_CONV_TILES)
-        gd_tiles_pack(packed, weights, c->desc.co, c->desc.ci, c->desc.kernel * c->desc.kernel,
-                      c->desc.pass == GD_CONV_GRAD_DATA);
+        gd_kernels_get()->tiles_pack(packed, weights, c->desc.co, c->desc.ci,
+                                     c->desc.kernel * c->desc.kernel,
+                                     c->desc.pass == GD_CONV_GRAD_DATA);
     else
         plain_conv_pack(&c->desc, packed, weights);
     return GD_OK;

@@ -29,6 +29,7 @@ static const struct {
     int forward, data, weights;
 } least_pixels[][2] = {
     /*                       float32           bfloat16 */
+    [GD_ISA_NEON] = { { 64, 64, 64 }, { NEVER, NEVER, NEVER } },
     [GD_ISA_SSE41] = { { 64, 64, 64 }, { NEVER, NEVER, NEVER } },
     [GD_ISA_AVX2] = { { 64, 64, 64 }, { NEVER, NEVER, NEVER } },
     [GD_ISA_AVX512] = { { 64, 64, 64 }, { 64, 64, 64 } },

@@ -59,5 +59,5 @@ void tiles_conv_run(const gd_conv_desc *d, int threads, const gd_conv_buffers *b
                            .round = round_of(d),
                            .scratch = b->scratch };
 
-    gd_tiles_run(&job);
+    gd_kernels_get()->tiles_run(&job);
 }

@@ -16,15 +16,16 @@
 
 typedef enum gd_isa {
     GD_ISA_C,
+    GD_ISA_NEON,
     GD_ISA_SSE41,
     GD_ISA_AVX2,
     GD_ISA_AVX512,
     GD_ISA_AVX512_BF16,
     GD_ISA_AVX512_AMX
 } gd_isa;
-/* The best this machine has, or what GUIDED_ISA (c, sse41, avx2, avx512, avx512_bf16, avx512_amx)
- * forces; decided at the first call. gd_isa_force is for tests and the command (GD_EUSAGE when the
- * machine lacks it): before the first plan only. */
+/* The best this machine has, or what GUIDED_ISA (a name of the table in select.c) forces; decided
+ * at the first call. gd_isa_force is for tests and the command (GD_EUSAGE when the machine lacks
+ * it): before the first plan only. */
 gd_isa gd_isa_used(void);
 const char *gd_isa_name(gd_isa isa);
 GD_CHECKED gd_status gd_isa_force(const char *name);
@@ -94,17 +95,13 @@ typedef struct gd_tiles {
     gd_view x, y;
     int kernel, pad;
     bool relu;
-    const uint16_t *weights; /* of gd_tiles_pack */
+    const uint16_t *weights; /* of tiles_pack */
     const float *bias;       /* or NULL */
     const float *residual;   /* laid out as y, may be y; or NULL */
     int threads;
     int round;         /* images that there is scratch for */
     uint16_t *scratch; /* round * channels of x / 32 rounded up * gd_tiles_plane() */
 } gd_tiles;
-void gd_tiles_run(const gd_tiles *job);
-/* packed <- filters [co][ci][taps], taps 1 or 9; turned: those of the gradient of the data, which
- * has ci channels out.  packed: taps * channels in, rounded up to 32, * channels out */
-void gd_tiles_pack(uint16_t *packed, const float *filters, int co, int ci, int taps, bool turned);
 /* Most of any ISA */
 enum { GD_WINOGRAD_DEPTH = 64, GD_WINOGRAD_PANEL = 32, GD_OUTER_GROUP = 64 };
 
@@ -253,6 +250,11 @@ typedef struct gd_kernels {
     void (*blocks_pack)(const gd_blocks_packing *job, int band);
     void (*winograd_weights)(const gd_winograd_weights *job);
     void (*outer_weights)(const gd_outer *job);
+    void (*tiles_run)(const gd_tiles *job); /* NULL but for GD_ISA_AVX512_AMX, as the next */
+    /* packed <- filters [co][ci][taps], taps 1 or 9; turned: those of the gradient of the data,
+     * which has ci channels out.  packed: taps * channels in, rounded up to 32, * channels out */
+    void (*tiles_pack)(uint16_t *packed, const float *filters, int co, int ci, int taps,
+                       bool turned);
 
     /* ---- small ---- */
     /* out[n][dim] = cos(t f_i).., sin(t f_i).., 0 if dim is odd; f_i = exp(-ln(max_period) i /

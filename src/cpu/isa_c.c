@@ -1,4 +1,4 @@
-/* isa_c.c - the kernels compiled for plain C for any x86-64. */
+/* isa_c.c - the kernels compiled from plain C for what every machine of the architecture has. */
 #define GD_VECTOR_LANES 4
 #define GD_PANEL_VECTORS 2 /* attention.inc */
 

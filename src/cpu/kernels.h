@@ -5,8 +5,8 @@
 
 #include "cpu/cpu.h"
 
-extern const gd_kernels gd_kernels_c, gd_kernels_sse41, gd_kernels_avx2, gd_kernels_avx512,
-    gd_kernels_avx512_bf16, gd_kernels_avx512_amx;
+extern const gd_kernels gd_kernels_c, gd_kernels_neon, gd_kernels_sse41, gd_kernels_avx2,
+    gd_kernels_avx512, gd_kernels_avx512_bf16, gd_kernels_avx512_amx;
 
 /* How ldtilecfg is told that every tile register has 16 rows of 64 bytes */
 typedef struct gd_tile_shape {

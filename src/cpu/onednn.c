@@ -41,8 +41,9 @@ gd_status onednn_ready(void)
 {
     if (one.ready)
         return GD_OK;
-    dnnl_set_max_cpu_isa(isa_limit()); /* refused after the first primitive: then the limit of the
-                                          first call holds */
+    if (gd_isa_used() >= GD_ISA_SSE41)     /* those of x86 */
+        dnnl_set_max_cpu_isa(isa_limit()); /* refused after the first primitive: then the limit of
+                                          the first call holds */
     if (dnnl_engine_create(&one.engine, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&one.stream, one.engine, dnnl_stream_default_flags) != dnnl_success)
         return gd_fail(GD_EFAILED, "oneDNN %s: no CPU engine", gd_onednn_version());

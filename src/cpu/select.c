@@ -1,71 +1,54 @@
 /* select.c - which ISA's kernels are used: the machine's best, or what GUIDED_ISA says. */
 #include "cpu/kernels.h"
+#include "cpu/machine.h"
 
-#include <cpuid.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
+#if defined __x86_64__
+#define X86(table) &table
+#else
+#define X86(table) NULL
+#endif
+#if defined __aarch64__
+#define ARM64(table) &table
+#else
+#define ARM64(table) NULL
+#endif
+
+/* Of each architecture, in rising order; kernels: NULL for those of another */
 static const struct {
     const char *name;
     const gd_kernels *kernels;
 } isas[] = {
     [GD_ISA_C] = { "c", &gd_kernels_c },
-    [GD_ISA_SSE41] = { "sse41", &gd_kernels_sse41 },
-    [GD_ISA_AVX2] = { "avx2", &gd_kernels_avx2 },
-    [GD_ISA_AVX512] = { "avx512", &gd_kernels_avx512 },
-    [GD_ISA_AVX512_BF16] = { "avx512_bf16", &gd_kernels_avx512_bf16 },
-    [GD_ISA_AVX512_AMX] = { "avx512_amx", &gd_kernels_avx512_amx },
+    [GD_ISA_NEON] = { "neon", ARM64(gd_kernels_neon) },
+    [GD_ISA_SSE41] = { "sse41", X86(gd_kernels_sse41) },
+    [GD_ISA_AVX2] = { "avx2", X86(gd_kernels_avx2) },
+    [GD_ISA_AVX512] = { "avx512", X86(gd_kernels_avx512) },
+    [GD_ISA_AVX512_BF16] = { "avx512_bf16", X86(gd_kernels_avx512_bf16) },
+    [GD_ISA_AVX512_AMX] = { "avx512_amx", X86(gd_kernels_avx512_amx) },
 };
-
-const gd_tile_shape gd_whole_tiles = { .palette = 1,
-                                       .bytes = { 64, 64, 64, 64, 64, 64, 64, 64 },
-                                       .rows = { 16, 16, 16, 16, 16, 16, 16, 16 } };
 
 static int chosen = -1;
 
-/* Not every compiler knows these by name. */
-static bool has_tiles(void)
+static gd_status unknown(const char *name)
 {
-    enum { LEAF = 7, AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 };
-    unsigned a, b, c, d;
+    char list[128] = "";
 
-    return __get_cpuid_count(LEAF, 0, &a, &b, &c, &d) && d & AMX_BF16 && d & AMX_TILE;
-}
-
-/* Linux lets a process use the tile registers once it has asked: their contents are 8 KB more to
- * save. */
-static bool may_use_tiles(void)
-{
-    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
-
-    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
-}
-
-static gd_isa best_avx512(void)
-{
-    if (!__builtin_cpu_supports("avx512bf16"))
-        return GD_ISA_AVX512;
-    return has_tiles() && may_use_tiles() ? GD_ISA_AVX512_AMX : GD_ISA_AVX512_BF16;
-}
-
-static gd_isa best_isa(void)
-{
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-        return best_avx512();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return GD_ISA_AVX2;
-    return __builtin_cpu_supports("sse4.1") ? GD_ISA_SSE41 : GD_ISA_C;
+    for (int i = 0; i < COUNT(isas); i++)
+        if (isas[i].kernels)
+            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", *list ? ", " : "",
+                     isas[i].name);
+    return gd_fail(GD_EUSAGE, "GUIDED_ISA=%s: expected one of %s", name, list);
 }
 
 gd_status gd_isa_force(const char *name)
 {
-    const gd_isa best = best_isa();
+    const gd_isa best = machine_isa();
 
     for (int i = 0; i < COUNT(isas); i++) {
-        if (strcmp(isas[i].name, name) != 0)
+        if (strcmp(isas[i].name, name) != 0 || !isas[i].kernels)
             continue;
         if (i > (int)best)
             return gd_fail(GD_EUSAGE, "GUIDED_ISA=%s: this machine has %s at most", name,
@@ -73,9 +56,7 @@ gd_status gd_isa_force(const char *name)
         chosen = i;
         return GD_OK;
     }
-    return gd_fail(GD_EUSAGE,
-                   "GUIDED_ISA=%s: expected c, sse41, avx2, avx512, avx512_bf16 or avx512_amx",
-                   name);
+    return unknown(name);
 }
 
 gd_isa gd_isa_used(void)
@@ -86,7 +67,7 @@ gd_isa gd_isa_used(void)
         return (gd_isa)chosen;
     wish = getenv("GUIDED_ISA");
     if (!wish || !*wish || gd_isa_force(wish) != GD_OK)
-        chosen = best_isa();
+        chosen = machine_isa();
     return (gd_isa)chosen;
 }
 
@@ -102,7 +83,7 @@ const gd_kernels *gd_kernels_get(void)
 
 const gd_kernels *gd_kernels_of(gd_isa isa)
 {
-    return isa <= best_isa() ? isas[isa].kernels : NULL;
+    return isa <= machine_isa() ? isas[isa].kernels : NULL;
 }
 
 /* Rows of every part, panels of some, two sums a token (attention.inc's carve); rows have room for

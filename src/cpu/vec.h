@@ -1,5 +1,6 @@
 /* vec.h - LANES floats in one register, the unit in which kernels are written; one source for every
- * ISA.  The including file says how wide its registers are (GD_VECTOR_LANES: 4, 8 or 16).
+ * ISA.  The including file says how wide its registers are (GD_VECTOR_LANES: 4, 8 or 16); what
+ * needs a machine's own instructions is in vec_x86.h, and for all others in vec_any.h.
  *
  * A channel block of 16 is walked as 16 / LANES parts, each by the same operations in the same
  * order, so the width does not show in the bits: nothing here contracts a product and a sum
@@ -10,7 +11,6 @@
 
 #include "cpu/kernels.h"
 
-#include <immintrin.h>
 #include <math.h>
 #include <string.h>
 
@@ -20,34 +20,21 @@ typedef float vec __attribute__((vector_size(LANES * 4)));
 typedef int32_t vec_int __attribute__((vector_size(LANES * 4)));
 typedef uint32_t vec_bits __attribute__((vector_size(LANES * 4)));
 typedef uint16_t vec_half __attribute__((vector_size(LANES * 2)));
+typedef float vec4 __attribute__((vector_size(16)));
 
 #define INLINE static inline __attribute__((always_inline))
 
-#if GD_VECTOR_LANES == 16
-#define NATIVE(function) _mm512_##function
-typedef __m512 native;
-#elif GD_VECTOR_LANES == 8
-#define NATIVE(function) _mm256_##function
-typedef __m256 native;
+/* a where the mask is -1, b where it is 0 */
+INLINE vec v_select(vec_int mask, vec a, vec b)
+{
+    return (vec)((mask & (vec_int)a) | (~mask & (vec_int)b));
+}
+
+#if defined __x86_64__
+#include "cpu/vec_x86.h"
 #else
-#define NATIVE(function) _mm_##function
-typedef __m128 native;
+#include "cpu/vec_any.h"
 #endif
-
-INLINE vec v_set(float x)
-{
-    return (vec)NATIVE(set1_ps)(x);
-}
-
-INLINE vec v_load(const float *p)
-{
-    return (vec)NATIVE(loadu_ps)(p);
-}
-
-INLINE void v_store(float *p, vec v)
-{
-    NATIVE(storeu_ps)(p, (native)v);
-}
 
 /* What comes this much later is asked for by loops that both compute and wait for memory: left
  * alone, the machine asks too late, all the more with several arrays at once.  (Loops that only
@@ -57,43 +44,6 @@ enum { AHEAD = 512 /* floats */, PIXELS_AHEAD = AHEAD / 16 };
 INLINE void ask_for(const void *p)
 {
     __builtin_prefetch(p, 0, 3);
-}
-
-/* Past the caches; p at a multiple of the vector's size.  _mm_sfence() after the last */
-INLINE void v_stream(float *p, vec v)
-{
-    NATIVE(stream_ps)(p, (native)v);
-}
-
-/* The first n lanes (0 to LANES); the others are zero */
-INLINE vec v_load_n(const float *p, int n)
-{
-#if GD_VECTOR_LANES == 16
-    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
-#else
-    vec v = v_set(0.0f);
-    memcpy(&v, p, (size_t)n * sizeof *p);
-    return v;
-#endif
-}
-
-INLINE void v_store_n(float *p, vec v, int n)
-{
-#if GD_VECTOR_LANES == 16
-    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
-#else
-    memcpy(p, &v, (size_t)n * sizeof *p);
-#endif
-}
-
-/* GCC 12 makes two halves of what is one instruction. */
-INLINE vec_bits v_widen(vec_half h)
-{
-#if GD_VECTOR_LANES == 16
-    return (vec_bits)_mm512_cvtepu16_epi32((__m256i)h);
-#else
-    return __builtin_convertvector(h, vec_bits);
-#endif
 }
 
 /* Lane by lane, the low one's bits in front */
@@ -109,50 +59,7 @@ INLINE vec v_load_bf16(const uint16_t *p)
     return (vec)(v_widen(h) << 16);
 }
 
-/* Round to nearest even; NaN keeps a payload bit, so that it stays NaN.  The machine's instruction
- * takes denormal numbers, of which no activation consists, for zero. */
-INLINE vec_half v_to_bf16(vec v)
-{
-#ifdef __AVX512BF16__
-    return (vec_half)_mm512_cvtneps_pbh((__m512)v);
-#else
-    const vec_bits u = (vec_bits)v;
-    const vec_bits rounded = u + 0x7fff + (u >> 16 & 1);
-    const vec_bits is_nan = (vec_bits)((u & 0x7fffffff) > 0x7f800000);
-
-    return __builtin_convertvector(((is_nan & (u | 0x400000)) | (~is_nan & rounded)) >> 16,
-                                   vec_half);
-#endif
-}
-
-INLINE vec v_select(vec_int mask, vec a, vec b)
-{
-    return (vec)((mask & (vec_int)a) | (~mask & (vec_int)b));
-}
-
-/* a > b ? a : b, so b where either is NaN; v_min likewise */
-INLINE vec v_max(vec a, vec b)
-{
-    return (vec)NATIVE(max_ps)((native)a, (native)b);
-}
-
-INLINE vec v_min(vec a, vec b)
-{
-    return (vec)NATIVE(min_ps)((native)a, (native)b);
-}
-
-INLINE vec v_fma(vec a, vec b, vec c)
-{
-#if defined __FMA__
-    return (vec)NATIVE(fmadd_ps)((native)a, (native)b, (native)c);
-#else
-    return a * b + c;
-#endif
-}
-
 /* ---- across lanes: halves are folded onto each other until one lane is left ---- */
-
-typedef float vec4 __attribute__((vector_size(16)));
 
 INLINE vec4 quarter(vec v, int k)
 {
@@ -178,7 +85,7 @@ INLINE float v_max_lane(vec v)
     vec4 a = quarter(v, 0);
 
     for (int k = 1; k < LANES / 4; k++)
-        a = (vec4)_mm_max_ps((__m128)a, (__m128)quarter(v, k));
+        a = v_max4(a, quarter(v, k));
     const float b = a[0] > a[2] ? a[0] : a[2], c = a[1] > a[3] ? a[1] : a[3];
     return b > c ? b : c;
 }
@@ -225,19 +132,6 @@ INLINE void v_transpose(vec row[LANES])
  * [-ln 2 / 2, ln 2 / 2] */
 static const float exp_q[5] = { 0.5f, 1.666657700e-01f, 4.166655463e-02f, 8.363177630e-03f,
                                 1.392618181e-03f };
-
-/* p 2^k; k runs from -150 to 128, so 2^k itself may not be a float */
-INLINE vec v_scale(vec p, vec n, vec_int k)
-{
-#if GD_VECTOR_LANES == 16
-    (void)k;
-    return (vec)_mm512_scalef_ps((__m512)p, (__m512)n);
-#else
-    const vec_int half = k >> 1;
-    (void)n;
-    return p * (vec)((half + 127) << 23) * (vec)((k - half + 127) << 23);
-#endif
-}
 
 /* x from -104 to 89 or NaN */
 INLINE vec v_exp_inside(vec x)
@@ -290,14 +184,10 @@ typedef struct logistic {
 
 INLINE logistic v_logistic(vec x)
 {
-    const vec one = v_set(1.0f), inside = v_max(v_set(-EXP_NORMAL), x);
-    const vec e = v_exp_normal(-v_min(v_set(EXP_NORMAL), inside)), sum = one + e;
-#if GD_VECTOR_LANES == 16
-    const vec near = (vec)_mm512_rcp14_ps((__m512)sum); /* then a Newton step */
-    return (logistic){ inside, e, v_fma(near, v_fma(-sum, near, one), near) };
-#else
-    return (logistic){ inside, e, one / sum };
-#endif
+    const vec inside = v_max(v_set(-EXP_NORMAL), x);
+    const vec e = v_exp_normal(-v_min(v_set(EXP_NORMAL), inside)), sum = v_set(1.0f) + e;
+
+    return (logistic){ inside, e, v_reciprocal(sum) };
 }
 
 /* x / (1 + e^-x) */

@@ -144,15 +144,13 @@ static void fingerprint(const gd_dataset *set, gd_hasher *hasher)
 {
     const tree *t = set->state;
     char path[8192];
-    struct stat info;
+    int64_t facts[3];
 
     for (int64_t i = 0; i < t->n; i++) {
         path_of(set, i, path, sizeof path);
         gd_hasher_add(hasher, t->file[i], strlen(t->file[i]) + 1);
-        if (stat(path, &info) != 0)
-            continue; /* reading it will tell */
-        const int64_t facts[] = { info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec };
-        gd_hasher_add(hasher, facts, sizeof facts);
+        if (gd_file_facts(facts, path)) /* if not, reading it will tell */
+            gd_hasher_add(hasher, facts, sizeof facts);
     }
 }
 

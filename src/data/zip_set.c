@@ -1,5 +1,4 @@
 /* zip_set.c - a zip of images: a folder packed, or a set of StyleGAN and EDM with dataset.json. */
-#define _GNU_SOURCE
 #include "data/data_private.h"
 
 #include <stdlib.h>
@@ -71,7 +70,7 @@ static gd_status list_members(gd_dataset *set, zipped *z)
         if (!is_folder(name) && !data_has_hidden(name) && data_is_image_name(name))
             z->member[set->count++] = i;
     }
-    qsort_r(z->member, (size_t)set->count, sizeof *z->member, by_path, z->archive);
+    gd_sort(z->member, (size_t)set->count, sizeof *z->member, by_path, z->archive);
     return GD_OK;
 }
 

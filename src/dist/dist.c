@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include "dist/dist_private.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -362,14 +361,14 @@ int gd_dist_threads(const gd_dist *d)
 static gd_status introduce(gd_dist *d)
 {
     dist_identity me = { .version = GUIDED_VERSION, .pid = getpid() };
-    cpu_set_t set;
+    enum { MAX_CPUS = 4096 };
+    int cpu[MAX_CPUS];
     gd_hasher *h;
 
     gethostname(me.host, sizeof me.host - 1);
-    CPU_ZERO(&set);
-    me.cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    me.cores = gd_affinity(cpu, MAX_CPUS);
     GD_TRY(gd_hasher_make(&h));
-    gd_hasher_add(h, &set, sizeof set);
+    gd_hasher_add(h, cpu, (size_t)me.cores * sizeof *cpu);
     gd_hasher_text(h, me.set);
     gd_hasher_free(h);
     GD_TRY(gd_dist_gather(d, &me, sizeof me, d->who));

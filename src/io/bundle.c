@@ -256,7 +256,7 @@ static gd_status sort_names(gd_bundle *b)
         return gd_fail(GD_ENOMEM, "%s: out of memory", b->path);
     for (int i = 0; i < b->n; i++)
         b->by_name[i] = i;
-    qsort_r(b->by_name, (size_t)b->n, sizeof *b->by_name, by_name, b->array);
+    gd_sort(b->by_name, (size_t)b->n, sizeof *b->by_name, by_name, b->array);
     for (int i = 1; i < b->n; i++)
         if (by_name(&b->by_name[i - 1], &b->by_name[i], b->array) == 0)
             return gd_fail(GD_EFORMAT, "%s: two arrays are named %s", b->path,

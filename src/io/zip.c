@@ -182,7 +182,7 @@ static gd_status sort_names(io_zip *z, gd_arena *mem)
         return gd_fail(GD_ENOMEM, "%s: out of memory", z->file);
     for (int i = 0; i < z->n; i++)
         z->by_name[i] = i;
-    qsort_r(z->by_name, (size_t)z->n, sizeof *z->by_name, by_name, z->entry);
+    gd_sort(z->by_name, (size_t)z->n, sizeof *z->by_name, by_name, z->entry);
     for (int i = 1; i < z->n; i++)
         if (by_name(&z->by_name[i - 1], &z->by_name[i], z->entry) == 0)
             return damaged(z, "two entries of one name");

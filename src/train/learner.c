@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct gd_learner_network {
     gd_graph *graph;
@@ -232,7 +231,7 @@ gd_exec *gd_learner_exec(gd_learner *l)
  * (activations grow with it) */
 static gd_status check_memory(const gd_learner *l)
 {
-    const size_t machine = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    const size_t machine = gd_machine_bytes();
     const size_t limit = gd_memory_limit();
     const size_t most = limit > 0 && limit < machine ? limit : machine;
     const size_t need = gd_learner_bytes(l), arena = gd_plan_arena_bytes(l->network->plan);

@@ -68,6 +68,13 @@ if [ -n "$module" ]; then
     [ $? -eq 2 ] && grep -q "libguided-mpi.so is neither beside" "$root/mpi.txt" || fail "without the module: $(cat "$root/mpi.txt")"
 fi
 
+# An installation finds what came with it, wherever it lies
+cp "$root/share/guided/models/fashion32/classifier.safetensors" "$root/taken.safetensors"
+rm "$root/share/guided/models/fashion32/diffusion.safetensors"
+ln -s "$root/taken.safetensors" "$root/share/guided/models/fashion32/diffusion.safetensors"
+(unset GUIDED_MODELS; "$root/bin/guided" sample --steps ddim2 -q -o "$root/none.png" 2>"$root/own.txt") && fail "not the installed model"
+grep -q "$root/share/guided/models/fashion32" "$root/own.txt" || fail "another model than the installed one: $(cat "$root/own.txt")"
+
 if command -v c++ >/dev/null; then
     # shellcheck disable=SC2086
     c++ -std=c++11 -pedantic-errors -Wall -Wextra -Werror "$here/header.cpp" $flags $GUIDED_LINK_FLAGS -o "$root/header" || fail "guided.h is no C++"

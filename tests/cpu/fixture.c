@@ -145,5 +145,8 @@ void assert_ulps(double a, double b, double ulps, double absolute, const char *w
 
 const gd_kernels *kernels_of(int k)
 {
-    return k > GD_ISA_AVX512_AMX ? NULL : gd_kernels_of((gd_isa)k);
+    for (int isa = GD_ISA_C; isa <= GD_ISA_AVX512_AMX; isa++)
+        if (gd_kernels_of((gd_isa)isa) && k-- == 0)
+            return gd_kernels_of((gd_isa)isa);
+    return NULL;
 }

@@ -1,0 +1,22 @@
+/* isa_neon.c - the kernels compiled for NEON, with fused products. */
+#define GD_NEON
+#define GD_VECTOR_LANES 4
+#define GD_PANEL_VECTORS 2 /* attention.inc */
+
+#include "cpu/vec.h"
+
+#include "cpu/pointwise.inc"
+#include "cpu/reduce.inc"
+#include "cpu/resample.inc"
+#include "cpu/pool.inc"
+#include "cpu/attention.inc"
+#include "cpu/attention_grad.inc"
+#include "cpu/taps.inc"
+#include "cpu/outer.inc"
+#include "cpu/blocks.inc"
+#include "cpu/winograd.inc"
+#include "cpu/winograd_weights.inc"
+#include "cpu/train.inc"
+#include "cpu/table.inc"
+
+const gd_kernels gd_kernels_neon = GD_KERNEL_TABLE;
