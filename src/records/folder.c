@@ -97,9 +97,11 @@ static gd_status enter(gd_records *r)
 {
     if (gd_os.mkdir(r->folder, 0777) != 0 && errno != EEXIST) {
         if (errno == ENOENT)
-            return gd_fail(GD_EIO,
-                           "%s: the folder above it does not exist\nhint: mkdir -p makes it",
-                           r->folder);
+            return gd_fail(
+                GD_EIO,
+                "%s: No such file or directory: the folder above it does not exist\nhint: mkdir -p "
+                "makes it",
+                r->folder);
         return gd_fail_errno(errno, r->folder);
     }
     GD_TRY(gd_lock_file_open(&r->lock_fd, records_path(r, "lock")));
