@@ -54,8 +54,8 @@ int gd_conv_winograd_pixels(gd_conv_pass pass, gd_dtype dtype)
 
 /* The sums are short, so that the rounding of the transforms shows: against float64, gradients of
  * small networks on a few images of 8x8 have two to four times the error of direct convolutions,
- * and an optimiser's update exceeds what PyTorch's own rounding allows.  Sampling with small32 takes
- * as long; training small8 on 16 images would take a fifth longer, hence the limit to few. */
+ * and an optimiser's update exceeds what PyTorch's own rounding allows.  Sampling with small32
+ * takes as long; training small8 on 16 images would take a fifth longer, hence the limit. */
 static bool is_small(const gd_conv_desc *d)
 {
     enum { FEW_PIXELS = 64, FEW_IN_ALL = 512, FEW_CHANNELS = 128 };
