@@ -171,9 +171,10 @@ static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_st
     GD_TRY(gd_check_stop());
     if (s->progress)
         status = s->progress(s->progress_ctx, first, n, step, n_steps);
-    return status == GD_OK ? GD_OK
-                           : gd_fail(status, "image %lld: stopped by the caller before step %d of %d",
-                                     (long long)first, step, n_steps);
+    return status == GD_OK
+               ? GD_OK
+               : gd_fail(status, "image %lld: stopped by the caller before step %d of %d",
+                         (long long)first, step, n_steps);
 }
 
 static gd_status make(guided_sampler *s, const guided_model *model, const guided_model *classifier,

@@ -10,7 +10,7 @@ typedef struct inference {
     gd_model_config *config;
     gd_net_config *net; /* the configuration's */
     gd_family family;
-    int blocks; /* input blocks, the stem included */
+    int blocks;         /* input blocks, the stem included */
     const char *origin; /* of a value that is no guess: for -v only */
 } inference;
 

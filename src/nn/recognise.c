@@ -257,9 +257,8 @@ static gd_status check_keys(const reading *r, const gd_model_config *config)
 /* Weights as a plan wants them (packed.c): the configuration is all that says what they are. */
 static gd_status check_packed(const nn_keys *keys, const char *packed_for)
 {
-    if (keys->n == 1 && nn_key_find(keys, NN_PACKED) &&
-        keys->sorted[0]->dtype == GD_U8 && keys->sorted[0]->rank == 1 &&
-        gd_is_text(packed_for, strlen(packed_for)))
+    if (keys->n == 1 && nn_key_find(keys, NN_PACKED) && keys->sorted[0]->dtype == GD_U8 &&
+        keys->sorted[0]->rank == 1 && gd_is_text(packed_for, strlen(packed_for)))
         return GD_OK;
     return gd_fail(
         GD_EFORMAT,
