@@ -26,7 +26,7 @@ gd_status restore_open_models(restore_run *r)
     gd_flag of_classifier[CLI_MAX_FLAGS], of_model[CLI_MAX_FLAGS];
     int n = 0, m = 0;
 
-    GD_TRY(cli_built_in(&o->model, r->model_file, "fashion32/diffusion.safetensors"));
+    GD_TRY(cli_builtin_path(&o->model, r->model_file, CLI_MODEL));
     if (strcmp(o->precision, "fp32") != 0 && strcmp(o->precision, "bf16") != 0)
         return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", o->precision);
     if (!o->seed_given && getrandom(&o->seed, 4, 0) != 4) /* 32 bits: easy to write down */
