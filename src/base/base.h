@@ -276,6 +276,17 @@ int gd_threads(void);
  * what they have not begun when it is done.  No nesting: inside, gd_threads() is 1.  Results must
  * not depend on which thread runs which i. */
 void gd_par(int64_t n, void (*fn)(void *ctx, int64_t i), void *ctx);
+/* How long work would take with gd_threads() threads where there are fewer cores: from now on the
+ * calling thread runs the chunks of every region by itself, one after the other, and their times
+ * are laid out on that many threads.  What threads take from each other, the memory's bandwidth
+ * above all, is not in it.  NULL: no longer. */
+typedef struct gd_forecast {
+    int64_t regions;
+    double spent;     /* seconds in regions, as they were run */
+    double work;      /* of their chunks */
+    double predicted; /* of regions with all threads */
+} gd_forecast;
+void gd_set_forecast(gd_forecast *forecast);
 /* Threads that a library with OpenMP inside (oneDNN, OpenBLAS) takes when the calling thread calls
  * it; returns the number before.  Such calls are made with 1, on threads of gd_par. */
 int gd_set_openmp_threads(int n);

@@ -84,6 +84,7 @@ static _Thread_local struct {
     team *team;
     int threads;               /* 0: as many as the machine offers */
     bool inside;               /* a region */
+    gd_forecast *forecast;     /* NULL: regions are run by the team */
     bool works;                /* a worker */
     double looked, cpu, slept; /* a worker's last look for other processes: when, the CPU seconds
                                   used until then, and the seconds slept since */
@@ -411,11 +412,50 @@ static void run_region(team *t, int64_t n, void (*fn)(void *ctx, int64_t i), voi
     wait_for_end(t);
 }
 
+/* ---- a forecast ---- */
+
+void gd_set_forecast(gd_forecast *forecast)
+{
+    my.forecast = forecast;
+}
+
+/* Each chunk to the thread that is free first, the first chunks of all shares before the second */
+static void forecast_region(gd_forecast *f, team *t)
+{
+    static const double REGION = 2e-6; /* seconds to begin and end one */
+    const double begun = gd_seconds();
+    double busy[MAX_THREADS] = { 0 }, most = 0;
+
+    my.inside = true;
+    for (int c = 0; c < CHUNKS; c++)
+        for (int k = 0; k < t->threads; k++) {
+            int first = 0;
+            if (c >= chunks_of(t, k))
+                continue;
+            const double start = gd_seconds();
+            run_chunk(t, k, chunks_of(t, k) - c);
+            const double taken = gd_seconds() - start;
+            for (int i = 1; i < t->threads; i++)
+                first = busy[i] < busy[first] ? i : first;
+            busy[first] += taken;
+            most = GD_MAX(most, busy[first]);
+            f->work += taken;
+        }
+    my.inside = false;
+    f->regions++;
+    f->predicted += most + REGION;
+    f->spent += gd_seconds() - begun;
+}
+
 void gd_par(int64_t n, void (*fn)(void *ctx, int64_t i), void *ctx)
 {
     const int threads = (int)GD_MIN(gd_threads(), n);
-    team *t = threads > 1 ? team_of(threads) : NULL;
 
+    if (threads > 1 && my.forecast) {
+        forecast_region(my.forecast, &(team){ .fn = fn, .ctx = ctx, .n = n, .threads = threads });
+        return;
+    }
+    team *t = threads > 1 ? team_of(threads) : NULL;
     if (t) {
         run_region(t, n, fn, ctx, threads);
         return;

@@ -254,6 +254,9 @@ GD_CHECKED gd_status cli_bench_metrics(bool json); /* guided bench --metrics */
 /* ---- bench_accuracy.c: path NULL: the built-in model ---- */
 GD_CHECKED gd_status cli_bench_accuracy(const char *path, int images); /* guided bench --accuracy */
 
+/* ---- bench_scaling.c: guided bench --scaling ---- */
+GD_CHECKED gd_status cli_bench_scaling(const char *preset, bool bf16);
+
 /* ---- bench_tune.c ---- */
 GD_CHECKED gd_status cli_bench_tune(void); /* guided bench --tune */
 

@@ -13,7 +13,7 @@ typedef struct options {
     const char *preset, *classifier, *precision, *model;
     int threads;
     int batch;
-    bool train, eval, metrics, tune, accuracy, json, profile;
+    bool train, eval, metrics, tune, accuracy, scaling, json, profile;
 } options;
 
 #define AT(field) offsetof(options, field)
@@ -34,6 +34,8 @@ static const cli_option table[] = {
     { "profile", 0, CLI_SWITCH, "", "time by operation, and the floor's shapes", AT(profile) },
     { "metrics", 0, CLI_SWITCH, "", "instead: the metrics of guided eval, from 2048 features",
       AT(metrics) },
+    { "scaling", 0, CLI_SWITCH, "", "instead: how a forward pass would scale to 64 threads",
+      AT(scaling) },
     { "tune", 0, CLI_SWITCH, "", "instead: which convolutions are fastest by which algorithm",
       AT(tune) },
     { "accuracy", 0, CLI_SWITCH, "", "instead: what bf16 costs a diffusion model", AT(accuracy) },
@@ -207,6 +209,9 @@ static gd_status run_bench(int argc, char **argv)
         return cli_bench_accuracy(o.model, o.batch ? o.batch : 256);
     if (o.tune)
         return cli_bench_tune();
+    if (o.scaling)
+        return cli_bench_scaling(o.preset ? o.preset : "64x64_diffusion",
+                                 strcmp(o.precision, "bf16") == 0);
     if (!o.eval && !o.train && o.batch)
         return gd_fail(GD_EUSAGE,
                        "--batch goes with --eval or --train: other networks run image by "

@@ -140,6 +140,36 @@ static void sleepers_wake(void **state)
     gd_set_threads(2);
 }
 
+static void wait_a_little(void *ctx, int64_t i)
+{
+    const double start = gd_seconds();
+
+    (void)i;
+    while (gd_seconds() - start < 200e-6)
+        continue;
+    atomic_fetch_add((_Atomic int *)ctx, 1);
+}
+
+/* Everything is done once, and what would run at once is counted once. */
+static void a_forecast_lays_work_out_on_threads(void **state)
+{
+    gd_forecast f = { 0 };
+    _Atomic int done = 0;
+
+    (void)state;
+    gd_set_threads(4);
+    gd_set_forecast(&f);
+    gd_par(8, wait_a_little, (void *)&done);
+    gd_set_forecast(NULL);
+    assert_int_equal(done, 8);
+    assert_int_equal(f.regions, 1);
+    assert_true(f.work >= 8 * 200e-6 && f.spent >= f.work);
+    assert_true(f.predicted >= 2 * 200e-6 && f.predicted < f.work);
+    gd_par(8, wait_a_little, (void *)&done);
+    assert_int_equal(f.regions, 1);
+    gd_set_threads(2);
+}
+
 /* ---- threads of the program's own ---- */
 
 static void *compute(void *arg)
@@ -200,6 +230,7 @@ int main(void)
         cmocka_unit_test(regions_do_not_nest),
         cmocka_unit_test(a_thread_that_is_held_up_holds_nobody_up),
         cmocka_unit_test(sleepers_wake),
+        cmocka_unit_test(a_forecast_lays_work_out_on_threads),
         cmocka_unit_test(two_threads_compute_side_by_side),
         cmocka_unit_test(a_forked_child_computes),
     };
