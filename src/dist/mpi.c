@@ -176,4 +176,4 @@ static gd_status join(dist_joined *out, const dist_host *loader, int launched, c
 }
 
 extern const dist_module guided_mpi; /* for the loader, by name */
-GD_API const dist_module guided_mpi = { GUIDED_VERSION, join };
+GUIDED_API const dist_module guided_mpi = { GUIDED_VERSION, join };
