@@ -191,6 +191,13 @@ static gd_status open_bundle(const char *path)
     return GD_OK;
 }
 
+/* GUIDED_GOLDEN_PATIENCE: how many times slower than a machine an emulator may be */
+static double patience(void)
+{
+    const char *times = getenv("GUIDED_GOLDEN_PATIENCE");
+    return times ? strtod(times, NULL) : 1;
+}
+
 static enum outcome try_refuse(golden *g, const char *path, gd_status (*open)(const char *path))
 {
     const double wall = golden_number(g, g->config, "max_seconds_each", INFINITY),
@@ -203,7 +210,8 @@ static enum outcome try_refuse(golden *g, const char *path, gd_status (*open)(co
     getrusage(RUSAGE_SELF, &before);
     const gd_status s = open(path);
     getrusage(RUSAGE_SELF, &after);
-    if (seconds_of(&after) - seconds_of(&before) > MAX_SECONDS || gd_seconds() - start > wall)
+    if (seconds_of(&after) - seconds_of(&before) > MAX_SECONDS * patience() ||
+        gd_seconds() - start > wall * patience())
         return TOO_LONG;
     if (after.ru_maxrss - before.ru_maxrss > MAX_KIB + info.st_size / 1024 ||
         (double)after.ru_maxrss > resident * 1024)

@@ -11,8 +11,10 @@ root=$PWD/build-arm64-root build=$PWD/build-arm64
 } >"$build.log" 2>&1 || { tail -20 "$build.log"; exit 1; }
 grep -n "warning:" "$build.log" && exit 1
 failed=0
-# qemu is 10 to 30 times slower than the machine; tests that start the command as a program of this machine are left out
-ctest --test-dir "$build" --timeout 7200 --output-on-failure -R '^(test_(base|io|cpu|graph|data|diffusion|nn)_.*|golden_compact_auto)$' || failed=1
+# qemu is 10 to 30 times slower than the machine; tests that start the command as a program of this machine are left out, and so are those that hold a time
+export GUIDED_GOLDEN_PATIENCE=60
+ctest --test-dir "$build" --timeout 7200 --output-on-failure -R '^(test_(base|io|cpu|graph|data|diffusion|nn)_.*|golden_compact_auto)$' \
+    -E '^test_io_(bombs|pictures)$' || failed=1
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 sample="sample -n 2 --steps ddim3 --seed 3 -q"
