@@ -302,7 +302,14 @@ static void report_timesteps(const train_run *r)
 {
     const gd_diffusion_config *d = &r->config.diffusion;
 
-    if (r->kind == GD_NET_CLASSIFIER && d->rescale_timesteps && d->steps != 1000)
+    if (r->kind != GD_NET_CLASSIFIER)
+        return;
+    if (*r->o.train.timestep_respacing)
+        gd_log(GD_LOG_NOTE,
+               "as in classifier_train.py the classifier is trained with the index among "
+               "the steps that are kept, and guides with the original one: leave out "
+               "--timestep_respacing");
+    else if (d->rescale_timesteps && d->steps != 1000)
         gd_log(GD_LOG_NOTE,
                "as in classifier_train.py the classifier is trained with timesteps 0 to %d, "
                "and rescale_timesteps guides with 0 to 999: --rescale_timesteps False agrees",
