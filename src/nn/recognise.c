@@ -277,7 +277,8 @@ gd_status gd_config_recognise(gd_model_config *out, gd_arena *arena, char **assu
     nn_keys keys;
 
     *assumed = NULL;
-    GD_TRY(nn_strip_prefixes(bundle));
+    if (!packed_for) /* whose array has its own name */
+        GD_TRY(nn_strip_prefixes(bundle));
     GD_TRY(sort_keys(&keys, bundle, arena));
     if (packed_for && !json)
         return gd_fail(GD_EFORMAT, "%s: guided.packed without guided.config", keys.path);
