@@ -513,6 +513,47 @@ static void hostile_names_are_refused(void **state)
     table_close(&t);
 }
 
+static void networks_of_others_are_named(void **state)
+{
+    static const struct {
+        const char *one, *other, *text;
+    } networks[] = {
+        { "input_blocks.0.0.w", "transformer.resblocks.0.ln_1.weight", "GLIDE" },
+        { "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight",
+          "input_blocks.1.1.transformer_blocks.0.attn2.to_v.weight", "Stable Diffusion" },
+        { "x_embedder.proj.weight", "blocks.0.adaLN_modulation.1.weight", "DiT" },
+        { "downs.0.0.proj.weight", "ups.0.0.proj.weight", "denoising-diffusion-pytorch" },
+    };
+    table t;
+
+    (void)state;
+    for (int i = 0; i < COUNT(networks); i++) {
+        table_open(&t);
+        table_add(&t, networks[i].one, 1, (const int64_t[]){ 1 });
+        table_add(&t, networks[i].other, 1, (const int64_t[]){ 1 });
+        refuse(&t, networks[i].text);
+        table_close(&t);
+    }
+}
+
+static void the_flag_that_does_not_fit_is_named(void **state)
+{
+    const gd_flag flags[] = { { "num_res_blocks", "2" }, { "dropout", "0.1" } };
+    gd_model_config c;
+    char assumed[4096];
+    table t;
+
+    (void)state;
+    assert_int_equal(gd_preset_config(&c, "small32"), GD_OK);
+    table_open(&t);
+    table_of_config(&t, &c);
+    assert_int_equal(table_recognise(&t, "drop.safetensors", NULL, flags, 2, &c, assumed),
+                     GD_EFORMAT);
+    if (!strstr(gd_error(), "than --num_res_blocks 2 says: it is read without"))
+        fail_msg("no flag in: %s", gd_error());
+    table_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -530,6 +571,8 @@ int main(void)
         cmocka_unit_test(extra_keys_are_named_and_long_tables_cut),
         cmocka_unit_test(hostile_shapes_are_refused),
         cmocka_unit_test(hostile_names_are_refused),
+        cmocka_unit_test(networks_of_others_are_named),
+        cmocka_unit_test(the_flag_that_does_not_fit_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
