@@ -20,8 +20,12 @@ const char *cli_choice(const cli_option *o, int k, char word[64])
 {
     const char *at = o->argument;
 
-    if (strcmp(at, CLI_SAMPLER) == 0)
-        return k < gd_solver_count() ? gd_solver_name(gd_solver_at(k)) : NULL;
+    if (strcmp(at, CLI_SAMPLER) == 0) {
+        if (k >= gd_solver_count())
+            return NULL;
+        snprintf(word, 64, "%s", gd_solver_name(gd_solver_at(k)));
+        return word;
+    }
     if (o->type != CLI_TEXT || !strchr(at, '|'))
         return NULL;
     for (; k > 0 && at; k--) {
