@@ -34,7 +34,7 @@ if command -v bash >/dev/null; then
     offer() { bash -c '. ./complete.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _guided; echo "${COMPREPLY[*]}"' - "$@"; }
     same "$(offer guided sam)" "sample" "completion of a verb"
     same "$(offer guided sample --class)" "--classifier --class --classifier_path --classifier_scale" "completion of an option"
-    same "$(offer guided sample --sampler '')" "ddpm ddim" "completion of a value"
+    case $(offer guided sample --sampler '') in "ddpm ddim "*unipc*) ;; *) fail "completion of a value: $(offer guided sample --sampler '')" ;; esac
     same "$(offer guided init --preset 64x64_d)" "64x64_diffusion" "completion of a preset"
     same "$(offer guided completion z)" "zsh" "completion of a shell"
 fi
