@@ -25,8 +25,9 @@ static bool print_values(const cli_option *o, FILE *out)
             fprintf(out, "%s%s", i ? " " : "", gd_preset_name(i));
         return true;
     }
-    for (int k = 0; cli_choice(o, k, word); k++)
-        fprintf(out, "%s%s", k ? " " : "", word);
+    const char *value;
+    for (int k = 0; (value = cli_choice(o, k, word)); k++)
+        fprintf(out, "%s%s", k ? " " : "", value);
     return cli_choice(o, 0, word) != NULL;
 }
 

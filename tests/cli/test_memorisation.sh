@@ -15,7 +15,7 @@ mv same/*0.png data/train/a/0-A.png && mv same/*2.png data/train/b/1-B.png && mv
 ln data/train/b/2-C.png data/train/b/2-C-1.png # a repeated picture counts once
 mv other/*1.png data/test/a/3-D.png && mv other/*2.png data/test/b/4-E.png
 
-expect 0 "" "$memorisation" --model fashion32 --data data -n 4 --seed 1 --steps ddim2 --work work --out out
+expect 0 "" "$memorisation" --model fashion32 --data data -n 4 --seed 1 --steps ddim2 --scale 1 --work work --out out
 for line in "4 samples, 3 training pictures, 2 held-out pictures" "--model fashion32 -n 4 --seed 1 --steps ddim2"; do
     grep -qF -- "$line" out/memorisation.md || fail "no $line in: $(cat out/memorisation.md)"
 done
