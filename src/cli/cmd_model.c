@@ -368,7 +368,7 @@ static gd_status run_convert(int argc, char **argv)
 
     GD_TRY(cli_parse(&cli_convert, argc, argv, &o, &w));
     GD_TRY(one_word(&cli_convert, &w, 2));
-    GD_TRY(gd_suffix_check(w.word[1], o.packed ? "safetensors" : "safetensors pt",
+    GD_TRY(gd_suffix_check(w.word[1], "safetensors pt",
                            "X.safetensors, or X.pt as PyTorch writes it"));
     if (o.packed && (strcmp(o.dtype, "fp16") == 0 || gd_ends_with(w.word[1], ".pt")))
         return gd_fail(GD_EUSAGE, "--packed: a safetensors file of fp32 or bf16 is written");
