@@ -146,7 +146,7 @@ static gd_status settle(options *o)
     static char model[4096];
 
     GD_TRY(cli_builtin_path(&o->model, model, CLI_MODEL));
-    if (o->output)
+    if (o->output && !(o->resume && gd_path_exists(o->output))) /* else its rows are read */
         GD_TRY(gd_suffix_check(o->output, "csv json jsonl",
                                "X.csv, or X.json and X.jsonl, a line each"));
     if (!o->data)

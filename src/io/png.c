@@ -170,6 +170,17 @@ static void get_bytes(png_structp png, png_bytep data, size_t bytes)
 }
 
 /* Chunks that change no pixel are passed over unread, so that none takes memory. */
+static void limit_reading(void *ctx)
+{
+    stream *s = ctx;
+
+    png_set_read_fn(s->png, s, get_bytes);
+    png_set_benign_errors(s->png, 1); /* errors that hurt no pixel */
+    png_set_keep_unknown_chunks(s->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    png_set_user_limits(s->png, GD_MAX_IMAGE_SIDE, GD_MAX_IMAGE_SIDE);
+    png_set_option(s->png, PNG_MAXIMUM_INFLATE_WINDOW, PNG_OPTION_ON); /* as Pillow: any window */
+}
+
 static gd_status begin_reading(stream *s, const void *data, size_t bytes, const char *name)
 {
     *s = (stream){ .name = name, .in = data, .in_bytes = bytes, .reading = true };
@@ -178,12 +189,7 @@ static gd_status begin_reading(stream *s, const void *data, size_t bytes, const 
     s->info = s->png ? png_create_info_struct(s->png) : NULL;
     if (!s->info)
         return gd_fail(GD_ENOMEM, "%s: out of memory", name);
-    png_set_read_fn(s->png, s, get_bytes);
-    png_set_benign_errors(s->png, 1); /* errors that hurt no pixel */
-    png_set_keep_unknown_chunks(s->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
-    png_set_user_limits(s->png, GD_MAX_IMAGE_SIDE, GD_MAX_IMAGE_SIDE);
-    png_set_option(s->png, PNG_MAXIMUM_INFLATE_WINDOW, PNG_OPTION_ON); /* as Pillow: any window */
-    return GD_OK;
+    return run(s, limit_reading, s, GD_EFORMAT);
 }
 
 /* ---- decoding ---- */

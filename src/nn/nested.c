@@ -88,6 +88,11 @@ static gd_status no_state_dict(const gd_bundle *b, const gd_pickle_node *root)
 {
     char keys[256];
 
+    if (entry(root, "param_groups") && entry(root, "state"))
+        return gd_fail(GD_EFORMAT,
+                       "%s: an optimiser's state, not a model\nhint: the weights are in "
+                       "modelNNNNNN.pt or ema_RATE_NNNNNN.pt beside it",
+                       gd_bundle_path(b));
     list_keys(keys, root);
     if (entry(root, "ema") && entry(entry(root, "ema"), "shadow_params"))
         return gd_fail(GD_EFORMAT, "%s: a checkpoint of score_sde, which this program does not run",

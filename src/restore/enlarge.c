@@ -7,6 +7,7 @@ gd_status gd_enlarge_make(gd_enlarge *e, gd_shape from, gd_shape to, gd_edge edg
 {
     const gd_cubic cubic = { .edge = edge, .a = edge == GD_EDGE_CLAMP ? -0.75 : -0.5 };
 
+    GD_TRY(gd_linear_ready());
     *e = (gd_enlarge){ .from = from, .to = to };
     e->h = gd_alloc(mem, (size_t)to.h * (size_t)from.h * sizeof(double));
     e->w = gd_alloc(mem, (size_t)to.w * (size_t)from.w * sizeof(double));

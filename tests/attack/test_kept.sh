@@ -17,15 +17,17 @@ set -u
     # links, devices and pipes under the name of an output; modes
     echo mine >real.png
     ln -s real.png link.png
-    ln -s nowhere dangling.png
-    mkfifo pipe.png
-    mkdir folder.png
+    for suffix in png safetensors; do
+        ln -s nowhere dangling.$suffix
+        mkfifo pipe.$suffix
+        mkdir folder.$suffix
+    done
     expect 0 "" "$g" $sample -n 1 --overwrite -o link.png
     [ -L link.png ] || fail "--overwrite replaced a link"
     [ "$(head -c 4 real.png | tail -c 3)" = PNG ] || fail "--overwrite did not write to the file behind the link"
     for name in dangling pipe folder; do
         expect 2 "which is never replaced" timeout 20 "$g" $sample -n 1 --overwrite -o $name.png
-        expect 2 "which is never replaced" timeout 20 "$g" convert m.safetensors $name.png --overwrite -q
+        expect 2 "which is never replaced" timeout 20 "$g" convert m.safetensors $name.safetensors --overwrite -q
     done
     [ -L dangling.png ] && [ -p pipe.png ] && [ -d folder.png ] || fail "something else was replaced: $(ls -l)"
     expect 2 "which is never replaced" timeout 20 "$g" $sample -n 1 --overwrite -o /dev/null --format grid
