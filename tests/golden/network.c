@@ -22,6 +22,9 @@ static const char *flag_text(golden *g, json_t *v)
 bool golden_flags_config(golden *g, json_t *flags, gd_net_kind kind, gd_model_config *out)
 {
     enum { MAX_FLAGS = 64 };
+    /* a script's line has them too, and no network depends on them */
+    static const char *const of_sampling[] = { "timestep_respacing", "clip_denoised", "num_samples",
+                                               "batch_size", "use_ddim", "classifier_scale" };
     gd_flag list[MAX_FLAGS];
     const char *name;
     json_t *value;
@@ -29,6 +32,8 @@ bool golden_flags_config(golden *g, json_t *flags, gd_net_kind kind, gd_model_co
 
     golden_require(g, flags, "use_fp16", false);
     golden_require(g, flags, "classifier_use_fp16", false);
+    for (int i = 0; i < COUNT(of_sampling); i++)
+        golden_at(g, flags, of_sampling[i]);
     json_object_foreach(flags, name, value)
     {
         if (gd_flag_known(name) && n < MAX_FLAGS)
