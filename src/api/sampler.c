@@ -10,7 +10,6 @@ struct guided_sampler {
     guided_context *context;
     gd_stage stage;
     int batch;       /* images side by side */
-    char *texts;     /* block: copies of the options' values */
     float *images;   /* block: [batch][C][H][W] */
     gd_denoiser own; /* with the caller's gradient in place of a classifier */
     guided_gradient_fn gradient;

@@ -184,6 +184,7 @@ GD_CHECKED gd_status gd_text_check(const void *text, size_t bytes, const char *f
 double gd_seconds(void);        /* monotonic clock */
 double gd_thread_seconds(void); /* that the calling thread has run */
 bool gd_path_exists(const char *path);
+bool gd_path_is_folder(const char *path); /* or a link to one; NULL is none */
 /* Bytes that a user may still write in this folder's file system */
 GD_CHECKED gd_status gd_free_bytes(uint64_t *out, const char *folder);
 /* The CPUs that this process may run on: their numbers, at most `max`; returns how many, 1 at least

@@ -275,6 +275,12 @@ bool gd_path_exists(const char *path)
     return lstat(path, &info) == 0;
 }
 
+bool gd_path_is_folder(const char *path)
+{
+    struct stat info;
+    return path && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 gd_status gd_free_bytes(uint64_t *out, const char *folder)
 {
     struct statvfs info;

@@ -2,7 +2,6 @@
 #include "cli/cli.h"
 
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* The first row is what verbs take without --model; the first row with an upsampler is what guided
@@ -143,17 +142,10 @@ static json_t *describe(const cli_builtin *b, bool first)
 static gd_status print_json(void)
 {
     json_t *all = json_array();
-    char *text;
 
     for (int i = 0; i < COUNT(builtins); i++)
         json_array_append_new(all, describe(&builtins[i], i == 0));
-    text = all ? json_dumps(all, JSON_COMPACT) : NULL;
-    json_decref(all);
-    if (!text)
-        return gd_fail(GD_ENOMEM, "models: out of memory");
-    printf("%s\n", text);
-    free(text);
-    return GD_OK;
+    return cli_print_json(all);
 }
 
 static gd_status run(int argc, char **argv)

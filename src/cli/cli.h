@@ -145,6 +145,9 @@ void cli_set_notices(void);       /* the library's notices, as -q, -v and -vv wa
 int cli_report(gd_status status); /* prints gd_error(); the exit status */
 /* What printf left behind: GD_EIO, GD_ENOSPACE when standard output could not take all */
 GD_CHECKED gd_status cli_flush(void);
+struct json_t;
+/* One line of JSON on standard output; takes `json`, NULL: out of memory */
+GD_CHECKED gd_status cli_print_json(struct json_t *json);
 /* With -v: once, when the work itself begins, and at the end; seconds since cli_start_clock */
 void cli_start_clock(void);
 void cli_say_ready(void);

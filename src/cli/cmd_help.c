@@ -2,7 +2,6 @@
 #include "cli/cli.h"
 
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- help ---- */
@@ -24,7 +23,6 @@ static gd_status print_option(const cli_command *c, const cli_option *o)
     json_t *j =
         json_pack("{s:s, s:s, s:s, s:s, s:s}", "verb", c->name, "name", o->name, "type",
                   types[o->type], "argument", o->argument, "about", o->about ? o->about : "");
-    char *text;
 
     if (j && o->letter)
         json_object_set_new(j, "letter", json_stringn(&o->letter, 1));
@@ -32,13 +30,7 @@ static gd_status print_option(const cli_command *c, const cli_option *o)
         json_object_set_new(j, "min", json_real(o->min));
         json_object_set_new(j, "max", json_real(o->max));
     }
-    text = j ? json_dumps(j, JSON_COMPACT) : NULL;
-    json_decref(j);
-    if (!text)
-        return gd_fail(GD_ENOMEM, "help: out of memory");
-    printf("%s\n", text);
-    free(text);
-    return GD_OK;
+    return cli_print_json(j);
 }
 
 static gd_status print_json(const cli_command *c)

@@ -159,7 +159,7 @@ static void add_class_names(json_t *j, const gd_model *m)
 
 static gd_status print_info_json(const gd_model *m, const gd_model_cost *cost)
 {
-    char hash[33], *text, *config;
+    char hash[33], *config;
     gd_arena *mem;
     json_t *j;
 
@@ -179,13 +179,10 @@ static gd_status print_info_json(const gd_model *m, const gd_model_cost *cost)
         if (gd_model_packed(m))
             json_object_set_new(j, "packed", json_string(gd_model_packed(m)));
         s = add_run(j, gd_model_path(m));
-        text = gd_json_dump(j, JSON_COMPACT);
-        if (s == GD_OK && !text)
-            s = gd_fail(GD_ENOMEM, "info: out of memory");
         if (s == GD_OK)
-            printf("%s\n", text);
-        free(text);
-        json_decref(j);
+            s = cli_print_json(j);
+        else
+            json_decref(j);
     }
     gd_arena_free(mem);
     return s;
@@ -196,24 +193,12 @@ static bool is_png(const char *path)
     return gd_ends_with(path, ".png");
 }
 
-static gd_status print_object(json_t *j)
-{
-    char *text = j ? gd_json_dump(j, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
-
-    json_decref(j);
-    if (!text)
-        return gd_fail(GD_ENOMEM, "info: out of memory");
-    printf("%s\n", text);
-    free(text);
-    return GD_OK;
-}
-
 static gd_status print_json(const char *recipe, const char *path)
 {
     json_t *j;
 
     GD_TRY(gd_json_parse(&j, recipe, strlen(recipe), 4, path));
-    return print_object(j);
+    return cli_print_json(j);
 }
 
 /* The command that makes the picture again; --json: all that is known of it.  Of a training run's
@@ -232,7 +217,7 @@ static gd_status print_recipe(const char *path, bool json)
     else if (recipe)
         s = cli_recipe_print(recipe, gd_png_text(png, "guided.image"), path);
     else if (weights && json)
-        s = print_object(json_pack("{s:s}", "weights", weights));
+        s = cli_print_json(json_pack("{s:s}", "weights", weights));
     else if (weights)
         printf("%s: grid of a training run, %s\n", path, weights);
     else

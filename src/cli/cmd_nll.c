@@ -223,7 +223,6 @@ static gd_status print_result(const run *r)
     const double n = (double)r->rows.n;
     const nll_row *sum = &r->rows.sum;
     json_t *j;
-    char *text;
 
     if (!r->o.json) {
         printf("%.6f bits/dim over %lld images (prior %.6f, terms %.6f, eps mse %.6f, x_0 mse "
@@ -235,13 +234,7 @@ static gd_status print_result(const run *r)
     j = json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:i}", "images", (json_int_t)r->rows.n,
                   "total_bpd", sum->total / n, "prior_bpd", sum->prior / n, "vb", sum->vb / n,
                   "mse", sum->mse / n, "xstart_mse", sum->xstart_mse / n, "steps", r->schedule->n);
-    text = j ? json_dumps(j, JSON_COMPACT) : NULL;
-    json_decref(j);
-    if (!text)
-        return gd_fail(GD_ENOMEM, "result: out of memory");
-    printf("%s\n", text);
-    free(text);
-    return GD_OK;
+    return cli_print_json(j);
 }
 
 static gd_status work(run *r)

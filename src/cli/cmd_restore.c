@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define AT(field) offsetof(restore_options, field)
 static const cli_option table[] = {
@@ -194,12 +193,6 @@ static gd_status restore_one(restore_run *r)
 
 /* ---- a folder of measurements: a folder of results each ---- */
 
-static bool is_folder(const char *path)
-{
-    struct stat info;
-    return path && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-}
-
 static int is_input(const struct dirent *entry)
 {
     static const char *const ends[] = { ".png", ".jpg", ".jpeg", ".webp", ".npy" };
@@ -263,13 +256,13 @@ static gd_status work(restore_run *r)
     const char *given = r->o.simulate ? r->o.simulate : r->o.measurement;
 
     GD_TRY(check_options(&r->o));
-    if (r->o.truth && is_folder(given) && !is_folder(r->o.truth))
+    if (r->o.truth && gd_path_is_folder(given) && !gd_path_is_folder(r->o.truth))
         return gd_fail(GD_EUSAGE, "--truth %s: a folder is needed for a folder of measurements",
                        r->o.truth);
-    if (r->o.resume && !is_folder(given))
+    if (r->o.resume && !gd_path_is_folder(given))
         return gd_fail(GD_EUSAGE, "--resume: %s is no folder of measurements", given);
     GD_TRY(restore_open_models(r));
-    return is_folder(given) ? restore_all(r, given) : restore_one(r);
+    return gd_path_is_folder(given) ? restore_all(r, given) : restore_one(r);
 }
 
 static gd_status run_restore(int argc, char **argv)

@@ -3,21 +3,13 @@
 #include "nn/inception.h"
 
 #include <jansson.h>
-#include <stdlib.h>
 
 static gd_status print_json(const char *path, const gd_inception_file *file, const char *hash)
 {
-    json_t *j = json_pack("{s:o, s:s, s:s, s:I, s:s}", "file", gd_json_text(path), "kind",
-                          "inception", "format", gd_inception_file_format(file), "parameters",
-                          (json_int_t)gd_inception_file_parameters(file), "hash", hash);
-    char *text = gd_json_dump(j, JSON_COMPACT);
-
-    json_decref(j);
-    if (!text)
-        return gd_fail(GD_ENOMEM, "info: out of memory");
-    printf("%s\n", text);
-    free(text);
-    return GD_OK;
+    return cli_print_json(json_pack("{s:o, s:s, s:s, s:I, s:s}", "file", gd_json_text(path), "kind",
+                                    "inception", "format", gd_inception_file_format(file),
+                                    "parameters", (json_int_t)gd_inception_file_parameters(file),
+                                    "hash", hash));
 }
 
 gd_status cli_inception_info(const char *path, bool json)

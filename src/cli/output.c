@@ -11,13 +11,6 @@
 
 enum { GRID_GAP = 2, MOST_TEXTS = 4 };
 
-static bool is_folder(const char *path)
-{
-    struct stat info;
-
-    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-}
-
 /* format: grid, folder, npz, or NULL: by the name */
 static gd_status choose_format(cli_output *o, const char *format)
 {
@@ -28,7 +21,7 @@ static gd_status choose_format(cli_output *o, const char *format)
             o->format = (cli_format)i;
     if (format)
         return GD_OK;
-    if (strcmp(o->path, "-") != 0 && !is_folder(o->path))
+    if (strcmp(o->path, "-") != 0 && !gd_path_is_folder(o->path))
         GD_TRY(
             gd_suffix_check(o->path, "png npz",
                             "X.png is a picture, X.npz the arrays, X and X/ a folder of pictures"));

@@ -194,7 +194,7 @@ gd_status restore_recipe(restore_run *r, const cli_command *command)
     json_t *j = json_object();
     gd_status s = j ? fill_recipe(r, j, command) : GD_ENOMEM;
 
-    if (s == GD_OK && !(r->recipe = json_dumps(j, JSON_COMPACT)))
+    if (s == GD_OK && !(r->recipe = gd_json_dump(j, JSON_COMPACT)))
         s = gd_fail(GD_ENOMEM, "recipe: out of memory");
     json_decref(j);
     r->texts[0] = (gd_text){ "Software", "guided " GUIDED_VERSION };
@@ -305,10 +305,7 @@ static gd_status print_json(const restore_run *r)
         json_pack("{s:o, s:i, s:I, s:s, s:i, s:f}", "output", gd_json_text(r->o.output), "images",
                   r->done, "seed", (json_int_t)r->o.seed, "solver", gd_restorer_name(r->r.restorer),
                   "calls", r->r.calls, "seconds", gd_seconds() - r->start);
-    char *text;
 
-    if (!j)
-        return gd_fail(GD_ENOMEM, "result: out of memory");
     set_real(j, "noise", r->r.options.sigma_y);
     set_real(j, "residual_rms", mean_of(r->residual, r->done));
     if (r->truth.data) {
@@ -319,13 +316,7 @@ static gd_status print_json(const restore_run *r)
         set_real(j, "pinv_psnr", r->pinv_psnr);
         set_real(j, "pinv_ssim", r->pinv_ssim);
     }
-    text = json_dumps(j, JSON_COMPACT);
-    json_decref(j);
-    if (!text)
-        return gd_fail(GD_ENOMEM, "result: out of memory");
-    printf("%s\n", text);
-    free(text);
-    return GD_OK;
+    return cli_print_json(j);
 }
 
 gd_status restore_print(const restore_run *r)

@@ -1,9 +1,10 @@
 /* terminal.c - what is said on standard error: notices, errors, pictures in half blocks; and
- * whether standard output took what was printed. */
+ * lines of JSON and whether standard output took what was printed. */
 #include "cli/cli.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +112,18 @@ gd_status cli_flush(void)
         return GD_OK;
     reader_left = errno == EPIPE;
     return gd_fail_errno(errno ? errno : EIO, "standard output");
+}
+
+gd_status cli_print_json(json_t *json)
+{
+    char *text = gd_json_dump(json, JSON_COMPACT);
+
+    json_decref(json);
+    if (!text)
+        return gd_fail(GD_ENOMEM, "standard output: out of memory");
+    printf("%s\n", text);
+    free(text);
+    return GD_OK;
 }
 
 static double begun; /* gd_seconds when the program started */

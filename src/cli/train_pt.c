@@ -2,7 +2,6 @@
  */
 #include "cli/train.h"
 
-#include <sys/stat.h>
 #include <string.h>
 
 /* A folder with checkpoints of ours is a run of ours, whatever else is in it. */
@@ -11,8 +10,7 @@ static gd_status find(train_run *r)
     const char *path = r->o.resume;
     int64_t *steps;
     int n = 0;
-    struct stat is;
-    const bool folder = stat(path, &is) == 0 && S_ISDIR(is.st_mode);
+    const bool folder = gd_path_is_folder(path);
 
     if (folder) {
         GD_TRY(gd_run_steps(&steps, &n, path));

@@ -2,7 +2,6 @@
 #include "cli/cli.h"
 
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 #ifdef __clang__
@@ -17,7 +16,6 @@ static gd_status print_json(const char *features)
     json_t *list = json_array();
     char word[64];
     json_t *j;
-    char *text;
 
     for (const char *at = features; *at;) {
         const int n = (int)strcspn(at, " ");
@@ -28,12 +26,7 @@ static gd_status print_json(const char *features)
     j = json_pack("{s:s, s:s, s:s, s:s, s:i, s:o}", "version", gd_version(), "compiler", COMPILER,
                   "onednn", gd_onednn_version(), "isa", gd_isa_name(gd_isa_used()), "threads",
                   gd_threads(), "features", list);
-    text = j ? json_dumps(j, JSON_COMPACT) : NULL;
-    json_decref(j);
-    if (!text)
-        return gd_fail(GD_ENOMEM, "version: out of memory");
-    printf("%s\n", text);
-    free(text);
+    GD_TRY(cli_print_json(j));
     return cli_flush();
 }
 

@@ -4,7 +4,6 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { MOST_CLASSES = 1 << 20 };
 
@@ -176,10 +175,7 @@ static gd_status open_file(gd_dataset *set)
 
 static gd_status open_any(gd_dataset *set)
 {
-    struct stat info;
-
-    return stat(set->path, &info) == 0 && S_ISDIR(info.st_mode) ? data_open_folder(set)
-                                                                : open_file(set);
+    return gd_path_is_folder(set->path) ? data_open_folder(set) : open_file(set);
 }
 
 gd_status gd_dataset_open(gd_dataset **out, const char *path, const gd_dataset_options *options)

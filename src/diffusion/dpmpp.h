@@ -41,4 +41,33 @@ static inline int gd_multistep_order(int order, int k, int n, int below)
     return n < below ? GD_MIN(most, n - k) : most;
 }
 
+static inline int gd_lower_order_below(const gd_solver_options *o)
+{
+    enum { PAPER = 10 };
+
+    return o->lower_order_below ? o->lower_order_below : PAPER;
+}
+
+/* What DPM-Solver++'s multistep forms remember */
+typedef struct gd_history {
+    double *m[3]; /* predictions, newest first */
+    double h[2];  /* steps that ended at the present level and the one before */
+} gd_history;
+
+/* Makes room for the next prediction in m[0] */
+static inline void gd_history_shift(gd_history *y)
+{
+    double *oldest = y->m[2];
+
+    y->m[2] = y->m[1];
+    y->m[1] = y->m[0];
+    y->m[0] = oldest;
+}
+
+static inline void gd_history_stepped(gd_history *y, double h)
+{
+    y->h[1] = y->h[0];
+    y->h[0] = h;
+}
+
 #endif

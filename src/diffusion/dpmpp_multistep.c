@@ -2,24 +2,8 @@
  * network call a step.  In sigma space it is Katherine Crowson's dpmpp_2m. */
 #include "diffusion/dpmpp.h"
 
-enum { PAPER_LOWER_ORDER_BELOW = 10 };
-
-typedef struct history {
-    double *m[3]; /* predictions, newest first */
-    double h[2];  /* steps that ended at the present level and the one before */
-} history;
-
-static void shift(history *y)
-{
-    double *oldest = y->m[2];
-
-    y->m[2] = y->m[1];
-    y->m[1] = y->m[0];
-    y->m[0] = oldest;
-}
-
 /* x_t = keep x + first m_0 + second-order term (+ third-order term) */
-static void step(const gd_problem *p, const gd_exponential_step *e, const history *y, int order,
+static void step(const gd_problem *p, const gd_exponential_step *e, const gd_history *y, int order,
                  double *x)
 {
     const double r0 = order > 1 ? y->h[0] / e->h : 0, r1 = order > 2 ? y->h[1] / e->h : 0;
@@ -45,21 +29,19 @@ static void step(const gd_problem *p, const gd_exponential_step *e, const histor
 static gd_status solve(gd_problem *p, double *x, int order)
 {
     const gd_solver_options *o = &p->run->options;
-    const int n = p->grid->steps,
-              below = o->lower_order_below ? o->lower_order_below : PAPER_LOWER_ORDER_BELOW;
+    const int n = p->grid->steps, below = gd_lower_order_below(o);
     const gd_level *at = p->grid->level;
-    history y = { .m = { p->buffer[0], p->buffer[1], p->buffer[2] } };
+    gd_history y = { .m = { p->buffer[0], p->buffer[1], p->buffer[2] } };
 
     order = o->order ? GD_MIN(o->order, order) : order;
     for (int k = 0; k < n; k++) {
         const gd_exponential_step e = gd_exponential_step_make(&at[k], &at[k + 1]);
         const bool to_image = at[k + 1].sigma == 0;
         gd_draw(p, k + 1);
-        shift(&y);
+        gd_history_shift(&y);
         GD_TRY(gd_denoise(p, &at[k], x, y.m[0]));
         step(p, &e, &y, to_image ? 1 : gd_multistep_order(order, k, n, below), x);
-        y.h[1] = y.h[0];
-        y.h[0] = e.h;
+        gd_history_stepped(&y, e.h);
         GD_TRY(gd_step_done(p, k + 1, x, y.m[0]));
     }
     return gd_denoise_to_zero(p, x);

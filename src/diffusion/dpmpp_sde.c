@@ -3,14 +3,9 @@
  * dpmpp_2m_sde and dpmpp_3m_sde. */
 #include "diffusion/dpmpp.h"
 
-typedef struct history {
-    double *m[3]; /* predictions, newest first */
-    double h[2];  /* steps that ended at the present level and the one before */
-} history;
-
 /* x = keep x + alpha (g m_0 + first differences + second differences) + to_noise z */
 static void step(const gd_problem *p, const gd_level *s, const gd_level *t, double h,
-                 const history *y, int order, bool midpoint, double *x)
+                 const gd_history *y, int order, bool midpoint, double *x)
 {
     const double eta = p->run->options.eta, e = h * (1 + eta), g = -expm1(-e),
                  phi2 = h < INFINITY ? 1 - g / e : 1, phi3 = h < INFINITY ? phi2 / e - 0.5 : 0,
@@ -35,24 +30,20 @@ static void step(const gd_problem *p, const gd_level *s, const gd_level *t, doub
 static gd_status solve(gd_problem *p, double *x, int order)
 {
     const gd_solver_options *o = &p->run->options;
-    const int n = p->grid->steps, below = o->lower_order_below ? o->lower_order_below : 10;
+    const int n = p->grid->steps, below = gd_lower_order_below(o);
     const bool midpoint = order == 2 && !o->taylor;
-    history y = { .m = { p->buffer[0], p->buffer[1], p->buffer[2] } };
+    gd_history y = { .m = { p->buffer[0], p->buffer[1], p->buffer[2] } };
 
     order = o->order ? GD_MIN(o->order, order) : order;
     for (int k = 0; k < n; k++) {
         const gd_level *at = &p->grid->level[k];
         const double h = at[1].sigma > 0 ? gd_lambda(&at[1]) - gd_lambda(at) : INFINITY;
-        double *oldest = y.m[2];
-        y.m[2] = y.m[1];
-        y.m[1] = y.m[0];
-        y.m[0] = oldest;
+        gd_history_shift(&y);
         gd_draw(p, k + 1);
         GD_TRY(gd_denoise(p, at, x, y.m[0]));
         step(p, at, at + 1, h, &y, at[1].sigma > 0 ? gd_multistep_order(order, k, n, below) : 1,
              midpoint, x);
-        y.h[1] = y.h[0];
-        y.h[0] = h;
+        gd_history_stepped(&y, h);
         GD_TRY(gd_step_done(p, k + 1, x, y.m[0]));
     }
     return gd_denoise_to_zero(p, x);

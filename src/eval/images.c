@@ -83,12 +83,11 @@ static gd_status add_path(gd_images *s, const char *path, size_t length)
 {
     char folder[4096], full[8192];
     struct dirent **entry;
-    struct stat info;
     gd_status status = GD_OK;
     int n = 0;
 
     snprintf(folder, sizeof folder, "%.*s", (int)length, path);
-    if (stat(folder, &info) == 0 && S_ISDIR(info.st_mode) && !gd_folder_has_pictures(folder))
+    if (gd_path_is_folder(folder) && !gd_folder_has_pictures(folder))
         n = scandir(folder, &entry, is_npz_name, by_bytes);
     if (n < 0)
         return gd_fail_errno(errno, folder);

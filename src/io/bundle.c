@@ -207,15 +207,6 @@ static gd_status read_container(gd_bundle *b)
                        NULL);
 }
 
-static bool has_key(const gd_pickle_node *dict, const char *key)
-{
-    for (int i = 0; dict->kind == GD_PICKLE_DICT && i < dict->count; i++)
-        if (dict->item[2 * i]->kind == GD_PICKLE_STRING &&
-            strcmp(dict->item[2 * i]->text, key) == 0)
-            return true;
-    return false;
-}
-
 /* A state dict: a mapping from names to tensors */
 static gd_status check_flat(const gd_bundle *b)
 {
@@ -223,7 +214,7 @@ static gd_status check_flat(const gd_bundle *b)
 
     if (!root)
         return GD_OK;
-    if (has_key(root, "param_groups") && has_key(root, "state")) {
+    if (gd_pickle_get(root, "param_groups") && gd_pickle_get(root, "state")) {
         gd_status s = gd_fail(GD_EFORMAT, "%s: an optimiser's state, not a model", b->path);
         gd_detail("hint: the weights are in modelNNNNNN.pt or ema_RATE_NNNNNN.pt beside it");
         return s;

@@ -166,6 +166,8 @@ struct gd_pickle_node {
  * tensors, named by path
  * ("state.0.exp_avg"). */
 GD_CHECKED gd_status gd_pickle_open(gd_bundle **out, const gd_pickle_node **root, const char *path);
+/* The value under a text; NULL: no such key, or `dict` is NULL or no mapping */
+const gd_pickle_node *gd_pickle_get(const gd_pickle_node *dict, const char *key);
 
 /* ---- pickle_write.c, torch_write.c: writing torch.save files ---- */
 

@@ -9,15 +9,6 @@
 
 enum { VALUES_BYTES = 32 << 20 };
 
-static const gd_pickle_node *entry(const gd_pickle_node *dict, const char *key)
-{
-    for (int i = 0; dict && dict->kind == GD_PICKLE_DICT && i < dict->count; i++)
-        if (dict->item[2 * i]->kind == GD_PICKLE_STRING &&
-            strcmp(dict->item[2 * i]->text, key) == 0)
-            return dict->item[2 * i + 1];
-    return NULL;
-}
-
 static const gd_pickle_node *state_of(const gd_pickle_node *object)
 {
     return object && object->kind == GD_PICKLE_OBJECT && object->count == 1 ? object->item[0]
@@ -120,7 +111,7 @@ static gd_status add_tensors(walk *w, const gd_pickle_node *dict, const gd_pickl
 
 static gd_status note_block(walk *w, const gd_pickle_node *object, const char *path)
 {
-    const gd_pickle_node *scale = entry(state_of(object), "skip_scale");
+    const gd_pickle_node *scale = gd_pickle_get(state_of(object), "skip_scale");
     double value;
 
     if (strcmp(object->text, "UNetBlock") != 0 || !scale)
@@ -134,15 +125,15 @@ static gd_status note_block(walk *w, const gd_pickle_node *object, const char *p
 
 static gd_status add_module(walk *w, const gd_pickle_node *object, const char *path)
 {
-    const gd_pickle_node *state = state_of(object), *modules = entry(state, "_modules");
+    const gd_pickle_node *state = state_of(object), *modules = gd_pickle_get(state, "_modules");
     char name[GD_MAX_NAME];
 
     if (!modules || modules->kind != GD_PICKLE_DICT)
         return not_network(w, path, "not a module");
     GD_TRY(note_block(w, object, path));
-    GD_TRY(add_tensors(w, entry(state, "_parameters"), NULL, path));
-    GD_TRY(add_tensors(w, entry(state, "_buffers"), entry(state, "_non_persistent_buffers_set"),
-                       path));
+    GD_TRY(add_tensors(w, gd_pickle_get(state, "_parameters"), NULL, path));
+    GD_TRY(add_tensors(w, gd_pickle_get(state, "_buffers"),
+                       gd_pickle_get(state, "_non_persistent_buffers_set"), path));
     for (int i = 0; i < modules->count; i++) {
         const gd_pickle_node *key = modules->item[2 * i], *module = modules->item[2 * i + 1];
         if (module->kind == GD_PICKLE_NONE)
@@ -172,8 +163,8 @@ static json_t *numbers_of(const gd_pickle_node *state)
 
 static gd_status describe(const walk *w, const gd_pickle_node *network)
 {
-    const gd_pickle_node *state = state_of(network), *args = entry(state, "_init_args"),
-                         *kwargs = entry(state, "_init_kwargs");
+    const gd_pickle_node *state = state_of(network), *args = gd_pickle_get(state, "_init_args"),
+                         *kwargs = gd_pickle_get(state, "_init_kwargs");
     gd_bundle *b = w->b;
     json_t *root;
     char *text;
@@ -207,8 +198,8 @@ gd_status io_read_network_pickle(gd_bundle *b)
                        (unsigned long long)gd_cursor_offset(&c),
                        (unsigned long long)gd_cursor_left(&c));
     root = io_pickle_root(w.p);
-    network = entry(root, "ema");
-    if (entry(root, "G_ema"))
+    network = gd_pickle_get(root, "ema");
+    if (gd_pickle_get(root, "G_ema"))
         return gd_fail(GD_EFORMAT, "%s: a network of StyleGAN, which this program does not run",
                        b->path);
     if (!network || network->kind != GD_PICKLE_OBJECT)

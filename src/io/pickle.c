@@ -565,3 +565,12 @@ gd_status io_pickle_tensors(io_pickle *p, gd_bundle *b)
     b->root = &p->root->node;
     return name_tensors(p, b, b->root, &at);
 }
+
+const gd_pickle_node *gd_pickle_get(const gd_pickle_node *dict, const char *key)
+{
+    for (int i = 0; dict && dict->kind == GD_PICKLE_DICT && i < dict->count; i++)
+        if (dict->item[2 * i]->kind == GD_PICKLE_STRING &&
+            strcmp(dict->item[2 * i]->text, key) == 0)
+            return dict->item[2 * i + 1];
+    return NULL;
+}

@@ -21,6 +21,11 @@ int nn_level_channels(const gd_net_config *net, int level)
     return (int)(net->channel_mult[level] * net->model_channels);
 }
 
+bool nn_attends(const gd_net_config *net, int level)
+{
+    return net->attention_ds >> level & 1;
+}
+
 double nn_width_factor(int width, int model_channels)
 {
     double factor = (double)width / model_channels;
@@ -106,7 +111,7 @@ void nn_sigma_defaults(gd_model_config *config, gd_precond precond)
 
 /* ---- what can exist ---- */
 
-static gd_status check_range(const char *name, int value, int min, int max)
+gd_status nn_check_range(const char *name, int value, int min, int max)
 {
     if (value < min || value > max)
         return gd_fail(GD_EUSAGE, "%s is %d, must be %d to %d", name, value, min, max);
@@ -117,15 +122,15 @@ static gd_status check_ranges(const gd_net_config *net)
 {
     int most_outputs = net->kind == GD_NET_CLASSIFIER ? NN_MAX_CLASSES : 2 * NN_MAX_IMAGE_CHANNELS;
 
-    GD_TRY(check_range("image_size", net->image_size, 1, NN_MAX_IMAGE_SIZE));
-    GD_TRY(check_range("in_channels", net->in_channels, 1, NN_MAX_IMAGE_CHANNELS));
-    GD_TRY(check_range("num_channels", net->model_channels, 1, NN_MAX_CHANNELS));
-    GD_TRY(check_range("out_channels", net->out_channels, 1, most_outputs));
-    GD_TRY(check_range("num_res_blocks", net->num_res_blocks, 1, NN_MAX_RES_BLOCKS));
-    GD_TRY(check_range("number of levels in channel_mult", net->n_levels, 1, GD_MAX_LEVELS));
-    GD_TRY(check_range("num_classes", net->num_classes, 0, NN_MAX_CLASSES));
+    GD_TRY(nn_check_range("image_size", net->image_size, 1, NN_MAX_IMAGE_SIZE));
+    GD_TRY(nn_check_range("in_channels", net->in_channels, 1, NN_MAX_IMAGE_CHANNELS));
+    GD_TRY(nn_check_range("num_channels", net->model_channels, 1, NN_MAX_CHANNELS));
+    GD_TRY(nn_check_range("out_channels", net->out_channels, 1, most_outputs));
+    GD_TRY(nn_check_range("num_res_blocks", net->num_res_blocks, 1, NN_MAX_RES_BLOCKS));
+    GD_TRY(nn_check_range("number of levels in channel_mult", net->n_levels, 1, GD_MAX_LEVELS));
+    GD_TRY(nn_check_range("num_classes", net->num_classes, 0, NN_MAX_CLASSES));
     if (net->kind == GD_NET_SUPERRES)
-        GD_TRY(check_range("small_size", net->small_size, 1, net->image_size));
+        GD_TRY(nn_check_range("small_size", net->small_size, 1, net->image_size));
     if (net->kind == GD_NET_CLASSIFIER && net->num_classes != 0)
         return gd_fail(GD_EUSAGE, "a classifier has no label input, num_classes is %d",
                        net->num_classes);
@@ -174,12 +179,12 @@ static gd_status check_heads(const gd_net_config *net)
     const char *name = per_head > 0 ? "num_head_channels" : "num_heads";
 
     if (per_head != -1)
-        GD_TRY(check_range("num_head_channels", per_head, 1, NN_MAX_CHANNELS));
-    GD_TRY(check_range("num_heads", net->num_heads, 1, NN_MAX_CHANNELS));
+        GD_TRY(nn_check_range("num_head_channels", per_head, 1, NN_MAX_CHANNELS));
+    GD_TRY(nn_check_range("num_heads", net->num_heads, 1, NN_MAX_CHANNELS));
     if (up != -1)
-        GD_TRY(check_range("num_heads_upsample", up, 1, NN_MAX_CHANNELS));
+        GD_TRY(nn_check_range("num_heads_upsample", up, 1, NN_MAX_CHANNELS));
     for (int l = 0; l < net->n_levels; l++) {
-        bool last = l == net->n_levels - 1, attends = net->attention_ds >> l & 1;
+        bool last = l == net->n_levels - 1, attends = nn_attends(net, l);
         int channels = nn_level_channels(net, l);
 
         if (attends || last) /* the middle block always attends, at the last level's width */
@@ -198,7 +203,7 @@ static gd_status check_diffusion(const gd_model_config *config)
     const gd_net_config *net = &config->net;
     int outputs = (diffusion->learn_sigma ? 2 : 1) * net->in_channels;
 
-    GD_TRY(check_range("diffusion_steps", diffusion->steps, 1, NN_MAX_STEPS));
+    GD_TRY(nn_check_range("diffusion_steps", diffusion->steps, 1, NN_MAX_STEPS));
     if (strcmp(diffusion->noise_schedule, "linear") != 0 &&
         strcmp(diffusion->noise_schedule, "cosine") != 0)
         return gd_fail(GD_EUSAGE, "noise_schedule is \"%s\", must be linear or cosine",

@@ -21,8 +21,14 @@ GD_CHECKED gd_status nn_config_check(const gd_model_config *config);
 /* The preconditioner and the levels that all authors use */
 void nn_sigma_defaults(gd_model_config *config, gd_precond precond);
 
+/* GD_EUSAGE: `name` is outside min to max */
+GD_CHECKED gd_status nn_check_range(const char *name, int value, int min, int max);
+
 /* (int)(channel_mult[level] * model_channels), as the authors compute it */
 int nn_level_channels(const gd_net_config *net, int level);
+
+/* Whether the blocks of a level have attention */
+bool nn_attends(const gd_net_config *net, int level);
 
 /* The factor that gives exactly `width` again when multiplied and cut to an integer */
 double nn_width_factor(int width, int model_channels);

@@ -91,7 +91,7 @@ static void block_name(char out[GD_MAX_NAME], const gd_net_config *net, const ch
     const int level = up ? n / per_level : (n - 1) / per_level,
               i = up ? n % per_level : (n - 1) % per_level;
     const int depth = up ? net->n_levels - 1 - level : level;
-    const bool attends = net->attention_ds >> depth & 1;
+    const bool attends = nn_attends(net, depth);
     char layer[64];
 
     rest = layer_name(layer, rest);
@@ -234,7 +234,7 @@ static json_t *block_types(const gd_net_config *net, bool up)
 
     for (int i = 0; i < net->n_levels; i++) {
         const int level = up ? net->n_levels - 1 - i : i;
-        const bool attends = net->attention_ds >> level & 1;
+        const bool attends = nn_attends(net, level);
         const char *plain = up ? "UpBlock2D" : "DownBlock2D",
                    *resnet = up ? "ResnetUpsampleBlock2D" : "ResnetDownsampleBlock2D",
                    *attention = up ? "AttnUpBlock2D" : "AttnDownBlock2D";

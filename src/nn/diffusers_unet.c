@@ -68,11 +68,6 @@ static void attention(build *b, nn m)
     b->h = gd_plus(b->m.g, b->h, h);
 }
 
-static bool attends(const gd_net_config *c, int level)
-{
-    return c->attention_ds >> level & 1;
-}
-
 static void keep(build *b)
 {
     if (b->n_skip == MAX_BLOCKS)
@@ -115,7 +110,7 @@ static void down_blocks(build *b)
         nn m = nn_at(b->m, "down_blocks.%d", level);
         for (int i = 0; i < c->num_res_blocks; i++) {
             resblock(b, nn_at(m, "resnets.%d", i), nn_level_channels(c, level), NN_SAME);
-            if (attends(c, level))
+            if (nn_attends(c, level))
                 attention(b, nn_at(m, "attentions.%d", i));
             keep(b);
         }
@@ -145,7 +140,7 @@ static void up_blocks(build *b)
             b->m.g->scope = m.scope;
             b->h = gd_concat(b->m.g, b->h, b->skip[--b->n_skip]);
             resblock(b, nn_at(m, "resnets.%d", i), nn_level_channels(c, level), NN_SAME);
-            if (attends(c, level))
+            if (nn_attends(c, level))
                 attention(b, nn_at(m, "attentions.%d", i));
         }
         if (level > 0)

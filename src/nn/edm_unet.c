@@ -105,11 +105,6 @@ static void embed_song(build *b, gd_net *net, const gd_net_size *size)
 
 /* ---- blocks ---- */
 
-static bool attends(const gd_net_config *c, int level)
-{
-    return c->attention_ds >> level & 1;
-}
-
 /* A residual block and, with `attention`, an attention block in the same scope */
 static void block(build *b, nn m, int channels, nn_resample resample, bool attention)
 {
@@ -170,7 +165,7 @@ static void encoder(build *b)
             residual_branch(b, level);
         for (int i = 0; i < c->num_res_blocks; i++) {
             block(b, at_block(b, "enc", level, i), nn_level_channels(c, level), NN_SAME,
-                  attends(c, level));
+                  nn_attends(c, level));
             keep(b);
         }
     }
@@ -194,7 +189,7 @@ static void decoder(build *b)
             b->m.g->scope = m.scope;
             b->h = gd_concat(b->m.g, b->h, b->skip[--b->n_skip]);
             block(b, m, nn_level_channels(c, level), NN_SAME,
-                  attends(c, level) && (last || !c->song));
+                  nn_attends(c, level) && (last || !c->song));
         }
     }
 }

@@ -344,13 +344,6 @@ static gd_status infer(gd_model_config *out, nn_evidence *e)
 
 /* ---- what can exist ---- */
 
-static gd_status check_range(const char *name, int value, int min, int max)
-{
-    return value >= min && value <= max
-               ? GD_OK
-               : gd_fail(GD_EUSAGE, "%s is %d, must be %d to %d", name, value, min, max);
-}
-
 static gd_status check_levels(const gd_net_config *net)
 {
     const int head = net->num_head_channels;
@@ -358,7 +351,7 @@ static gd_status check_levels(const gd_net_config *net)
     for (int l = 0; l < net->n_levels; l++) {
         const double width = net->channel_mult[l] * net->model_channels;
         const int channels = width >= 1 && width <= NN_MAX_CHANNELS ? nn_level_channels(net, l) : 0;
-        const bool attention = net->attention_ds >> l & 1 || l == net->n_levels - 1;
+        const bool attention = nn_attends(net, l) || l == net->n_levels - 1;
         if (channels == 0 || channels % net->norm_groups != 0)
             return gd_fail(GD_EUSAGE,
                            "level %d has %g channels: not a multiple of %d, the groups of "
@@ -383,15 +376,15 @@ static gd_status check(const gd_model_config *config)
 
     if (net->kind != GD_NET_UNET || d->precond != GD_PRECOND_STEPS)
         return gd_fail(GD_EUSAGE, "diffusers has networks for discrete steps only");
-    GD_TRY(check_range("sample_size", net->image_size, 1, GD_MAX_IMAGE_SIDE));
-    GD_TRY(check_range("in_channels", net->in_channels, 1, NN_MAX_IMAGE_CHANNELS));
-    GD_TRY(check_range("layers_per_block", net->num_res_blocks, 1, NN_MAX_RES_BLOCKS));
-    GD_TRY(check_range("number of levels", net->n_levels, 1, GD_MAX_LEVELS));
-    GD_TRY(check_range("block_out_channels", net->model_channels, 4, NN_MAX_CHANNELS));
-    GD_TRY(check_range("norm_num_groups", net->norm_groups, 1, NN_MAX_CHANNELS));
-    GD_TRY(check_range("num_class_embeds", net->num_classes, 0, NN_MAX_CLASSES));
-    GD_TRY(check_range("freq_shift", net->freq_shift, 0, 1));
-    GD_TRY(check_range("num_train_timesteps", d->steps, 1, NN_MAX_STEPS));
+    GD_TRY(nn_check_range("sample_size", net->image_size, 1, GD_MAX_IMAGE_SIDE));
+    GD_TRY(nn_check_range("in_channels", net->in_channels, 1, NN_MAX_IMAGE_CHANNELS));
+    GD_TRY(nn_check_range("layers_per_block", net->num_res_blocks, 1, NN_MAX_RES_BLOCKS));
+    GD_TRY(nn_check_range("number of levels", net->n_levels, 1, GD_MAX_LEVELS));
+    GD_TRY(nn_check_range("block_out_channels", net->model_channels, 4, NN_MAX_CHANNELS));
+    GD_TRY(nn_check_range("norm_num_groups", net->norm_groups, 1, NN_MAX_CHANNELS));
+    GD_TRY(nn_check_range("num_class_embeds", net->num_classes, 0, NN_MAX_CLASSES));
+    GD_TRY(nn_check_range("freq_shift", net->freq_shift, 0, 1));
+    GD_TRY(nn_check_range("num_train_timesteps", d->steps, 1, NN_MAX_STEPS));
     GD_TRY(check_levels(net));
     if (net->out_channels != (d->learn_sigma ? 2 : 1) * net->in_channels)
         return gd_fail(GD_EUSAGE, "the network takes %d channels and gives %d", net->in_channels,

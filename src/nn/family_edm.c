@@ -434,13 +434,6 @@ static gd_status infer(gd_model_config *out, nn_evidence *e)
 
 /* ---- what can exist ---- */
 
-static gd_status check_range(const char *name, int value, int min, int max)
-{
-    return value >= min && value <= max
-               ? GD_OK
-               : gd_fail(GD_EUSAGE, "%s is %d, must be %d to %d", name, value, min, max);
-}
-
 static gd_status check_levels(const gd_net_config *net)
 {
     const int rate = 1 << (net->n_levels - 1);
@@ -468,15 +461,15 @@ static gd_status check(const gd_model_config *config)
 
     if (net->kind != GD_NET_UNET)
         return gd_fail(GD_EUSAGE, "EDM has diffusion networks only");
-    GD_TRY(check_range("img_resolution", net->image_size, 1, GD_MAX_IMAGE_SIDE));
-    GD_TRY(check_range("img_channels", net->in_channels, 1, NN_MAX_IMAGE_CHANNELS));
-    GD_TRY(check_range("model_channels", net->model_channels, 4, NN_MAX_CHANNELS));
-    GD_TRY(check_range("channel_mult_emb", net->embedding_mult, 1, 64));
-    GD_TRY(check_range("channel_mult_noise", net->noise_mult, 1, 64));
-    GD_TRY(check_range("augment_dim", net->augment_dim, 0, 1024));
-    GD_TRY(check_range("label_dim", net->num_classes, 0, NN_MAX_CLASSES));
-    GD_TRY(check_range("num_blocks", net->num_res_blocks, 1, NN_MAX_RES_BLOCKS));
-    GD_TRY(check_range("number of levels in channel_mult", net->n_levels, 1, GD_MAX_LEVELS));
+    GD_TRY(nn_check_range("img_resolution", net->image_size, 1, GD_MAX_IMAGE_SIDE));
+    GD_TRY(nn_check_range("img_channels", net->in_channels, 1, NN_MAX_IMAGE_CHANNELS));
+    GD_TRY(nn_check_range("model_channels", net->model_channels, 4, NN_MAX_CHANNELS));
+    GD_TRY(nn_check_range("channel_mult_emb", net->embedding_mult, 1, 64));
+    GD_TRY(nn_check_range("channel_mult_noise", net->noise_mult, 1, 64));
+    GD_TRY(nn_check_range("augment_dim", net->augment_dim, 0, 1024));
+    GD_TRY(nn_check_range("label_dim", net->num_classes, 0, NN_MAX_CLASSES));
+    GD_TRY(nn_check_range("num_blocks", net->num_res_blocks, 1, NN_MAX_RES_BLOCKS));
+    GD_TRY(nn_check_range("number of levels in channel_mult", net->n_levels, 1, GD_MAX_LEVELS));
     GD_TRY(check_levels(net));
     if (!net->song && (net->fourier || net->residual_encoder || net->smooth_resampling))
         return gd_fail(GD_EUSAGE, "DhariwalUNet has no Fourier features, residual encoder or "

@@ -20,15 +20,6 @@ static const char *const places[] = { "ema",
                                       "net",
                                       "unet" };
 
-static const gd_pickle_node *entry(const gd_pickle_node *dict, const char *key)
-{
-    for (int i = 0; dict && dict->kind == GD_PICKLE_DICT && i < dict->count; i++)
-        if (dict->item[2 * i]->kind == GD_PICKLE_STRING &&
-            strcmp(dict->item[2 * i]->text, key) == 0)
-            return dict->item[2 * i + 1];
-    return NULL;
-}
-
 /* A mapping from names to tensors and nothing else */
 static bool is_state_dict(const gd_pickle_node *n)
 {
@@ -62,7 +53,7 @@ static bool find(choice *c, const gd_pickle_node *n, int depth)
     if (is_state_dict(n))
         return true;
     for (int i = 0; i < COUNT(places) && depth < MAX_NESTING; i++) {
-        const gd_pickle_node *inner = entry(n, places[i]);
+        const gd_pickle_node *inner = gd_pickle_get(n, places[i]);
         choice below = { .path = "" };
         if (!inner || !find(&below, inner, depth + 1))
             continue;
@@ -88,16 +79,16 @@ static gd_status no_state_dict(const gd_bundle *b, const gd_pickle_node *root)
 {
     char keys[256];
 
-    if (entry(root, "param_groups") && entry(root, "state"))
+    if (gd_pickle_get(root, "param_groups") && gd_pickle_get(root, "state"))
         return gd_fail(GD_EFORMAT,
                        "%s: an optimiser's state, not a model\nhint: the weights are in "
                        "modelNNNNNN.pt or ema_RATE_NNNNNN.pt beside it",
                        gd_bundle_path(b));
     list_keys(keys, root);
-    if (entry(root, "ema") && entry(entry(root, "ema"), "shadow_params"))
+    if (gd_pickle_get(root, "ema") && gd_pickle_get(gd_pickle_get(root, "ema"), "shadow_params"))
         return gd_fail(GD_EFORMAT, "%s: a checkpoint of score_sde, which this program does not run",
                        gd_bundle_path(b));
-    if (entry(root, "pytorch-lightning_version"))
+    if (gd_pickle_get(root, "pytorch-lightning_version"))
         return gd_fail(GD_EFORMAT,
                        "%s: a checkpoint of PyTorch Lightning without a state_dict of "
                        "tensors",

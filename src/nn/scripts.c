@@ -129,14 +129,6 @@ const gd_script *gd_script_at(int script)
     return &scripts[script];
 }
 
-const char *gd_script_default(int script, const char *flag)
-{
-    for (int i = 0; i < COUNT(table); i++)
-        if (table[i].scripts >> script & 1 && strcmp(table[i].name, flag) == 0)
-            return table[i].value;
-    return NULL;
-}
-
 int gd_script_flags(int script, gd_flag *out, int most)
 {
     int n = 0;

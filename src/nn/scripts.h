@@ -14,8 +14,6 @@ typedef struct gd_script {
 
 int gd_script_count(void);
 const gd_script *gd_script_at(int script);
-/* The default of a flag, as text; NULL: the script has no such flag */
-const char *gd_script_default(int script, const char *flag);
 /* Its flags with their defaults, at most `most`; how many they are */
 int gd_script_flags(int script, gd_flag *out, int most);
 /* A flag of any script */

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const char name_begin[] = "checkpoint-", name_end[] = ".safetensors";
 
@@ -123,12 +122,6 @@ static gd_status select_weights(gd_bundle *b, const char *rates, const char *ave
     return GD_OK;
 }
 
-static bool is_folder(const char *path)
-{
-    struct stat info;
-    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-}
-
 gd_status nn_open_weights(gd_bundle **out, const char *path, const gd_flag *flags, int n_flags)
 {
     const char *average = asked(flags, n_flags, "ema"), *key = asked(flags, n_flags, "key"), *rates;
@@ -136,9 +129,9 @@ gd_status nn_open_weights(gd_bundle **out, const char *path, const gd_flag *flag
     gd_bundle *b;
     gd_status s = GD_OK;
 
-    if (is_folder(path) && nn_is_diffusers_folder(path))
+    if (gd_path_is_folder(path) && nn_is_diffusers_folder(path))
         return nn_open_diffusers(out, path);
-    if (is_folder(path)) {
+    if (gd_path_is_folder(path)) {
         GD_TRY(gd_run_newest(newest, path));
         path = newest;
     }

@@ -36,11 +36,6 @@ static void attention(build *b, nn m, int num_heads)
                               order_of(b->c));
 }
 
-static bool attends(const gd_net_config *c, int level)
-{
-    return c->attention_ds >> level & 1;
-}
-
 static void keep(build *b)
 {
     b->skip[b->n_skip++] = b->h; /* nn_config_check bounds levels and blocks */
@@ -77,7 +72,7 @@ static void input_blocks(build *b)
         for (int i = 0; i < c->num_res_blocks; i++, block++) {
             resblock(b, nn_at(b->m, "input_blocks.%d.0", block), nn_level_channels(c, level),
                      NN_SAME);
-            if (attends(c, level))
+            if (nn_attends(c, level))
                 attention(b, nn_at(b->m, "input_blocks.%d.1", block), c->num_heads);
             keep(b);
         }
@@ -123,7 +118,7 @@ static void output_blocks(build *b)
             b->m.g->scope = m.scope;
             b->h = gd_concat(b->m.g, b->h, b->skip[--b->n_skip]); /* current first, skip second */
             resblock(b, nn_at(m, "%d", layer++), channels, NN_SAME);
-            if (attends(c, level))
+            if (nn_attends(c, level))
                 attention(b, nn_at(m, "%d", layer++), up_heads);
             if (level > 0 && i == c->num_res_blocks)
                 up(b, nn_at(m, "%d", layer), channels);

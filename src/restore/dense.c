@@ -29,15 +29,6 @@ gd_status gd_dense_make(gd_dense *d, gd_operator *op, double *matrix, int m, int
     return s;
 }
 
-static double dot(const double *a, const double *b, int n)
-{
-    double sum = 0;
-
-    for (int i = 0; i < n; i++)
-        sum += a[i] * b[i];
-    return sum;
-}
-
 static void add(double *to, double factor, const double *row, int n)
 {
     for (int i = 0; i < n; i++)
@@ -49,7 +40,7 @@ void gd_dense_pinv(const gd_dense *d, const double *y, double *x)
     memset(x, 0, (size_t)d->n * sizeof *x);
     for (int r = 0; r < d->k; r++)
         if (d->s[r] > 0)
-            add(x, dot(d->ut + (int64_t)r * d->m, y, d->m) / d->s[r], d->vt + (int64_t)r * d->n,
+            add(x, gd_dot(d->ut + (int64_t)r * d->m, y, d->m) / d->s[r], d->vt + (int64_t)r * d->n,
                 d->n);
 }
 
@@ -58,7 +49,7 @@ void gd_dense_spectral(const gd_dense *d, gd_gain f, void *ctx, const double *x,
     const double f0 = f(ctx, 0);
 
     for (int r = 0; r < d->k; r++)
-        d->coef[r] = dot(d->vt + (int64_t)r * d->n, x, d->n) * (f(ctx, d->s[r]) - f0);
+        d->coef[r] = gd_dot(d->vt + (int64_t)r * d->n, x, d->n) * (f(ctx, d->s[r]) - f0);
     for (int i = 0; i < d->n; i++)
         out[i] = f0 * x[i];
     for (int r = 0; r < d->k; r++)

@@ -5,15 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-static double dot(const double *a, const double *b, int64_t n)
-{
-    double sum = 0;
-
-    for (int64_t i = 0; i < n; i++)
-        sum += a[i] * b[i];
-    return sum;
-}
-
 int64_t gd_least_squares_work(const gd_operator *op)
 {
     return 4 * gd_shape_count(op->image) + 2 * gd_shape_count(op->measurement);
@@ -38,17 +29,17 @@ void gd_least_squares_solve(const gd_operator *op, const gd_least_squares *how, 
     memcpy(r, y, (size_t)m * sizeof *r);
     gradient(op, how->rho, r, x, g);
     memcpy(p, g, (size_t)n * sizeof *p);
-    first = now = dot(g, g, n);
+    first = now = gd_dot(g, g, n);
     for (int k = 0; k < how->most_steps && now > how->tolerance * how->tolerance * first; k++) {
         gd_operator_apply(op, p, q);
-        const double alpha = now / (dot(q, q, m) + how->rho * dot(p, p, n));
+        const double alpha = now / (gd_dot(q, q, m) + how->rho * gd_dot(p, p, n));
         for (int64_t i = 0; i < n; i++)
             x[i] += alpha * p[i];
         for (int64_t i = 0; i < m; i++)
             r[i] -= alpha * q[i];
         gradient(op, how->rho, r, x, g);
         before = now;
-        now = dot(g, g, n);
+        now = gd_dot(g, g, n);
         for (int64_t i = 0; i < n; i++)
             p[i] = g[i] + now / before * p[i];
     }
@@ -63,7 +54,7 @@ double gd_power_norm(const gd_operator *op, double *work)
     for (int64_t i = 0; i < n; i++)
         x[i] = 1 + 0.1 * (double)(i % 7); /* positive: a blur's largest value belongs to the mean */
     for (int k = 0; k < STEPS; k++) {
-        length = sqrt(dot(x, x, n));
+        length = sqrt(gd_dot(x, x, n));
         if (!(length > 0))
             return 0;
         for (int64_t i = 0; i < n; i++)
@@ -71,5 +62,5 @@ double gd_power_norm(const gd_operator *op, double *work)
         gd_operator_apply(op, x, y);
         gd_operator_adjoint(op, NULL, y, x);
     }
-    return sqrt(sqrt(dot(x, x, n)));
+    return sqrt(sqrt(gd_dot(x, x, n)));
 }

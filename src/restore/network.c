@@ -192,8 +192,3 @@ void gd_network_prior_image(gd_network_prior *p, uint64_t image, int64_t label)
     p->image = image;
     p->options.label = label;
 }
-
-size_t gd_network_prior_bytes(const gd_network_prior *p)
-{
-    return gd_runner_bytes(p->model) + (p->classifier ? gd_runner_bytes(p->classifier) : 0);
-}

@@ -140,6 +140,9 @@ void gd_poisson_noise(double *y, int64_t n, double rate, uint64_t seed, uint64_t
 /* RePaint's and DDNM's list of levels n-1 ... -1 with jumps up; *list is in `mem`. */
 GD_CHECKED gd_status gd_jump_list(int **list, int *count, int n, int length, int repeat,
                                   gd_arena *mem);
+/* How many steps down that list has: a jump of `length` levels for every length-th level below
+ * n - length, repeated */
+int gd_jump_calls(int n, int length, int repeat);
 /* DiffPIR's n quadratic steps of n_train, descending, the last 0 */
 void gd_quadratic_steps(int *steps, int n, int n_train);
 /* DAPS: level i of n, from sigma_max at 0 to sigma_min at n, linear in the seventh root */
@@ -232,7 +235,6 @@ typedef struct gd_restorer gd_restorer;
 GD_CHECKED gd_status gd_restorer_find(const gd_restorer **out, const char *name);
 const gd_restorer *gd_restorer_list(int i); /* NULL past the last */
 const char *gd_restorer_name(const gd_restorer *r);
-const char *gd_restorer_about(const gd_restorer *r);
 unsigned gd_restorer_needs(const gd_restorer *r);
 /* The solver's own defaults for this operator's name and noise */
 void gd_restorer_defaults(const gd_restorer *r, const char *op, double sigma_y,
@@ -274,7 +276,6 @@ void gd_network_prior_free(gd_network_prior *p); /* NULL is fine */
 gd_prior *gd_network_prior_get(gd_network_prior *p);
 /* The image whose noise is drawn, and its label */
 void gd_network_prior_image(gd_network_prior *p, uint64_t image, int64_t label);
-size_t gd_network_prior_bytes(const gd_network_prior *p);
 
 /* ---- restoration.c: model, operator and solver together ---- */
 

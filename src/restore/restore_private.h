@@ -28,6 +28,12 @@ GD_CHECKED gd_status gd_words_int(gd_words *w, const char *key, int absent, int 
 GD_CHECKED gd_status gd_words_double(gd_words *w, const char *key, double absent, double least,
                                      double most, double *out);
 const char *gd_words_text(gd_words *w, const char *key); /* NULL if absent */
+/* A number of the setting `key`, alone; GD_EUSAGE: none, outside [least, most], not whole */
+GD_CHECKED gd_status gd_words_number(const char *key, const char *text, double least, double most,
+                                     bool whole, double *out);
+/* Index of text in list; GD_EUSAGE with the list */
+GD_CHECKED gd_status gd_words_index(const char *key, const char *text, const char *const *list,
+                                    int n, int *out);
 /* Index of the value in list, 0 if absent; GD_EUSAGE with the list otherwise */
 GD_CHECKED gd_status gd_words_choice(gd_words *w, const char *key, const char *const *list, int n,
                                      int *out);
@@ -196,8 +202,12 @@ GD_CHECKED gd_status gd_x0_vjp(gd_solving *s, const gd_level *at, bool clipped, 
 void gd_ancestral(gd_solving *s, int t);
 /* The ascending list of training steps: o->ts, or every floor(T / N)-th */
 GD_CHECKED gd_status gd_step_list(gd_solving *s, int **list, int *n);
+/* gd_restorer.calls of solvers that go once through that list, or through all the prior's steps */
+int gd_calls_of_list(const gd_prior *prior, const gd_restore_options *o);
+int gd_calls_of_all(const gd_prior *prior, const gd_restore_options *o);
 /* x = alpha a + sigma b */
 void gd_mix(double *x, double alpha, const double *a, double sigma, const double *b, int64_t n);
+double gd_dot(const double *a, const double *b, int64_t n);
 void gd_clip(double *x, int64_t n);
 GD_CHECKED gd_status gd_check_state(const gd_solving *s, const double *x);
 

@@ -47,6 +47,11 @@ gd_status gd_jump_list(int **list, int *count, int n, int length, int repeat, gd
     return GD_OK;
 }
 
+int gd_jump_calls(int n, int length, int repeat)
+{
+    return n + (repeat - 1) * length * ((GD_MAX(n - length, 0) + length - 1) / length);
+}
+
 void gd_quadratic_steps(int *steps, int n, int n_train)
 {
     const double square = (double)n_train * n_train, step = n > 1 ? square / (n - 1) : 0;

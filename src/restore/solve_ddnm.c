@@ -88,12 +88,7 @@ static gd_status solve(gd_solving *s)
 
 static int calls(const gd_prior *prior, const gd_restore_options *o)
 {
-    const int n = o->n_ts > 0 ? o->n_ts : o->steps;
-
-    (void)prior;
-    /* a jump of L levels for every L-th level below n - L, repeated */
-    return n + (o->travel_repeat - 1) * o->travel_length *
-                   ((GD_MAX(n - o->travel_length, 0) + o->travel_length - 1) / o->travel_length);
+    return gd_jump_calls(gd_calls_of_list(prior, o), o->travel_length, o->travel_repeat);
 }
 
 static void defaults(gd_restore_options *o, const char *op)

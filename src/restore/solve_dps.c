@@ -93,12 +93,6 @@ static gd_status solve_mcg(gd_solving *s)
     return run(s, true);
 }
 
-static int calls(const gd_prior *prior, const gd_restore_options *o)
-{
-    (void)o;
-    return prior->schedule->n;
-}
-
 /* The released configurations' step for 1000 calls */
 static void defaults(gd_restore_options *o, const char *op)
 {
@@ -116,7 +110,7 @@ static void defaults_mcg(gd_restore_options *o, const char *op)
 const gd_restorer gd_restorer_dps = {
     "dps",        "DPS: any operator with a derivative, by the network's gradient",
     GD_NEEDS_VJP, true,
-    solve_dps,    calls,
+    solve_dps,    gd_calls_of_all,
     defaults,     "steps scale clip"
 };
 const gd_restorer gd_restorer_mcg = { "mcg",
@@ -124,6 +118,6 @@ const gd_restorer gd_restorer_mcg = { "mcg",
                                       GD_NEEDS_VJP | GD_NEEDS_LINEAR | GD_NEEDS_PINV,
                                       true,
                                       solve_mcg,
-                                      calls,
+                                      gd_calls_of_all,
                                       defaults_mcg,
                                       "steps scale clip level_t" };

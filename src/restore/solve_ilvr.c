@@ -39,12 +39,6 @@ static gd_status solve(gd_solving *s)
     return GD_OK;
 }
 
-static int calls(const gd_prior *prior, const gd_restore_options *o)
-{
-    (void)o;
-    return prior->schedule->n;
-}
-
 static void defaults(gd_restore_options *o, const char *op)
 {
     (void)op;
@@ -56,6 +50,6 @@ const gd_restorer gd_restorer_ilvr = { "ilvr",
                                        GD_NEEDS_LINEAR | GD_NEEDS_IMAGE,
                                        true,
                                        solve,
-                                       calls,
+                                       gd_calls_of_all,
                                        defaults,
                                        "steps range_t clip" };

@@ -80,12 +80,6 @@ static gd_status solve(gd_solving *s)
     return GD_OK;
 }
 
-static int calls(const gd_prior *prior, const gd_restore_options *o)
-{
-    (void)prior;
-    return o->n_ts > 0 ? o->n_ts : o->steps;
-}
-
 static void defaults(gd_restore_options *o, const char *op)
 {
     (void)op;
@@ -100,6 +94,6 @@ const gd_restorer gd_restorer_pigdm = { "pigdm",
                                             GD_NEEDS_SPECTRUM,
                                         false,
                                         solve,
-                                        calls,
+                                        gd_calls_of_list,
                                         defaults,
                                         "steps eta weight grad_weight init_noise prior_variance" };

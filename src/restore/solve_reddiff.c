@@ -43,15 +43,15 @@ static double count_measured(const gd_solving *s)
 /* Kingma & Ba 2015 */
 static void adam(gd_solving *s, work *w, double weight, int k)
 {
-    const double beta1 = 0.9, beta2 = 0.99, tiny = 1e-8; /* beta2 as the authors set it */
+    const double beta1 = 0.9, beta2 = 0.99, tiny = 1e-8, /* beta2 as the authors set it */
+        bias1 = 1 - pow(beta1, k), bias2 = 1 - pow(beta2, k);
 
     for (int64_t i = 0; i < s->n; i++) {
         const double g = weight * (s->eps[i] - s->z[i]) / (double)s->n -
                          s->o->obs_weight * w->adjoint[i] / w->measured;
         w->first[i] = beta1 * w->first[i] + (1 - beta1) * g;
         w->second[i] = beta2 * w->second[i] + (1 - beta2) * g * g;
-        w->mean[i] -= s->o->lr * (w->first[i] / (1 - pow(beta1, k))) /
-                      (sqrt(w->second[i] / (1 - pow(beta2, k))) + tiny);
+        w->mean[i] -= s->o->lr * (w->first[i] / bias1) / (sqrt(w->second[i] / bias2) + tiny);
     }
 }
 
@@ -95,12 +95,6 @@ static gd_status solve(gd_solving *s)
     return GD_OK;
 }
 
-static int calls(const gd_prior *prior, const gd_restore_options *o)
-{
-    (void)prior;
-    return o->n_ts > 0 ? o->n_ts : o->steps;
-}
-
 static void defaults(gd_restore_options *o, const char *op)
 {
     (void)op;
@@ -113,6 +107,6 @@ static void defaults(gd_restore_options *o, const char *op)
 const gd_restorer gd_restorer_reddiff = {
     "reddiff", "RED-diff: one most likely image by optimisation, no spread",
     0,         false,
-    solve,     calls,
+    solve,     gd_calls_of_list,
     defaults,  "steps denoise_weight grad_term_weight obs_weight lr sigma_x0"
 };

@@ -49,9 +49,7 @@ static gd_status solve(gd_solving *s)
 
 static int calls(const gd_prior *prior, const gd_restore_options *o)
 {
-    const int n = prior->schedule->n, length = o->jump_length;
-
-    return n + (o->jump_repeat - 1) * length * ((GD_MAX(n - length, 0) + length - 1) / length);
+    return gd_jump_calls(prior->schedule->n, o->jump_length, o->jump_repeat);
 }
 
 static void defaults(gd_restore_options *o, const char *op)

@@ -43,11 +43,6 @@ const char *gd_restorer_name(const gd_restorer *r)
     return r->name;
 }
 
-const char *gd_restorer_about(const gd_restorer *r)
-{
-    return r->about;
-}
-
 unsigned gd_restorer_needs(const gd_restorer *r)
 {
     return r->needs;
@@ -129,32 +124,21 @@ static bool is_listed(const char *list, const char *key)
 
 static gd_status set_word(int k, const char *value, const char **to)
 {
-    char all[200] = "";
-    size_t used = 0;
+    int n = 0, chosen;
 
-    for (int i = 0; i < COUNT(keys[k].words) && keys[k].words[i]; i++) {
-        if (strcmp(keys[k].words[i], value) == 0) {
-            *to = keys[k].words[i];
-            return GD_OK;
-        }
-        used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "",
-                                 keys[k].words[i]);
-    }
-    return gd_fail(GD_EUSAGE, "%s: \"%s\" is none of %s", keys[k].key, value, all);
+    while (n < COUNT(keys[k].words) && keys[k].words[n])
+        n++;
+    GD_TRY(gd_words_index(keys[k].key, value, keys[k].words, n, &chosen));
+    *to = keys[k].words[chosen];
+    return GD_OK;
 }
 
 static gd_status set_number(int k, const char *value, void *to)
 {
-    char *end;
-    const double v = strtod(value, &end);
-    const bool whole = keys[k].type != DOUBLE;
+    double v;
 
-    if (end == value || *end || !isfinite(v) || (whole && v != floor(v)))
-        return gd_fail(GD_EUSAGE, "%s: \"%s\" is not a %snumber", keys[k].key, value,
-                       whole ? "whole " : "");
-    if (v < keys[k].least || v > keys[k].most)
-        return gd_fail(GD_EUSAGE, "%s: %s is not between %g and %g", keys[k].key, value,
-                       keys[k].least, keys[k].most);
+    GD_TRY(gd_words_number(keys[k].key, value, keys[k].least, keys[k].most, keys[k].type != DOUBLE,
+                           &v));
     if (keys[k].type == INT)
         *(int *)to = (int)v;
     else if (keys[k].type == BOOL)
@@ -244,6 +228,15 @@ void gd_mix(double *x, double alpha, const double *a, double sigma, const double
 {
     for (int64_t i = 0; i < n; i++)
         x[i] = alpha * a[i] + sigma * b[i];
+}
+
+double gd_dot(const double *a, const double *b, int64_t n)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        sum += a[i] * b[i];
+    return sum;
 }
 
 void gd_clip(double *x, int64_t n)
@@ -337,11 +330,23 @@ void gd_ancestral(gd_solving *s, int t)
     }
 }
 
+int gd_calls_of_list(const gd_prior *prior, const gd_restore_options *o)
+{
+    (void)prior;
+    return o->n_ts > 0 ? o->n_ts : o->steps;
+}
+
+int gd_calls_of_all(const gd_prior *prior, const gd_restore_options *o)
+{
+    (void)o;
+    return prior->schedule->n;
+}
+
 gd_status gd_step_list(gd_solving *s, int **list, int *n)
 {
     const int all = s->schedule->n;
 
-    *n = s->o->n_ts > 0 ? s->o->n_ts : s->o->steps;
+    *n = gd_calls_of_list(s->prior, s->o);
     if (*n < 1 || *n > all)
         return gd_fail(GD_EUSAGE, "%s: %d steps of %d", s->restorer->name, *n, all);
     *list = gd_alloc(s->mem, (size_t)*n * sizeof **list);

@@ -38,8 +38,8 @@ const char *gd_words_text(gd_words *w, const char *key)
     return NULL;
 }
 
-static gd_status number(const char *key, const char *text, double least, double most, bool whole,
-                        double *out)
+gd_status gd_words_number(const char *key, const char *text, double least, double most, bool whole,
+                          double *out)
 {
     char *end;
 
@@ -57,7 +57,7 @@ gd_status gd_words_double(gd_words *w, const char *key, double absent, double le
     const char *text = gd_words_text(w, key);
 
     *out = absent;
-    return text ? number(key, text, least, most, false, out) : GD_OK;
+    return text ? gd_words_number(key, text, least, most, false, out) : GD_OK;
 }
 
 gd_status gd_words_int(gd_words *w, const char *key, int absent, int least, int most, int *out)
@@ -66,26 +66,31 @@ gd_status gd_words_int(gd_words *w, const char *key, int absent, int least, int 
     double value = absent;
 
     if (text)
-        GD_TRY(number(key, text, least, most, true, &value));
+        GD_TRY(gd_words_number(key, text, least, most, true, &value));
     *out = (int)value;
     return GD_OK;
 }
 
-gd_status gd_words_choice(gd_words *w, const char *key, const char *const *list, int n, int *out)
+gd_status gd_words_index(const char *key, const char *text, const char *const *list, int n,
+                         int *out)
 {
-    const char *text = gd_words_text(w, key);
     char all[200] = "";
     size_t used = 0;
 
-    *out = 0;
-    if (!text)
-        return GD_OK;
     for (*out = 0; *out < n; *out += 1)
         if (strcmp(list[*out], text) == 0)
             return GD_OK;
     for (int i = 0; i < n; i++)
         used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", list[i]);
     return gd_fail(GD_EUSAGE, "%s: \"%s\" is none of %s", key, text, all);
+}
+
+gd_status gd_words_choice(gd_words *w, const char *key, const char *const *list, int n, int *out)
+{
+    const char *text = gd_words_text(w, key);
+
+    *out = 0;
+    return text ? gd_words_index(key, text, list, n, out) : GD_OK;
 }
 
 gd_status gd_words_done(const gd_words *w)
@@ -102,7 +107,7 @@ gd_status gd_words_value_int(const gd_words *w, int least, int most, int *out)
 
     if (!w->value)
         return gd_fail(GD_EUSAGE, "needs a number, as %s:4", w->name);
-    GD_TRY(number(w->name, w->value, least, most, true, &value));
+    GD_TRY(gd_words_number(w->name, w->value, least, most, true, &value));
     *out = (int)value;
     return GD_OK;
 }
@@ -111,5 +116,5 @@ gd_status gd_words_value_double(const gd_words *w, double absent, double least, 
                                 double *out)
 {
     *out = absent;
-    return w->value ? number(w->name, w->value, least, most, false, out) : GD_OK;
+    return w->value ? gd_words_number(w->name, w->value, least, most, false, out) : GD_OK;
 }

@@ -262,15 +262,6 @@ static gd_status read_average(gd_trainer *t, int k, const char *path)
     return s;
 }
 
-static const gd_pickle_node *field(const gd_pickle_node *dict, const char *name)
-{
-    for (int i = 0; dict && dict->kind == GD_PICKLE_DICT && i < dict->count; i++)
-        if (dict->item[2 * i]->kind == GD_PICKLE_STRING &&
-            strcmp(dict->item[2 * i]->text, name) == 0)
-            return dict->item[2 * i + 1];
-    return NULL;
-}
-
 static const gd_pickle_node *numbered(const gd_pickle_node *dict, int number)
 {
     for (int i = 0; i < dict->count; i++)
@@ -318,9 +309,9 @@ static gd_status read_state(optimizer *o, int number, int64_t count, float *m, f
 {
     const gd_pickle_node *one = numbered(o->state, number);
 
-    GD_TRY(read_count(o, field(one, "step"), number));
-    GD_TRY(read_moment(o, field(one, "exp_avg"), "exp_avg", number, count, m));
-    return read_moment(o, field(one, "exp_avg_sq"), "exp_avg_sq", number, count, v);
+    GD_TRY(read_count(o, gd_pickle_get(one, "step"), number));
+    GD_TRY(read_moment(o, gd_pickle_get(one, "exp_avg"), "exp_avg", number, count, m));
+    return read_moment(o, gd_pickle_get(one, "exp_avg_sq"), "exp_avg_sq", number, count, v);
 }
 
 /* A run without mixed precision: one state for each parameter.  PyTorch keeps none for a parameter
@@ -367,9 +358,10 @@ static gd_status read_group(optimizer *o, int number)
 static gd_status check_group(const optimizer *o, const gd_pickle_node *group)
 {
     const gd_learner_options *own = &o->t->learner->options;
-    const gd_pickle_node *betas = field(group, "betas"), *lr = field(group, "lr"),
-                         *eps = field(group, "eps"), *amsgrad = field(group, "amsgrad"),
-                         *decay = field(group, "weight_decay");
+    const gd_pickle_node *betas = gd_pickle_get(group, "betas"), *lr = gd_pickle_get(group, "lr"),
+                         *eps = gd_pickle_get(group, "eps"),
+                         *amsgrad = gd_pickle_get(group, "amsgrad"),
+                         *decay = gd_pickle_get(group, "weight_decay");
 
     if (!betas || betas->count != 2 || betas->item[0]->real != own->beta1 ||
         betas->item[1]->real != own->beta2 || !eps || eps->real != own->eps ||
@@ -387,12 +379,12 @@ static gd_status check_group(const optimizer *o, const gd_pickle_node *group)
 
 static gd_status read_tree(optimizer *o, const gd_pickle_node *root)
 {
-    const gd_pickle_node *groups = field(root, "param_groups"), *params = NULL;
+    const gd_pickle_node *groups = gd_pickle_get(root, "param_groups"), *params = NULL;
     const int n = o->t->learner->n_param;
 
-    o->state = field(root, "state");
+    o->state = gd_pickle_get(root, "state");
     if (groups && groups->kind == GD_PICKLE_LIST && groups->count == 1)
-        params = field(groups->item[0], "params");
+        params = gd_pickle_get(groups->item[0], "params");
     if (!o->state || o->state->kind != GD_PICKLE_DICT || !params)
         return gd_fail(GD_EFORMAT, "%s: no optimiser's state_dict with one group", o->path);
     GD_TRY(check_group(o, groups->item[0]));

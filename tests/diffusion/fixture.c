@@ -112,3 +112,23 @@ void fixture_run_step(fixture_step *step, float *x)
         abort();
     free(work);
 }
+
+void fixture_noise(void *ctx, int64_t first, int n, int step, float *out)
+{
+    fixture_watch *me = ctx;
+
+    me->ordered = me->ordered && step == me->draws;
+    me->draws++;
+    for (int i = 0; i < n; i++)
+        gd_noise_normal(out + i * PIXELS, PIXELS, 42, (uint64_t)(first + i), (uint32_t)step);
+}
+
+gd_status fixture_before_step(void *ctx, int64_t first, int n, int step, int n_steps)
+{
+    fixture_watch *me = ctx;
+
+    (void)first;
+    (void)n;
+    me->ordered = me->ordered && step == ++me->befores && n_steps == gd_trajectory_calls(me->run);
+    return step == me->stop_at ? gd_fail(GD_EINTERRUPTED, "stopped") : GD_OK;
+}

@@ -25,4 +25,15 @@ typedef struct fixture_step {
 } fixture_step;
 void fixture_run_step(fixture_step *step, float *x);
 
+/* What a run tells its caller, in order: one draw and one announcement a step.  The callbacks' ctx
+ * begins with it. */
+typedef struct fixture_watch {
+    const gd_trajectory *run;
+    int draws, befores;
+    int stop_at; /* the step before which the caller stops */
+    bool ordered;
+} fixture_watch;
+void fixture_noise(void *ctx, int64_t first, int n, int step, float *out);
+gd_status fixture_before_step(void *ctx, int64_t first, int n, int step, int n_steps);
+
 #endif

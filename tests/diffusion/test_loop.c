@@ -11,13 +11,13 @@
 enum { C = 3, H = 4, W = 4, BATCH = 3, STEPS = 10 };
 
 typedef struct toy {
+    fixture_watch watch;
     gd_denoiser denoiser;
     gd_trajectory trajectory;
     const float *target; /* not NULL: the network that knows the image */
     float told[STEPS];   /* t of each call */
-    int calls, draws, befores, afters;
-    int nan_at, guide_nan_at, stop_at;
-    bool ordered;
+    int calls, afters;
+    int nan_at, guide_nan_at;
 } toy;
 
 static gd_status predict(void *ctx, int n, const float *x, const float *t, const int64_t *y,
@@ -52,38 +52,19 @@ static gd_status guide(void *ctx, int n, const float *x, const float *t, const i
     return GD_OK;
 }
 
-static void noise(void *ctx, int64_t first, int n, int step, float *out)
-{
-    toy *me = ctx;
-
-    me->ordered = me->ordered && step == me->draws;
-    me->draws++;
-    for (int i = 0; i < n; i++)
-        gd_noise_normal(out + i * PIXELS, PIXELS, 42, (uint64_t)(first + i), (uint32_t)step);
-}
-
-static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_steps)
-{
-    toy *me = ctx;
-
-    (void)first;
-    (void)n;
-    me->ordered = me->ordered && step == ++me->befores && n_steps == STEPS;
-    return step == me->stop_at ? gd_fail(GD_EINTERRUPTED, "stopped") : GD_OK;
-}
-
 static void after_step(void *ctx, int64_t image, int step, const double *x, const double *x0)
 {
     toy *me = ctx;
 
     (void)x;
     me->afters++;
-    me->ordered = me->ordered && image >= 0 && step == me->befores && fabs(x0[0]) <= 1;
+    me->watch.ordered =
+        me->watch.ordered && image >= 0 && step == me->watch.befores && fabs(x0[0]) <= 1;
 }
 
 static void begin(toy *t, const gd_solver *kind, bool guided)
 {
-    *t = (toy){ .ordered = true,
+    *t = (toy){ .watch = { .run = &t->trajectory, .ordered = true },
                 .denoiser = { .channels = C,
                               .height = H,
                               .width = W,
@@ -101,11 +82,12 @@ static void begin(toy *t, const gd_solver *kind, bool guided)
                          .grid = grid,
                          .solver = kind,
                          .scale = 2,
-                         .noise = noise,
+                         .noise = fixture_noise,
                          .noise_ctx = t,
-                         .before_step = before_step,
+                         .before_step = fixture_before_step,
                          .after_step = after_step,
                          .step_ctx = t };
+    assert_int_equal(gd_trajectory_calls(&t->trajectory), STEPS);
 }
 
 static gd_status run(toy *t, int64_t first, int n, float *x)
@@ -134,9 +116,9 @@ static void each_step_draws_once_and_tells_the_original_step(void **state)
     (void)state;
     begin(&t, &gd_solver_ddim, false);
     assert_int_equal(run(&t, 0, BATCH, x), GD_OK);
-    assert_true(t.ordered);
-    assert_int_equal(t.draws, 1 + STEPS); /* also where eta 0 needs none */
-    assert_int_equal(t.befores, STEPS);
+    assert_true(t.watch.ordered);
+    assert_int_equal(t.watch.draws, 1 + STEPS); /* also where eta 0 needs none */
+    assert_int_equal(t.watch.befores, STEPS);
     assert_int_equal(t.afters, STEPS * BATCH);
     assert_memory_equal(t.told, expected, sizeof expected);
 }
@@ -229,7 +211,7 @@ static void before_step_can_stop(void **state)
 
     (void)state;
     begin(&t, &gd_solver_ddim, false);
-    t.stop_at = 4;
+    t.watch.stop_at = 4;
     assert_int_equal(run(&t, 0, 1, x), GD_EINTERRUPTED);
     assert_int_equal(t.calls, 3);
 }

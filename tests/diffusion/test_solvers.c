@@ -10,13 +10,13 @@
 enum { BATCH = 3, STEPS = 12 };
 
 typedef struct toy {
+    fixture_watch watch;
     gd_denoiser denoiser;
     gd_schedule *schedule;
     gd_grid *grid;
     gd_trajectory run;
     const float *target; /* not NULL: the denoiser that knows the image */
-    int calls, befores, draws, stop_at, nan_at;
-    bool ordered;
+    int calls, nan_at;
 } toy;
 
 /* Epsilon of a Gaussian of deviation 0.5 around 0.2 (label 0) or another mean, or of the target */
@@ -49,26 +49,6 @@ static gd_status predict(void *ctx, int n, const float *x, const float *t, const
     return GD_OK;
 }
 
-static void noise(void *ctx, int64_t first, int n, int step, float *out)
-{
-    toy *me = ctx;
-
-    me->ordered = me->ordered && step == me->draws;
-    me->draws++;
-    for (int i = 0; i < n; i++)
-        gd_noise_normal(out + i * PIXELS, PIXELS, 42, (uint64_t)(first + i), (uint32_t)step);
-}
-
-static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_steps)
-{
-    toy *me = ctx;
-
-    (void)first;
-    (void)n;
-    me->ordered = me->ordered && step == ++me->befores && n_steps == gd_trajectory_calls(&me->run);
-    return step == me->stop_at ? gd_fail(GD_EINTERRUPTED, "stopped") : GD_OK;
-}
-
 static gd_status make_grid(toy *t, const gd_solver *solver)
 {
     const gd_vp vp = gd_vp_make(t->schedule);
@@ -97,7 +77,7 @@ static void begin(toy *t, const gd_solver *solver)
 {
     const bool discrete = solver->grid == GD_GRID_DISCRETE;
 
-    *t = (toy){ .ordered = true,
+    *t = (toy){ .watch = { .run = &t->run, .ordered = true },
                 .schedule = fixture_schedule("linear", discrete ? "100" : ""),
                 .denoiser = { .channels = 3,
                               .height = 4,
@@ -112,9 +92,9 @@ static void begin(toy *t, const gd_solver *solver)
                          .solver = solver,
                          .options.eta = solver->eta,
                          .grid = t->grid,
-                         .noise = noise,
+                         .noise = fixture_noise,
                          .noise_ctx = t,
-                         .before_step = before_step,
+                         .before_step = fixture_before_step,
                          .step_ctx = t };
 }
 
@@ -145,7 +125,7 @@ static void an_image_does_not_depend_on_its_batch(void **state)
     for (int k = 0; k < gd_solver_count(); k++) {
         begin(&t, gd_solver_at(k));
         assert_int_equal(fly(&t, 0, BATCH, all), GD_OK);
-        assert_true(t.ordered);
+        assert_true(t.watch.ordered);
         begin(&t, gd_solver_at(k));
         assert_int_equal(fly(&t, 2, 1, alone), GD_OK);
         assert_memory_equal(alone, all + 2 * PIXELS, sizeof alone);
@@ -165,7 +145,7 @@ static void calls_are_as_many_as_announced(void **state)
         const int announced = gd_trajectory_calls(&t.run);
         assert_int_equal(fly(&t, 0, 1, x), GD_OK);
         assert_int_equal(t.calls, announced);
-        assert_int_equal(t.befores, announced);
+        assert_int_equal(t.watch.befores, announced);
     }
 }
 
@@ -195,7 +175,7 @@ static void every_solver_stops_and_names_what_is_not_finite(void **state)
     (void)state;
     for (int k = 0; k < gd_solver_count(); k++) {
         begin(&t, gd_solver_at(k));
-        t.stop_at = 3;
+        t.watch.stop_at = 3;
         assert_int_equal(fly(&t, 0, 1, x), GD_EINTERRUPTED);
         assert_int_equal(t.calls, 2);
         begin(&t, gd_solver_at(k));
