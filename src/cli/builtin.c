@@ -135,7 +135,7 @@ static json_t *describe(const cli_builtin *b, bool first)
 
     for (int role = 0; j && role < CLI_ROLES; role++)
         if (b->file[role] && cli_locate(path, b->file[role]))
-            json_object_set_new(j, roles[role], json_string(path));
+            json_object_set_new(j, roles[role], gd_json_text(path));
     return j;
 }
 

@@ -42,6 +42,11 @@ expect 0 '"default":true,"installed":true' "$g" models --json
 [ "$("$g" models | grep -c '(default)')" -eq 1 ] || fail "not one default"
 expect 0 "preset small32" "$g" info fashion32
 GUIDED_MODELS=$dir "$g" models >out.txt || fail "models of another folder"
+odd=$(printf 'odd\377') # bytes that are no UTF-8
+ln -s "$GUIDED_MODELS" "$odd"
+GUIDED_MODELS=$odd "$g" models --json >out.txt || fail "models of an odd folder"
+grep -q '"model":"odd[^"]*/fashion32/diffusion.safetensors"' out.txt || fail "a path that is no UTF-8 is left out"
+rm "$odd"
 said=err.txt
 expect 3 "hint: did you mean fashion32?" "$g" sample --model fashion
 expect 3 "built-in models are fashion32" "$g" nll --model fashion --data .
