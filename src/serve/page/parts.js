@@ -1,0 +1,116 @@
+// parts.js - pieces of the page that several tabs have.
+import { deleteJob, fileUrl, getFiles, getJob, hasEnded, onJob, postJob } from '/api.js';
+
+// make('button', { type: 'button', onclick: f }, 'text', child): an element
+export function make(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith('on')) element.addEventListener(key.slice(2), value);
+    else if (value === true) element.setAttribute(key, '');
+    else if (value !== false && value !== undefined) element.setAttribute(key, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+export function say(text) {
+  document.getElementById('notice').textContent = text;
+}
+
+// A handler whose failure is told
+export function told(work) {
+  return async (...args) => {
+    say('');
+    try {
+      return await work(...args);
+    } catch (error) {
+      say(error.message);
+    }
+  };
+}
+
+export function fill(select, choices, chosen) {
+  select.replaceChildren(...choices.map(([value, text]) => make('option', { value, selected: value === chosen }, text)));
+}
+
+export function values(form) {
+  return Object.fromEntries(new FormData(form).entries());
+}
+
+export function seconds(n) {
+  if (!Number.isFinite(n)) return '';
+  return n < 90 ? `${n.toFixed(n < 10 ? 1 : 0)} s` : `${Math.round(n / 60)} min`;
+}
+
+// How far a job is: calls, time left, and the button that stops it
+export function meter(id) {
+  const bar = make('progress', { max: 1, value: 0, 'aria-label': 'progress' });
+  const text = make('span', { class: 'small', role: 'status' }, 'queued');
+  const stop = make('button', { type: 'button', onclick: told(() => deleteJob(id)) }, 'Stop');
+  const element = make('div', { class: 'bar' }, bar, text, stop);
+  const update = job => {
+    const share = job.total > 0 ? job.done / job.total : 0;
+    const left = share > 0 ? job.seconds / share - job.seconds : NaN;
+    if (job.total > 0) bar.value = share;
+    else if (job.state === 'running') bar.removeAttribute('value');
+    text.textContent = job.state === 'running' && job.total > 0
+      ? `${job.done} of ${job.total} ${job.unit}, ${seconds(left)} left`
+      : `${job.state}${hasEnded(job.state) && job.seconds ? ` after ${seconds(job.seconds)}` : ''}`;
+    if (hasEnded(job.state)) {
+      stop.remove();
+      bar.value = job.state === 'done' ? 1 : share;
+    }
+  };
+  return { element, update };
+}
+
+// Copy the command, download the receipt, verify
+export function tools(job, file) {
+  const status = make('span', { class: 'small', role: 'status' });
+  const copy = make('button', {
+    type: 'button',
+    onclick: told(async () => {
+      await navigator.clipboard.writeText(job.command);
+      status.textContent = 'copied';
+    }),
+  }, 'Copy the command');
+  const receipt = make('a', {
+    href: URL.createObjectURL(new Blob([JSON.stringify(job, null, 1)], { type: 'application/json' })),
+    download: `job-${job.id}.json`,
+  }, 'Receipt');
+  const bar = make('div', { class: 'bar' }, copy, receipt);
+  if (file) {
+    bar.append(make('a', { href: fileUrl(job.id, file), download: file.split('/').pop() }, 'Download'));
+    bar.append(make('button', {
+      type: 'button',
+      onclick: told(async () => {
+        status.textContent = 'made again and compared ...';
+        const check = await postJob('verify', {}, '', [`jobs/${job.id}/files/${file}`]);
+        const end = await ended(check.id);
+        status.textContent = end.state === 'done' ? `verified: ${end.result.equal} of ${end.result.compared} equal` : end.error || end.state;
+      }),
+    }, 'Verify'));
+  }
+  bar.append(status);
+  return make('div', {}, make('p', { class: 'small' }, make('code', {}, job.command)), bar);
+}
+
+// The job when it has ended
+export async function ended(id) {
+  let stop = () => {};
+  await new Promise(done => {
+    const look = job => { if (job.id === id && hasEnded(job.state)) done(); };
+    stop = onJob(look);
+    getJob(id).then(look);
+  });
+  stop();
+  return getJob(id);
+}
+
+export async function pictures(id) {
+  return (await getFiles(id)).map(f => f.name).filter(name => name.endsWith('.png'));
+}
+
+export function figure(source, text) {
+  return make('figure', {}, make('img', { class: 'picture', src: source, alt: text }), make('figcaption', {}, text));
+}

@@ -1,0 +1,189 @@
+#!/usr/bin/python3
+"""The page in headless Chromium against the real server.  test_browser.py [FOLDER]: screenshots go there."""
+import os
+import signal
+import sys
+
+import webdriver
+from server import Server, check, failures, finish
+
+
+def make(page, steps, seed, **more):
+    page.click("#tab-sample")
+    page.choose("#sample-form select[name=class]", "#3")
+    page.type("#sample-form input[name=steps]", steps)
+    page.type("#sample-form input[name=seed]", str(seed))
+    for name, value in more.items():
+        page.type(f"#sample-form input[name={name}]", str(value))
+    page.click("#sample-form button[type=submit]")
+    page.wait("document.getElementById('sample-result').dataset.job")
+
+
+def ended(page, place, state="done"):
+    page.wait(f"document.getElementById('{place}').dataset.state === '{state}'")
+
+
+def picture_shown(page, selector):
+    page.wait(f"document.querySelector({selector!r}) && document.querySelector({selector!r}).naturalWidth > 0")
+
+
+def from_click_to_picture(page, server, shots):
+    make(page, "ddim25", 7)
+    ended(page, "sample-result")
+    picture_shown(page, "#sample-result .picture")
+    check(page.run("return document.querySelectorAll('#sample-result .strip button').length") == 25, "a frame for each call")
+    check(page.run("return document.querySelectorAll('#sample-result .top li').length") == 5, "the classifier's top five")
+    page.click("#sample-result .strip button:nth-child(12)")
+    check("call 12 of 25" in page.text("#sample-result .frame"), "a clicked frame is shown")
+    check("dress" in page.text("#sample-result .top"), "classes have names")
+    page.wait("[...document.querySelectorAll('#sample-result .frame img')].every(i => i.naturalWidth > 0)")
+    shots("page-sample.png")
+
+
+def branch_and_replay(page, server, shots):
+    page.click("#sample-result .frame .branch")
+    page.click("#replay")
+    page.wait("document.getElementById('replay-status').textContent.startsWith('replayed')")
+    check("equal" in page.text("#replay-status"), page.text("#replay-status"))
+    page.choose("#branch-form select[name=class]", "#8")
+    page.choose("#branch-form select[name=guided]", "")
+    page.type("#branch-form input[name=scale]", "4")
+    page.click("#branch-form button[type=submit]")
+    page.wait("document.querySelector('.branch-view') && document.querySelector('.branch-view').dataset.state === 'done'")
+    picture_shown(page, ".branch-view .picture")
+    first, branch = (page.run("return document.querySelector(arguments[0]).dataset.job", s) for s in ("#sample-result", ".branch-view"))
+    options = server.ask("GET", f"/api/jobs/{branch}")[1]["options"]
+    check(options["seed"] == "7" and options["class"] == "#8" and options["scale"] == "4", f"options of the branch: {options}")
+    check(server.ask("GET", f"/api/jobs/{first}/files/samples.png")[1] != server.ask("GET", f"/api/jobs/{branch}/files/samples.png")[1],
+          "another class makes another picture")
+    page.run("document.getElementById('branch-form').scrollIntoView()")
+    shots("page-branch.png")
+
+
+def cancel(page, server, shots):
+    make(page, "1000", 1, num=60)
+    page.wait("document.querySelectorAll('#sample-result .strip button').length > 2")
+    page.click("#sample-result .bar button")
+    ended(page, "sample-result", "cancelled")
+
+
+def reload_in_the_middle(page, server, shots):
+    make(page, "250", 3, num=20)
+    page.wait("document.querySelectorAll('#sample-result .strip button').length > 2")
+    job = page.run("return document.getElementById('sample-result').dataset.job")
+    page.send("POST", "/refresh", {})
+    page.wait("document.body.dataset.ready === 'true'")
+    page.wait(f"document.getElementById('sample-result').dataset.job === '{job}'")
+    ended(page, "sample-result")
+    picture_shown(page, "#sample-result .picture")
+    check(page.run("return document.querySelectorAll('#sample-result .strip button').length") >= 200, "the whole strip after a reload")
+
+
+def two_tabs(page, server, shots):
+    first = page.send("GET", "/window")
+    make(page, "100", 4, num=8)
+    job = page.run("return document.getElementById('sample-result').dataset.job")
+    other = page.new_tab()
+    page.switch(other)
+    page.open(f"{server.url}#sample/{job}")
+    ended(page, "sample-result")
+    frames = page.run("return document.querySelectorAll('#sample-result .strip button').length")
+    page.send("DELETE", "/window")
+    page.switch(first)
+    ended(page, "sample-result")
+    check(frames == page.run("return document.querySelectorAll('#sample-result .strip button').length") > 0, "both tabs show the same strip")
+
+
+def kill_and_restart(page, server, shots):
+    make(page, "250", 5, num=12)
+    page.wait("document.querySelectorAll('#sample-result .strip button').length > 2")
+    job = int(page.run("return document.getElementById('sample-result').dataset.job"))
+    server.stop(signal.SIGKILL)
+    server.start()
+    ended(page, "sample-result")
+    picture_shown(page, "#sample-result .picture")
+    state = server.ask("GET", f"/api/jobs/{job}")[1]
+    check(state["runs"] == 2 and state["state"] == "done", f"the job ran again: {state}")
+
+
+def sheet(page, server, shots):
+    page.click("#tab-sheet")
+    page.choose("#sheet-form select[name=class]", "#9")
+    page.click("#sheet-form button[type=submit]")
+    page.wait("[...document.querySelectorAll('#sheet-result img')].filter(i => i.naturalWidth > 0).length === 12")
+    shots("page-sheet.png")
+
+
+def restore(page, server, shots):
+    job = server.sample(seed=11, steps="ddim25")
+    server.wait(job)
+    path = server.folder + "/shirt.png"
+    with open(path, "wb") as f:
+        f.write(server.ask("GET", f"/api/jobs/{job}/files/samples.png")[1])
+    page.click("#tab-restore")
+    page.choose("#restore-form select[name=class]", "#3")
+    page.type("#restore-form input[name=picture]", path)
+    page.wait("!document.getElementById('paint').hidden")
+    page.run("document.getElementById('canvas').focus()")
+    page.keys("     ")
+    for _ in range(6):
+        page.keys(" \ue014 ")  # the right arrow
+    page.click("#restore-form button[type=submit]")
+    ended(page, "restore-result")
+    picture_shown(page, "#restore-result .picture")
+    shots("page-restore.png")
+
+
+def keyboard_and_phone(page, server, shots):
+    page.run("document.getElementById('tab-sample').focus()")
+    page.keys("\ue014")  # the right arrow
+    check(page.run("return document.activeElement.id") == "tab-sheet", "arrows move between tabs")
+    page.size(390, 800)
+    for tab in ("sample", "sheet", "restore", "eval", "train", "jobs"):
+        page.click(f"#tab-{tab}")
+        check(page.run("return document.documentElement.scrollWidth <= window.innerWidth"), f"{tab} fits a phone's width")
+    nameless = page.run("""
+        return [...document.querySelectorAll('button, select, input, canvas')].filter(e =>
+            !e.textContent.trim() && !e.getAttribute('aria-label') && !(e.labels && e.labels.length)).map(e => e.outerHTML)""")
+    check(not nameless, f"everything to operate has a name: {nameless}")
+    page.click("#tab-sample")
+    make(page, "ddim25", 9, num=1)
+    ended(page, "sample-result")
+    picture_shown(page, "#sample-result .picture")
+    page.run("document.querySelector('#sample-result').scrollIntoView()")
+    shots("page-phone.png")
+    page.size(1100, 900)
+
+
+def main():
+    if not webdriver.installed():
+        print("passed over: no Chromium with chromedriver (Debian: chromium-driver)")
+        return
+    folder = sys.argv[1] if len(sys.argv) > 1 else None
+    server = Server()
+    page = webdriver.Browser()
+
+    def shots(name):
+        if folder:
+            page.picture(os.path.join(folder, name))
+
+    try:
+        page.open(server.url)
+        for part in (from_click_to_picture, branch_and_replay, cancel, reload_in_the_middle, two_tabs, sheet, restore, keyboard_and_phone):
+            print(part.__name__, flush=True)
+            part(page, server, shots)
+        complaints = [c for c in page.complaints() if "favicon" not in c]
+        check(not complaints, f"the page complains: {complaints}")
+        print("kill_and_restart", flush=True)
+        kill_and_restart(page, server, shots)
+    except (RuntimeError, TimeoutError) as error:
+        failures.append(str(error))
+        print(f"FAIL: {error}; the page says: {page.text('#notice')!r}; {page.complaints()}")
+        shots("failed.png")
+    finally:
+        page.close()
+        server.stop()
+
+
+main()
+finish()
