@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "fault.h"
 
-#include "io/io.h"
+#include "nn/nn.h"
 
 #include <dirent.h>
 #include <fcntl.h>
