@@ -47,4 +47,10 @@ void cli_catch_signals(guided_context *context);
 void cli_signals_save(guided_job *job); /* the job that SIGUSR1 means; NULL: none */
 int cli_stopped_by(void);               /* the signal that asked to stop, 0: none */
 
+/* ---- serve.c ---- */
+
+/* Serves as the options of a job of kind "serve", which has run, want it.  GD_EUSAGE: built without
+ * libmicrohttpd. */
+GD_CHECKED gd_status cli_serve(const guided_job *job);
+
 #endif

@@ -81,6 +81,8 @@ static gd_status run(guided_context *context, const char *verb, int n, char **wo
     cli_signals_save(job);
     if (s == GD_OK)
         s = guided_job_run(job);
+    if (s == GD_OK && strcmp(verb, "serve") == 0)
+        s = cli_serve(job);
     cli_signals_save(NULL);
     guided_job_close(job);
     return s == GD_OK ? cli_flush() : s;

@@ -232,8 +232,8 @@ struct MHD_Response *serve_watch(serve *s, struct MHD_Connection *connection, in
     if (!w)
         return NULL;
     *w = (serve_watcher){ .s = s, .connection = connection, .id = id, .all = all, .log = -1 };
-    response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, CHUNK, read_events, w,
-                                                 stop_watching);
+    response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, CHUNK, read_events, w, stop_watching);
     if (!response) {
         free(w);
         return NULL;

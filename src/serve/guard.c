@@ -48,8 +48,7 @@ static bool has_token(const serve *s, struct MHD_Connection *c)
 
     if (header && strncmp(header, "Bearer ", 7) == 0)
         return serve_token_equal(s, header + 7);
-    return serve_token_equal(s,
-                             MHD_lookup_connection_value(c, MHD_COOKIE_KIND, "guided_token"));
+    return serve_token_equal(s, MHD_lookup_connection_value(c, MHD_COOKIE_KIND, "guided_token"));
 }
 
 /* ---- Host and Origin ---- */

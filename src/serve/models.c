@@ -1,4 +1,5 @@
-/* models.c - the models that a page can offer: the built-in ones, and those of the given folders. */
+/* models.c - the models that a page can offer: the built-in ones, and those of the given folders.
+ */
 #include "serve/serve_private.h"
 
 #include <dirent.h>
@@ -52,7 +53,8 @@ static void look_built_in(look *l)
     if (guided_job_open(&job, l->context, "models") == GUIDED_OK &&
         guided_job_set(job, "json", "true") == GUIDED_OK && guided_job_run(job) == GUIDED_OK)
         all = json_loads(guided_job_result(job), 0, NULL);
-    json_array_foreach (all, i, one) {
+    json_array_foreach(all, i, one)
+    {
         const char *path = json_string_value(json_object_get(one, "model"));
         json_t *to = json_pack("{s:O*, s:O*, s:b}", "name", json_object_get(one, "name"), "about",
                                json_object_get(one, "about"), "built_in", 1);

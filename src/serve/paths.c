@@ -96,10 +96,11 @@ static gd_status resolve_piece(const serve *s, const char *piece, char out[SERVE
     }
     if (fine)
         return GD_OK;
-    return gd_fail(GD_EUSAGE,
-                   "%s: outside the folders of this server\nhint: guided serve --folders FOLDER, or "
-                   "upload it",
-                   piece);
+    return gd_fail(
+        GD_EUSAGE,
+        "%s: outside the folders of this server\nhint: guided serve --folders FOLDER, or "
+        "upload it",
+        piece);
 }
 
 /* Lists and specifications ("blur:kernel.png") have more than one path. */

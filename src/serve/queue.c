@@ -100,8 +100,8 @@ static gd_status work(serve_run_state *run, const json_t *stored, char **result)
     if (run->s->o->threads > 0)
         guided_context_set_threads(run->s->context, run->s->o->threads);
     guided_context_set_log(run->s->context, on_log, run, GUIDED_LOG_NOTE);
-    GD_TRY(guided_job_open(&job, run->s->context,
-                           json_string_value(json_object_get(stored, "kind"))));
+    GD_TRY(
+        guided_job_open(&job, run->s->context, json_string_value(json_object_get(stored, "kind"))));
     status = serve_job_set_all(run->s, job, stored);
     if (status == GD_OK)
         status = set_again(job, stored);

@@ -80,8 +80,10 @@ enum MHD_Result serve_reply_failure(serve_request *r, gd_status status)
 static const char *type_of(const char *name)
 {
     static const char *const types[][2] = {
-        { ".png", "image/png" },         { ".jpg", "image/jpeg" },
-        { ".json", "application/json" }, { ".csv", "text/plain; charset=utf-8" },
+        { ".png", "image/png" },
+        { ".jpg", "image/jpeg" },
+        { ".json", "application/json" },
+        { ".csv", "text/plain; charset=utf-8" },
         { ".txt", "text/plain; charset=utf-8" },
     };
 

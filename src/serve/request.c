@@ -17,7 +17,8 @@ static const json_t *option_row(const char *kind, const char *name, json_t **tab
     json_t *row;
 
     *table = text ? json_loads(text, 0, NULL) : NULL;
-    json_array_foreach (*table, i, row) {
+    json_array_foreach(*table, i, row)
+    {
         const char *found = json_string_value(json_object_get(row, "name"));
         if (found && strcmp(found, name) == 0)
             return row;
@@ -71,10 +72,9 @@ gd_status serve_job_set_all(const serve *s, guided_job *to, const json_t *job)
     json_t *value;
     size_t i;
 
-    json_object_foreach (options, name, value)
+    json_object_foreach(options, name, value)
         GD_TRY(set(s, to, kind, name, json_string_value(value)));
-    json_array_foreach (words, i, value)
-        GD_TRY(set(s, to, kind, "", json_string_value(value)));
+    json_array_foreach(words, i, value) GD_TRY(set(s, to, kind, "", json_string_value(value)));
     if (has_option(kind, "json") && !json_object_get(options, "json"))
         GD_TRY(guided_job_set(to, "json", "true"));
     return GD_OK;
@@ -121,7 +121,8 @@ static char *command_of(const serve *s, const json_t *job)
     if (!to)
         return NULL;
     fprintf(to, "guided %s", kind);
-    json_object_foreach (json_object_get(job, "options"), name, value) {
+    json_object_foreach(json_object_get(job, "options"), name, value)
+    {
         const char *given = json_string_value(value);
         const bool on = strcmp(given, "true") == 0, off = strcmp(given, "false") == 0;
         const bool path = may_be_path(kind, name), flag = !path && (on || off);
@@ -131,7 +132,7 @@ static char *command_of(const serve *s, const json_t *job)
         else if (!flag)
             quote(to, given);
     }
-    json_array_foreach (json_object_get(job, "words"), i, value)
+    json_array_foreach(json_object_get(job, "words"), i, value)
         quote_path(s, to, json_string_value(value));
     fclose(to);
     return text;
@@ -165,11 +166,12 @@ static gd_status take_options(const json_t *request, json_t *job)
 
     if (from && !json_is_object(from))
         return gd_fail(GD_EUSAGE, "options: an object of names and values is expected");
-    json_object_foreach (from, name, value) {
+    json_object_foreach(from, name, value)
+    {
         json_t *text = as_text(value);
         if (!text || !*name)
-            return gd_fail(GD_EUSAGE, "options: \"%s\": a text, a number, true or false is expected",
-                           name);
+            return gd_fail(GD_EUSAGE,
+                           "options: \"%s\": a text, a number, true or false is expected", name);
         json_object_set_new(to, name, text);
     }
     return GD_OK;
@@ -183,7 +185,8 @@ static gd_status take_words(const json_t *request, json_t *job)
 
     if (from && !json_is_array(from))
         return gd_fail(GD_EUSAGE, "words: a list of texts is expected");
-    json_array_foreach (from, i, value) {
+    json_array_foreach(from, i, value)
+    {
         if (!json_is_string(value))
             return gd_fail(GD_EUSAGE, "words: a list of texts is expected");
         json_array_append(to, value);
@@ -213,8 +216,7 @@ static gd_status check(const serve *s, const json_t *job)
     gd_status status = guided_context_open(&context);
 
     if (status == GD_OK)
-        status =
-            guided_job_open(&trial, context, json_string_value(json_object_get(job, "kind")));
+        status = guided_job_open(&trial, context, json_string_value(json_object_get(job, "kind")));
     if (status == GD_OK)
         status = serve_job_set_all(s, trial, job);
     guided_job_close(trial);
@@ -229,11 +231,13 @@ static gd_status fill(const serve *s, const json_t *request, json_t *job)
     const char *key;
     json_t *value;
 
-    json_object_foreach ((json_t *)request, key, value)
-        if (strcmp(key, "kind") && strcmp(key, "options") && strcmp(key, "words") &&
-            strcmp(key, "tag"))
-            return gd_fail(GD_EUSAGE,
-                           "\"%s\": a job has \"kind\", \"options\", \"words\" and \"tag\"", key);
+    json_object_foreach(
+        (json_t *)request, key,
+        value) if (strcmp(key, "kind") && strcmp(key, "options") && strcmp(key, "words") &&
+                   strcmp(key, "tag")) return gd_fail(GD_EUSAGE,
+                                                      "\"%s\": a job has \"kind\", \"options\", "
+                                                      "\"words\" and \"tag\"",
+                                                      key);
     if (!kind)
         return gd_fail(GD_EUSAGE, "\"kind\" is missing\nhint: GET /api/kinds lists them");
     if (tag && (!json_is_string(tag) || json_string_length(tag) >= 64))

@@ -94,7 +94,8 @@ static enum MHD_Result get_models(serve_request *r)
     enum MHD_Result result;
 
     pthread_mutex_lock(&r->s->lock);
-    result = serve_reply_text(r, MHD_HTTP_OK, "application/json", r->s->models ? r->s->models : "[]");
+    result =
+        serve_reply_text(r, MHD_HTTP_OK, "application/json", r->s->models ? r->s->models : "[]");
     pthread_mutex_unlock(&r->s->lock);
     return result;
 }

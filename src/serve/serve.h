@@ -6,13 +6,13 @@
 #include "base/base.h"
 
 typedef struct serve_options {
-    const char *listen;       /* an address; NULL: 127.0.0.1 */
-    int port;                 /* 0: a free one */
-    const char *state;        /* the folder of jobs and uploads; NULL: the user's state folder */
-    const char *folders;      /* that jobs may use, with commas between; NULL: none */
-    const char *token;        /* NULL: drawn where `listen` is given, none otherwise */
-    int threads;              /* of a job; 0: the default */
-    int upload_mib;           /* the largest upload */
+    const char *listen;        /* an address; NULL: 127.0.0.1 */
+    int port;                  /* 0: a free one */
+    const char *state;         /* the folder of jobs and uploads; NULL: the user's state folder */
+    const char *folders;       /* that jobs may use, with commas between; NULL: none */
+    const char *token;         /* NULL: drawn where `listen` is given, none otherwise */
+    int threads;               /* of a job; 0: the default */
+    int upload_mib;            /* the largest upload */
     bool (*stop_wanted)(void); /* looked at once a second */
 } serve_options;
 

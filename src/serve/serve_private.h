@@ -11,12 +11,12 @@
 enum {
     SERVE_PATH = 4096,
     SERVE_MAX_FOLDERS = 32,
-    SERVE_MAX_BODY = 1 << 20,        /* of a request in JSON */
-    SERVE_MAX_QUEUED = 1000,         /* jobs that wait */
-    SERVE_MAX_RUNS = 3,              /* a job that ended the server this often is not run again */
-    SERVE_MAX_FRAMES = 4096,         /* of a job */
-    SERVE_MAX_LOG = 64 << 20,        /* bytes of a job's events */
-    SERVE_PING_SECONDS = 15          /* between comments to silent watchers */
+    SERVE_MAX_BODY = 1 << 20, /* of a request in JSON */
+    SERVE_MAX_QUEUED = 1000,  /* jobs that wait */
+    SERVE_MAX_RUNS = 3,       /* a job that ended the server this often is not run again */
+    SERVE_MAX_FRAMES = 4096,  /* of a job */
+    SERVE_MAX_LOG = 64 << 20, /* bytes of a job's events */
+    SERVE_PING_SECONDS = 15   /* between comments to silent watchers */
 };
 
 typedef enum serve_state {
@@ -65,7 +65,8 @@ typedef struct serve {
     pthread_t worker;
 } serve;
 
-/* ---- store.c: STATE/jobs/ID/job.json, one per job, replaced whole; call with the lock held ---- */
+/* ---- store.c: STATE/jobs/ID/job.json, one per job, replaced whole; call with the lock held ----
+ */
 
 /* Makes the folders, takes the lock of the state folder, reads what jobs there are: those that ran
  * when the server before was killed are queued again. */

@@ -49,7 +49,8 @@ static bool brings_token(const exchange *x)
 static void begin(exchange *x, const char *method)
 {
     serve_request *r = &x->r;
-    const char *length = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Content-Length");
+    const char *length =
+        MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Content-Length");
 
     r->limit = SERVE_MAX_BODY;
     x->refusal = serve_guard(r->s, r->connection, method, x->url, &x->why);
@@ -161,7 +162,8 @@ static gd_status find_address(serve *s, struct sockaddr_storage *out)
         v6->sin6_port = htons((uint16_t)s->o->port);
     } else {
         return gd_fail(GD_EUSAGE,
-                       "--listen %s: no address\nhint: 0.0.0.0 or :: for all of this machine", name);
+                       "--listen %s: no address\nhint: 0.0.0.0 or :: for all of this machine",
+                       name);
     }
     snprintf(s->address, sizeof s->address, "%s", name);
     s->any_host = s->o->listen != NULL;
@@ -181,16 +183,14 @@ static gd_status open_port(serve *s)
 
     GD_TRY(find_address(s, &address));
     const unsigned v6 = address.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0;
-    s->daemon =
-        MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
-                             MHD_USE_ERROR_LOG | v6,
-                         (uint16_t)s->o->port, NULL, NULL, on_request, s,
-                         MHD_OPTION_EXTERNAL_LOGGER, quiet, NULL, MHD_OPTION_SOCK_ADDR, &address,
-                         MHD_OPTION_NOTIFY_COMPLETED, on_end, NULL, MHD_OPTION_CONNECTION_LIMIT,
-                         (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-                         (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                         (size_t)CONNECTION_BYTES, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u,
-                         MHD_OPTION_END);
+    s->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG |
+            v6,
+        (uint16_t)s->o->port, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, quiet, NULL,
+        MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_NOTIFY_COMPLETED, on_end, NULL,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
     if (!s->daemon)
         return gd_fail(GD_EIO, "%s port %d: %s\nhint: --port 0 takes a free one", s->address,
                        s->o->port, errno ? strerror(errno) : "cannot listen");

@@ -72,7 +72,6 @@ enum MHD_Result serve_upload_end(serve_request *r)
     if (status != GD_OK)
         return serve_reply_failure(r, status);
     snprintf(path, sizeof path, "uploads/%lld/%s", (long long)r->upload_id, r->name);
-    return serve_reply_json(
-        r, MHD_HTTP_CREATED,
-        json_pack("{s:s, s:I}", "file", path, "bytes", (json_int_t)r->bytes));
+    return serve_reply_json(r, MHD_HTTP_CREATED,
+                            json_pack("{s:s, s:I}", "file", path, "bytes", (json_int_t)r->bytes));
 }

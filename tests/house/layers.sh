@@ -24,7 +24,8 @@ allowed() {
     jobs) echo "jobs records sampling train dist eval restore data diffusion nn graph cpu base io" ;;
     bench) echo "bench jobs records sampling train dist eval data diffusion nn graph cpu base io" ;;
     api) echo "api jobs sampling train eval dist data diffusion nn graph cpu base io" ;;
-    cli | serve) echo "$1 base" ;;
+    serve) echo "serve base" ;;
+    cli) echo "cli serve base" ;;
     esac
 }
 for layer in base dist io cpu graph nn diffusion restore data sampling train eval records jobs bench api cli serve; do
