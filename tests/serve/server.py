@@ -1,4 +1,5 @@
 """server.py - guided serve in a folder of its own, for tests.  GUIDED_BINARY is the command."""
+import atexit
 import http.client
 import json
 import os
@@ -9,6 +10,7 @@ import tempfile
 import time
 
 failures = []
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # so that servers end with the test
 
 
 def check(holds, text):
@@ -32,6 +34,7 @@ class Server:
     def start(self):
         command = [os.environ["GUIDED_BINARY"], "serve", "--port", str(self.port), "--state", self.folder + "/state", *self.options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        atexit.register(self.process.kill)
         self.url = self.process.stdout.readline().strip()
         assert self.url.startswith("http://"), "guided serve printed no address"
         self.port = int(self.url.split(":")[2].split("/")[0])
@@ -51,7 +54,7 @@ class Server:
         answer = connection.getresponse()
         data = answer.read()
         connection.close()
-        if answer.getheader("Content-Type", "").startswith("application/json"):
+        if data and answer.getheader("Content-Type", "").startswith("application/json"):
             data = json.loads(data)
         return answer.status, data
 
