@@ -26,26 +26,35 @@ static const json_t *option_row(const char *kind, const char *name, json_t **tab
     return NULL;
 }
 
-static bool has_option(const char *kind, const char *name)
+/* "switch", "int", ...; "": the kind has no such option */
+static void option_type(char type[16], const char *kind, const char *name)
 {
     json_t *table;
-    const bool found = option_row(kind, name, &table) != NULL;
+    const char *text = json_string_value(json_object_get(option_row(kind, name, &table), "type"));
 
+    snprintf(type, 16, "%s", text ? text : "");
     json_decref(table);
-    return found;
+}
+
+static bool has_option(const char *kind, const char *name)
+{
+    char type[16];
+
+    option_type(type, kind, name);
+    return *type != 0;
 }
 
 /* A text where a path may stand: numbers and switches need no look. */
 static bool may_be_path(const char *kind, const char *name)
 {
-    json_t *table;
-    const json_t *row = option_row(kind, name, &table);
-    const char *type = json_string_value(json_object_get(row, "type"));
-    const bool number = type && (strcmp(type, "switch") == 0 || strcmp(type, "int") == 0 ||
-                                 strcmp(type, "real") == 0 || strcmp(type, "seed") == 0);
+    static const char *const others[] = { "switch", "count", "int", "real", "seed" };
+    char type[16];
 
-    json_decref(table);
-    return !number;
+    option_type(type, kind, name);
+    for (int i = 0; i < COUNT(others); i++)
+        if (strcmp(type, others[i]) == 0)
+            return false;
+    return true;
 }
 
 /* ---- setting ---- */
@@ -64,6 +73,15 @@ static gd_status set(const serve *s, guided_job *to, const char *kind, const cha
     return status;
 }
 
+/* The result as a line of JSON: a switch, or a file's name that is left out */
+static gd_status want_result(guided_job *to, const char *kind)
+{
+    char type[16];
+
+    option_type(type, kind, "json");
+    return *type ? guided_job_set(to, "json", strcmp(type, "maybe") == 0 ? "" : "true") : GD_OK;
+}
+
 gd_status serve_job_set_all(const serve *s, guided_job *to, const json_t *job)
 {
     const char *kind = json_string_value(json_object_get(job, "kind"));
@@ -75,9 +93,7 @@ gd_status serve_job_set_all(const serve *s, guided_job *to, const json_t *job)
     json_object_foreach(options, name, value)
         GD_TRY(set(s, to, kind, name, json_string_value(value)));
     json_array_foreach(words, i, value) GD_TRY(set(s, to, kind, "", json_string_value(value)));
-    if (has_option(kind, "json") && !json_object_get(options, "json"))
-        GD_TRY(guided_job_set(to, "json", "true"));
-    return GD_OK;
+    return json_object_get(options, "json") ? GD_OK : want_result(to, kind);
 }
 
 /* ---- the command of a shell that does the same ---- */

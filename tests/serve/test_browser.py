@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The page in headless Chromium against the real server.  test_browser.py [FOLDER]: screenshots go there."""
+"""The page in headless Chromium against the real server.  test_browser.py [FOLDER [PART...]]: screenshots go there."""
 import os
 import signal
 import sys
@@ -134,6 +134,38 @@ def restore(page, server, shots):
     shots("page-restore.png")
 
 
+def images(server, seed):
+    """An .npz of 12 garments of three classes"""
+    path = f"{server.folder}/{seed}.npz"
+    job = server.sample(**{"class": "0,1,2"}, num=12, seed=seed, output="x.npz")
+    server.wait(job)
+    with open(path, "wb") as f:
+        f.write(server.ask("GET", f"/api/jobs/{job}/files/x.npz")[1])
+    return path
+
+
+def evaluate(page, server, shots):
+    page.click("#tab-eval")
+    page.type("#eval-form input[name=samples]", images(server, 1))
+    page.type("#eval-form input[name=ref]", images(server, 2))
+    page.click("#eval-form button[type=submit]")
+    ended(page, "eval-result")
+    check("fid" in page.text("#eval-result"), f"the table of metrics: {page.text('#eval-result')}")
+    shots("page-eval.png")
+
+
+def train(page, server, shots):
+    page.click("#tab-train")
+    page.type("#train-form input[name=data]", images(server, 3))
+    page.choose("#train-form select[name=channels]", "1")
+    page.type("#train-form input[name=iterations]", "20")
+    page.type("#train-form input[name=batch-size]", "2")
+    page.click("#train-form button[type=submit]")
+    ended(page, "train-result")
+    check(page.run("return document.querySelectorAll('#train-result svg path').length") == 1, "the curve")
+    shots("page-train.png")
+
+
 def keyboard_and_phone(page, server, shots):
     page.run("document.getElementById('tab-sample').focus()")
     page.keys("\ue014")  # the right arrow
@@ -160,6 +192,7 @@ def main():
         print("passed over: no Chromium with chromedriver (Debian: chromium-driver)")
         return
     folder = sys.argv[1] if len(sys.argv) > 1 else None
+    only = sys.argv[2:]
     server = Server()
     page = webdriver.Browser()
 
@@ -169,13 +202,17 @@ def main():
 
     try:
         page.open(server.url)
-        for part in (from_click_to_picture, branch_and_replay, cancel, reload_in_the_middle, two_tabs, sheet, restore, keyboard_and_phone):
+        for part in (from_click_to_picture, branch_and_replay, cancel, reload_in_the_middle, two_tabs, sheet, restore, evaluate, train,
+                     keyboard_and_phone):
+            if only and part.__name__ not in only:
+                continue
             print(part.__name__, flush=True)
             part(page, server, shots)
         complaints = [c for c in page.complaints() if "favicon" not in c]
         check(not complaints, f"the page complains: {complaints}")
-        print("kill_and_restart", flush=True)
-        kill_and_restart(page, server, shots)
+        if not only or "kill_and_restart" in only:
+            print("kill_and_restart", flush=True)
+            kill_and_restart(page, server, shots)
     except (RuntimeError, TimeoutError) as error:
         failures.append(str(error))
         print(f"FAIL: {error}; the page says: {page.text('#notice')!r}; {page.complaints()}")
