@@ -11,6 +11,7 @@ job_sampling job_sampling_default(void)
                        .n = 1,
                        .batch = 1,
                        .scale = -1,
+                       .branch_scale = -1,
                        .eta = -1,
                        .clip = true };
 
@@ -310,6 +311,7 @@ gd_status job_maker_open(job_maker *m, const job_sampling *choice)
     known = gd_model_class_count(m->model[0]) > 0;
     GD_TRY(job_classes_read(&m->classes, m->c.classes, known ? m->model[0] : m->classifier[0],
                             m->stack.stage[0].classes, m->c.labels));
+    GD_TRY(job_branch_open(m));
     return open_upsamplers(m);
 }
 
@@ -322,6 +324,7 @@ static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_st
     (void)first;
     (void)n_steps;
     GD_TRY(gd_check_stop());
+    job_branch_step(m, n, step);
     for (int i = 0; i < n && step > 1 && m->progress; i++)
         job_progress_step(m->progress);
     return GD_OK;
@@ -383,6 +386,7 @@ gd_status job_maker_run(job_maker *m, int64_t first, int n, gd_picture_fn finish
 {
     const bool torch = strcmp(m->c.rng, "torch") == 0;
 
+    job_branch_begin(m);
     GD_TRY((torch ? run_torch : run_keyed)(m, first, n, finished, ctx));
     for (int i = 0; i < n * (m->n_stages + 1) && m->progress; i++)
         job_progress_step(m->progress); /* each stage's last call */

@@ -24,6 +24,9 @@ typedef struct job_sampling {
     const char *uncond, *weaker, *interval, *threshold, *spacing; /* of guidance and solvers */
     double scale, eta, low_res_noise, guidance_scale, guidance_rescale, sigma_min, sigma_max, churn;
     int gradient_every, null_class;
+    int branch_call;          /* 0: no branch */
+    const char *branch_class; /* NULL: as before */
+    double branch_scale;      /* below 0: as before */
     bool hold_gradient;
     int n, first, batch;
     uint64_t seed;
@@ -44,6 +47,8 @@ typedef struct job_maker {
     int steps;                    /* network calls of one image, all stages together */
     gd_torch_rng torch;
     int64_t *labels;        /* block: of one batch */
+    int64_t branch_label;   /* -1: none */
+    bool branched;          /* in this batch */
     char all_steps[16];     /* "1000" where all steps are taken */
     char files[2][4096];    /* of a built-in model and its classifier */
     job_progress *progress; /* counts network calls; may be NULL */
@@ -65,6 +70,15 @@ GD_CHECKED gd_status job_maker_run(job_maker *m, int64_t first, int n, gd_pictur
 int job_maker_size(const job_maker *m, int part);
 bool job_maker_labelled(const job_maker *m);
 void job_maker_close(job_maker *m);
+
+/* ---- branch.c ---- */
+
+/* Checks the options; after models and classes */
+GD_CHECKED gd_status job_branch_open(job_maker *m);
+/* Of the finished image */
+int64_t job_branch_label(const job_maker *m, int64_t image);
+void job_branch_begin(job_maker *m);                 /* before each batch */
+void job_branch_step(job_maker *m, int n, int call); /* before each network call of n images */
 
 /* ---- sample_recipe.c: a flat JSON object; keys are option names ---- */
 

@@ -55,6 +55,11 @@ static gd_status set_guidance(json_t *j, const job_maker *m)
     set_text(j, "guidance_interval", c->interval);
     if (c->gradient_every > 1)
         json_object_set_new(j, "gradient_every", json_integer(c->gradient_every));
+    if (c->branch_call > 0)
+        json_object_set_new(j, "branch_call", json_integer(c->branch_call));
+    if (c->branch_call > 0 && c->branch_scale >= 0)
+        json_object_set_new(j, "branch_scale", json_real(c->branch_scale));
+    set_text(j, "branch_class", c->branch_class);
     if (c->null_class > 0)
         json_object_set_new(j, "null_class", json_integer(c->null_class));
     if (c->hold_gradient)
@@ -248,6 +253,10 @@ static void read_guidance(job_sampling *c, const json_t *j)
     c->interval = text_of(j, "guidance_interval");
     c->uncond = text_of(j, "uncond_model");
     c->weaker = text_of(j, "weaker_model");
+    c->branch_call = (int)json_integer_value(json_object_get(j, "branch_call"));
+    c->branch_class = text_of(j, "branch_class");
+    if (json_object_get(j, "branch_scale"))
+        c->branch_scale = json_number_value(json_object_get(j, "branch_scale"));
     c->gradient_every = (int)json_integer_value(json_object_get(j, "gradient_every"));
     c->null_class = (int)json_integer_value(json_object_get(j, "null_class"));
     c->hold_gradient = json_is_true(json_object_get(j, "hold_gradient"));

@@ -278,7 +278,7 @@ static gd_status compare(run *r, int64_t image)
     int64_t label = -1;
     bool there;
 
-    label = job_class_of(&r->maker.classes, r->maker.c.seed, image);
+    label = job_branch_label(&r->maker, image);
     GD_TRY(find_image(r, image, &label, &there));
     if (!there) {
         r->absent++;

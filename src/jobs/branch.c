@@ -1,0 +1,70 @@
+/* branch.c - a run that goes on with another class or scale from one network call on.  Up to there
+ * it is the run without the branch, bit for bit. */
+#include "jobs/maker.h"
+
+static bool wanted(const job_sampling *c)
+{
+    return c->branch_class || c->branch_scale >= 0;
+}
+
+static gd_status read_class(job_maker *m)
+{
+    const bool known = gd_model_class_count(m->model[0]) > 0;
+    job_classes classes = { .n = 0 };
+    gd_status s =
+        job_classes_read(&classes, m->c.branch_class, known ? m->model[0] : m->classifier[0],
+                         m->stack.stage[0].classes, m->c.labels);
+
+    if (s == GD_OK && (classes.n != 1 || classes.random))
+        s = gd_fail(GD_EUSAGE, "--branch-class %s: one class is expected", m->c.branch_class);
+    else if (s != GD_OK)
+        gd_context("--branch-class");
+    if (s == GD_OK)
+        m->branch_label = classes.label[0];
+    job_classes_free(&classes);
+    return s;
+}
+
+gd_status job_branch_open(job_maker *m)
+{
+    const job_sampling *c = &m->c;
+    const int calls = gd_stage_calls(&m->stack.stage[0]);
+
+    m->branch_label = -1;
+    if (c->branch_call == 0 && wanted(c))
+        return gd_fail(GD_EUSAGE, "--branch-%s needs --branch-call",
+                       c->branch_class ? "class" : "scale");
+    if (c->branch_call == 0)
+        return GD_OK;
+    if (!wanted(c))
+        return gd_fail(GD_EUSAGE, "--branch-call needs --branch-class or --branch-scale");
+    if (c->branch_call > calls)
+        return gd_fail(GD_EUSAGE, "--branch-call %d: there are %d network calls", c->branch_call,
+                       calls);
+    if (c->branch_scale >= 0 && !m->classifier[0])
+        return gd_fail(GD_EUSAGE, "--branch-scale: no classifier guides");
+    return c->branch_class ? read_class(m) : GD_OK;
+}
+
+void job_branch_begin(job_maker *m)
+{
+    m->branched = false;
+    m->stack.stage[0].trajectory.scale = m->c.scale;
+}
+
+/* The base model comes first, so it is the one that branches. */
+void job_branch_step(job_maker *m, int n, int call)
+{
+    if (m->branched || call != m->c.branch_call)
+        return;
+    m->branched = true;
+    if (m->c.branch_scale >= 0)
+        m->stack.stage[0].trajectory.scale = m->c.branch_scale;
+    for (int i = 0; i < n && m->branch_label >= 0; i++)
+        m->labels[i] = m->branch_label;
+}
+
+int64_t job_branch_label(const job_maker *m, int64_t image)
+{
+    return m->branch_label >= 0 ? m->branch_label : job_class_of(&m->classes, m->c.seed, image);
+}

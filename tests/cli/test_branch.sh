@@ -1,0 +1,50 @@
+#!/bin/sh
+# A branch: from one network call on another class or scale, before it the run without.
+set -u
+. "$(dirname "$0")/expect.sh"
+same="-n 3 --seed 4 -q"
+
+# make NAME OPTIONS...: NAME.npz, which holds pixels and labels but no recipe
+# shellcheck disable=SC2086
+make() {
+    name=$1
+    shift
+    expect 0 "" "$g" sample $same --steps ddim6 -o "$name.npz" "$@"
+}
+equal() { cmp -s "$1.npz" "$2.npz" || fail "$1 and $2 differ"; }
+different() { ! cmp -s "$1.npz" "$2.npz" || fail "$1 and $2 are equal"; }
+
+make plain --class 3 --scale 2
+make other --class 8 --scale 4
+make first --class 3 --scale 2 --branch-call 1 --branch-class bag --branch-scale 4
+equal first other
+make nothing --class 3 --scale 2 --branch-call 4 --branch-class 3 --branch-scale 2
+equal nothing plain
+make late --class 3 --scale 2 --branch-call 6 --branch-scale 40
+different late plain
+make middle --class 3 --scale 2 --branch-call 4 --branch-class 8
+different middle plain
+different middle other
+for solver in ddpm heun dpmpp-2m unipc-bh2-2; do
+    expect 0 "" "$g" sample $same --class 8 --sampler $solver --steps 6 -o "$solver-a.npz"
+    expect 0 "" "$g" sample $same --class 3 --sampler $solver --steps 6 --branch-call 1 --branch-class 8 -o "$solver-b.npz"
+    equal $solver-a $solver-b
+done
+
+# The recipe holds it: the picture is made again and verified, alone and as one of a run.
+expect 0 "" "$g" sample -n 1 --class 3 --steps ddim6 --seed 4 --branch-call 4 --branch-class 8 --branch-scale 3 -q -o one.png
+expect 0 "all equal" "$g" verify one.png
+expect 0 "" "$g" info one.png
+grep -q -- "--branch-call 4" out.txt || fail "the command of a branch: $(cat out.txt)"
+expect 0 "" "$g" sample -n 5 --class 3 --steps ddim6 --seed 4 --branch-call 4 --branch-class 8 -q --resume -o run
+expect 0 "5 images made again, all equal" "$g" verify run
+
+expect 2 "--branch-class needs --branch-call" "$g" sample --branch-class 3
+expect 2 "--branch-scale needs --branch-call" "$g" sample --branch-scale 3
+expect 2 "--branch-call needs --branch-class" "$g" sample --branch-call 3
+expect 2 "there are 6 network calls" "$g" sample --steps ddim6 --branch-call 7 --branch-class 3
+expect 2 "one class is expected" "$g" sample --branch-call 3 --branch-class 3,4
+expect 2 "one class is expected" "$g" sample --branch-call 3 --branch-class random
+expect 2 "no classifier guides" "$g" sample --unguided --branch-call 3 --branch-scale 3
+expect 2 "--branch-class" "$g" sample --branch-call 3 --branch-class nothing
+exit $((failures > 0))
