@@ -46,16 +46,17 @@ def branch_and_replay(page, server, shots):
     page.wait("document.getElementById('replay-status').textContent.startsWith('replayed')")
     check("equal" in page.text("#replay-status"), page.text("#replay-status"))
     page.choose("#branch-form select[name=class]", "#8")
-    page.choose("#branch-form select[name=guided]", "")
     page.type("#branch-form input[name=scale]", "4")
     page.click("#branch-form button[type=submit]")
     page.wait("document.querySelector('.branch-view') && document.querySelector('.branch-view').dataset.state === 'done'")
     picture_shown(page, ".branch-view .picture")
     first, branch = (page.run("return document.querySelector(arguments[0]).dataset.job", s) for s in ("#sample-result", ".branch-view"))
     options = server.ask("GET", f"/api/jobs/{branch}")[1]["options"]
-    check(options["seed"] == "7" and options["class"] == "#8" and options["scale"] == "4", f"options of the branch: {options}")
+    check(options["branch-call"] == "12" and options["branch-class"] == "#8" and options["branch-scale"] == "4", f"options of the branch: {options}")
+    page.wait("document.querySelector('.shared').textContent")
+    check("first 11 predictions" in page.text(".shared"), f"before the branch nothing changes: {page.text('.shared')}")
     check(server.ask("GET", f"/api/jobs/{first}/files/samples.png")[1] != server.ask("GET", f"/api/jobs/{branch}/files/samples.png")[1],
-          "another class makes another picture")
+          "the branch makes another picture")
     page.run("document.getElementById('branch-form').scrollIntoView()")
     shots("page-branch.png")
 

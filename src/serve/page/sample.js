@@ -1,13 +1,14 @@
 // sample.js - the tab that makes pictures, shows how they came about, and branches.
 import { fileUrl, follow, getJob, hasEnded, postJob } from '/api.js';
-import { find, offer, solverChoices, upsamplerChoices } from '/models.js';
+import { classChoices, find, offer, solverChoices, upsamplerChoices } from '/models.js';
 import { ended, figure, fill, make, meter, pictures, told, tools, values } from '/parts.js';
 import { strip } from '/strip.js';
 
 const form = document.getElementById('sample-form');
 const result = document.getElementById('sample-result');
 const branches = document.getElementById('branch-result');
-const view = {}; // what the two places show: stop watching
+const view = {}; // by place: stops watching what it shows
+const films = new Map(); // by place: the strip that it shows
 
 function optionsOf(f) {
   const o = values(f);
@@ -16,7 +17,7 @@ function optionsOf(f) {
 }
 
 // A job in `place`, as it runs and when it has ended
-export function show(place, id, title, onBranch) {
+function show(place, id, title, onBranch, onDone = () => {}) {
   const progress = meter(id);
   const outcome = make('div');
   let film = null, whole = null;
@@ -40,9 +41,11 @@ export function show(place, id, title, onBranch) {
       make('div', { class: 'pair' }, ...names.map(name => figure(fileUrl(id, name), name))),
       whole.error ? make('p', {}, whole.error) : '', tools(whole, names[0]));
     place.dataset.state = job.state;
+    if (job.state === 'done') await onDone(film);
   });
   getJob(id).then(job => {
     film = strip(id, find(job.options.model || 'fashion32'), onBranch && (frame => onBranch(job, frame)));
+    films.set(place.id, film);
     place.append(film.element);
     view[place.id] = follow(id, line, state);
   });
@@ -50,41 +53,62 @@ export function show(place, id, title, onBranch) {
 
 // ---- branches ----
 
-// Guidance as a whole, or on one side of the frame's noise level only
-function interval(frame, how) {
-  if (how === 'before') return `${frame.sigma},1e9`;
-  if (how === 'after') return `0,${frame.sigma}`;
-  return '';
+// Options of the branch: from the frame's call on, or, where the solver changes too, of the whole run
+function branchOptions(job, frame, { from, ...changed }) {
+  const options = { ...job.options };
+  for (const name of ['branch-call', 'branch-class', 'branch-scale']) delete options[name];
+  if (from === 'start' || changed.sampler !== (job.options.sampler || '')) return { ...options, ...changed };
+  return { ...options, 'branch-call': frame.call, 'branch-class': changed.class, 'branch-scale': changed.scale };
 }
 
 function branchForm(job, frame) {
   const classes = make('select', { name: 'class' });
   const sampler = make('select', { name: 'sampler' });
   const model = find(job.options.model || 'fashion32');
+  const from = make('select', { name: 'from' }, frame.stage ? '' : make('option', { value: 'call' }, `call ${frame.call} on`),
+    make('option', { value: 'start' }, 'the beginning'));
   const f = make('form', { class: 'form', id: 'branch-form' },
     make('label', {}, 'Class', classes),
-    make('label', {}, 'Scale', make('input', { name: 'scale', type: 'number', min: 0, max: 1000, step: 'any', value: job.options.scale ?? model.scale })),
-    make('label', {}, 'Solver', sampler),
-    make('label', {}, 'Guided', make('select', { name: 'guided' }, make('option', { value: '' }, 'at every call'),
-      make('option', { value: 'before' }, `up to call ${frame.call}`), make('option', { value: 'after' }, `from call ${frame.call} on`))),
+    make('label', {}, 'Scale', make('input', { name: 'scale', type: 'number', min: 0, max: 1000, step: 'any', value: job.options.scale ?? (model.guided ? model.scale : ''), disabled: !model.guided })),
+    make('label', {}, 'Solver (from the beginning)', sampler),
+    make('label', {}, 'From', from),
     make('button', { type: 'submit' }, 'Make the branch'),
     make('button', { type: 'button', id: 'replay', onclick: told(() => replay(job)) }, 'Replay unchanged'));
-  fill(classes, [...form.elements.class.options].map(o => [o.value, o.text]), job.options.class);
+  fill(classes, classChoices(model).filter(([value]) => value !== 'balanced'), `#${frame.label ?? 0}`);
   fill(sampler, solverChoices(), job.options.sampler || '');
   f.addEventListener('submit', told(async e => {
     e.preventDefault();
-    const { guided, ...changed } = values(f);
-    const options = { ...job.options, ...changed, 'guidance-interval': interval(frame, guided) };
-    const branch = await postJob('sample', options, `branch:${job.id}:${frame.call}`);
+    const branch = await postJob('sample', branchOptions(job, frame, values(f)), `branch:${job.id}:${frame.call}`);
     compare(job, branch, frame);
   }));
   return f;
 }
 
+async function bytesOf(url) {
+  return new Uint8Array(await (await fetch(url)).arrayBuffer());
+}
+
+const same = (a, b) => a.length === b.length && a.every((x, i) => x === b[i]);
+
+// How many predictions from the first on are the same picture
+async function shared(job, other, first, second) {
+  let n = 0;
+  for (; n < Math.min(first.length, second.length); n++) {
+    const [a, b] = await Promise.all([bytesOf(`/api/jobs/${job}/${first[n].picture}`), bytesOf(`/api/jobs/${other}/${second[n].picture}`)]);
+    if (!same(a, b)) break;
+  }
+  return n;
+}
+
 function compare(job, branch, frame) {
   const place = make('div', { id: `branch-${branch.id}`, class: 'branch-view' });
-  branches.append(place);
-  show(place, branch.id, `Branch of job ${job.id} at call ${frame.call}`, null);
+  const status = make('p', { class: 'small shared', role: 'status' });
+  branches.append(place, status);
+  show(place, branch.id, `Branch of job ${job.id} at call ${frame.call}`, null, async film => {
+    const of = f => f.stage === frame.stage && f.image === frame.image;
+    const n = await shared(job.id, branch.id, films.get(result.id).frames().filter(of), film.frames().filter(of));
+    status.textContent = `the first ${n} predictions are the same pictures`;
+  });
 }
 
 // The same job again: its bytes are those of the first
@@ -96,9 +120,8 @@ async function replay(job) {
   const end = await ended(again.id);
   if (end.state !== 'done') throw new Error(end.error || end.state);
   const name = (await pictures(job.id))[0];
-  const [a, b] = await Promise.all([job.id, again.id].map(async id => new Uint8Array(await (await fetch(fileUrl(id, name))).arrayBuffer())));
-  const equal = a.length === b.length && a.every((x, i) => x === b[i]);
-  status.textContent = equal ? `replayed: equal, ${a.length} bytes` : 'replayed: the bytes differ';
+  const [a, b] = await Promise.all([job.id, again.id].map(id => bytesOf(fileUrl(id, name))));
+  status.textContent = same(a, b) ? `replayed: equal, ${a.length} bytes` : 'replayed: the bytes differ';
 }
 
 function branchFrom(job, frame) {
