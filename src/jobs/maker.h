@@ -47,11 +47,11 @@ typedef struct job_maker {
     int steps;                    /* network calls of one image, all stages together */
     gd_torch_rng torch;
     int64_t *labels;        /* block: of one batch */
-    int64_t branch_label;   /* -1: none */
-    bool branched;          /* in this batch */
     char all_steps[16];     /* "1000" where all steps are taken */
     char files[2][4096];    /* of a built-in model and its classifier */
     job_progress *progress; /* counts network calls; may be NULL */
+    int64_t branch_label;   /* -1: none */
+    bool branched;          /* in this batch */
 } job_maker;
 
 /* Defaults of the options that have some */
