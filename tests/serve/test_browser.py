@@ -15,8 +15,9 @@ def make(page, steps, seed, **more):
     page.type("#sample-form input[name=seed]", str(seed))
     for name, value in more.items():
         page.type(f"#sample-form input[name={name}]", str(value))
+    before = page.run("return document.getElementById('sample-result').dataset.job || ''")
     page.click("#sample-form button[type=submit]")
-    page.wait("document.getElementById('sample-result').dataset.job")
+    page.wait(f"(document.getElementById('sample-result').dataset.job || '') !== '{before}'")
 
 
 def ended(page, place, state="done"):
@@ -28,15 +29,16 @@ def picture_shown(page, selector):
 
 
 def from_click_to_picture(page, server, shots):
-    make(page, "ddim25", 7)
+    make(page, "ddim25", 9)
     ended(page, "sample-result")
     picture_shown(page, "#sample-result .picture")
     check(page.run("return document.querySelectorAll('#sample-result .strip button').length") == 25, "a frame for each call")
     check(page.run("return document.querySelectorAll('#sample-result .top li').length") == 5, "the classifier's top five")
-    page.click("#sample-result .strip button:nth-child(12)")
-    check("call 12 of 25" in page.text("#sample-result .frame"), "a clicked frame is shown")
+    page.click("#sample-result .strip button:nth-child(6)")
+    check("call 6 of 25" in page.text("#sample-result .frame"), "a clicked frame is shown")
     check("dress" in page.text("#sample-result .top"), "classes have names")
     page.wait("[...document.querySelectorAll('#sample-result .frame img')].every(i => i.naturalWidth > 0)")
+    page.run("window.scrollTo(0, 150)")
     shots("page-sample.png")
 
 
@@ -52,9 +54,9 @@ def branch_and_replay(page, server, shots):
     picture_shown(page, ".branch-view .picture")
     first, branch = (page.run("return document.querySelector(arguments[0]).dataset.job", s) for s in ("#sample-result", ".branch-view"))
     options = server.ask("GET", f"/api/jobs/{branch}")[1]["options"]
-    check(options["branch-call"] == "12" and options["branch-class"] == "#8" and options["branch-scale"] == "4", f"options of the branch: {options}")
+    check(options["branch-call"] == "6" and options["branch-class"] == "#8" and options["branch-scale"] == "4", f"options of the branch: {options}")
     page.wait("document.querySelector('.shared').textContent")
-    check("first 11 predictions" in page.text(".shared"), f"before the branch nothing changes: {page.text('.shared')}")
+    check("first 5 predictions" in page.text(".shared"), f"before the branch nothing changes: {page.text('.shared')}")
     check(server.ask("GET", f"/api/jobs/{first}/files/samples.png")[1] != server.ask("GET", f"/api/jobs/{branch}/files/samples.png")[1],
           "the branch makes another picture")
     page.run("document.getElementById('branch-form').scrollIntoView()")
@@ -69,7 +71,7 @@ def cancel(page, server, shots):
 
 
 def reload_in_the_middle(page, server, shots):
-    make(page, "250", 3, num=20)
+    make(page, "250", 3, num=4)
     page.wait("document.querySelectorAll('#sample-result .strip button').length > 2")
     job = page.run("return document.getElementById('sample-result').dataset.job")
     page.send("POST", "/refresh", {})
@@ -82,7 +84,7 @@ def reload_in_the_middle(page, server, shots):
 
 def two_tabs(page, server, shots):
     first = page.send("GET", "/window")
-    make(page, "100", 4, num=8)
+    make(page, "100", 4, num=4)
     job = page.run("return document.getElementById('sample-result').dataset.job")
     other = page.new_tab()
     page.switch(other)
@@ -92,11 +94,12 @@ def two_tabs(page, server, shots):
     page.send("DELETE", "/window")
     page.switch(first)
     ended(page, "sample-result")
-    check(frames == page.run("return document.querySelectorAll('#sample-result .strip button').length") > 0, "both tabs show the same strip")
+    first = page.run("return document.querySelectorAll('#sample-result .strip button').length")
+    check(frames == first == 100, f"both tabs show the same strip: {frames} and {first} predictions")
 
 
 def kill_and_restart(page, server, shots):
-    make(page, "250", 5, num=12)
+    make(page, "250", 5, num=3)
     page.wait("document.querySelectorAll('#sample-result .strip button').length > 2")
     job = int(page.run("return document.getElementById('sample-result').dataset.job"))
     server.stop(signal.SIGKILL)
