@@ -4,9 +4,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -177,25 +177,50 @@ static void quiet(void *ctx, const char *format, va_list args)
     (void)args;
 }
 
+/* A listening socket: its port is known before the first request. */
+static gd_status listen_at(serve *s, const struct sockaddr_storage *address, int *out)
+{
+    const bool v6 = address->ss_family == AF_INET6;
+    struct sockaddr_storage bound;
+    socklen_t bytes = sizeof bound;
+    const int fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    *out = fd;
+    if (fd < 0)
+        return gd_fail_errno(errno, s->address);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+    if (bind(fd, (const struct sockaddr *)address,
+             v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) != 0 ||
+        listen(fd, SOMAXCONN) != 0 || getsockname(fd, (struct sockaddr *)&bound, &bytes) != 0)
+        return gd_fail(GD_EIO, "%s port %d: %s\nhint: --port 0 takes a free one", s->address,
+                       s->o->port, strerror(errno));
+    s->port = ntohs(v6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
+                       : ((struct sockaddr_in *)&bound)->sin_port);
+    return GD_OK;
+}
+
 static gd_status open_port(serve *s)
 {
     struct sockaddr_storage address;
+    int fd = -1;
+    gd_status status;
 
     GD_TRY(find_address(s, &address));
-    const unsigned v6 = address.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0;
-    s->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG |
-            v6,
-        (uint16_t)s->o->port, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, quiet, NULL,
-        MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_NOTIFY_COMPLETED, on_end, NULL,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
-    if (!s->daemon)
-        return gd_fail(GD_EIO, "%s port %d: %s\nhint: --port 0 takes a free one", s->address,
-                       s->o->port, errno ? strerror(errno) : "cannot listen");
-    s->port = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
-    return GD_OK;
+    status = listen_at(s, &address, &fd);
+    if (status == GD_OK)
+        s->daemon = MHD_start_daemon(
+            MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
+                MHD_USE_ERROR_LOG,
+            0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, quiet, NULL,
+            MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_end, NULL,
+            MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+            (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+            MHD_OPTION_END);
+    if (status == GD_OK && !s->daemon)
+        status = gd_fail(GD_EIO, "%s port %d: cannot serve", s->address, s->port);
+    if (status != GD_OK && fd >= 0)
+        close(fd);
+    return status;
 }
 
 static void print_address(const serve *s)
