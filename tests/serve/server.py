@@ -41,11 +41,11 @@ class Server:
 
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=180)
 
     def ask(self, method, path, body=None, headers=None):
         """(status, JSON or bytes)"""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=180)
         headers = dict(headers or {})
         if isinstance(body, dict):
             body = json.dumps(body)
