@@ -307,7 +307,7 @@ typedef struct guided_preview {
     double sigma;         /* noise level sigma / alpha */
     int channels, height, width;
     const float *x0;       /* [C][H][W]: the predicted image, as the solver uses it */
-    const float *gradient; /* [C][H][W] of the classifier's log p(y | x_t); NULL: none here */
+    const float *gradient; /* [C][H][W]: scale * grad log p(y | x_t); NULL: no guidance here */
     const float *logits;   /* [classes] of the classifier; NULL: none here */
     int classes;
 } guided_preview;

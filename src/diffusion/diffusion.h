@@ -213,6 +213,16 @@ typedef struct gd_denoiser {
                          const int64_t *y, double *x0);
 } gd_denoiser;
 
+/* One image after one step of its solver, for whoever watches */
+typedef struct gd_seen {
+    int64_t image;
+    int index;             /* in the batch */
+    int call;              /* of the networks, from 1: the latest */
+    double sigma;          /* noise level sigma / alpha of that call */
+    const double *x0;      /* [C][H][W]: the predicted image, as the solver used it */
+    const float *gradient; /* [C][H][W]: scale * grad log p(y | x) of that call; NULL: none */
+} gd_seen;
+
 /* What guidance adds to the denoiser and its classifier; all zero: nothing (guidance.c) */
 typedef struct gd_guidance {
     /* eps = eps_other + scale (eps - eps_other): classifier-free guidance by a pair of networks or
@@ -255,6 +265,7 @@ typedef struct gd_trajectory {
     /* called after every step of every image with its x and its predicted x_0, [C][H][W] each.  May
      * be NULL. */
     void (*after_step)(void *ctx, int64_t image, int step, const double *x, const double *x0);
+    void (*watch)(void *ctx, const gd_seen *view); /* likewise */
     void *step_ctx;
 } gd_trajectory;
 
@@ -358,6 +369,10 @@ size_t gd_engine_bytes(const gd_engine *engine);
 /* The low-resolution images that a super-resolution model enlarges: [n][C][h][w] in [-1,1],
  * borrowed, for the images that the next gd_trajectory_run makes, in its order. */
 void gd_engine_set_low_res(gd_engine *engine, const float *low_res);
+/* From here on the classifier's outputs for batches of at most `images` images are kept: logits
+ * [classes] of image i of the latest batch; NULL and 0 where nothing is kept. */
+GD_CHECKED gd_status gd_engine_keep_logits(gd_engine *engine, int images);
+const float *gd_engine_logits(const gd_engine *engine, int i, int *classes);
 /* What the model's configuration says of the process (diffusion.md 4) */
 gd_mean_type gd_model_mean_type(const struct gd_model *model);
 gd_var_type gd_model_var_type(const struct gd_model *model);

@@ -19,9 +19,11 @@ struct gd_engine {
     const float *low_res;
     int64_t image_count, low_res_count;
     gd_preconditioner *preconditioner; /* NULL: a network for discrete steps */
-    int staged;                        /* images that the two blocks are for */
-    float *scaled;                     /* block: x / alpha, then D */
-    void *work;                        /* block: gd_predict_x0_bytes */
+    float *logits; /* block: [n][classes], of the latest guide; NULL: not kept */
+    int classes;
+    int staged;    /* images that the two blocks are for */
+    float *scaled; /* block: x / alpha, then D */
+    void *work;    /* block: gd_predict_x0_bytes */
 };
 
 int gd_engine_lanes(int64_t images, int size)
@@ -50,9 +52,13 @@ static gd_status run_image(const batch *b, const lane *l, int i)
     const float *low_res = e->low_res ? e->low_res + i * e->low_res_count : NULL;
     const int64_t out_count = e->image_count / e->denoiser.channels * e->denoiser.out_channels;
 
-    if (b->guide)
-        return gd_runner_run(l->classifier, x, b->t + i, b->y + i, NULL,
-                             b->out + i * e->image_count);
+    if (b->guide) {
+        GD_TRY(
+            gd_runner_run(l->classifier, x, b->t + i, b->y + i, NULL, b->out + i * e->image_count));
+        if (e->logits)
+            gd_runner_logits(l->classifier, e->logits + (int64_t)i * e->classes);
+        return GD_OK;
+    }
     return gd_runner_run(l->model, x, b->t + i, b->y ? b->y + i : NULL, low_res,
                          b->out + i * out_count);
 }
@@ -91,6 +97,20 @@ static gd_status guide(void *ctx, int n, const float *x, const float *t, const i
                        float *gradient)
 {
     return run_batch(&(batch){ ctx, true, n, x, t, y, gradient });
+}
+
+gd_status gd_engine_keep_logits(gd_engine *e, int images)
+{
+    if (!e->denoiser.guide || e->logits)
+        return GD_OK;
+    return gd_block_make((void **)&e->logits, (size_t)(images * e->classes) * sizeof *e->logits,
+                         "logits");
+}
+
+const float *gd_engine_logits(const gd_engine *e, int i, int *classes)
+{
+    *classes = e->logits ? e->classes : 0;
+    return e->logits ? e->logits + (int64_t)i * e->classes : NULL;
 }
 
 /* ---- networks with a preconditioner ---- */
@@ -214,6 +234,7 @@ static gd_status make(gd_engine *e, const gd_model *model, const gd_model *class
     if (classifier) {
         GD_TRY(check_fit(model, classifier));
         e->denoiser.guide = guide;
+        e->classes = gd_model_get_config(classifier)->net.out_channels;
     }
     GD_TRY(gd_block_make((void **)&e->lane, (size_t)e->n_lanes * sizeof *e->lane, "engine"));
     return make_lanes(e, model, classifier, &size, bf16);
@@ -251,6 +272,7 @@ void gd_engine_free(gd_engine *e)
     }
     gd_block_free(e->lane);
     gd_preconditioner_free(e->preconditioner);
+    gd_block_free(e->logits);
     gd_block_free(e->scaled);
     gd_block_free(e->work);
     gd_block_free(e);

@@ -256,6 +256,18 @@ static gd_status check_finite(const double *x, int64_t n)
     return GD_OK;
 }
 
+static void show(const gd_problem *p, int i, const double *x0)
+{
+    const gd_seen view = { .image = p->first + i,
+                           .index = i,
+                           .call = p->calls,
+                           .sigma = p->last.sigma / p->last.alpha,
+                           .x0 = x0 + i * p->count,
+                           .gradient = p->guided ? p->gradient + i * p->count : NULL };
+
+    p->run->watch(p->run->step_ctx, &view);
+}
+
 gd_status gd_step_done(gd_problem *p, int k, const double *x, const double *x0)
 {
     const gd_trajectory *r = p->run;
@@ -263,6 +275,8 @@ gd_status gd_step_done(gd_problem *p, int k, const double *x, const double *x0)
     GD_TRY(check_finite(x, p->n));
     for (int i = 0; i < p->images && r->after_step; i++)
         r->after_step(r->step_ctx, p->first + i, k, x + i * p->count, x0 + i * p->count);
+    for (int i = 0; i < p->images && r->watch; i++)
+        show(p, i, x0);
     return GD_OK;
 }
 

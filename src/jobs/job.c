@@ -63,6 +63,16 @@ void job_show_image(const guided_image *image)
         e->image(e->ctx, image);
 }
 
+bool job_wants_previews(void)
+{
+    return running->events.preview != NULL;
+}
+
+void job_show_preview(const guided_preview *preview)
+{
+    running->events.preview(running->events.ctx, preview);
+}
+
 gd_status job_print_line(const char *format, ...)
 {
     char *line = NULL;

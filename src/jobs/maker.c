@@ -319,7 +319,7 @@ gd_status job_maker_open(job_maker *m, const job_sampling *choice)
 
 static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_steps)
 {
-    job_maker *m = ctx;
+    job_maker *m = ((const job_watch *)ctx)->maker;
 
     (void)first;
     (void)n_steps;
@@ -330,6 +330,48 @@ static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_st
     return GD_OK;
 }
 
+/* The prediction of one image as an event */
+static void show_prediction(void *ctx, const gd_seen *view)
+{
+    const job_watch *w = ctx;
+    job_maker *m = w->maker;
+    const gd_stage *s = &m->stack.stage[w->stage];
+    int classes;
+    const float *logits = gd_engine_logits(s->engine, view->index, &classes);
+
+    for (int64_t i = 0; i < s->image; i++)
+        m->prediction[i] = (float)view->x0[i];
+    job_show_preview(
+        &(guided_preview){ .image = view->image,
+                           .label = job_maker_labelled(m) ? m->labels[view->index] : -1,
+                           .stage = w->stage,
+                           .call = view->call,
+                           .calls = gd_stage_calls(s),
+                           .sigma = view->sigma,
+                           .channels = s->channels,
+                           .height = s->size,
+                           .width = s->size,
+                           .x0 = m->prediction,
+                           .gradient = view->gradient,
+                           .logits = view->gradient ? logits : NULL,
+                           .classes = classes });
+}
+
+/* Predictions of all stages go to whoever runs the job; the last stage's are the largest. */
+static gd_status watch(job_maker *m)
+{
+    const gd_stage *last = &m->stack.stage[m->n_stages];
+
+    if (!job_wants_previews())
+        return GD_OK;
+    for (int k = 0; k <= m->n_stages; k++) {
+        m->stack.stage[k].trajectory.watch = show_prediction;
+        GD_TRY(gd_engine_keep_logits(m->stack.stage[k].engine, m->stack.batch));
+    }
+    return gd_block_make((void **)&m->prediction, (size_t)last->image * sizeof *m->prediction,
+                         "previews");
+}
+
 gd_status job_maker_prepare(job_maker *m, int64_t images)
 {
     const bool torch = strcmp(m->c.rng, "torch") == 0;
@@ -337,7 +379,8 @@ gd_status job_maker_prepare(job_maker *m, int64_t images)
     m->steps = gd_stack_calls(&m->stack);
     for (int k = 0; k <= m->n_stages; k++) {
         m->stack.stage[k].trajectory.before_step = before_step;
-        m->stack.stage[k].trajectory.step_ctx = m;
+        m->watch[k] = (job_watch){ m, k };
+        m->stack.stage[k].trajectory.step_ctx = &m->watch[k];
     }
     if (torch) {
         gd_torch_seed(&m->torch, m->c.seed);
@@ -346,6 +389,7 @@ gd_status job_maker_prepare(job_maker *m, int64_t images)
     /* torch's numbers depend on the batch, which is then the user's choice */
     GD_TRY(gd_stack_prepare(&m->stack,
                             torch ? m->c.batch : gd_engine_lanes(images, job_maker_size(m, 0))));
+    GD_TRY(watch(m));
     return gd_block_make((void **)&m->labels, (size_t)m->stack.batch * sizeof *m->labels, "labels");
 }
 
@@ -408,6 +452,7 @@ void job_maker_close(job_maker *m)
     gd_stack_close(&m->stack);
     job_classes_free(&m->classes);
     gd_block_free(m->labels);
+    gd_block_free(m->prediction);
     gd_model_close(m->uncond);
     gd_model_close(m->weaker);
     for (int k = 0; k < GD_MAX_STAGES; k++) {

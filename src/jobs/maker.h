@@ -37,6 +37,12 @@ typedef struct job_sampling {
     int n_flags;
 } job_sampling;
 
+/* What a stage's hooks get */
+typedef struct job_watch {
+    struct job_maker *maker;
+    int stage;
+} job_watch;
+
 typedef struct job_maker {
     job_sampling c; /* settled: nothing is left open but a scale of the preset */
     gd_model *model[GD_MAX_STAGES], *classifier[GD_MAX_STAGES]; /* of each stage */
@@ -46,7 +52,9 @@ typedef struct job_maker {
     int n_stages, size, channels; /* n_stages: upsamplers; size: of the last stage */
     int steps;                    /* network calls of one image, all stages together */
     gd_torch_rng torch;
-    int64_t *labels;        /* block: of one batch */
+    int64_t *labels;   /* block: of one batch */
+    float *prediction; /* block: one image, for previews */
+    job_watch watch[GD_MAX_STAGES];
     char all_steps[16];     /* "1000" where all steps are taken */
     char files[2][4096];    /* of a built-in model and its classifier */
     job_progress *progress; /* counts network calls; may be NULL */

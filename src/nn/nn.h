@@ -191,6 +191,8 @@ gd_exec *gd_runner_exec(const gd_runner *r);
  * gradient).  GD_EFAILED names the first node whose result is not finite. */
 GD_CHECKED gd_status gd_runner_run(gd_runner *r, const float *x, const float *t, const int64_t *y,
                                    const float *low_res, float *out);
+/* Of a runner with guidance: the classifier's output [N][classes] at the latest gd_runner_run */
+void gd_runner_logits(const gd_runner *r, float *logits);
 /* J^T cotangent with respect to x at the latest gd_runner_run, once; cotangent of the output's size
  * [N][out][H][W], gradient of x's.  GD_EFAILED when it is not finite. */
 GD_CHECKED gd_status gd_runner_vjp(gd_runner *r, const float *cotangent, float *gradient);

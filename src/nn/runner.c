@@ -44,6 +44,8 @@ static gd_status make_graph(gd_runner *r, const gd_model *m, const gd_net_size *
     outputs[0] = r->output;
     if (r->gradient.id)
         outputs[n++] = r->gradient;
+    if (what == GUIDANCE)
+        outputs[n++] = r->net.out;
     gd_graph_optimise(r->graph, outputs, n, bf16);
     if (what == VJP_RECOMPUTED)
         gd_graph_recompute(r->graph, r->output, outputs, n);
@@ -204,6 +206,11 @@ gd_status gd_runner_run(gd_runner *r, const float *x, const float *t, const int6
         return GD_OK;
     return gd_fail(GD_EFAILED, "the network's result is not finite; first bad layer: %s",
                    gd_exec_probe(r->exec));
+}
+
+void gd_runner_logits(const gd_runner *r, float *logits)
+{
+    gd_exec_get(r->exec, r->net.out, logits);
 }
 
 gd_status gd_runner_vjp(gd_runner *r, const float *cotangent, float *gradient)
