@@ -91,7 +91,7 @@ static void print_escaped(const char *word)
         else
             fprintf(job_out(), *word == '\'' || *word == '\\' ? "\\%c" : "%c", *word);
     }
-    putchar('\'');
+    fputc('\'', job_out());
 }
 
 static void print_quoted(const char *word)
@@ -112,9 +112,9 @@ static void print_quoted(const char *word)
         if (*word == '\'')
             fprintf(job_out(), "'\\''");
         else
-            putchar(*word);
+            fputc(*word, job_out());
     }
-    putchar('\'');
+    fputc('\'', job_out());
 }
 
 /* A word as gd_json_text made it */
