@@ -16,8 +16,13 @@ static const cli_option table[] = {
       "instead: a classifier, its activations before the last projection", AT(features) },
     { "metrics", 0, CLI_TEXT, "LIST", "of is,fid,sfid,pr,kid,dc (default: is,fid,sfid,pr)",
       AT(metrics) },
-    { "dialect", 0, CLI_TEXT, "NAME", "how images are resized and scaled: adm or pytorch-fid",
+    { "dialect", 0, CLI_TEXT, "NAME",
+      "whose resize, scaling and draws: adm, pytorch-fid, torch-fidelity, clean-fid, edm, ..; "
+      "several with commas; all",
       AT(dialect) },
+    { "vgg16", 0, CLI_TEXT, "FILE",
+      "torchvision's VGG16, for torch-fidelity's precision and recall (else GUIDED_VGG16)",
+      AT(vgg16) },
     { "half", 0, CLI_SWITCH, "", "precision and recall from the authors' float16 distances",
       AT(half) },
     { "bootstrap", 0, CLI_INT, "N", "error bars from N sets drawn again", AT(bootstrap), 2, 1e6 },
@@ -102,8 +107,8 @@ static gd_status settle(eval_run *r)
 {
     eval_options *o = &r->o;
 
-    GD_TRY(gd_dialect_read(&r->dialect, o->dialect));
-    if (o->features && r->dialect != GD_DIALECT_ADM)
+    GD_TRY(eval_dialects_read(r));
+    if (o->features && r->dialect != &gd_dialect_adm)
         return gd_fail(GD_EUSAGE, "--dialect %s: a classifier's images are not resized",
                        o->dialect);
     cli_ranks_settle(r->dist, o->threads, o->memory);
@@ -187,7 +192,7 @@ static gd_status measure_manifold(eval_run *r, const gd_features *ref, const gd_
     return GD_OK;
 }
 
-static gd_status measure_all(eval_run *r)
+gd_status eval_measure(eval_run *r)
 {
     const gd_features ref = features_of(r, &r->ref), samples = features_of(r, &r->samples);
 
@@ -195,7 +200,7 @@ static gd_status measure_all(eval_run *r)
     if (r->wanted[EVAL_PR] || r->wanted[EVAL_DC])
         GD_TRY(measure_manifold(r, &ref, &samples));
     if (r->wanted[EVAL_KID])
-        GD_TRY(gd_kid_measure(&r->kid, &ref, &samples));
+        GD_TRY(gd_kid_measure(&r->kid, &ref, &samples, r->dialect->fidelity));
     return r->o.bootstrap > 0 ? measure_deviations(r) : GD_OK;
 }
 
@@ -227,7 +232,7 @@ static gd_status survey_both(eval_run *r)
     return GD_OK;
 }
 
-static gd_status check_limits(const eval_run *r)
+gd_status eval_check_limits(const eval_run *r)
 {
     const double value[EVAL_METRICS] = {
         [EVAL_FID] = r->fid, [EVAL_SFID] = r->sfid, [EVAL_KID] = r->kid.mean
@@ -263,7 +268,7 @@ static gd_status check_sides(eval_run *r)
     return GD_OK;
 }
 
-static gd_status open_both(eval_run *r)
+gd_status eval_open_both(eval_run *r)
 {
     if (r->o.output)
         return gd_fail(GD_EUSAGE,
@@ -283,15 +288,15 @@ static gd_status open_both(eval_run *r)
 
 static gd_status finish(eval_run *r)
 {
-    GD_TRY(measure_all(r));
+    GD_TRY(eval_measure(r));
     r->seconds = gd_seconds() - r->start;
     GD_TRY(eval_report(r));
-    return check_limits(r);
+    return eval_check_limits(r);
 }
 
 static gd_status compare(eval_run *r)
 {
-    GD_TRY(gd_dist_agree(r->dist, open_both(r), NULL));
+    GD_TRY(gd_dist_agree(r->dist, eval_open_both(r), NULL));
     GD_TRY(survey_both(r));
     return eval_alone(r, finish);
 }
@@ -320,8 +325,10 @@ static gd_status work(eval_run *r)
         cli_ranks_say(r->dist, r->o.batch, "round");
     if (r->words.n_words > 0 && strcmp(r->words.word[0], "stats") == 0)
         return eval_stats(r);
+    if (r->words.n_words > 0 && strcmp(r->words.word[0], "lint") == 0)
+        return eval_alone(r, eval_lint);
     GD_TRY(gd_dist_agree(r->dist, take_words(r), NULL));
-    return compare(r);
+    return r->n_dialects > 1 || r->dialect->fidelity ? eval_all(r) : compare(r);
 }
 
 static gd_status run_eval(int argc, char **argv)
@@ -347,7 +354,8 @@ static const char notes[] =
 const cli_command cli_eval = {
     "eval",
     "FID, sFID, Inception Score, precision and recall of samples",
-    "eval --ref PATH --samples PATH [options] | eval stats PATH -o FILE [options]",
+    "eval --ref PATH --samples PATH [options] | eval stats PATH -o FILE [options] | "
+    "eval lint PATH [--ref PATH]",
     "guided eval --ref VIRTUAL_imagenet256_labeled.npz --samples samples.npz",
     table,
     COUNT(table),

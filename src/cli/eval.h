@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "eval/eval.h"
+#include "eval/lint.h"
 
 /* In the authors' order; each is also a word of --metrics */
 typedef enum eval_metric {
@@ -18,7 +19,7 @@ typedef enum eval_metric {
 
 typedef struct eval_options {
     const char *ref, *samples, *features, *inception, *metrics, *dialect, *fail_above, *cache,
-        *json, *output;
+        *json, *output, *vgg16;
     int threads, memory, batch, crop, images, bootstrap;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
@@ -42,6 +43,7 @@ typedef struct eval_side {
     gd_statistics pool, spatial; /* stored in the file, or computed */
     bool pool_stored, spatial_stored;
     gd_survey survey;
+    gd_survey vgg16; /* features alone, for torch-fidelity's precision and recall */
 } eval_side;
 
 typedef struct eval_run {
@@ -52,7 +54,9 @@ typedef struct eval_run {
     eval_network network;
     eval_side ref, samples;
     cli_progress progress;
-    gd_dialect dialect;
+    const gd_dialect *dialect; /* the first of --dialect */
+    const gd_dialect *dialects[GD_MOST_VIEWS];
+    int n_dialects;
     bool wanted[EVAL_METRICS];
     double limit[EVAL_METRICS]; /* --fail-above; infinite: none */
     double fid, sfid;
@@ -70,6 +74,18 @@ extern const char *const eval_metric_names[EVAL_METRICS];
 /* What only the first rank does, while the others wait for its end */
 GD_CHECKED gd_status eval_alone(eval_run *r, gd_status (*work)(eval_run *r));
 
+/* The sets are found and opened as options and words name them */
+GD_CHECKED gd_status eval_open_both(eval_run *r);
+/* What is wanted, from the surveys of both sides */
+GD_CHECKED gd_status eval_measure(eval_run *r);
+GD_CHECKED gd_status eval_check_limits(const eval_run *r);
+
+/* ---- eval_all.c: several dialects, each image read once ---- */
+
+/* --dialect: names with commas, or all */
+GD_CHECKED gd_status eval_dialects_read(eval_run *r);
+GD_CHECKED gd_status eval_all(eval_run *r);
+
 /* ---- eval_network.c ---- */
 
 /* Finds the network that options, environment and data folder name; none is no error yet. */
@@ -83,6 +99,9 @@ void eval_network_close(eval_network *n);
 /* ---- eval_sets.c ---- */
 
 GD_CHECKED gd_status eval_open(eval_run *r, eval_side *side, const char *path);
+/* What a survey of this side has to find; the statistics that it found become the side's */
+gd_survey_options eval_survey_options(eval_run *r, const eval_side *side);
+void eval_take_survey(eval_run *r, eval_side *side);
 /* The network over the images of a side, as far as the metrics need it */
 GD_CHECKED gd_status eval_survey(eval_run *r, eval_side *side);
 bool eval_needs_images(const eval_run *r, const eval_side *side);
@@ -93,6 +112,17 @@ void eval_close(eval_side *side);
 /* A --json file that may not be written is found before any work. */
 GD_CHECKED gd_status eval_report_check(const eval_run *r);
 GD_CHECKED gd_status eval_report(const eval_run *r);
+struct json_t *eval_report_object(const eval_run *r); /* NULL: out of memory */
+GD_CHECKED gd_status eval_report_put(const eval_run *r, struct json_t *j); /* takes it */
+void eval_report_cost(const eval_run *r);
+double eval_f_score(const gd_manifold *m); /* torch-fidelity's */
+
+/* ---- eval_lint.c: guided eval lint ---- */
+
+GD_CHECKED gd_status eval_lint(eval_run *r);
+/* ref: a set whose channels are compared, or NULL */
+GD_CHECKED gd_status eval_lint_set(gd_lint *out, const char *path, const char *ref, bool quiet);
+struct json_t *eval_lint_object(const gd_lint *lint, const char *path); /* NULL: out of memory */
 
 /* ---- eval_stats.c: guided eval stats ---- */
 
