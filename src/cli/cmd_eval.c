@@ -14,7 +14,8 @@ static const cli_option table[] = {
       "the 2015 network's weights (else GUIDED_INCEPTION, ~/.local/share/guided)", AT(inception) },
     { "features", 0, CLI_TEXT, "FILE",
       "instead: a classifier, its activations before the last projection", AT(features) },
-    { "metrics", 0, CLI_TEXT, "LIST", "of is,fid,sfid,pr,kid,dc (default: is,fid,sfid,pr)",
+    { "metrics", 0, CLI_TEXT, "LIST",
+      "of is,fid,sfid,pr,kid,dc,fid-inf,memorization,vendi (default: is,fid,sfid,pr)",
       AT(metrics) },
     { "dialect", 0, CLI_TEXT, "NAME",
       "whose resize, scaling and draws: adm, pytorch-fid, torch-fidelity, clean-fid, edm, ..; "
@@ -23,6 +24,10 @@ static const cli_option table[] = {
     { "vgg16", 0, CLI_TEXT, "FILE",
       "torchvision's VGG16, for torch-fidelity's precision and recall (else GUIDED_VGG16)",
       AT(vgg16) },
+    { "per-class", 0, CLI_SWITCH, "",
+      "distance, precision and recall of each class (labelled sets)", AT(per_class) },
+    { "card", 0, CLI_TEXT, "FILE", "the evidence as one page, FILE.html, and as FILE.json",
+      AT(card) },
     { "half", 0, CLI_SWITCH, "", "precision and recall from the authors' float16 distances",
       AT(half) },
     { "bootstrap", 0, CLI_INT, "N", "error bars from N sets drawn again", AT(bootstrap), 2, 1e6 },
@@ -47,7 +52,9 @@ static const cli_option table[] = {
 };
 #undef AT
 
-const char *const eval_metric_names[EVAL_METRICS] = { "is", "fid", "sfid", "pr", "kid", "dc" };
+const char *const eval_metric_names[EVAL_METRICS] = { "is",      "fid",          "sfid",
+                                                      "pr",      "kid",          "dc",
+                                                      "fid-inf", "memorization", "vendi" };
 
 /* ---- options ---- */
 
@@ -56,6 +63,8 @@ static int metric_of(const char *word, int length)
 {
     int k = 0;
 
+    if (length == 2 && strncmp(word, "fd", 2) == 0) /* what it is in other features */
+        return EVAL_FID;
     while (k < EVAL_METRICS && (strncmp(eval_metric_names[k], word, (size_t)length) != 0 ||
                                 eval_metric_names[k][length]))
         k++;
@@ -67,13 +76,16 @@ static gd_status choose_metrics(eval_run *r)
     for (const char *at = r->o.metrics; at && *at;) {
         const int n = (int)strcspn(at, ","), k = metric_of(at, n);
         if (k == EVAL_METRICS)
-            return gd_fail(GD_EUSAGE,
-                           "--metrics %.*s: expected some of is,fid,sfid,pr,kid,dc\nhint: is: "
-                           "Inception Score; pr: precision and recall; dc: density and coverage",
-                           n, at);
+            return gd_fail(
+                GD_EUSAGE,
+                "--metrics %.*s: expected some of is,fid,sfid,pr,kid,dc,fid-inf,memorization,"
+                "vendi\nhint: is: Inception Score; pr: precision and recall; dc: density "
+                "and coverage; fid-inf: FID of infinitely many samples",
+                n, at);
         r->wanted[k] = true;
         at += n + (at[n] == ',');
     }
+    r->wanted[EVAL_FID] |= r->wanted[EVAL_INFINITY]; /* which needs the reference's statistics */
     if (r->o.features && r->wanted[EVAL_SFID])
         return gd_fail(GD_EUSAGE, "--metrics sfid: a classifier has no spatial features");
     if (r->o.metrics)
@@ -140,7 +152,7 @@ static gd_status measure_frechet(eval_run *r)
     return GD_OK;
 }
 
-static gd_features features_of(const eval_run *r, const eval_side *side)
+gd_features eval_features(const eval_run *r, const eval_side *side)
 {
     return (gd_features){ side->survey.features, side->survey.kept, r->network.shape.width };
 }
@@ -194,13 +206,14 @@ static gd_status measure_manifold(eval_run *r, const gd_features *ref, const gd_
 
 gd_status eval_measure(eval_run *r)
 {
-    const gd_features ref = features_of(r, &r->ref), samples = features_of(r, &r->samples);
+    const gd_features ref = eval_features(r, &r->ref), samples = eval_features(r, &r->samples);
 
     GD_TRY(measure_frechet(r));
     if (r->wanted[EVAL_PR] || r->wanted[EVAL_DC])
         GD_TRY(measure_manifold(r, &ref, &samples));
     if (r->wanted[EVAL_KID])
         GD_TRY(gd_kid_measure(&r->kid, &ref, &samples, r->dialect->fidelity));
+    GD_TRY(eval_measure_extra(r));
     return r->o.bootstrap > 0 ? measure_deviations(r) : GD_OK;
 }
 
@@ -280,6 +293,8 @@ gd_status eval_open_both(eval_run *r)
     GD_TRY(read_limits(r));
     if (r->first)
         GD_TRY(eval_report_check(r));
+    if (r->first && r->o.card)
+        GD_TRY(eval_card_check(r));
     GD_TRY(eval_network_find(r));
     if (r->o.ref)
         GD_TRY(eval_open(r, &r->ref, r->o.ref));
@@ -290,6 +305,8 @@ static gd_status finish(eval_run *r)
 {
     GD_TRY(eval_measure(r));
     r->seconds = gd_seconds() - r->start;
+    if (r->o.card)
+        GD_TRY(eval_card(r, r, 1));
     GD_TRY(eval_report(r));
     return eval_check_limits(r);
 }
@@ -327,6 +344,8 @@ static gd_status work(eval_run *r)
         return eval_stats(r);
     if (r->words.n_words > 0 && strcmp(r->words.word[0], "lint") == 0)
         return eval_alone(r, eval_lint);
+    if (r->words.n_words > 0 && strcmp(r->words.word[0], "compare") == 0)
+        return eval_alone(r, eval_compare);
     GD_TRY(gd_dist_agree(r->dist, take_words(r), NULL));
     return r->n_dialects > 1 || r->dialect->fidelity ? eval_all(r) : compare(r);
 }
@@ -341,6 +360,7 @@ static gd_status run_eval(int argc, char **argv)
     s = gd_dist_agree(r.dist, cli_parse(&cli_eval, argc, argv, &r.o, &r.words), NULL);
     if (s == GD_OK)
         s = work(&r);
+    gd_block_free(r.classes);
     eval_close(&r.ref);
     eval_close(&r.samples);
     eval_network_close(&r.network);
@@ -355,7 +375,7 @@ const cli_command cli_eval = {
     "eval",
     "FID, sFID, Inception Score, precision and recall of samples",
     "eval --ref PATH --samples PATH [options] | eval stats PATH -o FILE [options] | "
-    "eval lint PATH [--ref PATH]",
+    "eval lint PATH [--ref PATH] | eval compare A.json B.json",
     "guided eval --ref VIRTUAL_imagenet256_labeled.npz --samples samples.npz",
     table,
     COUNT(table),

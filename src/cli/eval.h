@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "eval/eval.h"
+#include "eval/extra.h"
 #include "eval/lint.h"
 
 /* In the authors' order; each is also a word of --metrics */
@@ -14,16 +15,19 @@ typedef enum eval_metric {
     EVAL_PR,
     EVAL_KID,
     EVAL_DC,
+    EVAL_INFINITY,
+    EVAL_MEMORISATION,
+    EVAL_VENDI,
     EVAL_METRICS
 } eval_metric;
 
 typedef struct eval_options {
     const char *ref, *samples, *features, *inception, *metrics, *dialect, *fail_above, *cache,
-        *json, *output, *vgg16;
+        *json, *output, *vgg16, *card;
     int threads, memory, batch, crop, images, bootstrap;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
-    bool pad, grey, half, overwrite, quiet;
+    bool pad, grey, half, overwrite, quiet, per_class;
 } eval_options;
 
 /* Where features come from */
@@ -63,6 +67,11 @@ typedef struct eval_run {
     gd_manifold manifold;
     gd_kid kid;
     gd_deviations deviations;
+    gd_infinity infinity;
+    gd_memorisation memorisation;
+    double vendi_ref, vendi_samples;
+    gd_class_scores *classes; /* block: [n_classes] */
+    int n_classes;
     int64_t surveyed; /* images that the network or the cache saw */
     double start, seconds;
 } eval_run;
@@ -112,10 +121,31 @@ void eval_close(eval_side *side);
 /* A --json file that may not be written is found before any work. */
 GD_CHECKED gd_status eval_report_check(const eval_run *r);
 GD_CHECKED gd_status eval_report(const eval_run *r);
-struct json_t *eval_report_object(const eval_run *r); /* NULL: out of memory */
+struct json_t *eval_report_object(const eval_run *r);                      /* NULL: out of memory */
 GD_CHECKED gd_status eval_report_put(const eval_run *r, struct json_t *j); /* takes it */
 void eval_report_cost(const eval_run *r);
 double eval_f_score(const gd_manifold *m); /* torch-fidelity's */
+
+/* ---- eval_extra.c: distance at infinity, memorisation, diversity, classes ---- */
+
+GD_CHECKED gd_status eval_measure_extra(eval_run *r);
+void eval_extra_set(struct json_t *j, const eval_run *r);
+void eval_extra_print(const eval_run *r);
+/* Label of every image of a set, [count], a block; NULL: the set has none */
+GD_CHECKED gd_status eval_labels(int32_t **out, const char *path, int64_t count);
+/* The image whose features are row k of a side */
+int64_t eval_image_of(const eval_side *side, int64_t k);
+gd_features eval_features(const eval_run *r, const eval_side *side);
+
+/* ---- eval_card.c ---- */
+
+/* FILE.html and FILE.json of finished runs, the first of which names the sets */
+GD_CHECKED gd_status eval_card_check(const eval_run *r);
+GD_CHECKED gd_status eval_card(const eval_run *r, const eval_run *run, int n);
+
+/* ---- eval_compare.c: guided eval compare ---- */
+
+GD_CHECKED gd_status eval_compare(eval_run *r);
 
 /* ---- eval_lint.c: guided eval lint ---- */
 

@@ -302,6 +302,8 @@ static gd_status finish(all *a)
     for (int i = 0; i < a->n; i++)
         GD_TRY(measure(&a->run[i]));
     r->seconds = gd_seconds() - r->start;
+    if (r->o.card)
+        GD_TRY(eval_card(r, a->run, a->n));
     if (r->o.json)
         GD_TRY(put_json(a));
     if (!r->o.json || *r->o.json)
@@ -336,6 +338,7 @@ static void release(all *a)
             if (a->run[k].network.extractor == run->network.extractor)
                 run->network.extractor = NULL;
         gd_extractor_free(run->network.extractor);
+        gd_block_free(run->classes);
         release_side(&run->ref, &a->r->ref);
         release_side(&run->samples, &a->r->samples);
     }

@@ -44,6 +44,7 @@ static void set_values(json_t *j, const eval_run *r)
     set(j, "kid_deviation", w[EVAL_KID], r->kid.deviation);
     set(j, "density", w[EVAL_DC], r->manifold.density);
     set(j, "coverage", w[EVAL_DC], r->manifold.coverage);
+    eval_extra_set(j, r);
 }
 
 static const char *origin(bool wanted, bool stored)
@@ -153,6 +154,7 @@ static void print_table(const eval_run *r)
     row("KID", w[EVAL_KID], "%.6g", r->kid.mean, r->kid.deviation);
     row("Density", w[EVAL_DC], "%.4f", r->manifold.density, 0);
     row("Coverage", w[EVAL_DC], "%.4f", r->manifold.coverage, 0);
+    eval_extra_print(r);
     if (r->network.model)
         printf("(features of %s: a classifier's, before its last projection, at t = 0; they "
                "compare with nothing else)\n",

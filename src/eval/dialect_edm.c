@@ -14,12 +14,13 @@ typedef struct tap { /* between pixels `low` and `high`, `share` of the way */
     float share;
 } tap;
 
-/* torch.linspace(-1, 1, 299) at o: from the nearer end */
+/* torch.linspace(-1, 1, 299) at o: from the nearer end; products and sums are rounded once, as
+ * PyTorch's x86 build does */
 static float linear(int o)
 {
     const float step = 2.0f / (SIDE - 1);
 
-    return o < SIDE / 2 ? -1 + step * (float)o : 1 - step * (float)(SIDE - o - 1);
+    return o < SIDE / 2 ? fmaf(step, (float)o, -1) : fmaf(-step, (float)(SIDE - o - 1), 1);
 }
 
 /* theta is the identity but for a shift by half a pixel of both sizes; the border is repeated. */
@@ -29,7 +30,7 @@ static void find_taps(tap *taps, int in)
 
     for (int o = 0; o < SIDE; o++) {
         const float grid = linear(o) * (SIDE - 1) / SIDE + shift;
-        const float at = fminf(fmaxf((grid + 1) * half - 0.5f, 0), (float)(in - 1));
+        const float at = fminf(fmaxf(fmaf(grid + 1, half, -0.5f), 0), (float)(in - 1));
         const int low = (int)at;
         taps[o] = (tap){ low, GD_MIN(low + 1, in - 1), at - (float)low };
     }

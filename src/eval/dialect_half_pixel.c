@@ -4,6 +4,8 @@
 
 #include "nn/inception.h"
 
+#include <math.h>
+
 enum { SIDE = GD_INCEPTION_SIDE, CHANNELS = 3 };
 
 typedef struct tap { /* between pixels `low` and `high`, `share` of the way */
@@ -16,7 +18,7 @@ static void find_taps(tap *taps, int in)
     const float scale = (float)in / SIDE;
 
     for (int o = 0; o < SIDE; o++) {
-        const float at = scale * ((float)o + 0.5f) - 0.5f, from = at > 0 ? at : 0;
+        const float at = fmaf(scale, (float)o + 0.5f, -0.5f), from = at > 0 ? at : 0;
         const int low = GD_MIN((int)from, in - 1);
         taps[o] = (tap){ low, GD_MIN(low + 1, in - 1), from - (float)low };
     }

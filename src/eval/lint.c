@@ -81,6 +81,18 @@ static gd_status look_at_set(const gd_dataset *set, gd_lint_image *image, gd_lin
     return s;
 }
 
+static gd_status hash_all(char text[33], const gd_lint_image *image, int64_t n)
+{
+    gd_hasher *h;
+
+    GD_TRY(gd_hasher_make(&h));
+    for (int64_t i = 0; i < n; i++)
+        gd_hasher_add(h, image[i].hash, sizeof image[i].hash);
+    gd_hasher_text(h, text);
+    gd_hasher_free(h);
+    return GD_OK;
+}
+
 gd_status gd_lint_run(gd_lint *out, gd_dataset *set, const gd_lint_options *o)
 {
     const int64_t n = gd_dataset_count(set);
@@ -100,6 +112,8 @@ gd_status gd_lint_run(gd_lint *out, gd_dataset *set, const gd_lint_options *o)
         s = look_at_set(o->ref, NULL, &ref, o);
     if (s == GD_OK)
         s = gd_lint_copies(copy, copy + n, image, n);
+    if (s == GD_OK)
+        s = hash_all(out->hash, image, n);
     if (s == GD_OK) {
         const gd_lint_evidence e = { set, image, copy, copy + n, &sums, o->ref ? &ref : NULL };
         gd_lint_judge(out, &e);

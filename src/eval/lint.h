@@ -16,6 +16,7 @@ typedef struct gd_lint_finding {
 enum { GD_LINT_MOST = 24 };
 typedef struct gd_lint {
     int64_t count;
+    char hash[33]; /* of the sizes and pixels of all images, in their order */
     gd_lint_finding finding[GD_LINT_MOST];
     int n;
 } gd_lint;

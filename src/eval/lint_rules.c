@@ -52,7 +52,8 @@ static void judge_count(const judge *j)
     if (j->n < USUAL)
         find(j, "count", false, (double)j->n, -1, -1, "%lld images; published FIDs are of %d%s",
              (long long)j->n, USUAL,
-             j->n <= WIDTH ? ", and with no more images than features (2,048) it is biased upwards"
+             j->n <= WIDTH ? ", and with no more images than features (2,048 of Inception) it is "
+                             "biased upwards"
                            : "");
 }
 
