@@ -136,6 +136,15 @@ extern const gd_extractor_shape gd_inception_shape;
 /* The activations before the classifier's last projection, at t = 0.  The model outlives it.
  * GD_EMISMATCH for a model of another kind. */
 GD_CHECKED gd_status gd_extractor_classifier(gd_extractor **out, const struct gd_model *classifier);
+/* A Vision Transformer with the weights of `path` (nn/vit.h), for RGB images of one size, which are
+ * prepared as its family's measure prepares them (extract_vit.c) */
+GD_CHECKED gd_status gd_extractor_vit(gd_extractor **out, const char *path, int batch, int height,
+                                      int width);
+/* What the rows of such a file would be, and its name ("DINOv2 ViT-L/14"), without its weights */
+GD_CHECKED gd_status gd_extractor_vit_shape(gd_extractor_shape *out, char *name, size_t size,
+                                            const char *path);
+/* Images of this size from now on; false: a network made for one size */
+bool gd_extractor_set_size(gd_extractor *e, int height, int width);
 void gd_extractor_free(gd_extractor *e); /* NULL is fine */
 gd_extractor_shape gd_extractor_get_shape(const gd_extractor *e);
 /* Floats of an image's row: features, spatial features, probabilities */

@@ -21,6 +21,13 @@ void gd_extractor_free(gd_extractor *e)
         e->free(e);
 }
 
+bool gd_extractor_set_size(gd_extractor *e, int height, int width)
+{
+    if (e->set_size)
+        e->set_size(e, height, width);
+    return e->set_size != NULL;
+}
+
 gd_extractor_shape gd_extractor_get_shape(const gd_extractor *e)
 {
     return e->shape;
@@ -39,4 +46,9 @@ gd_status gd_extractor_hash(const gd_extractor *e, char text[33])
 gd_status gd_extractor_run(gd_extractor *e, int n, const uint8_t *pixels, float *rows)
 {
     return e->run(e, n, pixels, rows);
+}
+
+const char *gd_extractor_format(const gd_extractor *e)
+{
+    return e->format(e);
 }

@@ -120,6 +120,11 @@ static gd_status hash(const gd_extractor *e, char text[33])
     return gd_inception_hash(((const inception *)e)->net, text);
 }
 
+static const char *format(const gd_extractor *e)
+{
+    return gd_inception_format(((const inception *)e)->net);
+}
+
 static void release(gd_extractor *e)
 {
     inception *i = (inception *)e;
@@ -154,8 +159,9 @@ gd_status gd_extractor_inception(gd_extractor **out, const char *path, gd_dialec
 
     if (!i)
         return gd_fail(GD_ENOMEM, "features: out of memory");
-    i->head =
-        (gd_extractor){ .shape = gd_inception_shape, .run = run, .hash = hash, .free = release };
+    i->head = (gd_extractor){
+        .shape = gd_inception_shape, .run = run, .hash = hash, .format = format, .free = release
+    };
     i->batch = batch;
     i->height = height;
     i->width = width;
@@ -166,9 +172,4 @@ gd_status gd_extractor_inception(gd_extractor **out, const char *path, gd_dialec
     }
     *out = &i->head;
     return GD_OK;
-}
-
-const char *gd_extractor_format(const gd_extractor *e)
-{
-    return e->run == run ? gd_inception_format(((const inception *)e)->net) : "classifier";
 }
