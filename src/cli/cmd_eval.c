@@ -13,9 +13,9 @@ static const cli_option table[] = {
     { "inception", 0, CLI_TEXT, "FILE",
       "the 2015 network's weights (else GUIDED_INCEPTION, ~/.local/share/guided)", AT(inception) },
     { "features", 0, CLI_TEXT, "FILE",
-      "instead: a classifier, its activations before the last projection", AT(features) },
-    { "metrics", 0, CLI_TEXT, "LIST", "of is,fid,sfid,pr,kid,dc (default: is,fid,sfid,pr)",
-      AT(metrics) },
+      "instead: a classifier, or a Vision Transformer: DINOv2, CLIP, MAE, SigLIP2", AT(features) },
+    { "metrics", 0, CLI_TEXT, "LIST",
+      "of is,fid (fd),sfid,pr,kid,dc,cmmd (default: is,fid,sfid,pr)", AT(metrics) },
     { "dialect", 0, CLI_TEXT, "NAME", "how images are resized and scaled: adm or pytorch-fid",
       AT(dialect) },
     { "half", 0, CLI_SWITCH, "", "precision and recall from the authors' float16 distances",
@@ -42,7 +42,9 @@ static const cli_option table[] = {
 };
 #undef AT
 
-const char *const eval_metric_names[EVAL_METRICS] = { "is", "fid", "sfid", "pr", "kid", "dc" };
+const char *const eval_metric_names[EVAL_METRICS] = {
+    "is", "fid", "sfid", "pr", "kid", "dc", "cmmd"
+};
 
 /* ---- options ---- */
 
@@ -51,6 +53,8 @@ static int metric_of(const char *word, int length)
 {
     int k = 0;
 
+    if (length == 2 && strncmp(word, "fd", 2) == 0) /* what it is called in other features */
+        return EVAL_FID;
     while (k < EVAL_METRICS && (strncmp(eval_metric_names[k], word, (size_t)length) != 0 ||
                                 eval_metric_names[k][length]))
         k++;
@@ -63,19 +67,13 @@ static gd_status choose_metrics(eval_run *r)
         const int n = (int)strcspn(at, ","), k = metric_of(at, n);
         if (k == EVAL_METRICS)
             return gd_fail(GD_EUSAGE,
-                           "--metrics %.*s: expected some of is,fid,sfid,pr,kid,dc\nhint: is: "
+                           "--metrics %.*s: expected some of is,fid,sfid,pr,kid,dc,cmmd\nhint: is: "
                            "Inception Score; pr: precision and recall; dc: density and coverage",
                            n, at);
         r->wanted[k] = true;
         at += n + (at[n] == ',');
     }
-    if (r->o.features && r->wanted[EVAL_SFID])
-        return gd_fail(GD_EUSAGE, "--metrics sfid: a classifier has no spatial features");
-    if (r->o.metrics)
-        return GD_OK;
-    r->wanted[EVAL_IS] = r->wanted[EVAL_FID] = r->wanted[EVAL_PR] = true;
-    r->wanted[EVAL_SFID] = !r->o.features; /* a classifier has no spatial features */
-    return GD_OK;
+    return eval_network_metrics(r);
 }
 
 static gd_status read_limits(eval_run *r)
@@ -85,11 +83,11 @@ static gd_status read_limits(eval_run *r)
     for (const char *at = r->o.fail_above; at && *at;) {
         const int n = (int)strcspn(at, "="), k = metric_of(at, n);
         char *end = (char *)at;
-        if ((k == EVAL_FID || k == EVAL_SFID || k == EVAL_KID) && at[n] == '=')
+        if ((k == EVAL_FID || k == EVAL_SFID || k == EVAL_KID || k == EVAL_CMMD) && at[n] == '=')
             r->limit[k] = strtod(at + n + 1, &end);
         if (end == at || end == at + n + 1 || (*end && *end != ',') || !isfinite(r->limit[k]))
-            return gd_fail(GD_EUSAGE,
-                           "--fail-above %s: expected fid=NUMBER, sfid=, kid=", r->o.fail_above);
+            return gd_fail(GD_EUSAGE, "--fail-above %s: expected fid=NUMBER, sfid=, kid=, cmmd=",
+                           r->o.fail_above);
         if (!r->wanted[k])
             return gd_fail(GD_EUSAGE, "--fail-above %s: %s is not among --metrics", r->o.fail_above,
                            eval_metric_names[k]);
@@ -196,6 +194,8 @@ static gd_status measure_all(eval_run *r)
         GD_TRY(measure_manifold(r, &ref, &samples));
     if (r->wanted[EVAL_KID])
         GD_TRY(gd_kid_measure(&r->kid, &ref, &samples));
+    if (r->wanted[EVAL_CMMD])
+        GD_TRY(gd_cmmd_measure(&r->cmmd, &ref, &samples));
     return r->o.bootstrap > 0 ? measure_deviations(r) : GD_OK;
 }
 
@@ -230,7 +230,7 @@ static gd_status survey_both(eval_run *r)
 static gd_status check_limits(const eval_run *r)
 {
     const double value[EVAL_METRICS] = {
-        [EVAL_FID] = r->fid, [EVAL_SFID] = r->sfid, [EVAL_KID] = r->kid.mean
+        [EVAL_FID] = r->fid, [EVAL_SFID] = r->sfid, [EVAL_KID] = r->kid.mean, [EVAL_CMMD] = r->cmmd
     };
 
     for (int k = 0; k < EVAL_METRICS; k++)
@@ -270,12 +270,12 @@ static gd_status open_both(eval_run *r)
                        "-o %s: a comparison writes no .npz\nhint: guided eval stats "
                        "does; --json FILE keeps the report",
                        r->o.output);
+    GD_TRY(eval_network_find(r));
     GD_TRY(choose_metrics(r));
     GD_TRY(check_sides(r));
     GD_TRY(read_limits(r));
     if (r->first)
         GD_TRY(eval_report_check(r));
-    GD_TRY(eval_network_find(r));
     if (r->o.ref)
         GD_TRY(eval_open(r, &r->ref, r->o.ref));
     return eval_open(r, &r->samples, r->o.samples);

@@ -13,6 +13,7 @@ typedef enum eval_metric {
     EVAL_PR,
     EVAL_KID,
     EVAL_DC,
+    EVAL_CMMD,
     EVAL_METRICS
 } eval_metric;
 
@@ -30,6 +31,7 @@ typedef struct eval_network {
     gd_model *model;         /* --features; else the Inception network at `path` */
     const char *path;        /* NULL: none was found */
     char built_in[4096];     /* `path`, where --features is a built-in classifier */
+    char vit[64];            /* name of the Vision Transformer of --features; "": another kind */
     gd_extractor *extractor; /* for images of the size below */
     int height, width;
     gd_extractor_shape shape;
@@ -58,6 +60,7 @@ typedef struct eval_run {
     double fid, sfid;
     gd_manifold manifold;
     gd_kid kid;
+    double cmmd;
     gd_deviations deviations;
     int64_t surveyed; /* images that the network or the cache saw */
     double start, seconds;
@@ -76,6 +79,8 @@ GD_CHECKED gd_status eval_alone(eval_run *r, gd_status (*work)(eval_run *r));
 GD_CHECKED gd_status eval_network_find(eval_run *r);
 /* The message that says which file is missing */
 GD_CHECKED gd_status eval_network_missing(void);
+/* What --metrics, or nothing, may ask of the network that was found */
+GD_CHECKED gd_status eval_network_metrics(eval_run *r);
 /* An extractor for images of the size of this side's */
 GD_CHECKED gd_status eval_network_ready(eval_run *r, const eval_side *side);
 void eval_network_close(eval_network *n);

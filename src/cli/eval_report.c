@@ -26,8 +26,9 @@ static void set_values(json_t *j, const eval_run *r)
 
     set(j, "inception_score", w[EVAL_IS], r->samples.survey.inception_score);
     set(j, "inception_score_deviation", w[EVAL_IS] && error, r->deviations.inception_score);
-    set(j, "fid", w[EVAL_FID], r->fid);
-    set(j, "fid_deviation", w[EVAL_FID] && error, r->deviations.fid);
+    set(j, *r->network.vit ? "fd" : "fid", w[EVAL_FID], r->fid);
+    set(j, *r->network.vit ? "fd_deviation" : "fid_deviation", w[EVAL_FID] && error,
+        r->deviations.fid);
     set(j, "sfid", w[EVAL_SFID], r->sfid);
     set(j, "sfid_deviation", w[EVAL_SFID] && error, r->deviations.sfid);
     set(j, "precision", w[EVAL_PR], r->manifold.precision);
@@ -36,6 +37,7 @@ static void set_values(json_t *j, const eval_run *r)
     set(j, "kid_deviation", w[EVAL_KID], r->kid.deviation);
     set(j, "density", w[EVAL_DC], r->manifold.density);
     set(j, "coverage", w[EVAL_DC], r->manifold.coverage);
+    set(j, "cmmd", w[EVAL_CMMD], r->cmmd);
 }
 
 static const char *origin(bool wanted, bool stored)
@@ -65,7 +67,10 @@ static void set_used(json_t *j, const eval_run *r)
     const eval_network *n = &r->network;
 
     json_object_set_new(j, "guided", json_string(GUIDED_VERSION));
-    json_object_set_new(j, "network", json_string(n->model ? "classifier" : "inception"));
+    json_object_set_new(j, "network",
+                        json_string(*n->vit    ? n->vit
+                                    : n->model ? "classifier"
+                                               : "inception"));
     if (n->extractor) {
         json_object_set_new(j, "features", gd_json_text(n->path));
         json_object_set_new(j, "features_format", json_string(gd_extractor_format(n->extractor)));
@@ -133,13 +138,16 @@ static void print_table(const eval_run *r)
 
     row("Inception Score", w[EVAL_IS], "%.6f", r->samples.survey.inception_score,
         d->inception_score);
-    row("FID", w[EVAL_FID], "%.6f", r->fid, d->fid);
+    row(*r->network.vit ? "FD" : "FID", w[EVAL_FID], "%.6f", r->fid, d->fid);
     row("sFID", w[EVAL_SFID], "%.6f", r->sfid, d->sfid);
     row("Precision", w[EVAL_PR], "%.4f", r->manifold.precision, 0);
     row("Recall", w[EVAL_PR], "%.4f", r->manifold.recall, 0);
     row("KID", w[EVAL_KID], "%.6g", r->kid.mean, r->kid.deviation);
     row("Density", w[EVAL_DC], "%.4f", r->manifold.density, 0);
     row("Coverage", w[EVAL_DC], "%.4f", r->manifold.coverage, 0);
+    row("CMMD", w[EVAL_CMMD], "%.6g", r->cmmd, 0);
+    if (*r->network.vit)
+        printf("(features of %s, %s)\n", r->network.vit, r->network.path);
     if (r->network.model)
         printf("(features of %s: a classifier's, before its last projection, at t = 0; they "
                "compare with nothing else)\n",

@@ -9,7 +9,7 @@ enum {
 
 static bool needs_features(const eval_run *r)
 {
-    return r->wanted[EVAL_PR] || r->wanted[EVAL_KID] || r->wanted[EVAL_DC];
+    return r->wanted[EVAL_PR] || r->wanted[EVAL_KID] || r->wanted[EVAL_DC] || r->wanted[EVAL_CMMD];
 }
 
 bool eval_needs_images(const eval_run *r, const eval_side *side)

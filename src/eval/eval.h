@@ -84,6 +84,12 @@ typedef struct gd_kid {
 GD_CHECKED gd_status gd_kid_measure(gd_kid *out, const gd_features *ref,
                                     const gd_features *samples);
 
+/* ---- cmmd.c ---- */
+
+/* CMMD of CLIP's features, which have length 1 (Jayasumana et al. 2024) */
+GD_CHECKED gd_status gd_cmmd_measure(double *out, const gd_features *ref,
+                                     const gd_features *samples);
+
 /* ---- images.c: the images of a set, one after another ---- */
 
 typedef struct gd_images_options {
@@ -119,6 +125,7 @@ typedef struct gd_extractor_shape {
     int spatial; /* features for sFID; 0: the network has none */
     int classes;
     int channels, size; /* of the images; size 0: any */
+    bool unit_length;   /* CLIP's features, which CMMD is measured in */
 } gd_extractor_shape;
 typedef enum gd_dialect {
     GD_DIALECT_ADM,        /* TensorFlow 1's bilinear resize, (v - 128) / 128 */
@@ -143,6 +150,10 @@ GD_CHECKED gd_status gd_extractor_vit(gd_extractor **out, const char *path, int 
 /* What the rows of such a file would be, and its name ("DINOv2 ViT-L/14"), without its weights */
 GD_CHECKED gd_status gd_extractor_vit_shape(gd_extractor_shape *out, char *name, size_t size,
                                             const char *path);
+/* extract_open.c: any of the two, by the keys of the file; the 2015 network with the authors'
+ * resize.  GD_EFORMAT: neither */
+GD_CHECKED gd_status gd_extractor_open(gd_extractor **out, const char *path, int batch, int height,
+                                       int width);
 /* Images of this size from now on; false: a network made for one size */
 bool gd_extractor_set_size(gd_extractor *e, int height, int width);
 void gd_extractor_free(gd_extractor *e); /* NULL is fine */

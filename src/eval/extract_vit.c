@@ -203,7 +203,9 @@ static void release(gd_extractor *e)
 
 static gd_extractor_shape shape_of(const gd_vit_config *config)
 {
-    return (gd_extractor_shape){ .width = gd_vit_width(config), .channels = CHANNELS };
+    return (gd_extractor_shape){ .width = gd_vit_width(config),
+                                 .channels = CHANNELS,
+                                 .unit_length = preparations[config->family].unit };
 }
 
 static gd_status make(vit *v, const char *path)

@@ -1,6 +1,6 @@
 /* vit_file.c - a file of a Vision Transformer's weights: its configuration from shapes, its keys
  * checked, its parameters read. */
-#include "nn/vit_private.h"
+#include "nn/vit_names.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* vit_names.c - in which names people give a Vision Transformer's weights, and which arrays of a
  * file make a parameter of the network. */
-#include "nn/vit_private.h"
+#include "nn/vit_names.h"
 
 #include <stdlib.h>
 #include <string.h>

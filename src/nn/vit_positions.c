@@ -1,5 +1,5 @@
 /* vit_positions.c - DINOv2's position embedding on another grid of patches. */
-#include "nn/vit_private.h"
+#include "nn/vit_names.h"
 
 #include <math.h>
 

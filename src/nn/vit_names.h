@@ -1,6 +1,6 @@
-/* vit_private.h - for the files that read a Vision Transformer's weights. */
-#ifndef GD_NN_VIT_PRIVATE_H
-#define GD_NN_VIT_PRIVATE_H
+/* vit_names.h - for the files that read a Vision Transformer's weights. */
+#ifndef GD_NN_VIT_NAMES_H
+#define GD_NN_VIT_NAMES_H
 
 #include "nn/vit.h"
 
