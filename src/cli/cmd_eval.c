@@ -10,6 +10,8 @@ static const cli_option table[] = {
     { "ref", 0, CLI_TEXT, "PATH",
       "reference: .npz (its mu and sigma are used), folder, .zip, IDX; several: A,B", AT(ref) },
     { "samples", 0, CLI_TEXT, "PATH", "the images that are judged, likewise", AT(samples) },
+    { "validation", 0, CLI_TEXT, "PATH",
+      "FDr^k: distances over those of these images, mean over --features A,B,C", AT(validation) },
     { "inception", 0, CLI_TEXT, "FILE",
       "the 2015 network's weights (else GUIDED_INCEPTION, ~/.local/share/guided)", AT(inception) },
     { "features", 0, CLI_TEXT, "FILE",
@@ -321,7 +323,7 @@ static gd_status work(eval_run *r)
     if (r->words.n_words > 0 && strcmp(r->words.word[0], "stats") == 0)
         return eval_stats(r);
     GD_TRY(gd_dist_agree(r->dist, take_words(r), NULL));
-    return compare(r);
+    return r->o.validation ? eval_ratio(r) : compare(r);
 }
 
 static gd_status run_eval(int argc, char **argv)

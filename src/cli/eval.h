@@ -19,7 +19,7 @@ typedef enum eval_metric {
 
 typedef struct eval_options {
     const char *ref, *samples, *features, *inception, *metrics, *dialect, *fail_above, *cache,
-        *json, *output;
+        *json, *output, *validation;
     int threads, memory, batch, crop, images, bootstrap;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
@@ -98,6 +98,13 @@ void eval_close(eval_side *side);
 /* A --json file that may not be written is found before any work. */
 GD_CHECKED gd_status eval_report_check(const eval_run *r);
 GD_CHECKED gd_status eval_report(const eval_run *r);
+/* Prints a report as --json wants it; takes `report`, NULL: out of memory */
+struct json_t;
+GD_CHECKED gd_status eval_put_json(const eval_run *r, struct json_t *report);
+
+/* ---- eval_ratio.c: --validation ---- */
+
+GD_CHECKED gd_status eval_ratio(eval_run *r);
 
 /* ---- eval_stats.c: guided eval stats ---- */
 

@@ -96,18 +96,23 @@ static void set_used(json_t *j, const eval_run *r)
     }
 }
 
-static gd_status put_json(const eval_run *r)
+static json_t *report_of(const eval_run *r)
 {
     json_t *j = json_object();
-    char *text = NULL;
-    gd_status s = GD_OK;
 
     if (j) {
         set_values(j, r);
         set_used(j, r);
-        text = gd_json_dump(j, JSON_COMPACT);
-        json_decref(j);
     }
+    return j;
+}
+
+gd_status eval_put_json(const eval_run *r, json_t *report)
+{
+    char *text = gd_json_dump(report, JSON_COMPACT);
+    gd_status s = GD_OK;
+
+    json_decref(report);
     if (!text)
         return gd_fail(GD_ENOMEM, "report: out of memory");
     const size_t n = strlen(text);
@@ -163,7 +168,7 @@ static void print_cost(const eval_run *r)
 gd_status eval_report(const eval_run *r)
 {
     if (r->o.json)
-        GD_TRY(put_json(r));
+        GD_TRY(eval_put_json(r, report_of(r)));
     if (!r->o.json || *r->o.json)
         print_table(r);
     if (!r->o.quiet)

@@ -154,6 +154,8 @@ GD_CHECKED gd_status gd_extractor_vit_shape(gd_extractor_shape *out, char *name,
  * resize.  GD_EFORMAT: neither */
 GD_CHECKED gd_status gd_extractor_open(gd_extractor **out, const char *path, int batch, int height,
                                        int width);
+/* The name of the network that such a file holds, without its weights; GD_EFORMAT likewise */
+GD_CHECKED gd_status gd_extractor_known(char *name, size_t size, const char *path);
 /* Images of this size from now on; false: a network made for one size */
 bool gd_extractor_set_size(gd_extractor *e, int height, int width);
 void gd_extractor_free(gd_extractor *e); /* NULL is fine */

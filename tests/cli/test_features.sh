@@ -43,6 +43,30 @@ cmp -s one.txt many.txt || fail "behind a prefix: $(cat one.txt many.txt)"
 make_vit dinov2 wide.safetensors width=128 depth=2
 expect 3 "statistics of another" "$g" eval --ref ref.npz --samples b --features wide.safetensors --metrics fd
 
+# FDr^k: ratios of distances, and their mean; what each representation alone gives
+"$g" sample --model fashion32 -n 11 --class 0-9 --steps ddim2 --seed 5 -q -o val || exit 1
+"$g" eval --ref a --samples b --validation val --features mae.safetensors,clip.safetensors,wide.safetensors --json -q >ratio.txt || fail "FDr"
+fd() { "$g" eval --ref a --samples "$1" --features "$2" --metrics fd --json -q | sed 's/{"fd":\([^,]*\),.*/\1/'; }
+{ for f in mae clip wide; do fd b $f.safetensors; fd val $f.safetensors; done } >alone.txt
+/usr/bin/python3 - <<'EOF' || fail "FDr is not the mean of the ratios: $(cat ratio.txt alone.txt)"
+import json
+report = json.load(open("ratio.txt"))
+alone = [float(line) for line in open("alone.txt")]
+found = [(r["fd"], r["fd_validation"]) for r in report["representations"]]
+assert found == list(zip(alone[::2], alone[1::2])), found
+assert abs(report["fdr"] - sum(a / b for a, b in found) / 3) < 1e-12
+assert [r["network"] for r in report["representations"]] == ["MAE ViT-64/16", "CLIP ViT-64/16", "DINOv2 ViT-128/14"]
+EOF
+expect 0 "FDr, mean of the ratios" "$g" eval --ref a --samples b --validation val --features mae.safetensors,clip.safetensors --cache cache
+"$g" eval --ref a --samples b --validation val --features mae.safetensors,clip.safetensors,wide.safetensors --json -q -t 3 --batch 5 --cache cache >again.txt
+cmp -s ratio.txt again.txt || fail "FDr with a cache: $(cat again.txt)"
+expect 2 "three sets" "$g" eval --samples b --validation val --features mae.safetensors
+expect 2 "no representation" "$g" eval --ref a --samples b --validation val
+expect 2 "without --metrics" "$g" eval --ref a --samples b --validation val --features mae.safetensors --metrics fd
+expect 1 "they are the same" "$g" eval --ref a --samples b --validation a --features mae.safetensors
+expect 3 "no network of features" "$g" eval --ref a --samples b --validation val --features "$GUIDED_MODELS/fashion32/classifier.safetensors"
+expect 3 "none.pth" "$g" eval --ref a --samples b --validation val --features none.pth
+
 # What cannot be
 expect 2 "has no classes" "$g" eval --ref a --samples b --features mae.safetensors --metrics is
 expect 2 "no spatial features" "$g" eval --ref a --samples b --features mae.safetensors --metrics sfid
