@@ -204,9 +204,16 @@ GUIDED_API GUIDED_CHECKED guided_status guided_denoise_vjp(guided_denoiser *deno
 
 /* ---- evaluation ---- */
 
-/* Features of images: of the 2015 Inception network ("adm" preprocessing) from its weights' file,
- * or of a classifier */
+/* Features of images: of the 2015 Inception network ("adm" preprocessing) or a Vision Transformer
+ * (DINOv2, CLIP, MAE, SigLIP2; prepared as docs/evaluation.md says) from its weights' file, or of a
+ * classifier */
 typedef struct guided_features guided_features;
+/* Any file of weights that is known by its keys; images [n][height][width][3].  GUIDED_EFORMAT:
+ * none of them */
+GUIDED_API GUIDED_CHECKED guided_status guided_features_open(guided_features **out,
+                                                             guided_context *context,
+                                                             const char *path, int height,
+                                                             int width);
 /* inception: path of a GraphDef, .pth, .pkl or .safetensors; images [n][height][width][3] */
 GUIDED_API GUIDED_CHECKED guided_status guided_features_inception(guided_features **out,
                                                                   guided_context *context,

@@ -60,6 +60,23 @@ guided_status guided_features_inception(guided_features **out, guided_context *c
     return gd_leave(&before, done(out, s));
 }
 
+guided_status guided_features_open(guided_features **out, guided_context *context, const char *path,
+                                   int height, int width)
+{
+    const gd_entered before = gd_enter(context);
+    gd_status s = new_features(out, context);
+
+    if (s != GD_OK)
+        return gd_leave(&before, s);
+    (*out)->height = height;
+    (*out)->width = width;
+    if (height < 1 || width < 1 || height > GD_MAX_IMAGE_SIDE || width > GD_MAX_IMAGE_SIDE)
+        s = gd_fail(GD_EUSAGE, "features of images of %d x %d are not possible", width, height);
+    else
+        s = gd_extractor_open(&(*out)->extractor, path, BATCH, height, width);
+    return gd_leave(&before, done(out, s));
+}
+
 guided_status guided_features_classifier(guided_features **out, const guided_model *classifier)
 {
     const gd_entered before = gd_enter(classifier->context);

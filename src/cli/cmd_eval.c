@@ -10,12 +10,14 @@ static const cli_option table[] = {
     { "ref", 0, CLI_TEXT, "PATH",
       "reference: .npz (its mu and sigma are used), folder, .zip, IDX; several: A,B", AT(ref) },
     { "samples", 0, CLI_TEXT, "PATH", "the images that are judged, likewise", AT(samples) },
+    { "validation", 0, CLI_TEXT, "PATH",
+      "FDr^k: distances over those of these images, mean over --features A,B,C", AT(validation) },
     { "inception", 0, CLI_TEXT, "FILE",
       "the 2015 network's weights (else GUIDED_INCEPTION, ~/.local/share/guided)", AT(inception) },
     { "features", 0, CLI_TEXT, "FILE",
-      "instead: a classifier, its activations before the last projection", AT(features) },
+      "instead: a classifier, or a Vision Transformer: DINOv2, CLIP, MAE, SigLIP2", AT(features) },
     { "metrics", 0, CLI_TEXT, "LIST",
-      "of is,fid,sfid,pr,kid,dc,fid-inf,memorization,vendi (default: is,fid,sfid,pr)",
+      "of is,fid (fd),sfid,pr,kid,dc,cmmd,fid-inf,memorization,vendi (default: is,fid,sfid,pr)",
       AT(metrics) },
     { "dialect", 0, CLI_TEXT, "NAME",
       "whose resize, scaling and draws: adm, pytorch-fid, torch-fidelity, clean-fid, edm, ..; "
@@ -52,9 +54,9 @@ static const cli_option table[] = {
 };
 #undef AT
 
-const char *const eval_metric_names[EVAL_METRICS] = { "is",      "fid",          "sfid",
-                                                      "pr",      "kid",          "dc",
-                                                      "fid-inf", "memorization", "vendi" };
+const char *const eval_metric_names[EVAL_METRICS] = { "is",           "fid",  "sfid", "pr",
+                                                      "kid",          "dc",   "cmmd", "fid-inf",
+                                                      "memorization", "vendi" };
 
 /* ---- options ---- */
 
@@ -63,7 +65,7 @@ static int metric_of(const char *word, int length)
 {
     int k = 0;
 
-    if (length == 2 && strncmp(word, "fd", 2) == 0) /* what it is in other features */
+    if (length == 2 && strncmp(word, "fd", 2) == 0) /* what it is called in other features */
         return EVAL_FID;
     while (k < EVAL_METRICS && (strncmp(eval_metric_names[k], word, (size_t)length) != 0 ||
                                 eval_metric_names[k][length]))
@@ -78,7 +80,7 @@ static gd_status choose_metrics(eval_run *r)
         if (k == EVAL_METRICS)
             return gd_fail(
                 GD_EUSAGE,
-                "--metrics %.*s: expected some of is,fid,sfid,pr,kid,dc,fid-inf,memorization,"
+                "--metrics %.*s: expected some of is,fid,sfid,pr,kid,dc,cmmd,fid-inf,memorization,"
                 "vendi\nhint: is: Inception Score; pr: precision and recall; dc: density "
                 "and coverage; fid-inf: FID of infinitely many samples",
                 n, at);
@@ -86,13 +88,7 @@ static gd_status choose_metrics(eval_run *r)
         at += n + (at[n] == ',');
     }
     r->wanted[EVAL_FID] |= r->wanted[EVAL_INFINITY]; /* which needs the reference's statistics */
-    if (r->o.features && r->wanted[EVAL_SFID])
-        return gd_fail(GD_EUSAGE, "--metrics sfid: a classifier has no spatial features");
-    if (r->o.metrics)
-        return GD_OK;
-    r->wanted[EVAL_IS] = r->wanted[EVAL_FID] = r->wanted[EVAL_PR] = true;
-    r->wanted[EVAL_SFID] = !r->o.features; /* a classifier has no spatial features */
-    return GD_OK;
+    return eval_network_metrics(r);
 }
 
 static gd_status read_limits(eval_run *r)
@@ -102,11 +98,11 @@ static gd_status read_limits(eval_run *r)
     for (const char *at = r->o.fail_above; at && *at;) {
         const int n = (int)strcspn(at, "="), k = metric_of(at, n);
         char *end = (char *)at;
-        if ((k == EVAL_FID || k == EVAL_SFID || k == EVAL_KID) && at[n] == '=')
+        if ((k == EVAL_FID || k == EVAL_SFID || k == EVAL_KID || k == EVAL_CMMD) && at[n] == '=')
             r->limit[k] = strtod(at + n + 1, &end);
         if (end == at || end == at + n + 1 || (*end && *end != ',') || !isfinite(r->limit[k]))
-            return gd_fail(GD_EUSAGE,
-                           "--fail-above %s: expected fid=NUMBER, sfid=, kid=", r->o.fail_above);
+            return gd_fail(GD_EUSAGE, "--fail-above %s: expected fid=NUMBER, sfid=, kid=, cmmd=",
+                           r->o.fail_above);
         if (!r->wanted[k])
             return gd_fail(GD_EUSAGE, "--fail-above %s: %s is not among --metrics", r->o.fail_above,
                            eval_metric_names[k]);
@@ -120,7 +116,7 @@ static gd_status settle(eval_run *r)
     eval_options *o = &r->o;
 
     GD_TRY(eval_dialects_read(r));
-    if (o->features && r->dialect != &gd_dialect_adm)
+    if (o->features && (r->dialect != &gd_dialect_adm || r->n_dialects > 1))
         return gd_fail(GD_EUSAGE, "--dialect %s: a classifier's images are not resized",
                        o->dialect);
     cli_ranks_settle(r->dist, o->threads, o->memory);
@@ -213,6 +209,8 @@ gd_status eval_measure(eval_run *r)
         GD_TRY(measure_manifold(r, &ref, &samples));
     if (r->wanted[EVAL_KID])
         GD_TRY(gd_kid_measure(&r->kid, &ref, &samples, r->dialect->fidelity));
+    if (r->wanted[EVAL_CMMD])
+        GD_TRY(gd_cmmd_measure(&r->cmmd, &ref, &samples));
     GD_TRY(eval_measure_extra(r));
     return r->o.bootstrap > 0 ? measure_deviations(r) : GD_OK;
 }
@@ -248,7 +246,7 @@ static gd_status survey_both(eval_run *r)
 gd_status eval_check_limits(const eval_run *r)
 {
     const double value[EVAL_METRICS] = {
-        [EVAL_FID] = r->fid, [EVAL_SFID] = r->sfid, [EVAL_KID] = r->kid.mean
+        [EVAL_FID] = r->fid, [EVAL_SFID] = r->sfid, [EVAL_KID] = r->kid.mean, [EVAL_CMMD] = r->cmmd
     };
 
     for (int k = 0; k < EVAL_METRICS; k++)
@@ -288,6 +286,7 @@ gd_status eval_open_both(eval_run *r)
                        "-o %s: a comparison writes no .npz\nhint: guided eval stats "
                        "does; --json FILE keeps the report",
                        r->o.output);
+    GD_TRY(eval_network_find(r));
     GD_TRY(choose_metrics(r));
     GD_TRY(check_sides(r));
     GD_TRY(read_limits(r));
@@ -295,7 +294,6 @@ gd_status eval_open_both(eval_run *r)
         GD_TRY(eval_report_check(r));
     if (r->first && r->o.card)
         GD_TRY(eval_card_check(r));
-    GD_TRY(eval_network_find(r));
     if (r->o.ref)
         GD_TRY(eval_open(r, &r->ref, r->o.ref));
     return eval_open(r, &r->samples, r->o.samples);
@@ -347,6 +345,8 @@ static gd_status work(eval_run *r)
     if (r->words.n_words > 0 && strcmp(r->words.word[0], "compare") == 0)
         return eval_alone(r, eval_compare);
     GD_TRY(gd_dist_agree(r->dist, take_words(r), NULL));
+    if (r->o.validation)
+        return eval_ratio(r);
     return r->n_dialects > 1 || r->dialect->fidelity ? eval_all(r) : compare(r);
 }
 

@@ -15,6 +15,7 @@ typedef enum eval_metric {
     EVAL_PR,
     EVAL_KID,
     EVAL_DC,
+    EVAL_CMMD,
     EVAL_INFINITY,
     EVAL_MEMORISATION,
     EVAL_VENDI,
@@ -23,7 +24,7 @@ typedef enum eval_metric {
 
 typedef struct eval_options {
     const char *ref, *samples, *features, *inception, *metrics, *dialect, *fail_above, *cache,
-        *json, *output, *vgg16, *card;
+        *json, *output, *vgg16, *card, *validation;
     int threads, memory, batch, crop, images, bootstrap;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
@@ -35,6 +36,7 @@ typedef struct eval_network {
     gd_model *model;         /* --features; else the Inception network at `path` */
     const char *path;        /* NULL: none was found */
     char built_in[4096];     /* `path`, where --features is a built-in classifier */
+    char vit[64];            /* name of the Vision Transformer of --features; "": another kind */
     gd_extractor *extractor; /* for images of the size below */
     int height, width;
     gd_extractor_shape shape;
@@ -66,6 +68,7 @@ typedef struct eval_run {
     double fid, sfid;
     gd_manifold manifold;
     gd_kid kid;
+    double cmmd;
     gd_deviations deviations;
     gd_infinity infinity;
     gd_memorisation memorisation;
@@ -101,6 +104,8 @@ GD_CHECKED gd_status eval_all(eval_run *r);
 GD_CHECKED gd_status eval_network_find(eval_run *r);
 /* The message that says which file is missing */
 GD_CHECKED gd_status eval_network_missing(void);
+/* What --metrics, or nothing, may ask of the network that was found */
+GD_CHECKED gd_status eval_network_metrics(eval_run *r);
 /* An extractor for images of the size of this side's */
 GD_CHECKED gd_status eval_network_ready(eval_run *r, const eval_side *side);
 void eval_network_close(eval_network *n);
@@ -121,8 +126,8 @@ void eval_close(eval_side *side);
 /* A --json file that may not be written is found before any work. */
 GD_CHECKED gd_status eval_report_check(const eval_run *r);
 GD_CHECKED gd_status eval_report(const eval_run *r);
-struct json_t *eval_report_object(const eval_run *r);                      /* NULL: out of memory */
-GD_CHECKED gd_status eval_report_put(const eval_run *r, struct json_t *j); /* takes it */
+struct json_t;
+struct json_t *eval_report_object(const eval_run *r); /* NULL: out of memory */
 void eval_report_cost(const eval_run *r);
 double eval_f_score(const gd_manifold *m); /* torch-fidelity's */
 
@@ -153,6 +158,12 @@ GD_CHECKED gd_status eval_lint(eval_run *r);
 /* ref: a set whose channels are compared, or NULL */
 GD_CHECKED gd_status eval_lint_set(gd_lint *out, const char *path, const char *ref, bool quiet);
 struct json_t *eval_lint_object(const gd_lint *lint, const char *path); /* NULL: out of memory */
+/* Prints a report as --json wants it; takes `report`, NULL: out of memory */
+GD_CHECKED gd_status eval_put_json(const eval_run *r, struct json_t *report);
+
+/* ---- eval_ratio.c: --validation ---- */
+
+GD_CHECKED gd_status eval_ratio(eval_run *r);
 
 /* ---- eval_stats.c: guided eval stats ---- */
 

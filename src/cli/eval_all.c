@@ -2,8 +2,6 @@
  * dialect is a run of its own over the same two sets, whose images are read once. */
 #include "cli/eval.h"
 
-#include "eval/kinds.h"
-
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -90,7 +88,7 @@ static gd_status find_vgg16(all *a)
     if (a->r->o.vgg16 && !fidelity)
         return gd_fail(GD_EUSAGE, "--vgg16: only torch-fidelity measures in its features");
     a->vgg16 = a->r->o.vgg16 ? a->r->o.vgg16 : environment && *environment ? environment : NULL;
-    if (a->vgg16 && gd_feature_kind_of(a->vgg16) != &gd_kind_vgg16)
+    if (a->vgg16 && !gd_is_vgg16_file(a->vgg16))
         return gd_fail(GD_EFORMAT,
                        "%s: holds no weights of VGG16\nhint: vgg16-397923af.pth of "
                        "torchvision",
@@ -153,7 +151,7 @@ static gd_status add_vgg16(const all *a, views *v, eval_run *run, bool ref)
                                   .dist = run->dist,
                                   .keep = gd_images_count(side->images) };
 
-    GD_TRY(gd_kind_vgg16.open(&v->vgg16, a->vgg16, run->o.batch, gd_images_height(side->images),
+    GD_TRY(gd_extractor_vgg16(&v->vgg16, a->vgg16, run->o.batch, gd_images_height(side->images),
                               gd_images_width(side->images)));
     add_view(v, &side->vgg16, v->vgg16, &o);
     return GD_OK;
@@ -273,20 +271,21 @@ static gd_status put_json(const all *a)
     json_t *j, *list;
 
     if (a->n == 1)
-        return eval_report_put(a->r, eval_report_object(&a->run[0]));
+        return eval_put_json(a->r, eval_report_object(&a->run[0]));
     j = json_object();
     list = json_array();
     for (int i = 0; i < a->n; i++)
         json_array_append_new(list, eval_report_object(&a->run[i]));
     json_object_set_new(j, "dialects", list);
-    return eval_report_put(a->r, j);
+    return eval_put_json(a->r, j);
 }
 
 static gd_status measure(eval_run *run)
 {
     const bool vgg16 = run->dialect->fidelity && run->wanted[EVAL_PR];
-    const gd_features ref = { run->ref.vgg16.features, run->ref.vgg16.kept, 4096 },
-                      samples = { run->samples.vgg16.features, run->samples.vgg16.kept, 4096 };
+    const gd_features ref = { run->ref.vgg16.features, run->ref.vgg16.kept, GD_VGG16_WIDTH },
+                      samples = { run->samples.vgg16.features, run->samples.vgg16.kept,
+                                  GD_VGG16_WIDTH };
 
     if (vgg16) /* not in the features of the others */
         run->wanted[EVAL_PR] = false;

@@ -78,17 +78,18 @@ static void add_run(gd_card *c, const eval_run *r)
 
     for (int k = 0; k < GD_CARD_COLUMNS; k++)
         row->value[k] = row->deviation[k] = NAN;
-    row->name = r->o.features ? "features of --features" : r->dialect->name;
+    row->name = *r->network.vit ? r->network.vit : r->o.features ? "classifier" : r->dialect->name;
     row->note = r->o.features ? "numbers in these features compare with nothing but numbers in the "
                                 "same features"
                               : r->dialect->input;
     add(c, row, "Inception Score", w[EVAL_IS], r->samples.survey.inception_score,
         d->inception_score);
-    add(c, row, "FID", w[EVAL_FID], r->fid, d->fid);
+    add(c, row, *r->network.vit ? "FD" : "FID", w[EVAL_FID], r->fid, d->fid);
     add(c, row, "sFID", w[EVAL_SFID], r->sfid, d->sfid);
     add(c, row, "Precision", w[EVAL_PR], precision, of_share(precision, n));
     add(c, row, "Recall", w[EVAL_PR], recall, of_share(recall, n_ref));
     add(c, row, "KID", w[EVAL_KID], r->kid.mean, kid_error(r));
+    add(c, row, "CMMD", w[EVAL_CMMD], r->cmmd, 0);
     add(c, row, "Density", w[EVAL_DC], r->manifold.density, 0);
     add(c, row, "Coverage", w[EVAL_DC], r->manifold.coverage, 0);
     add(c, row, "FID infinity", w[EVAL_INFINITY], r->infinity.value, r->infinity.error);

@@ -13,10 +13,12 @@ static const struct {
 } numbers[] = {
     { "inception_score", "inception_score_deviation", "Inception Score" },
     { "fid", "fid_deviation", "FID" },
+    { "fd", "fd_deviation", "FD" },
     { "sfid", "sfid_deviation", "sFID" },
     { "precision", NULL, "Precision" },
     { "recall", NULL, "Recall" },
     { "kid", NULL, "KID" },
+    { "cmmd", NULL, "CMMD" },
     { "density", NULL, "Density" },
     { "coverage", NULL, "Coverage" },
     { "fid_infinity", "fid_infinity_deviation", "FID infinity" },
@@ -201,7 +203,7 @@ static gd_status put_json(const eval_run *r, const report *of, int n)
         json_object_set_new(j, "report", gd_json_text(of[i].path));
         json_array_append_new(list, j);
     }
-    return eval_report_put(
+    return eval_put_json(
         r, json_pack("{s:o,s:o}", "report", gd_json_text(of[0].path), "compared", list));
 }
 

@@ -97,7 +97,7 @@ gd_status eval_lint(eval_run *r)
     GD_TRY(eval_report_check(r));
     GD_TRY(eval_lint_set(&lint, path, r->o.ref, r->o.quiet));
     if (r->o.json)
-        GD_TRY(eval_report_put(r, eval_lint_object(&lint, path)));
+        GD_TRY(eval_put_json(r, eval_lint_object(&lint, path)));
     if (!r->o.json || *r->o.json)
         print(&lint);
     return GD_OK;

@@ -1,6 +1,8 @@
 /* eval_network.c - which network gives guided eval its features. */
 #include "cli/eval.h"
 
+#include "nn/vit.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,8 +54,18 @@ gd_status eval_network_missing(void)
               "classify_image_graph_def.pb");
     gd_detail("  or pt_inception-2015-12-05-6726825d.pth (SHA-256 begins with 6726825d)");
     gd_detail("hint: --inception FILE, GUIDED_INCEPTION=FILE, or the file in %.300s;", folder);
-    gd_detail("hint: --features CLASSIFIER takes a classifier's features instead");
+    gd_detail(
+        "hint: --features FILE takes those of a classifier or of a Vision Transformer instead");
     return s;
+}
+
+/* Weights are read when images are there. */
+static gd_status find_vit(eval_run *r)
+{
+    eval_network *n = &r->network;
+
+    n->path = r->o.features;
+    return gd_extractor_vit_shape(&n->shape, n->vit, sizeof n->vit, n->path);
 }
 
 static gd_status open_classifier(eval_run *r)
@@ -76,10 +88,43 @@ gd_status eval_network_find(eval_run *r)
     if (r->o.features && r->o.inception)
         return gd_fail(GD_EUSAGE, "--features and --inception: one network gives the features");
     if (r->o.features)
-        return open_classifier(r);
+        return gd_is_vit_file(r->o.features) ? find_vit(r) : open_classifier(r);
     n->shape = gd_inception_shape;
     n->path = r->o.inception ? r->o.inception : environment;
     return n->path && *n->path ? GD_OK : find_file(&n->path);
+}
+
+gd_status eval_network_metrics(eval_run *r)
+{
+    const eval_network *n = &r->network;
+    bool *w = r->wanted;
+
+    if (r->o.features && w[EVAL_SFID])
+        return gd_fail(GD_EUSAGE, "--metrics sfid: %s has no spatial features",
+                       *n->vit ? n->vit : "a classifier");
+    if (*n->vit && w[EVAL_IS])
+        return gd_fail(GD_EUSAGE, "--metrics is: %s has no classes\nhint: fd, kid, pr, dc", n->vit);
+    if (w[EVAL_CMMD] && !n->shape.unit_length)
+        return gd_fail(GD_EUSAGE,
+                       "--metrics cmmd: is measured in CLIP's features\nhint: --features FILE of "
+                       "openai/clip-vit-large-patch14-336 (model.safetensors)");
+    if (r->o.metrics)
+        return GD_OK;
+    w[EVAL_FID] = w[EVAL_PR] = true;
+    w[EVAL_IS] = !*n->vit;
+    w[EVAL_SFID] = !r->o.features;
+    w[EVAL_CMMD] = n->shape.unit_length;
+    return GD_OK;
+}
+
+static gd_status open_vit(eval_run *r)
+{
+    eval_network *n = &r->network;
+
+    if (n->extractor)
+        return GD_OK;
+    GD_TRY(gd_extractor_vit(&n->extractor, n->path, r->o.batch, n->height, n->width));
+    return gd_extractor_hash(n->extractor, n->hash);
 }
 
 static gd_status check_classifier(const eval_network *n, const eval_side *side)
@@ -108,10 +153,14 @@ gd_status eval_network_ready(eval_run *r, const eval_side *side)
         return check_classifier(n, side);
     if (n->extractor && height == n->height && width == n->width)
         return GD_OK;
-    gd_extractor_free(n->extractor);
-    n->extractor = NULL;
     n->height = height;
     n->width = width;
+    if (n->extractor && gd_extractor_set_size(n->extractor, height, width))
+        return GD_OK;
+    if (*n->vit)
+        return open_vit(r);
+    gd_extractor_free(n->extractor);
+    n->extractor = NULL;
     GD_TRY(gd_extractor_inception(&n->extractor, n->path, r->dialect, r->o.batch, height, width));
     return gd_extractor_hash(n->extractor, n->hash);
 }

@@ -33,8 +33,9 @@ static void set_values(json_t *j, const eval_run *r)
     set(j, "inception_score_spread", w[EVAL_IS] && r->dialect->fidelity,
         r->samples.survey.score_spread);
     set(j, "inception_score_deviation", w[EVAL_IS] && error, r->deviations.inception_score);
-    set(j, "fid", w[EVAL_FID], r->fid);
-    set(j, "fid_deviation", w[EVAL_FID] && error, r->deviations.fid);
+    set(j, *r->network.vit ? "fd" : "fid", w[EVAL_FID], r->fid);
+    set(j, *r->network.vit ? "fd_deviation" : "fid_deviation", w[EVAL_FID] && error,
+        r->deviations.fid);
     set(j, "sfid", w[EVAL_SFID], r->sfid);
     set(j, "sfid_deviation", w[EVAL_SFID] && error, r->deviations.sfid);
     set(j, "precision", w[EVAL_PR], r->manifold.precision);
@@ -44,6 +45,7 @@ static void set_values(json_t *j, const eval_run *r)
     set(j, "kid_deviation", w[EVAL_KID], r->kid.deviation);
     set(j, "density", w[EVAL_DC], r->manifold.density);
     set(j, "coverage", w[EVAL_DC], r->manifold.coverage);
+    set(j, "cmmd", w[EVAL_CMMD], r->cmmd);
     eval_extra_set(j, r);
 }
 
@@ -74,7 +76,10 @@ static void set_used(json_t *j, const eval_run *r)
     const eval_network *n = &r->network;
 
     json_object_set_new(j, "guided", json_string(GUIDED_VERSION));
-    json_object_set_new(j, "network", json_string(n->model ? "classifier" : "inception"));
+    json_object_set_new(j, "network",
+                        json_string(*n->vit    ? n->vit
+                                    : n->model ? "classifier"
+                                               : "inception"));
     if (n->extractor) {
         json_object_set_new(j, "features", gd_json_text(n->path));
         json_object_set_new(j, "features_format", json_string(gd_extractor_format(n->extractor)));
@@ -111,12 +116,12 @@ json_t *eval_report_object(const eval_run *r)
     return j;
 }
 
-gd_status eval_report_put(const eval_run *r, json_t *j)
+gd_status eval_put_json(const eval_run *r, json_t *report)
 {
-    char *text = j ? gd_json_dump(j, JSON_COMPACT) : NULL;
+    char *text = gd_json_dump(report, JSON_COMPACT);
     gd_status s = GD_OK;
 
-    json_decref(j);
+    json_decref(report);
     if (!text)
         return gd_fail(GD_ENOMEM, "report: out of memory");
     const size_t n = strlen(text);
@@ -147,14 +152,17 @@ static void print_table(const eval_run *r)
 
     row("Inception Score", w[EVAL_IS], "%.6f", r->samples.survey.inception_score,
         d->inception_score);
-    row("FID", w[EVAL_FID], "%.6f", r->fid, d->fid);
+    row(*r->network.vit ? "FD" : "FID", w[EVAL_FID], "%.6f", r->fid, d->fid);
     row("sFID", w[EVAL_SFID], "%.6f", r->sfid, d->sfid);
     row("Precision", w[EVAL_PR], "%.4f", r->manifold.precision, 0);
     row("Recall", w[EVAL_PR], "%.4f", r->manifold.recall, 0);
     row("KID", w[EVAL_KID], "%.6g", r->kid.mean, r->kid.deviation);
     row("Density", w[EVAL_DC], "%.4f", r->manifold.density, 0);
     row("Coverage", w[EVAL_DC], "%.4f", r->manifold.coverage, 0);
+    row("CMMD", w[EVAL_CMMD], "%.6g", r->cmmd, 0);
     eval_extra_print(r);
+    if (*r->network.vit)
+        printf("(features of %s, %s)\n", r->network.vit, r->network.path);
     if (r->network.model)
         printf("(features of %s: a classifier's, before its last projection, at t = 0; they "
                "compare with nothing else)\n",
@@ -170,7 +178,7 @@ void eval_report_cost(const eval_run *r)
 gd_status eval_report(const eval_run *r)
 {
     if (r->o.json)
-        GD_TRY(eval_report_put(r, eval_report_object(r)));
+        GD_TRY(eval_put_json(r, eval_report_object(r)));
     if (!r->o.json || *r->o.json)
         print_table(r);
     if (!r->o.quiet)

@@ -10,8 +10,8 @@ enum {
 static bool needs_features(const eval_run *r)
 {
     return r->wanted[EVAL_PR] || r->wanted[EVAL_KID] || r->wanted[EVAL_DC] ||
-           r->wanted[EVAL_INFINITY] || r->wanted[EVAL_MEMORISATION] || r->wanted[EVAL_VENDI] ||
-           r->o.per_class;
+           r->wanted[EVAL_CMMD] || r->wanted[EVAL_INFINITY] || r->wanted[EVAL_MEMORISATION] ||
+           r->wanted[EVAL_VENDI] || r->o.per_class;
 }
 
 bool eval_needs_images(const eval_run *r, const eval_side *side)

@@ -90,6 +90,12 @@ typedef struct gd_kid {
 GD_CHECKED gd_status gd_kid_measure(gd_kid *out, const gd_features *ref, const gd_features *samples,
                                     bool fidelity);
 
+/* ---- cmmd.c ---- */
+
+/* CMMD of CLIP's features, which have length 1 (Jayasumana et al. 2024) */
+GD_CHECKED gd_status gd_cmmd_measure(double *out, const gd_features *ref,
+                                     const gd_features *samples);
+
 /* ---- images.c: the images of a set, one after another ---- */
 
 typedef struct gd_images_options {
@@ -125,6 +131,7 @@ typedef struct gd_extractor_shape {
     int spatial; /* features for sFID; 0: the network has none */
     int classes;
     int channels, size; /* of the images; size 0: any */
+    bool unit_length;   /* CLIP's features, which CMMD is measured in */
 } gd_extractor_shape;
 struct gd_model;
 typedef struct gd_extractor gd_extractor;
@@ -136,6 +143,27 @@ extern const gd_extractor_shape gd_inception_shape;
 /* The activations before the classifier's last projection, at t = 0.  The model outlives it.
  * GD_EMISMATCH for a model of another kind. */
 GD_CHECKED gd_status gd_extractor_classifier(gd_extractor **out, const struct gd_model *classifier);
+/* A Vision Transformer with the weights of `path` (nn/vit.h), for RGB images of one size, which are
+ * prepared as its family's measure prepares them (extract_vit.c) */
+GD_CHECKED gd_status gd_extractor_vit(gd_extractor **out, const char *path, int batch, int height,
+                                      int width);
+/* What the rows of such a file would be, and its name ("DINOv2 ViT-L/14"), without its weights */
+GD_CHECKED gd_status gd_extractor_vit_shape(gd_extractor_shape *out, char *name, size_t size,
+                                            const char *path);
+/* extract_open.c: any of the two, by the keys of the file; the 2015 network with the authors'
+ * resize.  GD_EFORMAT: neither */
+GD_CHECKED gd_status gd_extractor_open(gd_extractor **out, const char *path, int batch, int height,
+                                       int width);
+/* The name of the network that such a file holds, without its weights; GD_EFORMAT likewise */
+GD_CHECKED gd_status gd_extractor_known(char *name, size_t size, const char *path);
+/* Images of this size from now on; false: a network made for one size */
+bool gd_extractor_set_size(gd_extractor *e, int height, int width);
+enum { GD_VGG16_WIDTH = 4096 };
+/* torchvision's VGG16 up to the ReLU of its second fully connected layer, by the keys of its state
+ * dict; torch-fidelity's input */
+GD_CHECKED gd_status gd_extractor_vgg16(gd_extractor **out, const char *path, int batch, int height,
+                                        int width);
+bool gd_is_vgg16_file(const char *path); /* false for what cannot be opened */
 void gd_extractor_free(gd_extractor *e); /* NULL is fine */
 gd_extractor_shape gd_extractor_get_shape(const gd_extractor *e);
 /* Floats of an image's row: features, spatial features, probabilities */

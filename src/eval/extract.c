@@ -7,6 +7,13 @@ void gd_extractor_free(gd_extractor *e)
         e->free(e);
 }
 
+bool gd_extractor_set_size(gd_extractor *e, int height, int width)
+{
+    if (e->set_size)
+        e->set_size(e, height, width);
+    return e->set_size != NULL;
+}
+
 gd_extractor_shape gd_extractor_get_shape(const gd_extractor *e)
 {
     return e->shape;

@@ -1,16 +1,22 @@
-/* kind_vgg16.c - VGG16 (Simonyan & Zisserman 2015, configuration D) in torchvision's names, up to
- * the second fully connected layer and its ReLU: where torch-fidelity measures precision and
+/* extract_vgg16.c - VGG16 (Simonyan & Zisserman 2015, configuration D) in torchvision's names, up
+ * to the second fully connected layer and its ReLU: where torch-fidelity measures precision and
  * recall.  Pictures are resized to 224 x 224 as TensorFlow 1 does, then (v / 255 - mean) /
  * deviation of ImageNet. */
 #include "eval/extract_private.h"
-#include "eval/kinds.h"
 
 #include "graph/graph.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIDE = 224, CHANNELS = 3, WIDTH = 4096, LAST = 7, POOL = 0, IMAGE = CHANNELS * SIDE * SIDE };
+enum {
+    SIDE = 224,
+    CHANNELS = 3,
+    WIDTH = GD_VGG16_WIDTH,
+    LAST = 7,
+    POOL = 0,
+    IMAGE = CHANNELS * SIDE * SIDE
+};
 
 /* Channels of the convolutions; a pool has index -1 in torchvision's numbering of parameters */
 static const struct {
@@ -198,7 +204,7 @@ static gd_status make(vgg16 *v, const char *path)
     return gd_block_make((void **)&v->output, batch * WIDTH, "features");
 }
 
-static gd_status open_vgg16(gd_extractor **out, const char *path, int batch, int height, int width)
+gd_status gd_extractor_vgg16(gd_extractor **out, const char *path, int batch, int height, int width)
 {
     vgg16 *v = calloc(1, sizeof *v);
     gd_status s;
@@ -232,4 +238,14 @@ static bool matches(const gd_bundle *weights)
            full->dim[0] == WIDTH;
 }
 
-const gd_feature_kind gd_kind_vgg16 = { "VGG16", matches, open_vgg16 };
+bool gd_is_vgg16_file(const char *path)
+{
+    gd_bundle *bundle;
+    bool is;
+
+    if (gd_bundle_open(&bundle, path) != GD_OK)
+        return false;
+    is = matches(bundle);
+    gd_bundle_close(bundle);
+    return is;
+}
