@@ -296,7 +296,10 @@ gd_status eval_open_both(eval_run *r)
         GD_TRY(eval_card_check(r));
     if (r->o.ref)
         GD_TRY(eval_open(r, &r->ref, r->o.ref));
-    return eval_open(r, &r->samples, r->o.samples);
+    GD_TRY(eval_open(r, &r->samples, r->o.samples));
+    if (r->first)
+        eval_protocol_say(r);
+    return GD_OK;
 }
 
 static gd_status finish(eval_run *r)

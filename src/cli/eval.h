@@ -142,6 +142,11 @@ GD_CHECKED gd_status eval_labels(int32_t **out, const char *path, int64_t count)
 int64_t eval_image_of(const eval_side *side, int64_t k);
 gd_features eval_features(const eval_run *r, const eval_side *side);
 
+/* ---- eval_protocol.c: published references ---- */
+
+void eval_protocol_say(const eval_run *r);
+void eval_protocol_set(struct json_t *j, const eval_run *r);
+
 /* ---- eval_card.c ---- */
 
 /* FILE.html and FILE.json of finished runs, the first of which names the sets */
