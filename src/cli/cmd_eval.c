@@ -17,7 +17,7 @@ static const cli_option table[] = {
     { "features", 0, CLI_TEXT, "FILE",
       "instead: a classifier, or a Vision Transformer: DINOv2, CLIP, MAE, SigLIP2", AT(features) },
     { "metrics", 0, CLI_TEXT, "LIST",
-      "of is,fid (fd),sfid,pr,kid,dc,cmmd,fid-inf,memorization,vendi (default: is,fid,sfid,pr)",
+      "of is,fid (fd),sfid,pr,kid,dc,cmmd, fid-inf,memorization,vendi (default: is,fid,sfid,pr)",
       AT(metrics) },
     { "dialect", 0, CLI_TEXT, "NAME",
       "whose resize, scaling and draws: adm, pytorch-fid, torch-fidelity, clean-fid, edm, ..; "
@@ -372,7 +372,8 @@ static gd_status run_eval(int argc, char **argv)
 
 static const char notes[] =
     "Compares two sets of images in the features of a classifier, and prints one table or, with "
-    "--json, one line. The same report for any number of threads.";
+    "--json, one line. The same report for any number of threads. eval stats writes a reference "
+    "file, eval lint looks for what is odd about a set, eval compare puts reports side by side.";
 
 const cli_command cli_eval = {
     "eval",
