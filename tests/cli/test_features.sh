@@ -67,6 +67,10 @@ expect 1 "they are the same" "$g" eval --ref a --samples b --validation a --feat
 expect 3 "no network of features" "$g" eval --ref a --samples b --validation val --features "$GUIDED_MODELS/fashion32/classifier.safetensors"
 expect 3 "none.pth" "$g" eval --ref a --samples b --validation val --features none.pth
 
+# guided info
+expect 0 "DINOv2 ViT-128/14, for guided eval" "$g" info wide.safetensors
+expect 0 '"network":"CLIP ViT-64/16"' "$g" info clip.safetensors --json
+
 # What cannot be
 expect 2 "has no classes" "$g" eval --ref a --samples b --features mae.safetensors --metrics is
 expect 2 "no spatial features" "$g" eval --ref a --samples b --features mae.safetensors --metrics sfid
