@@ -43,6 +43,8 @@ void gd_vit_file_close(gd_vit_file *file); /* NULL is fine */
 /* Does the file hold keys of such a network, be they too few?  false for what cannot be opened */
 bool gd_is_vit_file(const char *path);
 const gd_vit_config *gd_vit_file_config(const gd_vit_file *file);
+/* CLIP's quick GELU is assumed: no configuration beside the file says which it is */
+bool gd_vit_file_assumed(const gd_vit_file *file);
 /* "original", "transformers", "open_clip" */
 const char *gd_vit_file_format(const gd_vit_file *file);
 int64_t gd_vit_file_parameters(const gd_vit_file *file); /* after folding */

@@ -51,6 +51,10 @@ static gd_status read_patches(gd_vit_file *f)
     snprintf(name, sizeof name, "%sbias", f->names->patch);
     c->patch_bias = vit_find(f, name) != NULL;
     c->heads = heads_of(c->family, c->width);
+    f->assumed = c->family == GD_VIT_CLIP;
+    if (strcmp(f->names->format, "original") != 0 &&
+        vit_read_folder(c, f->names->format, gd_bundle_path(f->bundle)))
+        f->assumed = false;
     return c->heads ? GD_OK : odd(f, "how many heads it has is not known for its width");
 }
 
@@ -272,6 +276,11 @@ bool gd_is_vit_file(const char *path)
 const gd_vit_config *gd_vit_file_config(const gd_vit_file *f)
 {
     return &f->config;
+}
+
+bool gd_vit_file_assumed(const gd_vit_file *f)
+{
+    return f->assumed;
 }
 
 const char *gd_vit_file_format(const gd_vit_file *f)

@@ -68,6 +68,12 @@ gd_status gd_vit_open(gd_vit **out, const char *path, int batch)
         net->config = *gd_vit_file_config(file);
         net->format = gd_vit_file_format(file); /* a constant */
         net->source = gd_vit_file_weights(file);
+        if (gd_vit_file_assumed(file))
+            gd_log(
+                GD_LOG_NOTE,
+                "%s: quick GELU is assumed, as OpenAI's weights want it; the model's config.json "
+                "beside the file decides",
+                path);
         net->batch = batch;
         s = make(net);
         if (s == GD_OK)

@@ -31,6 +31,20 @@ expect 0 "CMMD" "$g" eval --ref a --samples b --features clip.safetensors --metr
 expect 1 "cmmd is" "$g" eval --ref a --samples b --features clip.safetensors --metrics cmmd --fail-above cmmd=-1
 expect 2 "CLIP's features" "$g" eval --ref a --samples b --features mae.safetensors --metrics cmmd
 
+# The activation is in no key: the configuration beside the weights tells, where it is of this network
+"$g" eval --ref a --samples b --features clip.safetensors --metrics fd --json 2>err.txt | sed 's/,"guided.*//' >quick.txt
+grep -q "quick GELU is assumed" err.txt || fail "an assumption is not said: $(cat err.txt)"
+mkdir model && cp clip.safetensors model/ || exit 1
+for act in gelu quick_gelu; do
+    echo "{\"model_type\": \"clip\", \"vision_config\": {\"hidden_act\": \"$act\", \"hidden_size\": 64, \"num_attention_heads\": 1}}" >model/config.json
+    "$g" eval --ref a --samples b --features model/clip.safetensors --metrics fd --json 2>err.txt | sed 's/,"guided.*//' >$act.txt
+    grep -q "assumed" err.txt && fail "assumed beside a configuration: $(cat err.txt)"
+done
+cmp -s quick.txt quick_gelu.txt || fail "quick_gelu of config.json: $(cat quick_gelu.txt)"
+cmp -s quick.txt gelu.txt && fail "the activation of config.json is not used"
+echo '{"vision_config": {"hidden_act": "gelu", "hidden_size": 512}}' >model/config.json
+expect 0 "quick GELU is assumed" "$g" eval --ref a --samples b --features model/clip.safetensors --metrics fd
+
 # Images of two sizes, a reference's statistics, any prefix
 expect 0 "FD" "$g" eval --ref a --samples small --features mae.safetensors --metrics fd
 "$g" eval stats a --features mae.safetensors -o ref.npz -q || fail "statistics"
