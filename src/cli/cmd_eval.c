@@ -15,7 +15,7 @@ static const cli_option table[] = {
     { "inception", 0, CLI_TEXT, "FILE",
       "the 2015 network's weights (else GUIDED_INCEPTION, ~/.local/share/guided)", AT(inception) },
     { "features", 0, CLI_TEXT, "FILE",
-      "instead: a classifier, or a Vision Transformer: DINOv2, CLIP, MAE, SigLIP2", AT(features) },
+      "instead: a classifier, or DINOv2, CLIP, MAE, SigLIP2, ConvNeXt V2", AT(features) },
     { "metrics", 0, CLI_TEXT, "LIST",
       "of is,fid (fd),sfid,pr,kid,dc,cmmd (default: is,fid,sfid,pr)", AT(metrics) },
     { "dialect", 0, CLI_TEXT, "NAME", "how images are resized and scaled: adm or pytorch-fid",

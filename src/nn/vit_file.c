@@ -450,7 +450,11 @@ static gd_status fetch(void *ctx, const char *name, const gd_type *type, float *
     return GD_OK;
 }
 
-gd_weights gd_vit_file_weights(const gd_vit_file *f)
+gd_feature_source gd_vit_file_source(const gd_vit_file *f)
 {
-    return (gd_weights){ fetch, (void *)f };
+    return (gd_feature_source){ .image = f->config.image,
+                                .width = gd_vit_width(&f->config),
+                                .build = gd_vit_build,
+                                .config = &f->config,
+                                .weights = { fetch, (void *)f } };
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# guided eval --features with Vision Transformers: recognised by their keys, the same report for any batch, threads and cache, images of
+# guided eval --features with vision networks: recognised by their keys, the same report for any batch, threads and cache, images of
 # any size, and files that are refused.
 set -u
 . "$(dirname "$0")/expect.sh"
@@ -8,11 +8,11 @@ make_vit() { /usr/bin/python3 "$GUIDED_SOURCE_DIR/tests/cli/vit_file.py" "$@" ||
 "$g" sample --model fashion32 -n 12 --class 0-9 --steps ddim2 --seed 3 -q -o a || exit 1
 "$g" sample --model fashion32 -n 10 --class 0-9 --steps ddim3 --seed 4 -q -o b || exit 1
 "$g" sample --model "$GUIDED_MODELS/fashion32/base8.safetensors" -n 8 --steps ddim2 -q -o small || exit 1
-for kind in dinov2 mae clip siglip2; do make_vit $kind $kind.safetensors; done
+for kind in dinov2 mae clip siglip2 convnextv2; do make_vit $kind $kind.safetensors; done
 
-for kind in dinov2:DINOv2 mae:MAE clip:CLIP siglip2:SigLIP2; do
+for kind in "dinov2:DINOv2 ViT-64/14" "mae:MAE ViT-64/16" "clip:CLIP ViT-64/16" "siglip2:SigLIP2 ViT-64/16" "convnextv2:ConvNeXt V2-24"; do
     f=${kind%:*}.safetensors
-    expect 0 "(features of ${kind#*:} ViT-64/" "$g" eval --ref a --samples b --features "$f"
+    expect 0 "(features of ${kind#*:}, $f)" "$g" eval --ref a --samples b --features "$f"
     grep -q '^FD ' out.txt || fail "no FD: $(cat out.txt)"
     grep -q 'Inception' out.txt && fail "an Inception Score of $kind"
     expect 0 '"precision":1.0' "$g" eval --ref a --samples a --features "$f" --json -q --metrics fd,kid,pr,dc
@@ -85,6 +85,9 @@ expect 3 "none.pth" "$g" eval --ref a --samples b --validation val --features no
 expect 0 "DINOv2 ViT-128/14, for guided eval" "$g" info wide.safetensors
 expect 0 '"network":"CLIP ViT-64/16"' "$g" info clip.safetensors --json
 
+expect 0 "ConvNeXt V2-24, for guided eval" "$g" info convnextv2.safetensors
+expect 0 '"features":24' "$g" info convnextv2.safetensors --json
+
 # What cannot be
 expect 2 "has no classes" "$g" eval --ref a --samples b --features mae.safetensors --metrics is
 expect 2 "no spatial features" "$g" eval --ref a --samples b --features mae.safetensors --metrics sfid
@@ -100,5 +103,11 @@ make_vit clip nan.safetensors nan=vision_model.encoder.layers.0.mlp.fc1.weight
 expect 3 "is not finite" "$g" eval --ref a --samples b --features nan.safetensors
 make_vit clip tower.safetensors without=visual_projection.weight
 expect 3 "visual_projection" "$g" eval --ref a --samples b --features tower.safetensors
+make_vit convnextv2 first.safetensors first=1
+expect 3 "its first version" "$g" eval --ref a --samples b --features first.safetensors
+make_vit convnextv2 hole.safetensors without=stages.2.0.pwconv1.weight
+expect 3 "stages.2.0.pwconv1.weight" "$g" eval --ref a --samples b --features hole.safetensors
+make_vit convnextv2 short.safetensors without=stages.3.0.dwconv.bias
+expect 3 "stage 3 is missing" "$g" eval --ref a --samples b --features short.safetensors
 [ $failures -eq 0 ] || exit 1
 echo "features: all fine"
