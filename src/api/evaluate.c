@@ -55,7 +55,8 @@ guided_status guided_features_inception(guided_features **out, guided_context *c
         return gd_leave(&before, s);
     (*out)->height = height;
     (*out)->width = width;
-    s = gd_extractor_inception(&(*out)->extractor, inception, GD_DIALECT_ADM, BATCH, height, width);
+    s = gd_extractor_inception(&(*out)->extractor, inception, &gd_dialect_adm, BATCH, height,
+                               width);
     return gd_leave(&before, done(out, s));
 }
 
@@ -163,7 +164,7 @@ guided_status guided_compare_sets(guided_context *context, guided_set_scores *ou
     gd_status s = gd_manifold_measure(&m, &a, &b, false, NULL, NULL);
 
     if (s == GD_OK)
-        s = gd_kid_measure(&kid, &a, &b);
+        s = gd_kid_measure(&kid, &a, &b, false);
     if (s == GD_OK)
         *out = (guided_set_scores){ .precision = m.precision,
                                     .recall = m.recall,

@@ -17,9 +17,19 @@ static const cli_option table[] = {
     { "features", 0, CLI_TEXT, "FILE",
       "instead: a classifier, or DINOv2, CLIP, MAE, SigLIP2, ConvNeXt V2", AT(features) },
     { "metrics", 0, CLI_TEXT, "LIST",
-      "of is,fid (fd),sfid,pr,kid,dc,cmmd (default: is,fid,sfid,pr)", AT(metrics) },
-    { "dialect", 0, CLI_TEXT, "NAME", "how images are resized and scaled: adm or pytorch-fid",
+      "of is,fid (fd),sfid,pr,kid,dc,cmmd,fid-inf,memorization,vendi (default: is,fid,sfid,pr)",
+      AT(metrics) },
+    { "dialect", 0, CLI_TEXT, "NAME",
+      "whose resize, scaling and draws: adm, pytorch-fid, torch-fidelity, clean-fid, edm, ..; "
+      "several with commas; all",
       AT(dialect) },
+    { "vgg16", 0, CLI_TEXT, "FILE",
+      "torchvision's VGG16, for torch-fidelity's precision and recall (else GUIDED_VGG16)",
+      AT(vgg16) },
+    { "per-class", 0, CLI_SWITCH, "",
+      "distance, precision and recall of each class (labelled sets)", AT(per_class) },
+    { "card", 0, CLI_TEXT, "FILE", "the evidence as one page, FILE.html, and as FILE.json",
+      AT(card) },
     { "half", 0, CLI_SWITCH, "", "precision and recall from the authors' float16 distances",
       AT(half) },
     { "bootstrap", 0, CLI_INT, "N", "error bars from N sets drawn again", AT(bootstrap), 2, 1e6 },
@@ -44,9 +54,9 @@ static const cli_option table[] = {
 };
 #undef AT
 
-const char *const eval_metric_names[EVAL_METRICS] = {
-    "is", "fid", "sfid", "pr", "kid", "dc", "cmmd"
-};
+const char *const eval_metric_names[EVAL_METRICS] = { "is",           "fid",  "sfid", "pr",
+                                                      "kid",          "dc",   "cmmd", "fid-inf",
+                                                      "memorization", "vendi" };
 
 /* ---- options ---- */
 
@@ -68,13 +78,16 @@ static gd_status choose_metrics(eval_run *r)
     for (const char *at = r->o.metrics; at && *at;) {
         const int n = (int)strcspn(at, ","), k = metric_of(at, n);
         if (k == EVAL_METRICS)
-            return gd_fail(GD_EUSAGE,
-                           "--metrics %.*s: expected some of is,fid,sfid,pr,kid,dc,cmmd\nhint: is: "
-                           "Inception Score; pr: precision and recall; dc: density and coverage",
-                           n, at);
+            return gd_fail(
+                GD_EUSAGE,
+                "--metrics %.*s: expected some of is,fid,sfid,pr,kid,dc,cmmd,fid-inf,memorization,"
+                "vendi\nhint: is: Inception Score; pr: precision and recall; dc: density "
+                "and coverage; fid-inf: FID of infinitely many samples",
+                n, at);
         r->wanted[k] = true;
         at += n + (at[n] == ',');
     }
+    r->wanted[EVAL_FID] |= r->wanted[EVAL_INFINITY]; /* which needs the reference's statistics */
     return eval_network_metrics(r);
 }
 
@@ -102,9 +115,11 @@ static gd_status settle(eval_run *r)
 {
     eval_options *o = &r->o;
 
-    GD_TRY(gd_dialect_read(&r->dialect, o->dialect));
-    if (o->features && r->dialect != GD_DIALECT_ADM)
-        return gd_fail(GD_EUSAGE, "--dialect %s: a classifier's images are not resized",
+    GD_TRY(eval_dialects_read(r));
+    if (o->features && (r->dialect != &gd_dialect_adm || r->n_dialects > 1))
+        return gd_fail(GD_EUSAGE,
+                       "--dialect %s: is a way of preparing images for the Inception network, not "
+                       "for --features",
                        o->dialect);
     cli_ranks_settle(r->dist, o->threads, o->memory);
     o->quiet |= !r->first;
@@ -135,7 +150,7 @@ static gd_status measure_frechet(eval_run *r)
     return GD_OK;
 }
 
-static gd_features features_of(const eval_run *r, const eval_side *side)
+gd_features eval_features(const eval_run *r, const eval_side *side)
 {
     return (gd_features){ side->survey.features, side->survey.kept, r->network.shape.width };
 }
@@ -187,17 +202,18 @@ static gd_status measure_manifold(eval_run *r, const gd_features *ref, const gd_
     return GD_OK;
 }
 
-static gd_status measure_all(eval_run *r)
+gd_status eval_measure(eval_run *r)
 {
-    const gd_features ref = features_of(r, &r->ref), samples = features_of(r, &r->samples);
+    const gd_features ref = eval_features(r, &r->ref), samples = eval_features(r, &r->samples);
 
     GD_TRY(measure_frechet(r));
     if (r->wanted[EVAL_PR] || r->wanted[EVAL_DC])
         GD_TRY(measure_manifold(r, &ref, &samples));
     if (r->wanted[EVAL_KID])
-        GD_TRY(gd_kid_measure(&r->kid, &ref, &samples));
+        GD_TRY(gd_kid_measure(&r->kid, &ref, &samples, r->dialect->fidelity));
     if (r->wanted[EVAL_CMMD])
         GD_TRY(gd_cmmd_measure(&r->cmmd, &ref, &samples));
+    GD_TRY(eval_measure_extra(r));
     return r->o.bootstrap > 0 ? measure_deviations(r) : GD_OK;
 }
 
@@ -229,7 +245,7 @@ static gd_status survey_both(eval_run *r)
     return GD_OK;
 }
 
-static gd_status check_limits(const eval_run *r)
+gd_status eval_check_limits(const eval_run *r)
 {
     const double value[EVAL_METRICS] = {
         [EVAL_FID] = r->fid, [EVAL_SFID] = r->sfid, [EVAL_KID] = r->kid.mean, [EVAL_CMMD] = r->cmmd
@@ -265,7 +281,7 @@ static gd_status check_sides(eval_run *r)
     return GD_OK;
 }
 
-static gd_status open_both(eval_run *r)
+gd_status eval_open_both(eval_run *r)
 {
     if (r->o.output)
         return gd_fail(GD_EUSAGE,
@@ -278,6 +294,8 @@ static gd_status open_both(eval_run *r)
     GD_TRY(read_limits(r));
     if (r->first)
         GD_TRY(eval_report_check(r));
+    if (r->first && r->o.card)
+        GD_TRY(eval_card_check(r));
     if (r->o.ref)
         GD_TRY(eval_open(r, &r->ref, r->o.ref));
     return eval_open(r, &r->samples, r->o.samples);
@@ -285,15 +303,17 @@ static gd_status open_both(eval_run *r)
 
 static gd_status finish(eval_run *r)
 {
-    GD_TRY(measure_all(r));
+    GD_TRY(eval_measure(r));
     r->seconds = gd_seconds() - r->start;
+    if (r->o.card)
+        GD_TRY(eval_card(r, r, 1));
     GD_TRY(eval_report(r));
-    return check_limits(r);
+    return eval_check_limits(r);
 }
 
 static gd_status compare(eval_run *r)
 {
-    GD_TRY(gd_dist_agree(r->dist, open_both(r), NULL));
+    GD_TRY(gd_dist_agree(r->dist, eval_open_both(r), NULL));
     GD_TRY(survey_both(r));
     return eval_alone(r, finish);
 }
@@ -322,8 +342,14 @@ static gd_status work(eval_run *r)
         cli_ranks_say(r->dist, r->o.batch, "round");
     if (r->words.n_words > 0 && strcmp(r->words.word[0], "stats") == 0)
         return eval_stats(r);
+    if (r->words.n_words > 0 && strcmp(r->words.word[0], "lint") == 0)
+        return eval_alone(r, eval_lint);
+    if (r->words.n_words > 0 && strcmp(r->words.word[0], "compare") == 0)
+        return eval_alone(r, eval_compare);
     GD_TRY(gd_dist_agree(r->dist, take_words(r), NULL));
-    return r->o.validation ? eval_ratio(r) : compare(r);
+    if (r->o.validation)
+        return eval_ratio(r);
+    return r->n_dialects > 1 || r->dialect->fidelity ? eval_all(r) : compare(r);
 }
 
 static gd_status run_eval(int argc, char **argv)
@@ -336,6 +362,7 @@ static gd_status run_eval(int argc, char **argv)
     s = gd_dist_agree(r.dist, cli_parse(&cli_eval, argc, argv, &r.o, &r.words), NULL);
     if (s == GD_OK)
         s = work(&r);
+    gd_block_free(r.classes);
     eval_close(&r.ref);
     eval_close(&r.samples);
     eval_network_close(&r.network);
@@ -349,7 +376,8 @@ static const char notes[] =
 const cli_command cli_eval = {
     "eval",
     "FID, sFID, Inception Score, precision and recall of samples",
-    "eval --ref PATH --samples PATH [options] | eval stats PATH -o FILE [options]",
+    "eval --ref PATH --samples PATH [options] | eval stats PATH -o FILE [options] | "
+    "eval lint PATH [--ref PATH] | eval compare A.json B.json",
     "guided eval --ref VIRTUAL_imagenet256_labeled.npz --samples samples.npz",
     table,
     COUNT(table),

@@ -19,12 +19,19 @@ static void set(json_t *j, const char *key, bool wanted, double value)
         json_object_set_new(j, key, isfinite(value) ? json_real(value) : json_null());
 }
 
+double eval_f_score(const gd_manifold *m)
+{
+    return 2 * m->precision * m->recall / fmax(1e-5, m->precision + m->recall);
+}
+
 static void set_values(json_t *j, const eval_run *r)
 {
     const bool error = r->o.bootstrap > 0;
     const bool *w = r->wanted;
 
     set(j, "inception_score", w[EVAL_IS], r->samples.survey.inception_score);
+    set(j, "inception_score_spread", w[EVAL_IS] && r->dialect->fidelity,
+        r->samples.survey.score_spread);
     set(j, "inception_score_deviation", w[EVAL_IS] && error, r->deviations.inception_score);
     set(j, *r->network.vit ? "fd" : "fid", w[EVAL_FID], r->fid);
     set(j, *r->network.vit ? "fd_deviation" : "fid_deviation", w[EVAL_FID] && error,
@@ -33,11 +40,13 @@ static void set_values(json_t *j, const eval_run *r)
     set(j, "sfid_deviation", w[EVAL_SFID] && error, r->deviations.sfid);
     set(j, "precision", w[EVAL_PR], r->manifold.precision);
     set(j, "recall", w[EVAL_PR], r->manifold.recall);
+    set(j, "f_score", w[EVAL_PR] && r->dialect->fidelity, eval_f_score(&r->manifold));
     set(j, "kid", w[EVAL_KID], r->kid.mean);
     set(j, "kid_deviation", w[EVAL_KID], r->kid.deviation);
     set(j, "density", w[EVAL_DC], r->manifold.density);
     set(j, "coverage", w[EVAL_DC], r->manifold.coverage);
     set(j, "cmmd", w[EVAL_CMMD], r->cmmd);
+    eval_extra_set(j, r);
 }
 
 static const char *origin(bool wanted, bool stored)
@@ -77,14 +86,14 @@ static void set_used(json_t *j, const eval_run *r)
         json_object_set_new(j, "features_hash", json_string(n->hash));
     }
     json_object_set_new(j, "width", json_integer(n->shape.width));
-    json_object_set_new(j, "dialect", json_string(r->o.dialect));
+    json_object_set_new(j, "dialect", json_string(r->dialect->name));
     if (r->o.ref) {
         json_object_set_new(j, "reference", gd_json_text(r->ref.path));
         set_side(j, r, &r->ref, "reference");
     }
     json_object_set_new(j, "samples", gd_json_text(r->samples.path));
     set_side(j, r, &r->samples, "sample");
-    if (r->wanted[EVAL_IS])
+    if (r->wanted[EVAL_IS] && !r->dialect->fidelity)
         json_object_set_new(j, "inception_score_split", json_integer(GD_IS_SPLIT));
     if (r->wanted[EVAL_PR])
         json_object_set_new(j, "distances", json_string(r->o.half ? "float16" : "float32"));
@@ -96,7 +105,7 @@ static void set_used(json_t *j, const eval_run *r)
     }
 }
 
-static json_t *report_of(const eval_run *r)
+json_t *eval_report_object(const eval_run *r)
 {
     json_t *j = json_object();
 
@@ -151,6 +160,7 @@ static void print_table(const eval_run *r)
     row("Density", w[EVAL_DC], "%.4f", r->manifold.density, 0);
     row("Coverage", w[EVAL_DC], "%.4f", r->manifold.coverage, 0);
     row("CMMD", w[EVAL_CMMD], "%.6g", r->cmmd, 0);
+    eval_extra_print(r);
     if (*r->network.vit)
         printf("(features of %s, %s)\n", r->network.vit, r->network.path);
     if (r->network.model)
@@ -159,7 +169,7 @@ static void print_table(const eval_run *r)
                r->network.path);
 }
 
-static void print_cost(const eval_run *r)
+void eval_report_cost(const eval_run *r)
 {
     fprintf(stderr, "guided: %lld images in %.1f s, peak memory %.0f MiB\n", (long long)r->surveyed,
             r->seconds, (double)gd_peak_bytes() / 1048576);
@@ -168,10 +178,10 @@ static void print_cost(const eval_run *r)
 gd_status eval_report(const eval_run *r)
 {
     if (r->o.json)
-        GD_TRY(eval_put_json(r, report_of(r)));
+        GD_TRY(eval_put_json(r, eval_report_object(r)));
     if (!r->o.json || *r->o.json)
         print_table(r);
     if (!r->o.quiet)
-        print_cost(r);
+        eval_report_cost(r);
     return GD_OK;
 }

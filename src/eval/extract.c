@@ -1,20 +1,6 @@
 /* extract.c - features of images, whichever network they come from. */
 #include "eval/extract_private.h"
 
-#include <string.h>
-
-gd_status gd_dialect_read(gd_dialect *out, const char *word)
-{
-    static const char *const names[] = { "adm", "pytorch-fid" };
-
-    for (int i = 0; i < COUNT(names); i++)
-        if (strcmp(word, names[i]) == 0) {
-            *out = (gd_dialect)i;
-            return GD_OK;
-        }
-    return gd_fail(GD_EUSAGE, "--dialect %s: expected adm or pytorch-fid", word);
-}
-
 void gd_extractor_free(gd_extractor *e)
 {
     if (e)

@@ -12,8 +12,8 @@ static gd_status unknown(const char *path)
     gd_bundle_close(bundle);
     return gd_fail(
         GD_EFORMAT,
-        "%s: no network of features is known by these keys\nhint: the 2015 Inception, or "
-        "one of DINOv2, CLIP, MAE, SigLIP2, ConvNeXt V2",
+        "%s: no network of features is known by these keys\nhint: the 2015 Inception, VGG16, "
+        "or one of DINOv2, CLIP, MAE, SigLIP2, ConvNeXt V2",
         path);
 }
 
@@ -21,8 +21,10 @@ gd_status gd_extractor_open(gd_extractor **out, const char *path, int batch, int
 {
     if (gd_is_vision_file(path))
         return gd_extractor_vision(out, path, batch, height, width);
+    if (gd_is_vgg16_file(path))
+        return gd_extractor_vgg16(out, path, batch, height, width);
     if (gd_is_inception_file(path))
-        return gd_extractor_inception(out, path, GD_DIALECT_ADM, batch, height, width);
+        return gd_extractor_inception(out, path, &gd_dialect_adm, batch, height, width);
     return unknown(path);
 }
 
@@ -32,8 +34,8 @@ gd_status gd_extractor_known(char *name, size_t size, const char *path)
 
     if (gd_is_vision_file(path))
         return gd_extractor_vision_shape(&shape, name, size, path);
-    if (!gd_is_inception_file(path))
+    if (!gd_is_vgg16_file(path) && !gd_is_inception_file(path))
         return unknown(path);
-    snprintf(name, size, "Inception");
+    snprintf(name, size, "%s", gd_is_vgg16_file(path) ? "VGG16" : "Inception");
     return GD_OK;
 }

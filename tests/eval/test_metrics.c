@@ -144,7 +144,7 @@ static void score_equals_the_specification(void **state)
     }
     assert_int_equal(gd_inception_score_make(&score, CLASSES, 25), GD_OK);
     gd_inception_score_add(score, p, N_B);
-    assert_float_equal(gd_inception_score_value(score), number(file, "inception_score"), 2e-6);
+    assert_float_equal(gd_inception_score_value(score, NULL), number(file, "inception_score"), 2e-6);
     gd_inception_score_free(score);
     json_decref(file);
 }
@@ -181,7 +181,7 @@ static results measure(const gd_features *x, const gd_features *y, bool half, in
     assert_int_equal(gd_frechet(&r.frechet, &s, &t), GD_OK);
     assert_int_equal(gd_manifold_measure(&r.manifold, x, y, half, NULL, NULL), GD_OK);
     const gd_features u_few = { x->data, N_KERNEL, WIDE }, v_few = { y->data, N_KERNEL + 9, WIDE };
-    assert_int_equal(gd_kid_measure(&r.kid, &u_few, &v_few), GD_OK);
+    assert_int_equal(gd_kid_measure(&r.kid, &u_few, &v_few, false), GD_OK);
     gd_statistics_free(&s);
     gd_statistics_free(&t);
     return r;
@@ -252,7 +252,7 @@ static void deviations_are_those_of_new_sets(void **state)
         }
         assert_int_equal(gd_moments_finish(m, &s), GD_OK);
         assert_int_equal(gd_frechet(&value[0], &s, &normal), GD_OK);
-        value[1] = gd_inception_score_value(score);
+        value[1] = gd_inception_score_value(score, NULL);
         for (int v = 0; v < 2; v++) {
             sum[v] += value[v] / N_SETS;
             squares[v] += value[v] * value[v] / N_SETS;
