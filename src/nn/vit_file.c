@@ -95,6 +95,23 @@ static gd_status check_mae(const gd_vit_file *f)
     return zero ? GD_OK : odd(f, "its positions were learned: a ViT of another training");
 }
 
+/* SigLIP's first version has the same keys and other images; its vocabulary tells it, where the
+ * text tower is in the file. */
+static gd_status check_siglip(const gd_vit_file *f)
+{
+    static const char words[] = "text_model.embeddings.token_embedding.weight";
+    enum { FIRST_VOCABULARY = 32000 };
+
+    for (int i = 0; i < gd_bundle_count(f->bundle); i++) {
+        const gd_array *a = gd_bundle_array(f->bundle, i);
+        const size_t n = strlen(a->name), tail = sizeof words - 1;
+        if (n >= tail && strcmp(a->name + n - tail, words) == 0 && a->dim[0] == FIRST_VOCABULARY)
+            return odd(f, "its 32,000 words are those of SigLIP's first version, whose images are "
+                          "prepared otherwise");
+    }
+    return GD_OK;
+}
+
 /* Hugging Face's MAE has an epsilon of its own. */
 static float epsilon_of(const vit_naming *names)
 {
@@ -131,6 +148,8 @@ static gd_status read_config(gd_vit_file *f)
             return odd(f, "its projection (visual_projection) is missing");
         c->projection = (int)(p->dim[0] == c->width ? p->dim[1] : p->dim[0]);
     }
+    if (c->family == GD_VIT_SIGLIP)
+        return check_siglip(f);
     return c->family == GD_VIT_MAE ? check_mae(f) : GD_OK;
 }
 

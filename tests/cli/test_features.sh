@@ -103,6 +103,10 @@ make_vit clip nan.safetensors nan=vision_model.encoder.layers.0.mlp.fc1.weight
 expect 3 "is not finite" "$g" eval --ref a --samples b --features nan.safetensors
 make_vit clip tower.safetensors without=visual_projection.weight
 expect 3 "visual_projection" "$g" eval --ref a --samples b --features tower.safetensors
+make_vit siglip2 words1.safetensors words=32000
+expect 3 "SigLIP's first version" "$g" eval --ref a --samples b --features words1.safetensors
+make_vit siglip2 words2.safetensors words=256000
+expect 0 "SigLIP2" "$g" info words2.safetensors
 make_vit convnextv2 first.safetensors first=1
 expect 3 "its first version" "$g" eval --ref a --samples b --features first.safetensors
 make_vit convnextv2 hole.safetensors without=stages.2.0.pwconv1.weight

@@ -3,7 +3,7 @@
 
 KIND: dinov2, mae, clip, siglip2 or convnextv2.  width=, depth=: other sizes; without=KEY: leaves it
 out; nan=KEY: its first element is not a number; prefix=TEXT: before every key; learned=1: MAE's
-positions are not 0 at the class token; first=1: ConvNeXt of version 1; seed=."""
+positions are not 0 at the class token; first=1: ConvNeXt of version 1; words=N: SigLIP's vocabulary; seed=."""
 import json
 import random
 import struct
@@ -64,6 +64,8 @@ def transformers(patch, grid, clip):
         add("text_model.final_layer_norm.weight", 8)
     else:
         add("vision_model.embeddings.patch_embedding.bias", width)
+        if "words" in options:
+            add("text_model.embeddings.token_embedding.weight", int(options["words"]), 1)
         add("vision_model.head.probe", 1, 1, width)
         add("vision_model.head.attention.in_proj_weight", 3 * width, width, scale=width ** -0.5)
         add("vision_model.head.attention.in_proj_bias", 3 * width)
