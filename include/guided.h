@@ -204,9 +204,9 @@ GUIDED_API GUIDED_CHECKED guided_status guided_denoise_vjp(guided_denoiser *deno
 
 /* ---- evaluation ---- */
 
-/* Features of images: of the 2015 Inception network ("adm" preprocessing) or a Vision Transformer
- * (DINOv2, CLIP, MAE, SigLIP2; prepared as docs/evaluation.md says) from its weights' file, or of a
- * classifier */
+/* Features of images by a file of weights: of the 2015 Inception network ("adm" preprocessing), of
+ * a Vision Transformer (DINOv2, CLIP, MAE, SigLIP2) or of ConvNeXt V2, images prepared as
+ * docs/evaluation.md says; or of a classifier */
 typedef struct guided_features guided_features;
 /* Any file of weights that is known by its keys; images [n][height][width][3].  GUIDED_EFORMAT:
  * none of them */

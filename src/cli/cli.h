@@ -293,6 +293,11 @@ bool cli_is_inception(const char *path, gd_status status);
 GD_CHECKED gd_status cli_inception_info(const char *path, bool json);
 GD_CHECKED gd_status cli_inception_convert(const char *from, const char *to, bool overwrite);
 
+/* ---- vision.c: likewise, a Vision Transformer or ConvNeXt V2 ---- */
+
+bool cli_is_vision(const char *path, gd_status status);
+GD_CHECKED gd_status cli_vision_info(const char *path, bool json);
+
 /* ---- bench_train.c ---- */
 GD_CHECKED gd_status cli_bench_train(const char *preset, bool bf16, int batch_size, bool json,
                                      bool profile);

@@ -15,7 +15,7 @@ static const cli_option table[] = {
     { "inception", 0, CLI_TEXT, "FILE",
       "the 2015 network's weights (else GUIDED_INCEPTION, ~/.local/share/guided)", AT(inception) },
     { "features", 0, CLI_TEXT, "FILE",
-      "instead: a classifier, or a Vision Transformer: DINOv2, CLIP, MAE, SigLIP2", AT(features) },
+      "instead: a classifier, or DINOv2, CLIP, MAE, SigLIP2, ConvNeXt V2", AT(features) },
     { "metrics", 0, CLI_TEXT, "LIST",
       "of is,fid (fd),sfid,pr,kid,dc,cmmd, fid-inf,memorization,vendi (default: is,fid,sfid,pr)",
       AT(metrics) },
@@ -117,7 +117,9 @@ static gd_status settle(eval_run *r)
 
     GD_TRY(eval_dialects_read(r));
     if (o->features && (r->dialect != &gd_dialect_adm || r->n_dialects > 1))
-        return gd_fail(GD_EUSAGE, "--dialect %s: a classifier's images are not resized",
+        return gd_fail(GD_EUSAGE,
+                       "--dialect %s: is a way of preparing images for the Inception network, not "
+                       "for --features",
                        o->dialect);
     cli_ranks_settle(r->dist, o->threads, o->memory);
     o->quiet |= !r->first;

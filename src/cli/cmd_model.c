@@ -254,6 +254,8 @@ static gd_status run_info(int argc, char **argv)
     gd_status s = cli_model_open(&m, w.word[0], CLI_MODEL, w.flag, w.n_flags);
     if (cli_is_inception(w.word[0], s))
         return cli_inception_info(w.word[0], o.json);
+    if (cli_is_vision(w.word[0], s))
+        return cli_vision_info(w.word[0], o.json);
     GD_TRY(s);
     s = show(m, &o);
     gd_model_close(m);

@@ -1,8 +1,6 @@
 /* eval_network.c - which network gives guided eval its features. */
 #include "cli/eval.h"
 
-#include "nn/vit.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,7 +63,7 @@ static gd_status find_vit(eval_run *r)
     eval_network *n = &r->network;
 
     n->path = r->o.features;
-    return gd_extractor_vit_shape(&n->shape, n->vit, sizeof n->vit, n->path);
+    return gd_extractor_vision_shape(&n->shape, n->vit, sizeof n->vit, n->path);
 }
 
 static gd_status open_classifier(eval_run *r)
@@ -88,7 +86,7 @@ gd_status eval_network_find(eval_run *r)
     if (r->o.features && r->o.inception)
         return gd_fail(GD_EUSAGE, "--features and --inception: one network gives the features");
     if (r->o.features)
-        return gd_is_vit_file(r->o.features) ? find_vit(r) : open_classifier(r);
+        return gd_is_vision_file(r->o.features) ? find_vit(r) : open_classifier(r);
     n->shape = gd_inception_shape;
     n->path = r->o.inception ? r->o.inception : environment;
     return n->path && *n->path ? GD_OK : find_file(&n->path);
@@ -123,7 +121,7 @@ static gd_status open_vit(eval_run *r)
 
     if (n->extractor)
         return GD_OK;
-    GD_TRY(gd_extractor_vit(&n->extractor, n->path, r->o.batch, n->height, n->width));
+    GD_TRY(gd_extractor_vision(&n->extractor, n->path, r->o.batch, n->height, n->width));
     return gd_extractor_hash(n->extractor, n->hash);
 }
 

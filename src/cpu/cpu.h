@@ -213,6 +213,14 @@ typedef struct gd_kernels {
     void (*layer_norm)(const gd_view *y, const gd_view *x, const float *gamma, const float *beta,
                        float eps);
 
+    /* Each channel by its own filter, stride 1, zeros outside x; weight: [kernel^2][C] */
+    void (*depthwise)(const gd_view *y, const gd_view *x, const float *weight, const float *bias,
+                      int kernel);
+    /* Global response normalisation (Woo et al. 2023): y = gamma x g / (mean of g over the channels
+     * + eps) + beta + x, g a channel's length over the pixels; scratch: [N][C].  y may be x. */
+    void (*response_norm)(const gd_view *y, const gd_view *x, const float *gamma, const float *beta,
+                          float eps, float *scratch);
+
     /* ---- resampling ---- */
     /* UP_NEAREST: y[.., i, j] = factor * x[.., i/2, j/2], zero where i/2 or j/2 is outside x
      * (adjoint of an odd-sized average). DOWN_AVERAGE: y[i,j] = factor * (sum of x's 2x2 block) /

@@ -143,13 +143,16 @@ extern const gd_extractor_shape gd_inception_shape;
 /* The activations before the classifier's last projection, at t = 0.  The model outlives it.
  * GD_EMISMATCH for a model of another kind. */
 GD_CHECKED gd_status gd_extractor_classifier(gd_extractor **out, const struct gd_model *classifier);
-/* A Vision Transformer with the weights of `path` (nn/vit.h), for RGB images of one size, which are
- * prepared as its family's measure prepares them (extract_vit.c) */
-GD_CHECKED gd_status gd_extractor_vit(gd_extractor **out, const char *path, int batch, int height,
-                                      int width);
+/* A Vision Transformer (nn/vit.h) or ConvNeXt V2 (nn/convnext.h) with the weights of `path`, for
+ * RGB images of one size, which are prepared as its family's measure prepares them
+ * (extract_vision.c) */
+GD_CHECKED gd_status gd_extractor_vision(gd_extractor **out, const char *path, int batch,
+                                         int height, int width);
+/* Does the file hold keys of such a network, be they too few?  false for what cannot be opened */
+bool gd_is_vision_file(const char *path);
 /* What the rows of such a file would be, and its name ("DINOv2 ViT-L/14"), without its weights */
-GD_CHECKED gd_status gd_extractor_vit_shape(gd_extractor_shape *out, char *name, size_t size,
-                                            const char *path);
+GD_CHECKED gd_status gd_extractor_vision_shape(gd_extractor_shape *out, char *name, size_t size,
+                                               const char *path);
 /* extract_open.c: any of the two, by the keys of the file; the 2015 network with the authors'
  * resize.  GD_EFORMAT: neither */
 GD_CHECKED gd_status gd_extractor_open(gd_extractor **out, const char *path, int batch, int height,

@@ -2,7 +2,6 @@
 #include "eval/eval.h"
 
 #include "nn/inception.h"
-#include "nn/vit.h"
 
 static gd_status unknown(const char *path)
 {
@@ -14,14 +13,14 @@ static gd_status unknown(const char *path)
     return gd_fail(
         GD_EFORMAT,
         "%s: no network of features is known by these keys\nhint: the 2015 Inception, VGG16, "
-        "or a Vision Transformer of DINOv2, CLIP, MAE or SigLIP2",
+        "or one of DINOv2, CLIP, MAE, SigLIP2, ConvNeXt V2",
         path);
 }
 
 gd_status gd_extractor_open(gd_extractor **out, const char *path, int batch, int height, int width)
 {
-    if (gd_is_vit_file(path))
-        return gd_extractor_vit(out, path, batch, height, width);
+    if (gd_is_vision_file(path))
+        return gd_extractor_vision(out, path, batch, height, width);
     if (gd_is_vgg16_file(path))
         return gd_extractor_vgg16(out, path, batch, height, width);
     if (gd_is_inception_file(path))
@@ -33,8 +32,8 @@ gd_status gd_extractor_known(char *name, size_t size, const char *path)
 {
     gd_extractor_shape shape;
 
-    if (gd_is_vit_file(path))
-        return gd_extractor_vit_shape(&shape, name, size, path);
+    if (gd_is_vision_file(path))
+        return gd_extractor_vision_shape(&shape, name, size, path);
     if (!gd_is_vgg16_file(path) && !gd_is_inception_file(path))
         return unknown(path);
     snprintf(name, size, "%s", gd_is_vgg16_file(path) ? "VGG16" : "Inception");

@@ -176,6 +176,10 @@ gd_val gd_tokens(gd_graph *g, gd_val x, gd_val table);
 /* Attention of one query, the same for all images: query [1,1,1,C], keys_values [N,H,W,2C] ->
  * [N,1,1,C] */
 gd_val gd_probe(gd_graph *g, gd_val query, gd_val keys_values, int heads);
+/* Each channel by its own filter: weight plain [kernel^2,C], padding kernel / 2; and ConvNeXt V2's
+ * normalisation (gd_kernels.response_norm).  No gradients either. */
+gd_val gd_depthwise(gd_graph *g, gd_val x, gd_val weight, gd_val bias, int kernel);
+gd_val gd_response_norm(gd_graph *g, gd_val x, gd_val gamma, gd_val beta, float eps);
 gd_val gd_silu(gd_graph *g, gd_val x);
 gd_val gd_relu(gd_graph *g, gd_val x);
 gd_val gd_plus(gd_graph *g, gd_val a, gd_val b);

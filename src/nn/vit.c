@@ -73,8 +73,9 @@ static gd_val attention_pool(const vit *v, gd_val x)
     return gd_plus(g, h, mlp(v, m, norm(v, nn_at(m, "norm"), h), width));
 }
 
-gd_val gd_vit_build(gd_graph *g, const gd_vit_config *c, int n, gd_val *x)
+gd_val gd_vit_build(gd_graph *g, const void *config, int n, gd_val *x)
 {
+    const gd_vit_config *c = config;
     const vit v = { { .g = g, .scope = "" }, c };
     gd_val h;
 

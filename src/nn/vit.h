@@ -7,7 +7,7 @@
 #ifndef GD_NN_VIT_H
 #define GD_NN_VIT_H
 
-#include "graph/graph.h"
+#include "nn/feature_net.h"
 
 typedef enum gd_vit_family { GD_VIT_DINOV2, GD_VIT_CLIP, GD_VIT_MAE, GD_VIT_SIGLIP } gd_vit_family;
 
@@ -43,31 +43,19 @@ void gd_vit_file_close(gd_vit_file *file); /* NULL is fine */
 /* Does the file hold keys of such a network, be they too few?  false for what cannot be opened */
 bool gd_is_vit_file(const char *path);
 const gd_vit_config *gd_vit_file_config(const gd_vit_file *file);
+/* CLIP's quick GELU is assumed: no configuration beside the file says which it is */
+bool gd_vit_file_assumed(const gd_vit_file *file);
 /* "original", "transformers", "open_clip" */
 const char *gd_vit_file_format(const gd_vit_file *file);
 int64_t gd_vit_file_parameters(const gd_vit_file *file); /* after folding */
-/* By the network's own names, as long as the file is open: positions interpolated to the grid of
+/* The network, as long as the file is open: positions interpolated to the grid of
  * `image`, class token and registers in one table with them; layer scale folded into the layers
  * before it; q, k, v in one matrix.  GD_EFORMAT for what is not finite. */
-gd_weights gd_vit_file_weights(const gd_vit_file *file);
+gd_feature_source gd_vit_file_source(const gd_vit_file *file);
 
-/* ---- vit.c: the network, ready to run ---- */
+/* ---- vit.c ---- */
 
-/* Into a graph: x [N,image,image,3] -> features [N,1,1,gd_vit_width]; *x is the input. */
-gd_val gd_vit_build(gd_graph *g, const gd_vit_config *config, int n, gd_val *x);
-
-/* ---- vit_run.c ---- */
-
-typedef struct gd_vit gd_vit;
-/* `batch`: most images of one run of the network */
-GD_CHECKED gd_status gd_vit_open(gd_vit **out, const char *path, int batch);
-void gd_vit_close(gd_vit *net); /* NULL is fine */
-/* x [n][3][image][image], normalised as the family wants it, any n -> features [n][gd_vit_width].
- * The result of an image depends neither on n, on `batch`, on its place nor on the number of
- * threads. */
-void gd_vit_run(gd_vit *net, int n, const float *x, float *features);
-const gd_vit_config *gd_vit_get_config(const gd_vit *net);
-const char *gd_vit_format(const gd_vit *net);
-void gd_vit_hash(const gd_vit *net, char text[33]); /* of the weights as they are used */
+/* x [N,image,image,3] -> features [N,1,1,gd_vit_width]; config: a gd_vit_config */
+gd_val gd_vit_build(gd_graph *g, const void *config, int n, gd_val *x);
 
 #endif

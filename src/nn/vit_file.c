@@ -51,6 +51,10 @@ static gd_status read_patches(gd_vit_file *f)
     snprintf(name, sizeof name, "%sbias", f->names->patch);
     c->patch_bias = vit_find(f, name) != NULL;
     c->heads = heads_of(c->family, c->width);
+    f->assumed = c->family == GD_VIT_CLIP;
+    if (strcmp(f->names->format, "original") != 0 &&
+        vit_read_folder(c, f->names->format, gd_bundle_path(f->bundle)))
+        f->assumed = false;
     return c->heads ? GD_OK : odd(f, "how many heads it has is not known for its width");
 }
 
@@ -91,6 +95,23 @@ static gd_status check_mae(const gd_vit_file *f)
     return zero ? GD_OK : odd(f, "its positions were learned: a ViT of another training");
 }
 
+/* SigLIP's first version has the same keys and other images; its vocabulary tells it, where the
+ * text tower is in the file. */
+static gd_status check_siglip(const gd_vit_file *f)
+{
+    static const char words[] = "text_model.embeddings.token_embedding.weight";
+    enum { FIRST_VOCABULARY = 32000 };
+
+    for (int i = 0; i < gd_bundle_count(f->bundle); i++) {
+        const gd_array *a = gd_bundle_array(f->bundle, i);
+        const size_t n = strlen(a->name), tail = sizeof words - 1;
+        if (n >= tail && strcmp(a->name + n - tail, words) == 0 && a->dim[0] == FIRST_VOCABULARY)
+            return odd(f, "its 32,000 words are those of SigLIP's first version, whose images are "
+                          "prepared otherwise");
+    }
+    return GD_OK;
+}
+
 /* Hugging Face's MAE has an epsilon of its own. */
 static float epsilon_of(const vit_naming *names)
 {
@@ -127,6 +148,8 @@ static gd_status read_config(gd_vit_file *f)
             return odd(f, "its projection (visual_projection) is missing");
         c->projection = (int)(p->dim[0] == c->width ? p->dim[1] : p->dim[0]);
     }
+    if (c->family == GD_VIT_SIGLIP)
+        return check_siglip(f);
     return c->family == GD_VIT_MAE ? check_mae(f) : GD_OK;
 }
 
@@ -272,6 +295,11 @@ bool gd_is_vit_file(const char *path)
 const gd_vit_config *gd_vit_file_config(const gd_vit_file *f)
 {
     return &f->config;
+}
+
+bool gd_vit_file_assumed(const gd_vit_file *f)
+{
+    return f->assumed;
 }
 
 const char *gd_vit_file_format(const gd_vit_file *f)
@@ -441,7 +469,11 @@ static gd_status fetch(void *ctx, const char *name, const gd_type *type, float *
     return GD_OK;
 }
 
-gd_weights gd_vit_file_weights(const gd_vit_file *f)
+gd_feature_source gd_vit_file_source(const gd_vit_file *f)
 {
-    return (gd_weights){ fetch, (void *)f };
+    return (gd_feature_source){ .image = f->config.image,
+                                .width = gd_vit_width(&f->config),
+                                .build = gd_vit_build,
+                                .config = &f->config,
+                                .weights = { fetch, (void *)f } };
 }

@@ -22,6 +22,7 @@ struct gd_vit_file {
     const vit_naming *names;
     char prefix[GD_MAX_NAME]; /* before every key */
     gd_vit_config config;
+    bool assumed;    /* the activation: nothing says which */
     gd_graph *graph; /* for one image: its parameters are the list of what is needed */
 };
 
@@ -48,6 +49,12 @@ const gd_array *vit_find_in_block(const gd_vit_file *f, int i, const char *leaf,
 /* The arrays that make a parameter of the network; how many, at most VIT_MAX_SOURCES */
 enum { VIT_MAX_SOURCES = 3 };
 int vit_sources(const gd_vit_file *f, const char *name, const gd_type *type, vit_source *out);
+
+/* ---- vit_folder.c ---- */
+
+/* Activation and heads from config.json (open_clip_config.json) beside the weights, if it is of a
+ * network of this width; false: the activation is not said */
+bool vit_read_folder(gd_vit_config *config, const char *format, const char *path);
 
 /* ---- vit_positions.c ---- */
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# guided eval --features with Vision Transformers: recognised by their keys, the same report for any batch, threads and cache, images of
+# guided eval --features with vision networks: recognised by their keys, the same report for any batch, threads and cache, images of
 # any size, and files that are refused.
 set -u
 . "$(dirname "$0")/expect.sh"
@@ -8,11 +8,11 @@ make_vit() { /usr/bin/python3 "$GUIDED_SOURCE_DIR/tests/cli/vit_file.py" "$@" ||
 "$g" sample --model fashion32 -n 12 --class 0-9 --steps ddim2 --seed 3 -q -o a || exit 1
 "$g" sample --model fashion32 -n 10 --class 0-9 --steps ddim3 --seed 4 -q -o b || exit 1
 "$g" sample --model "$GUIDED_MODELS/fashion32/base8.safetensors" -n 8 --steps ddim2 -q -o small || exit 1
-for kind in dinov2 mae clip siglip2; do make_vit $kind $kind.safetensors; done
+for kind in dinov2 mae clip siglip2 convnextv2; do make_vit $kind $kind.safetensors; done
 
-for kind in dinov2:DINOv2 mae:MAE clip:CLIP siglip2:SigLIP2; do
+for kind in "dinov2:DINOv2 ViT-64/14" "mae:MAE ViT-64/16" "clip:CLIP ViT-64/16" "siglip2:SigLIP2 ViT-64/16" "convnextv2:ConvNeXt V2-24"; do
     f=${kind%:*}.safetensors
-    expect 0 "(features of ${kind#*:} ViT-64/" "$g" eval --ref a --samples b --features "$f"
+    expect 0 "(features of ${kind#*:}, $f)" "$g" eval --ref a --samples b --features "$f"
     grep -q '^FD ' out.txt || fail "no FD: $(cat out.txt)"
     grep -q 'Inception' out.txt && fail "an Inception Score of $kind"
     expect 0 '"precision":1.0' "$g" eval --ref a --samples a --features "$f" --json -q --metrics fd,kid,pr,dc
@@ -30,6 +30,20 @@ awk -F'"cmmd":' '{ split($2, v, "[,}]"); exit !(NF == 2 && v[1] < 1e-3 && v[1] >
 expect 0 "CMMD" "$g" eval --ref a --samples b --features clip.safetensors --metrics cmmd
 expect 1 "cmmd is" "$g" eval --ref a --samples b --features clip.safetensors --metrics cmmd --fail-above cmmd=-1
 expect 2 "CLIP's features" "$g" eval --ref a --samples b --features mae.safetensors --metrics cmmd
+
+# The activation is in no key: the configuration beside the weights tells, where it is of this network
+"$g" eval --ref a --samples b --features clip.safetensors --metrics fd --json 2>err.txt | sed 's/,"guided.*//' >quick.txt
+grep -q "quick GELU is assumed" err.txt || fail "an assumption is not said: $(cat err.txt)"
+mkdir model && cp clip.safetensors model/ || exit 1
+for act in gelu quick_gelu; do
+    echo "{\"model_type\": \"clip\", \"vision_config\": {\"hidden_act\": \"$act\", \"hidden_size\": 64, \"num_attention_heads\": 1}}" >model/config.json
+    "$g" eval --ref a --samples b --features model/clip.safetensors --metrics fd --json 2>err.txt | sed 's/,"guided.*//' >$act.txt
+    grep -q "assumed" err.txt && fail "assumed beside a configuration: $(cat err.txt)"
+done
+cmp -s quick.txt quick_gelu.txt || fail "quick_gelu of config.json: $(cat quick_gelu.txt)"
+cmp -s quick.txt gelu.txt && fail "the activation of config.json is not used"
+echo '{"vision_config": {"hidden_act": "gelu", "hidden_size": 512}}' >model/config.json
+expect 0 "quick GELU is assumed" "$g" eval --ref a --samples b --features model/clip.safetensors --metrics fd
 
 # Images of two sizes, a reference's statistics, any prefix
 expect 0 "FD" "$g" eval --ref a --samples small --features mae.safetensors --metrics fd
@@ -67,6 +81,13 @@ expect 1 "they are the same" "$g" eval --ref a --samples b --validation a --feat
 expect 3 "no network of features" "$g" eval --ref a --samples b --validation val --features "$GUIDED_MODELS/fashion32/classifier.safetensors"
 expect 3 "none.pth" "$g" eval --ref a --samples b --validation val --features none.pth
 
+# guided info
+expect 0 "DINOv2 ViT-128/14, for guided eval" "$g" info wide.safetensors
+expect 0 '"network":"CLIP ViT-64/16"' "$g" info clip.safetensors --json
+
+expect 0 "ConvNeXt V2-24, for guided eval" "$g" info convnextv2.safetensors
+expect 0 '"features":24' "$g" info convnextv2.safetensors --json
+
 # What cannot be
 expect 2 "has no classes" "$g" eval --ref a --samples b --features mae.safetensors --metrics is
 expect 2 "no spatial features" "$g" eval --ref a --samples b --features mae.safetensors --metrics sfid
@@ -82,5 +103,15 @@ make_vit clip nan.safetensors nan=vision_model.encoder.layers.0.mlp.fc1.weight
 expect 3 "is not finite" "$g" eval --ref a --samples b --features nan.safetensors
 make_vit clip tower.safetensors without=visual_projection.weight
 expect 3 "visual_projection" "$g" eval --ref a --samples b --features tower.safetensors
+make_vit siglip2 words1.safetensors words=32000
+expect 3 "SigLIP's first version" "$g" eval --ref a --samples b --features words1.safetensors
+make_vit siglip2 words2.safetensors words=256000
+expect 0 "SigLIP2" "$g" info words2.safetensors
+make_vit convnextv2 first.safetensors first=1
+expect 3 "its first version" "$g" eval --ref a --samples b --features first.safetensors
+make_vit convnextv2 hole.safetensors without=stages.2.0.pwconv1.weight
+expect 3 "stages.2.0.pwconv1.weight" "$g" eval --ref a --samples b --features hole.safetensors
+make_vit convnextv2 short.safetensors without=stages.3.0.dwconv.bias
+expect 3 "stage 3 is missing" "$g" eval --ref a --samples b --features short.safetensors
 [ $failures -eq 0 ] || exit 1
 echo "features: all fine"

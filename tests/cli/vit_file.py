@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""vit_file.py KIND OUT [KEY=VALUE ..]: a small Vision Transformer of made-up weights as safetensors.
+"""vit_file.py KIND OUT [KEY=VALUE ..]: a small vision network of made-up weights as safetensors.
 
-KIND: dinov2, mae, clip or siglip2.  width=, depth=: other sizes; without=KEY: leaves it
+KIND: dinov2, mae, clip, siglip2 or convnextv2.  width=, depth=: other sizes; without=KEY: leaves it
 out; nan=KEY: its first element is not a number; prefix=TEXT: before every key; learned=1: MAE's
-positions are not 0 at the class token; seed=."""
+positions are not 0 at the class token; first=1: ConvNeXt of version 1; words=N: SigLIP's vocabulary; seed=."""
 import json
 import random
 import struct
@@ -64,6 +64,8 @@ def transformers(patch, grid, clip):
         add("text_model.final_layer_norm.weight", 8)
     else:
         add("vision_model.embeddings.patch_embedding.bias", width)
+        if "words" in options:
+            add("text_model.embeddings.token_embedding.weight", int(options["words"]), 1)
         add("vision_model.head.probe", 1, 1, width)
         add("vision_model.head.attention.in_proj_weight", 3 * width, width, scale=width ** -0.5)
         add("vision_model.head.attention.in_proj_bias", 3 * width)
@@ -82,10 +84,34 @@ def transformers(patch, grid, clip):
     norm("vision_model.post_layernorm")
 
 
+def convnext():
+    sides = (8, 12, 16, 24)
+    add("downsample_layers.0.0.weight", sides[0], 3, 4, 4)
+    add("downsample_layers.0.0.bias", sides[0])
+    norm("downsample_layers.0.1", sides[0])
+    for stage, side in enumerate(sides):
+        if stage:
+            norm(f"downsample_layers.{stage}.0", sides[stage - 1])
+            add(f"downsample_layers.{stage}.1.weight", side, sides[stage - 1], 2, 2, scale=0.2)
+            add(f"downsample_layers.{stage}.1.bias", side)
+        block = f"stages.{stage}.0."
+        add(block + "dwconv.weight", side, 1, 7, 7, scale=0.15)
+        add(block + "dwconv.bias", side)
+        norm(block + "norm", side)
+        layer(block + "pwconv1", 4 * side, side)
+        if "first" not in options:
+            add(block + "grn.gamma", 1, 1, 1, 4 * side)
+            add(block + "grn.beta", 1, 1, 1, 4 * side)
+        layer(block + "pwconv2", side, 4 * side)
+    norm("norm", sides[-1])
+
+
 if kind == "dinov2":
     original(14, 37, True)
 elif kind == "mae":
     original(16, 4, False)
+elif kind == "convnextv2":
+    convnext()
 else:
     transformers(16, 4, kind == "clip")
 

@@ -1,5 +1,5 @@
-/* GELU and layer normalisation against double, on every ISA and layout; layer normalisation has the
- * same bits on all of them and for any number of threads. */
+/* Kernels of vision transformers and of ConvNeXt V2 against double, on every ISA and layout; all
+ * but GELU have the same bits on all of them and for any number of threads. */
 #include "fixture.h"
 
 /* ---- GELU ---- */
@@ -115,11 +115,103 @@ static void layer_norm_agrees_with_double(void **state)
         }
 }
 
+/* ---- ConvNeXt V2 ---- */
+
+static double tap(const gd_view *x, int n, int c, int row, int column)
+{
+    return row < 0 || row >= x->h || column < 0 || column >= x->w
+               ? 0
+               : value(x, n, c, row * x->w + column);
+}
+
+static void check_depthwise(const gd_view *y, const gd_view *x, const float *weight,
+                            const float *bias, int kernel)
+{
+    for (int n = 0; n < x->n; n++)
+        for (int c = 0; c < x->c; c++)
+            for (int p = 0; p < x->h * x->w; p++) {
+                double sum = (double)bias[c];
+                for (int i = 0; i < kernel * kernel; i++)
+                    sum += (double)weight[i * x->c + c] * tap(x, n, c,
+                                                              p / x->w + i / kernel - kernel / 2,
+                                                              p % x->w + i % kernel - kernel / 2);
+                assert_ulps(value(y, n, c, p), sum, 8, 2e-5, "depthwise");
+            }
+}
+
+static void check_response(const gd_view *y, const gd_view *x, const float *gamma,
+                           const float *beta)
+{
+    double length[MAX_CHANNELS];
+
+    for (int n = 0; n < x->n; n++) {
+        double mean = 0;
+        for (int c = 0; c < x->c; c++) {
+            length[c] = 0;
+            for (int p = 0; p < x->h * x->w; p++)
+                length[c] += pow(value(x, n, c, p), 2);
+            length[c] = sqrt(length[c]);
+            mean += length[c] / x->c;
+        }
+        for (int c = 0; c < x->c; c++)
+            for (int p = 0; p < x->h * x->w; p++) {
+                const double v = value(x, n, c, p);
+                assert_ulps(value(y, n, c, p),
+                            (double)gamma[c] * v * length[c] / (mean + (double)epsilon) +
+                                (double)beta[c] + v,
+                            8, 2e-6, "response norm");
+            }
+    }
+}
+
+static void check_convnext(shape s, bool blocked)
+{
+    static float weight[49 * MAX_CHANNELS], gamma[MAX_CHANNELS], beta[MAX_CHANNELS],
+        scratch[8 * MAX_CHANNELS];
+    gd_view x = make_view(s, blocked, GD_F32, 4), first[2];
+    unsigned seed = 9;
+
+    fill(gamma, beta);
+    for (int i = 0; i < 49 * s.c; i++)
+        weight[i] = random_unit(&seed);
+    for (int k = 0; kernels_of(k); k++) {
+        gd_view y[2] = { make_output(s, blocked, GD_F32), make_output(s, blocked, GD_F32) };
+        gd_set_threads(1 + k % 3);
+        kernels_of(k)->depthwise(&y[0], &x, weight, beta, 7);
+        kernels_of(k)->response_norm(&y[1], &x, gamma, beta, epsilon, scratch);
+        for (int i = 0; i < 2; i++) {
+            assert_pads_zero(&y[i]);
+            if (k == 0)
+                first[i] = copy_of(&y[i]);
+            else
+                assert_same_bits(&y[i], &first[i], i ? "response norm" : "depthwise");
+            if (k == 0 && i == 0)
+                check_depthwise(&y[i], &x, weight, beta, 7);
+            if (k == 0 && i == 1)
+                check_response(&y[i], &x, gamma, beta);
+            release(&y[i]);
+        }
+    }
+    release(&x);
+    release(&first[0]);
+    release(&first[1]);
+}
+
+static void convnext_steps_agree_with_double(void **state)
+{
+    (void)state;
+    for (int s = 0; s < n_shapes; s++)
+        for (int blocked = 0; blocked < 2; blocked++)
+            if (shapes[s].n <= 8)
+                check_convnext(shapes[s], blocked);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gelu_is_accurate_over_the_whole_range),
         cmocka_unit_test(layer_norm_agrees_with_double),
+        cmocka_unit_test(convnext_steps_agree_with_double),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

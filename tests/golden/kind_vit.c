@@ -79,7 +79,7 @@ static gd_status compare(golden *g, const char *path)
     if (!images || !pixels)
         return gd_fail(GD_EFORMAT, "no images");
     const int n = (int)images->dim[0], h = (int)images->dim[1], w = (int)images->dim[2];
-    GD_TRY(gd_extractor_vit(&e, path, n, h, w));
+    GD_TRY(gd_extractor_vision(&e, path, n, h, w));
     const int width = gd_extractor_get_shape(e).width;
     const size_t row = (size_t)width * sizeof(float);
     float *all = golden_alloc(g, (size_t)n * row), *one = golden_alloc(g, row);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Cases of kind "vit" in tests/golden/cases: features of small Vision Transformers by PyTorch.
+"""Cases of kind "vit" in tests/golden/cases: features of small vision networks by PyTorch.
 
 The networks are those of timm and transformers (requirements.txt) with generated weights, the
 images go through torch.nn.functional.interpolate and Pillow.  Only image bytes and features are
@@ -250,6 +250,44 @@ def siglip_transformers(pixels):
     return rows, net(x).pooler_output
 
 
+def small_convnext():
+    return timm.models.convnext.ConvNeXt(
+        depths=(1, 1, 2, 1), dims=(16, 24, 32, 48), use_grn=True, ls_init_value=None, num_classes=0,
+        norm_eps=1e-6).eval()
+
+
+# What the authors call timm's arrays
+AUTHORS = [("stem.", "downsample_layers.0."), (".downsample.", "."), (".blocks.", "."), ("conv_dw", "dwconv"),
+           ("mlp.fc", "pwconv"), ("mlp.grn.weight", "grn.gamma"), ("mlp.grn.bias", "grn.beta"),
+           ("head.norm.", "norm.")]
+
+
+def author_name(name):
+    if ".downsample." in name:  # stages.1.downsample.0 -> downsample_layers.1.0
+        return name.replace("stages.", "downsample_layers.").replace(".downsample.", ".")
+    for old, new in AUTHORS:
+        name = name.replace(old, new)
+    return name
+
+
+def convnext_original(pixels):
+    net = small_convnext()
+    theirs = {k: tuple(v.shape) for k, v in net.state_dict().items()}
+    shapes = {}
+    for name, shape in theirs.items():
+        new = author_name(name)
+        shapes[new] = (1, 1, 1, *shape) if "grn" in new else shape
+    rows, state = listing(shapes)
+    net.load_state_dict({name: state[author_name(name)].reshape(theirs[name]) for name in theirs})
+    return rows, net(by_pillow(pixels, 224, IMAGENET, Image.BICUBIC))
+
+
+def convnext_transformers(pixels):
+    config = transformers.ConvNextV2Config(depths=[1, 2, 1, 1], hidden_sizes=[16, 24, 32, 48])
+    rows, net = generated(transformers.ConvNextV2Model(config))
+    return rows, net(by_pillow(pixels, 224, IMAGENET, Image.BICUBIC)).pooler_output
+
+
 CASES = [
     ("1201_vit_dinov2", "DINOv2 in its authors' names, positions of 37 x 37 patches interpolated",
      lambda p: dinov2_original(0, 37, p), (2, 40, 52)),
@@ -265,6 +303,9 @@ CASES = [
      (2, 81, 60)),
     ("1208_vit_siglip2", "SigLIP2's image tower in transformers' names", siglip_transformers,
      (2, 50, 70)),
+    ("1209_convnextv2", "ConvNeXt V2 in its authors' names", convnext_original, (2, 30, 44)),
+    ("1210_convnextv2_transformers", "ConvNeXt V2 in transformers' names", convnext_transformers,
+     (2, 44, 30)),
 ]
 
 

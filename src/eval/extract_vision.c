@@ -1,15 +1,16 @@
-/* extract_vit.c - features of a Vision Transformer (nn/vit.h), each family's images prepared as the
- * measure that is named after it prepares them:
+/* extract_vision.c - features of a Vision Transformer (nn/vit.h) or of ConvNeXt V2, each family's
+ * images prepared as the measure that is named after it prepares them:
  *
  *   DINOv2   FD-DINOv2 as Karras et al. 2024 (EDM2) take it: 224 x 224 by bicubic interpolation of
  *            floats with antialiasing, without rounding; ImageNet's mean and deviation
  *   CLIP     CMMD (Jayasumana et al. 2024): the centre square, Pillow's bicubic resize to bytes;
  *            features of length 1
- *   MAE      Pillow's bicubic resize to bytes (Stein et al. 2023, dgm-eval)
+ *   MAE      Pillow's bicubic resize to bytes (Stein et al. 2023, dgm-eval); ConvNeXt V2 likewise
  *   SigLIP2  Pillow's bilinear resize to bytes, to [-1, 1], as its image processor has it */
 #include "eval/extract_private.h"
 
 #include "data/data.h"
+#include "nn/convnext.h"
 #include "nn/vit.h"
 
 #include <math.h>
@@ -34,6 +35,7 @@ typedef struct preparation {
     {                                                                                              \
         0.229f, 0.224f, 0.225f                                                                     \
     }
+enum { CONVNEXT = GD_VIT_SIGLIP + 1 }; /* behind the families of vit.h */
 static const preparation preparations[] = {
     [GD_VIT_DINOV2] = { .filter = GD_FILTER_BICUBIC,
                         .floats = true,
@@ -50,21 +52,25 @@ static const preparation preparations[] = {
     [GD_VIT_SIGLIP] = { .filter = GD_FILTER_BILINEAR,
                         .mean = { 0.5f, 0.5f, 0.5f },
                         .deviation = { 0.5f, 0.5f, 0.5f } },
+    [CONVNEXT] = { .filter = GD_FILTER_BICUBIC,
+                   .mean = IMAGENET_MEAN,
+                   .deviation = IMAGENET_DEVIATION },
 };
 
-typedef struct vit {
+typedef struct vision {
     gd_extractor head;
-    gd_vit *net;
+    gd_feature_net *net;
+    const char *format;
     const preparation *how;
     int batch, side, height, width;
     float *x;          /* block: [batch][CHANNELS][side][side] */
     gd_status *status; /* block: [batch] */
-} vit;
+} vision;
 
 /* ---- one image ---- */
 
 /* [side][side][CHANNELS] of 0 to 255 -> planes, normalised */
-static void normalise(float *out, const vit *v, const float *floats, const uint8_t *bytes)
+static void normalise(float *out, const vision *v, const float *floats, const uint8_t *bytes)
 {
     const int64_t pixels = (int64_t)v->side * v->side;
 
@@ -76,7 +82,7 @@ static void normalise(float *out, const vit *v, const float *floats, const uint8
         }
 }
 
-static gd_status prepare_floats(float *out, const vit *v, const gd_image *image)
+static gd_status prepare_floats(float *out, const vision *v, const gd_image *image)
 {
     float *resized;
     gd_status s;
@@ -106,7 +112,7 @@ static gd_status cut_centre(gd_image *out, const gd_image *image)
     return GD_OK;
 }
 
-static gd_status prepare_bytes(float *out, const vit *v, const gd_image *image)
+static gd_status prepare_bytes(float *out, const vision *v, const gd_image *image)
 {
     gd_image square = *image, resized;
     gd_status s;
@@ -126,14 +132,14 @@ static gd_status prepare_bytes(float *out, const vit *v, const gd_image *image)
 /* ---- a batch ---- */
 
 typedef struct preparing {
-    const vit *v;
+    const vision *v;
     const uint8_t *pixels;
 } preparing;
 
 static void prepare_one(void *ctx, int64_t i)
 {
     const preparing *p = ctx;
-    const vit *v = p->v;
+    const vision *v = p->v;
     const gd_image image = { v->width, v->height, CHANNELS,
                              (uint8_t *)p->pixels + i * v->height * v->width * CHANNELS };
     float *out = v->x + i * CHANNELS * v->side * v->side;
@@ -153,7 +159,7 @@ static void scale_to_unit(float *row, int width)
 
 static gd_status run(gd_extractor *e, int n, const uint8_t *pixels, float *rows)
 {
-    vit *v = (vit *)e;
+    vision *v = (vision *)e;
     const int width = e->shape.width;
 
     for (int first = 0; first < n; first += v->batch) {
@@ -163,7 +169,7 @@ static gd_status run(gd_extractor *e, int n, const uint8_t *pixels, float *rows)
         for (int i = 0; i < some; i++)
             if (v->status[i] != GD_OK) /* its message is another thread's */
                 return gd_fail(v->status[i], "out of memory while images were resized");
-        gd_vit_run(v->net, some, v->x, rows + (int64_t)first * width);
+        gd_feature_net_run(v->net, some, v->x, rows + (int64_t)first * width);
     }
     for (int i = 0; i < n && v->how->unit; i++)
         scale_to_unit(rows + (int64_t)i * width, width);
@@ -174,18 +180,18 @@ static gd_status run(gd_extractor *e, int n, const uint8_t *pixels, float *rows)
 
 static gd_status hash(const gd_extractor *e, char text[33])
 {
-    gd_vit_hash(((const vit *)e)->net, text);
+    gd_feature_net_hash(((const vision *)e)->net, text);
     return GD_OK;
 }
 
 static const char *format(const gd_extractor *e)
 {
-    return gd_vit_format(((const vit *)e)->net);
+    return ((const vision *)e)->format;
 }
 
 static void set_size(gd_extractor *e, int height, int width)
 {
-    vit *v = (vit *)e;
+    vision *v = (vision *)e;
 
     v->height = height;
     v->width = width;
@@ -193,39 +199,115 @@ static void set_size(gd_extractor *e, int height, int width)
 
 static void release(gd_extractor *e)
 {
-    vit *v = (vit *)e;
+    vision *v = (vision *)e;
 
-    gd_vit_close(v->net);
+    gd_feature_net_close(v->net);
     gd_block_free(v->x);
     gd_block_free(v->status);
     free(v);
 }
 
-static gd_extractor_shape shape_of(const gd_vit_config *config)
+/* ---- a file of either kind ---- */
+
+typedef struct weights {
+    gd_vit_file *vit; /* or: */
+    gd_convnext_file *convnext;
+    gd_feature_source source;
+    const preparation *how;
+    const char *format;
+    char name[64];
+} weights;
+
+static gd_status open_vit(weights *w, const char *path)
 {
-    return (gd_extractor_shape){ .width = gd_vit_width(config),
-                                 .channels = CHANNELS,
-                                 .unit_length = preparations[config->family].unit };
+    GD_TRY(gd_vit_file_open(&w->vit, path));
+    w->source = gd_vit_file_source(w->vit);
+    w->how = &preparations[gd_vit_file_config(w->vit)->family];
+    w->format = gd_vit_file_format(w->vit); /* a constant */
+    gd_vit_name(gd_vit_file_config(w->vit), w->name, sizeof w->name);
+    return GD_OK;
 }
 
-static gd_status make(vit *v, const char *path)
+static gd_status open_weights(weights *w, const char *path)
+{
+    *w = (weights){ .vit = NULL };
+    if (!gd_is_convnext_file(path))
+        return open_vit(w, path);
+    GD_TRY(gd_convnext_file_open(&w->convnext, path));
+    w->source = gd_convnext_file_source(w->convnext);
+    w->how = &preparations[CONVNEXT];
+    w->format = gd_convnext_file_format(w->convnext);
+    snprintf(w->name, sizeof w->name, "%s", gd_convnext_file_name(w->convnext));
+    return GD_OK;
+}
+
+static void close_weights(weights *w)
+{
+    gd_vit_file_close(w->vit);
+    gd_convnext_file_close(w->convnext);
+}
+
+static gd_extractor_shape shape_of(const weights *w)
+{
+    return (gd_extractor_shape){ .width = w->source.width,
+                                 .channels = CHANNELS,
+                                 .unit_length = w->how->unit };
+}
+
+bool gd_is_vision_file(const char *path)
+{
+    return gd_is_vit_file(path) || gd_is_convnext_file(path);
+}
+
+gd_status gd_extractor_vision_shape(gd_extractor_shape *out, char *name, size_t size,
+                                    const char *path)
+{
+    weights w;
+
+    GD_TRY(open_weights(&w, path));
+    *out = shape_of(&w);
+    snprintf(name, size, "%s", w.name);
+    close_weights(&w);
+    return GD_OK;
+}
+
+/* ---- making ---- */
+
+static gd_status make(vision *v, const weights *w)
 {
     const size_t batch = (size_t)v->batch;
 
-    GD_TRY(gd_vit_open(&v->net, path, v->batch));
-    const gd_vit_config *config = gd_vit_get_config(v->net);
-    v->how = &preparations[config->family];
-    v->side = config->image;
-    v->head.shape = shape_of(config);
+    v->how = w->how;
+    v->side = w->source.image;
+    v->format = w->format;
+    v->head.shape = shape_of(w);
+    GD_TRY(gd_feature_net_make(&v->net, &w->source, v->batch));
     GD_TRY(gd_block_make((void **)&v->status, batch * sizeof *v->status, "images"));
     return gd_block_make((void **)&v->x,
                          batch * CHANNELS * (size_t)v->side * (size_t)v->side * sizeof *v->x,
                          "images");
 }
 
-gd_status gd_extractor_vit(gd_extractor **out, const char *path, int batch, int height, int width)
+static gd_status open_and_make(vision *v, const char *path)
 {
-    vit *v = calloc(1, sizeof *v);
+    gd_status s;
+    weights w;
+
+    GD_TRY(open_weights(&w, path));
+    if (w.vit && gd_vit_file_assumed(w.vit))
+        gd_log(GD_LOG_NOTE,
+               "%s: quick GELU is assumed, as OpenAI's weights want it; the model's config.json "
+               "beside the file decides",
+               path);
+    s = make(v, &w);
+    close_weights(&w);
+    return s;
+}
+
+gd_status gd_extractor_vision(gd_extractor **out, const char *path, int batch, int height,
+                              int width)
+{
+    vision *v = calloc(1, sizeof *v);
     gd_status s;
 
     if (!v)
@@ -235,22 +317,11 @@ gd_status gd_extractor_vit(gd_extractor **out, const char *path, int batch, int 
     };
     v->batch = batch;
     set_size(&v->head, height, width);
-    s = make(v, path);
+    s = open_and_make(v, path);
     if (s != GD_OK) {
         release(&v->head);
         return s;
     }
     *out = &v->head;
-    return GD_OK;
-}
-
-gd_status gd_extractor_vit_shape(gd_extractor_shape *out, char *name, size_t size, const char *path)
-{
-    gd_vit_file *file;
-
-    GD_TRY(gd_vit_file_open(&file, path));
-    *out = shape_of(gd_vit_file_config(file));
-    gd_vit_name(gd_vit_file_config(file), name, size);
-    gd_vit_file_close(file);
     return GD_OK;
 }

@@ -1,16 +1,14 @@
-/* vit_run.c - a Vision Transformer with the weights of a file: images in, features out. */
-#include "nn/vit.h"
+/* feature_net.c - a network of features with the weights of a file: images in, rows out. */
+#include "nn/feature_net.h"
 
 #include <string.h>
 
-struct gd_vit {
-    gd_vit_config config;
-    const char *format;
+struct gd_feature_net {
+    gd_feature_source source; /* config and weights: while it is made */
     gd_graph *graph;
     gd_plan *plan;
     gd_exec *exec;
     gd_val x, features;
-    gd_weights source; /* while the executor is made */
     gd_hasher *hasher;
     int batch;
     float *staged_x, *staged; /* blocks: [batch][3][image][image], [batch][width] */
@@ -19,67 +17,56 @@ struct gd_vit {
 /* The executor asks for every parameter once, in the order of the network. */
 static gd_status fetch(void *ctx, const char *name, const gd_type *type, float *dst)
 {
-    gd_vit *net = ctx;
+    gd_feature_net *net = ctx;
 
-    GD_TRY(net->source.fetch(net->source.ctx, name, type, dst));
+    GD_TRY(net->source.weights.fetch(net->source.weights.ctx, name, type, dst));
     gd_hasher_add(net->hasher, dst,
                   (size_t)(type->dim[0] * type->dim[1] * type->dim[2] * type->dim[3]) *
                       sizeof *dst);
     return GD_OK;
 }
 
-static size_t image_floats(const gd_vit *net)
+static size_t image_floats(const gd_feature_net *net)
 {
-    return (size_t)net->config.image * (size_t)net->config.image * 3;
+    return (size_t)net->source.image * (size_t)net->source.image * 3;
 }
 
-static size_t row_floats(const gd_vit *net)
-{
-    return (size_t)gd_vit_width(&net->config);
-}
-
-static gd_status make(gd_vit *net)
+static gd_status make(gd_feature_net *net)
 {
     const gd_weights weights = { fetch, net };
     const size_t batch = (size_t)net->batch;
 
     GD_TRY(gd_hasher_make(&net->hasher));
     GD_TRY(gd_graph_make(&net->graph));
-    net->features = gd_vit_build(net->graph, &net->config, net->batch, &net->x);
+    net->features = net->source.build(net->graph, net->source.config, net->batch, &net->x);
     GD_TRY(gd_graph_check(net->graph));
     gd_graph_optimise(net->graph, &net->features, 1, false);
     GD_TRY(gd_plan_make(&net->plan, net->graph, &net->features, 1, gd_threads()));
     GD_TRY(gd_exec_make(&net->exec, net->plan, &weights));
     GD_TRY(gd_block_make((void **)&net->staged_x, batch * image_floats(net) * sizeof(float),
                          "images"));
-    return gd_block_make((void **)&net->staged, batch * row_floats(net) * sizeof(float),
+    return gd_block_make((void **)&net->staged, batch * (size_t)net->source.width * sizeof(float),
                          "features");
 }
 
-gd_status gd_vit_open(gd_vit **out, const char *path, int batch)
+gd_status gd_feature_net_make(gd_feature_net **out, const gd_feature_source *source, int batch)
 {
-    gd_vit_file *file;
-    gd_vit *net;
+    gd_feature_net *net;
     gd_status s;
 
-    GD_TRY(gd_vit_file_open(&file, path));
-    s = gd_block_make((void **)&net, sizeof *net, "network");
-    if (s == GD_OK) {
-        net->config = *gd_vit_file_config(file);
-        net->format = gd_vit_file_format(file); /* a constant */
-        net->source = gd_vit_file_weights(file);
-        net->batch = batch;
-        s = make(net);
-        if (s == GD_OK)
-            *out = net;
-        else
-            gd_vit_close(net);
+    GD_TRY(gd_block_make((void **)&net, sizeof *net, "network"));
+    net->source = *source;
+    net->batch = batch;
+    s = make(net);
+    if (s != GD_OK) {
+        gd_feature_net_close(net);
+        return s;
     }
-    gd_vit_file_close(file);
-    return s;
+    *out = net;
+    return GD_OK;
 }
 
-void gd_vit_close(gd_vit *net)
+void gd_feature_net_close(gd_feature_net *net)
 {
     if (!net)
         return;
@@ -92,9 +79,9 @@ void gd_vit_close(gd_vit *net)
     gd_block_free(net);
 }
 
-void gd_vit_run(gd_vit *net, int n, const float *x, float *features)
+void gd_feature_net_run(gd_feature_net *net, int n, const float *x, float *features)
 {
-    const size_t image = image_floats(net), row = row_floats(net);
+    const size_t image = image_floats(net), row = (size_t)net->source.width;
 
     for (int i = 0; i < n; i += net->batch) {
         const size_t some = (size_t)GD_MIN(net->batch, n - i);
@@ -106,17 +93,7 @@ void gd_vit_run(gd_vit *net, int n, const float *x, float *features)
     }
 }
 
-const gd_vit_config *gd_vit_get_config(const gd_vit *net)
-{
-    return &net->config;
-}
-
-const char *gd_vit_format(const gd_vit *net)
-{
-    return net->format;
-}
-
-void gd_vit_hash(const gd_vit *net, char text[33])
+void gd_feature_net_hash(const gd_feature_net *net, char text[33])
 {
     gd_hasher_text(net->hasher, text);
 }
