@@ -103,6 +103,14 @@ make_vit clip nan.safetensors nan=vision_model.encoder.layers.0.mlp.fc1.weight
 expect 3 "is not finite" "$g" eval --ref a --samples b --features nan.safetensors
 make_vit clip tower.safetensors without=visual_projection.weight
 expect 3 "visual_projection" "$g" eval --ref a --samples b --features tower.safetensors
+for key in blocks.0.mlp.fc1.weight pos_embed cls_token patch_embed.proj.weight; do
+    make_vit dinov2 empty.safetensors empty=$key
+    expect 3 "empty.safetensors: " "$g" eval --ref a --samples b --features empty.safetensors
+done
+make_vit clip empty.safetensors empty=visual_projection.weight
+expect 3 "visual_projection" "$g" eval --ref a --samples b --features empty.safetensors
+make_vit convnextv2 empty.safetensors empty=stages.1.0.dwconv.bias
+expect 3 "stage 1 is missing" "$g" eval --ref a --samples b --features empty.safetensors
 make_vit siglip2 words1.safetensors words=32000
 expect 3 "SigLIP's first version" "$g" eval --ref a --samples b --features words1.safetensors
 make_vit siglip2 words2.safetensors words=256000
