@@ -89,6 +89,8 @@ expect 0 "ConvNeXt V2-24, for guided eval" "$g" info convnextv2.safetensors
 expect 0 '"features":24' "$g" info convnextv2.safetensors --json
 
 # What cannot be
+expect 3 "dinov2_vitl14_pretrain.pth" "$g" eval --ref a --samples b --features dinov2.pth
+grep -q "No such file" err.txt || fail "a missing file is not named: $(cat err.txt)"
 expect 2 "has no classes" "$g" eval --ref a --samples b --features mae.safetensors --metrics is
 expect 2 "no spatial features" "$g" eval --ref a --samples b --features mae.safetensors --metrics sfid
 make_vit mae learned.safetensors learned=1
