@@ -242,14 +242,23 @@ static gd_status check_keys(const gd_vit_file *f)
 
 /* ---- life ---- */
 
+static gd_status not_one(const gd_vit_file *f)
+{
+    if (f->copies > 1)
+        return gd_fail(GD_EFORMAT,
+                       "%s: holds %d Vision Transformers side by side\nhint: in Python, torch.save "
+                       "the state dict of one of them",
+                       gd_bundle_path(f->bundle), f->copies);
+    return gd_fail(GD_EFORMAT, "%s: holds no Vision Transformer of DINOv2, CLIP, MAE or SigLIP2",
+                   gd_bundle_path(f->bundle));
+}
+
 static gd_status recognise(gd_vit_file *f)
 {
     gd_val x;
 
     if (!vit_choose_names(f))
-        return gd_fail(GD_EFORMAT,
-                       "%s: holds no Vision Transformer of DINOv2, CLIP, MAE or SigLIP2",
-                       gd_bundle_path(f->bundle));
+        return not_one(f);
     GD_TRY(read_config(f));
     GD_TRY(gd_graph_make(&f->graph));
     gd_vit_build(f->graph, &f->config, 1, &x);
@@ -291,7 +300,7 @@ bool gd_is_vit_file(const char *path)
     bool found = false;
 
     if (gd_bundle_open_tree(&f.bundle, &root, path) == GD_OK)
-        found = vit_choose_names(&f);
+        found = vit_choose_names(&f) || f.copies > 1;
     gd_bundle_close(f.bundle);
     return found;
 }

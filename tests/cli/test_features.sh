@@ -113,6 +113,8 @@ make_vit clip empty.safetensors empty=visual_projection.weight
 expect 3 "visual_projection" "$g" eval --ref a --samples b --features empty.safetensors
 make_vit convnextv2 empty.safetensors empty=stages.1.0.dwconv.bias
 expect 3 "stage 1 is missing" "$g" eval --ref a --samples b --features empty.safetensors
+make_vit mae twice.safetensors twice=1
+expect 3 "2 Vision Transformers side by side" "$g" eval --ref a --samples b --features twice.safetensors
 make_vit siglip2 words1.safetensors words=32000
 expect 3 "SigLIP's first version" "$g" eval --ref a --samples b --features words1.safetensors
 make_vit siglip2 words2.safetensors words=256000
