@@ -45,19 +45,35 @@ static gd_status done(guided_features **out, gd_status s)
     return s;
 }
 
-guided_status guided_features_inception(guided_features **out, guided_context *context,
-                                        const char *inception, int height, int width)
+static guided_status open_inception(guided_features **out, guided_context *context,
+                                    const char *inception, const char *dialect, int height,
+                                    int width)
 {
     const gd_entered before = gd_enter(context);
+    const gd_dialect *d;
     gd_status s = new_features(out, context);
 
     if (s != GD_OK)
         return gd_leave(&before, s);
     (*out)->height = height;
     (*out)->width = width;
-    s = gd_extractor_inception(&(*out)->extractor, inception, &gd_dialect_adm, BATCH, height,
-                               width);
+    s = gd_dialect_read(&d, dialect);
+    if (s == GD_OK)
+        s = gd_extractor_inception(&(*out)->extractor, inception, d, BATCH, height, width);
     return gd_leave(&before, done(out, s));
+}
+
+guided_status guided_features_inception(guided_features **out, guided_context *context,
+                                        const char *inception, int height, int width)
+{
+    return open_inception(out, context, inception, gd_dialect_adm.name, height, width);
+}
+
+guided_status guided_features_dialect(guided_features **out, guided_context *context,
+                                      const char *inception, const char *dialect, int height,
+                                      int width)
+{
+    return open_inception(out, context, inception, dialect, height, width);
 }
 
 guided_status guided_features_open(guided_features **out, guided_context *context, const char *path,

@@ -17,7 +17,7 @@ static const cli_option table[] = {
     { "features", 0, CLI_TEXT, "FILE",
       "instead: a classifier, or DINOv2, CLIP, MAE, SigLIP2, ConvNeXt V2", AT(features) },
     { "metrics", 0, CLI_TEXT, "LIST",
-      "of is,fid (fd),sfid,pr,kid,dc,cmmd,fid-inf,memorization,vendi (default: is,fid,sfid,pr)",
+      "of is,fid (fd),sfid,pr,kid,dc,cmmd, fid-inf,memorization,vendi (default: is,fid,sfid,pr)",
       AT(metrics) },
     { "dialect", 0, CLI_TEXT, "NAME",
       "whose resize, scaling and draws: adm, pytorch-fid, torch-fidelity, clean-fid, edm, ..; "
@@ -298,7 +298,10 @@ gd_status eval_open_both(eval_run *r)
         GD_TRY(eval_card_check(r));
     if (r->o.ref)
         GD_TRY(eval_open(r, &r->ref, r->o.ref));
-    return eval_open(r, &r->samples, r->o.samples);
+    GD_TRY(eval_open(r, &r->samples, r->o.samples));
+    if (r->first)
+        eval_protocol_say(r);
+    return GD_OK;
 }
 
 static gd_status finish(eval_run *r)
@@ -335,18 +338,39 @@ static gd_status take_words(eval_run *r)
     return GD_OK;
 }
 
+/* The first word, where it says what is done */
+typedef enum verb_kind { COMPARISON, STATS, LINT, COMPARE, VERBS } verb_kind;
+static verb_kind verb(const eval_run *r)
+{
+    static const char *const words[VERBS] = { "", "stats", "lint", "compare" };
+
+    for (int k = STATS; k < VERBS && r->words.n_words > 0; k++)
+        if (strcmp(r->words.word[0], words[k]) == 0)
+            return (verb_kind)k;
+    return COMPARISON;
+}
+
 static gd_status work(eval_run *r)
 {
     GD_TRY(gd_dist_agree(r->dist, settle(r), NULL));
     if (!r->o.quiet)
         cli_ranks_say(r->dist, r->o.batch, "round");
-    if (r->words.n_words > 0 && strcmp(r->words.word[0], "stats") == 0)
+    if (r->o.card && verb(r))
+        return gd_fail(GD_EUSAGE, "--card: only a comparison of two sets has one");
+    switch (verb(r)) {
+    case STATS:
         return eval_stats(r);
-    if (r->words.n_words > 0 && strcmp(r->words.word[0], "lint") == 0)
+    case LINT:
         return eval_alone(r, eval_lint);
-    if (r->words.n_words > 0 && strcmp(r->words.word[0], "compare") == 0)
+    case COMPARE:
         return eval_alone(r, eval_compare);
+    default:
+        break;
+    }
     GD_TRY(gd_dist_agree(r->dist, take_words(r), NULL));
+    if (r->o.validation && (r->o.card || r->o.per_class || r->n_dialects > 1))
+        return gd_fail(GD_EUSAGE,
+                       "--validation: takes no --card, --per-class, or list of dialects");
     if (r->o.validation)
         return eval_ratio(r);
     return r->n_dialects > 1 || r->dialect->fidelity ? eval_all(r) : compare(r);
@@ -371,7 +395,8 @@ static gd_status run_eval(int argc, char **argv)
 
 static const char notes[] =
     "Compares two sets of images in the features of a classifier, and prints one table or, with "
-    "--json, one line. The same report for any number of threads.";
+    "--json, one line. The same report for any number of threads. eval stats writes a reference "
+    "file, eval lint looks for what is odd about a set, eval compare puts reports side by side.";
 
 const cli_command cli_eval = {
     "eval",

@@ -136,11 +136,14 @@ double eval_f_score(const gd_manifold *m); /* torch-fidelity's */
 GD_CHECKED gd_status eval_measure_extra(eval_run *r);
 void eval_extra_set(struct json_t *j, const eval_run *r);
 void eval_extra_print(const eval_run *r);
-/* Label of every image of a set, [count], a block; NULL: the set has none */
-GD_CHECKED gd_status eval_labels(int32_t **out, const char *path, int64_t count);
 /* The image whose features are row k of a side */
 int64_t eval_image_of(const eval_side *side, int64_t k);
 gd_features eval_features(const eval_run *r, const eval_side *side);
+
+/* ---- eval_protocol.c: published references ---- */
+
+void eval_protocol_say(const eval_run *r);
+void eval_protocol_set(struct json_t *j, const eval_run *r);
 
 /* ---- eval_card.c ---- */
 

@@ -106,6 +106,23 @@ static char *fact(gd_card *c, const char *name)
     return c->fact[c->n_facts++].text;
 }
 
+/* What the report says of a published reference */
+static void add_protocol(gd_card *c, const eval_run *r)
+{
+    const size_t size = sizeof c->fact[0].text;
+    json_t *j = json_object();
+    const json_t *cautions;
+
+    eval_protocol_set(j, r);
+    cautions = json_object_get(j, "cautions");
+    if (cautions)
+        snprintf(fact(c, "protocol"), size, "by name and shape %s",
+                 json_string_value(json_object_get(j, "reference_known_as")));
+    for (size_t i = 0; i < json_array_size(cautions); i++)
+        snprintf(fact(c, "caution"), size, "%s", json_string_value(json_array_get(cautions, i)));
+    json_decref(j);
+}
+
 static void add_facts(gd_card *c, const eval_run *r, const gd_lint *samples, const gd_lint *ref)
 {
     const size_t size = sizeof c->fact[0].text;
@@ -120,6 +137,7 @@ static void add_facts(gd_card *c, const eval_run *r, const gd_lint *samples, con
                  r->ref.pool_stored ? ", statistics as stored in the file" : "");
         snprintf(fact(c, "their pixels"), size, "XXH3-128 %s", ref ? ref->hash : "not known");
     }
+    add_protocol(c, r);
     snprintf(fact(c, "network"), size, "%s, %.300s",
              r->network.extractor ? gd_extractor_format(r->network.extractor) : "none was needed",
              r->network.path ? r->network.path : "");

@@ -13,39 +13,6 @@ int64_t eval_image_of(const eval_side *side, int64_t k)
 
 /* ---- labels ---- */
 
-static gd_status open_labelled(gd_dataset **out, const char *path, int64_t count)
-{
-    const gd_dataset_options o = { .labels = GD_LABELS_AUTO };
-    char line[256];
-
-    *out = NULL;
-    if (!gd_path_exists(path)) /* several files: their labels would be numbered apart */
-        return GD_OK;
-    GD_TRY(gd_dataset_open(out, path, &o));
-    if (gd_dataset_count(*out) == count && gd_dataset_classes(*out) > 1 &&
-        gd_dataset_doubt(*out, line, sizeof line) != GD_LABELS_REFUSED)
-        return GD_OK;
-    gd_dataset_close(*out);
-    *out = NULL;
-    return GD_OK;
-}
-
-gd_status eval_labels(int32_t **out, const char *path, int64_t count)
-{
-    gd_dataset *set;
-    gd_status s;
-
-    *out = NULL;
-    GD_TRY(open_labelled(&set, path, count));
-    if (!set)
-        return GD_OK;
-    s = gd_block_make((void **)out, (size_t)count * sizeof **out, "labels");
-    for (int64_t i = 0; i < count && s == GD_OK; i++)
-        (*out)[i] = (int32_t)gd_dataset_label(set, i);
-    gd_dataset_close(set);
-    return s;
-}
-
 /* Labels of the rows of a side's features, in place */
 static void of_rows(int32_t *label, const eval_side *side)
 {
@@ -55,23 +22,23 @@ static void of_rows(int32_t *label, const eval_side *side)
 
 static gd_status measure_classes(eval_run *r, const gd_features *ref, const gd_features *samples)
 {
-    int32_t *a = NULL, *b = NULL;
-    gd_status s = eval_labels(&a, r->ref.path, gd_images_count(r->ref.images));
+    gd_labels_of a = { 0 }, b = { 0 };
+    gd_status s = gd_labels_open(&a, r->ref.path, gd_images_count(r->ref.images));
 
     if (s == GD_OK)
-        s = eval_labels(&b, r->samples.path, gd_images_count(r->samples.images));
-    if (s == GD_OK && (!a || !b))
+        s = gd_labels_open(&b, r->samples.path, gd_images_count(r->samples.images));
+    if (s == GD_OK && (!a.label || !b.label))
         s = gd_fail(GD_EFORMAT,
                     "--per-class: %s has no labels\nhint: arr_1 of an .npz, a folder for "
                     "each class, or names that begin with the class and \"_\"",
-                    a ? r->samples.path : r->ref.path);
+                    a.label ? r->samples.path : r->ref.path);
     if (s == GD_OK) {
-        of_rows(a, &r->ref);
-        of_rows(b, &r->samples);
-        s = gd_per_class_measure(&r->classes, &r->n_classes, ref, a, samples, b);
+        of_rows(a.label, &r->ref);
+        of_rows(b.label, &r->samples);
+        s = gd_per_class_measure(&r->classes, &r->n_classes, ref, a.label, samples, b.label);
     }
-    gd_block_free(a);
-    gd_block_free(b);
+    gd_labels_free(&a);
+    gd_labels_free(&b);
     return s;
 }
 

@@ -13,40 +13,22 @@ static gd_status tick(void *ctx)
     return cli_stopped_by() ? gd_fail(GD_EINTERRUPTED, "stopped") : GD_OK;
 }
 
-static gd_status open_set(gd_dataset **out, const char *path)
+static void begin(void *ctx, int64_t images)
 {
-    const gd_dataset_options o = { .labels = GD_LABELS_AUTO };
-    char line[256];
+    cli_progress *p = ctx;
 
-    GD_TRY(gd_dataset_open(out, path, &o));
-    if (gd_dataset_doubt(*out, line, sizeof line) == GD_LABELS_FINE)
-        return GD_OK;
-    /* names that nobody called labels are none */
-    const gd_dataset_options none = { .labels = GD_LABELS_NONE };
-    gd_dataset_close(*out);
-    *out = NULL;
-    return gd_dataset_open(out, path, &none);
+    cli_progress_start(p, images, p->quiet);
+    p->unit = "images";
 }
 
 gd_status eval_lint_set(gd_lint *out, const char *path, const char *ref, bool quiet)
 {
-    gd_dataset *set = NULL, *other = NULL;
-    cli_progress progress = { 0 };
-    gd_status s = open_set(&set, path);
+    cli_progress progress = { .quiet = quiet };
+    const gd_lint_options o = { ref, begin, tick, &progress };
 
-    if (s == GD_OK && ref)
-        s = open_set(&other, ref);
-    if (s == GD_OK) {
-        const gd_lint_options o = { other, tick, &progress };
-        cli_progress_start(&progress, gd_dataset_count(set) + (other ? gd_dataset_count(other) : 0),
-                           quiet);
-        progress.unit = "images";
-        s = gd_lint_run(out, set, &o);
-        cli_progress_end(&progress);
-    }
-    gd_dataset_close(set);
-    gd_dataset_close(other);
-    return s;
+    GD_TRY(gd_lint_run(out, path, &o));
+    cli_progress_end(&progress);
+    return GD_OK;
 }
 
 json_t *eval_lint_object(const gd_lint *lint, const char *path)

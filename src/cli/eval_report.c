@@ -91,6 +91,7 @@ static void set_used(json_t *j, const eval_run *r)
         json_object_set_new(j, "reference", gd_json_text(r->ref.path));
         set_side(j, r, &r->ref, "reference");
     }
+    eval_protocol_set(j, r);
     json_object_set_new(j, "samples", gd_json_text(r->samples.path));
     set_side(j, r, &r->samples, "sample");
     if (r->wanted[EVAL_IS] && !r->dialect->fidelity)

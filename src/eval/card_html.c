@@ -185,7 +185,7 @@ static void put_findings(page *p, const gd_card *c)
             put(p, "<tr><td>%s</td><td class=\"s%s\">%s</td><td class=\"t\">", of[k],
                 f->warning ? " w" : "", f->warning ? "warning" : "note");
             put_text(p, f->text);
-            if (f->example >= 0)
+            if (f->example >= 0 && f->example2 < 0)
                 put(p, " (image %lld)", (long long)f->example);
             put(p, "</td></tr>\n");
         }

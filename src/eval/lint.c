@@ -1,34 +1,8 @@
-/* lint.c - one pass over a set, its images a batch at a time on all threads; what is kept of an
- * image are 180 bytes. */
+/* lint.c - one pass over a set, a batch of images at a time; what is kept of an image are 180
+ * bytes. */
 #include "eval/lint.h"
 
 #include <stdlib.h>
-
-enum { BATCH = 64 };
-
-typedef struct look {
-    const gd_dataset *set;
-    int64_t first;
-    gd_lint_image *image; /* [BATCH] */
-    gd_lint_sums *sums;   /* [BATCH] */
-    gd_status status[BATCH];
-} look;
-
-static gd_status look_at_one(const look *l, int64_t i)
-{
-    gd_image image = { 0 };
-
-    GD_TRY(gd_dataset_read(l->set, l->first + i, &image));
-    const gd_status s = gd_lint_look(&l->image[i], &l->sums[i], &image);
-    gd_image_free(&image);
-    return s;
-}
-
-static void look_in_parallel(void *ctx, int64_t i)
-{
-    look *l = ctx;
-    l->status[i] = look_at_one(l, i);
-}
 
 static void add(gd_lint_sums *to, const gd_lint_sums *s)
 {
@@ -45,39 +19,36 @@ static void add(gd_lint_sums *to, const gd_lint_sums *s)
 }
 
 /* In order of the index: the same bits for any number of threads */
-static gd_status look_at_batch(look *l, gd_lint_sums *sums, int64_t n)
+static gd_status look_at_batch(gd_lint_set *set, int64_t first, int64_t n, gd_lint_image *image,
+                               gd_lint_sums *each, gd_lint_sums *sums)
 {
     for (int64_t i = 0; i < n; i++)
-        l->sums[i] = (gd_lint_sums){ .pixels = 0 };
-    gd_par(n, look_in_parallel, l);
-    for (int64_t i = 0; i < n; i++) {
-        if (l->status[i] != GD_OK) /* the message was another thread's */
-            GD_TRY(look_at_one(l, i));
-        add(sums, &l->sums[i]);
-    }
+        each[i] = (gd_lint_sums){ .pixels = 0 };
+    GD_TRY(gd_lint_set_look(set, first, n, image, each));
+    for (int64_t i = 0; i < n; i++)
+        add(sums, &each[i]);
     return GD_OK;
 }
 
 /* image: [count], or NULL: sums alone are wanted */
-static gd_status look_at_set(const gd_dataset *set, gd_lint_image *image, gd_lint_sums *sums,
+static gd_status look_at_set(gd_lint_set *set, gd_lint_image *image, gd_lint_sums *sums,
                              const gd_lint_options *o)
 {
-    const int64_t count = gd_dataset_count(set);
-    gd_lint_image *spare = calloc(BATCH, sizeof *spare);
-    look l = { .set = set, .sums = calloc(BATCH, sizeof *l.sums) };
+    const int64_t count = gd_lint_set_count(set);
+    gd_lint_image *spare = calloc(GD_LINT_BATCH, sizeof *spare);
+    gd_lint_sums *each = calloc(GD_LINT_BATCH, sizeof *each);
     gd_status s = GD_OK;
 
-    if (!spare || !l.sums)
+    if (!spare || !each)
         s = gd_fail(GD_ENOMEM, "lint: out of memory");
-    for (l.first = 0; l.first < count && s == GD_OK; l.first += BATCH) {
-        const int64_t n = GD_MIN(BATCH, count - l.first);
-        l.image = image ? image + l.first : spare;
-        s = look_at_batch(&l, sums, n);
+    for (int64_t first = 0; first < count && s == GD_OK; first += GD_LINT_BATCH) {
+        const int64_t n = GD_MIN(GD_LINT_BATCH, count - first);
+        s = look_at_batch(set, first, n, image ? image + first : spare, each, sums);
         for (int64_t i = 0; i < n && s == GD_OK && o->tick; i++)
             s = o->tick(o->ctx);
     }
     free(spare);
-    free(l.sums);
+    free(each);
     return s;
 }
 
@@ -93,32 +64,60 @@ static gd_status hash_all(char text[33], const gd_lint_image *image, int64_t n)
     return GD_OK;
 }
 
-gd_status gd_lint_run(gd_lint *out, gd_dataset *set, const gd_lint_options *o)
-{
-    const int64_t n = gd_dataset_count(set);
-    gd_lint_sums sums = { .pixels = 0 }, ref = { .pixels = 0 };
+typedef struct work {
+    gd_lint_set *set, *ref;
+    gd_labels_of labels;
     gd_lint_image *image;
-    int32_t *copy = NULL;
-    gd_status s;
+    int32_t *copy; /* [2][count]: copies, near copies */
+} work;
 
-    *out = (gd_lint){ .count = n };
+static gd_status open_sets(work *w, const char *path, const gd_lint_options *o)
+{
+    int64_t n;
+
+    GD_TRY(gd_lint_set_open(&w->set, path));
+    n = gd_lint_set_count(w->set);
     if (n > INT32_MAX)
         return gd_fail(GD_EUSAGE, "lint: %lld images are too many", (long long)n);
-    GD_TRY(gd_block_make((void **)&image, (size_t)n * sizeof *image, "images"));
-    s = gd_block_make((void **)&copy, (size_t)(2 * n) * sizeof *copy, "copies");
+    if (o->ref)
+        GD_TRY(gd_lint_set_open(&w->ref, o->ref));
+    GD_TRY(gd_labels_open(&w->labels, path, n));
+    GD_TRY(gd_block_make((void **)&w->image, (size_t)n * sizeof *w->image, "images"));
+    return gd_block_make((void **)&w->copy, (size_t)(2 * n) * sizeof *w->copy, "copies");
+}
+
+static gd_status run(gd_lint *out, work *w, const gd_lint_options *o)
+{
+    const int64_t n = gd_lint_set_count(w->set);
+    gd_lint_sums sums = { .pixels = 0 }, ref = { .pixels = 0 };
+
+    out->count = n;
+    if (o->begin)
+        o->begin(o->ctx, n + (w->ref ? gd_lint_set_count(w->ref) : 0));
+    GD_TRY(look_at_set(w->set, w->image, &sums, o));
+    if (w->ref)
+        GD_TRY(look_at_set(w->ref, NULL, &ref, o));
+    GD_TRY(gd_lint_copies(w->copy, w->copy + n, w->image, n));
+    GD_TRY(hash_all(out->hash, w->image, n));
+    const gd_lint_evidence e = { &w->labels,  w->image, w->copy,
+                                 w->copy + n, &sums,    w->ref ? &ref : NULL };
+    gd_lint_judge(out, &e);
+    return GD_OK;
+}
+
+gd_status gd_lint_run(gd_lint *out, const char *path, const gd_lint_options *o)
+{
+    work w = { 0 };
+    gd_status s;
+
+    *out = (gd_lint){ 0 };
+    s = open_sets(&w, path, o);
     if (s == GD_OK)
-        s = look_at_set(set, image, &sums, o);
-    if (s == GD_OK && o->ref)
-        s = look_at_set(o->ref, NULL, &ref, o);
-    if (s == GD_OK)
-        s = gd_lint_copies(copy, copy + n, image, n);
-    if (s == GD_OK)
-        s = hash_all(out->hash, image, n);
-    if (s == GD_OK) {
-        const gd_lint_evidence e = { set, image, copy, copy + n, &sums, o->ref ? &ref : NULL };
-        gd_lint_judge(out, &e);
-    }
-    gd_block_free(image);
-    gd_block_free(copy);
+        s = run(out, &w, o);
+    gd_lint_set_close(w.set);
+    gd_lint_set_close(w.ref);
+    gd_labels_free(&w.labels);
+    gd_block_free(w.image);
+    gd_block_free(w.copy);
     return s;
 }

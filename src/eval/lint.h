@@ -49,18 +49,41 @@ GD_CHECKED gd_status gd_lint_look(gd_lint_image *out, gd_lint_sums *sums, const 
 GD_CHECKED gd_status gd_lint_copies(int32_t *copy, int32_t *near, const gd_lint_image *image,
                                     int64_t n);
 
-/* lint.c.  ref: sums of a reference set, for the order of channels; NULL: none.  tick: images done;
- * another status than GD_OK ends it. */
+/* labels.c: of every image; label NULL: the set has none, or they are odd */
+typedef struct gd_labels_of {
+    int64_t count;
+    int classes;
+    int32_t *label; /* block: [count] */
+} gd_labels_of;
+bool gd_is_npz_file(const char *path);
+/* `count`: of the set's images; a set of another count, or of several files, has no labels */
+GD_CHECKED gd_status gd_labels_open(gd_labels_of *out, const char *path, int64_t count);
+void gd_labels_free(gd_labels_of *labels); /* zeroed is fine */
+
+/* lint_set.c: the images of a set one after another, in their own channels and sizes; memory holds
+ * a batch of them */
+typedef struct gd_lint_set gd_lint_set;
+GD_CHECKED gd_status gd_lint_set_open(gd_lint_set **out, const char *path);
+void gd_lint_set_close(gd_lint_set *set); /* NULL is fine */
+int64_t gd_lint_set_count(const gd_lint_set *set);
+enum { GD_LINT_BATCH = 64 };
+/* The next n <= GD_LINT_BATCH images, from `first` on: image[n], sums[n] (zeroed before) */
+GD_CHECKED gd_status gd_lint_set_look(gd_lint_set *set, int64_t first, int64_t n,
+                                      gd_lint_image *image, gd_lint_sums *sums);
+
+/* lint.c.  ref: a set whose channels are compared; NULL: none.  tick after each image: another
+ * status than GD_OK ends it. */
 typedef struct gd_lint_options {
-    gd_dataset *ref;
+    const char *ref;
+    void (*begin)(void *ctx, int64_t images); /* how many there are in all */
     gd_status (*tick)(void *ctx);
     void *ctx;
 } gd_lint_options;
-GD_CHECKED gd_status gd_lint_run(gd_lint *out, gd_dataset *set, const gd_lint_options *o);
+GD_CHECKED gd_status gd_lint_run(gd_lint *out, const char *path, const gd_lint_options *o);
 
 /* lint_rules.c: the findings */
 typedef struct gd_lint_evidence {
-    const gd_dataset *set;
+    const gd_labels_of *labels;
     const gd_lint_image *image; /* [count] */
     const int32_t *copy, *near;
     const gd_lint_sums *sums, *ref; /* ref may be NULL */

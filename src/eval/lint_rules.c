@@ -61,7 +61,8 @@ static void judge_count(const judge *j)
 
 static void judge_classes(const judge *j)
 {
-    const int classes = gd_dataset_classes(j->e->set);
+    const gd_labels_of *labels = j->e->labels;
+    const int classes = labels->label ? labels->classes : 0;
     const double mean = (double)j->n / classes;
     int64_t *count = classes > 1 ? calloc((size_t)classes, sizeof *count) : NULL;
     double chi = 0;
@@ -71,7 +72,7 @@ static void judge_classes(const judge *j)
     if (!count)
         return;
     for (int64_t i = 0; i < j->n; i++) {
-        const int64_t c = gd_dataset_label(j->e->set, i);
+        const int32_t c = labels->label[i];
         if (c >= 0)
             count[c]++;
     }
@@ -81,7 +82,7 @@ static void judge_classes(const judge *j)
         least = count[c] < count[least] ? c : least;
     }
     for (int64_t i = 0; i < j->n && example < 0; i++)
-        if (gd_dataset_label(j->e->set, i) == most)
+        if (labels->label[i] == most)
             example = i;
     const double unlikely = (chi - (classes - 1)) / sqrt(2.0 * (classes - 1));
     if (count[most] - count[least] <= 1)

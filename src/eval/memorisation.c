@@ -128,6 +128,18 @@ static int by_ratio(const void *a, const void *b)
     return (x->sample > y->sample) - (x->sample < y->sample);
 }
 
+/* Once more, without the cancellation of the sums of squares: a copy is at distance 0 */
+static double exact(const search *s, int64_t sample)
+{
+    const float *x = s->samples + sample * s->width,
+                *y = s->ref + (int64_t)s->place[sample] * s->width;
+    double sum = 0;
+
+    for (int k = 0; k < s->width; k++)
+        sum += ((double)x[k] - y[k]) * ((double)x[k] - y[k]);
+    return sqrt(sum);
+}
+
 /* own: [n_ref][GD_NEAREST] of the reference, itself first */
 static gd_status judge(gd_memorisation *out, const search *s, const float *own)
 {
@@ -136,8 +148,7 @@ static gd_status judge(gd_memorisation *out, const search *s, const float *own)
 
     GD_TRY(gd_block_make((void **)&all, (size_t)s->n * sizeof *all, "nearest images"));
     for (int64_t i = 0; i < s->n; i++) {
-        const double d = sqrt(fmax(s->nearest[i], 0)),
-                     apart = sqrt(own[(int64_t)s->place[i] * GD_NEAREST + 1]);
+        const double d = exact(s, i), apart = sqrt(own[(int64_t)s->place[i] * GD_NEAREST + 1]);
         const double ratio = apart > 0 ? d / apart : d > 0 ? INFINITY : 1;
         all[i] = (gd_nearest_pair){ i, s->place[i], d, ratio };
         authentic += ratio > 1;

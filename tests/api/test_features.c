@@ -80,9 +80,56 @@ static void what_cannot_be_is_refused(void **state)
     assert_int_equal(guided_features_open(&f, context, weights, 0, W), GUIDED_EUSAGE);
 }
 
+/* A copy, a class and a set worth two rows, from arrays */
+static void metrics_from_arrays(void **state)
+{
+    enum { ROWS = 40, COLUMNS = 6 };
+    static float ref[ROWS * COLUMNS], samples[ROWS * COLUMNS], two[4 * COLUMNS];
+    static int32_t label[ROWS];
+    uint32_t random = 1;
+    guided_class_scores scores[2];
+    guided_copies copies;
+    double value, error;
+    int n;
+
+    (void)state;
+    for (int i = 0; i < ROWS * COLUMNS; i++) {
+        random = random * 1664525u + 1013904223u;
+        ref[i] = (float)(random >> 24);
+        samples[i] = (float)(random >> 16 & 255);
+        label[i / COLUMNS] = i / COLUMNS % 3;
+    }
+    for (int k = 0; k < COLUMNS; k++)
+        samples[7 * COLUMNS + k] = ref[21 * COLUMNS + k];
+    assert_int_equal(guided_find_copies(context, &copies, ref, ROWS, samples, ROWS, COLUMNS),
+                     GUIDED_OK);
+    assert_int_equal(copies.nearest[0].sample, 7);
+    assert_int_equal(copies.nearest[0].ref, 21);
+    assert_true(copies.nearest[0].distance == 0 && copies.authenticity < 1);
+    assert_int_equal(guided_compare_classes(context, scores, 2, &n, ref, label, ROWS, samples,
+                                            label, ROWS, COLUMNS),
+                     GUIDED_OK);
+    assert_int_equal(n, 3);
+    assert_true(scores[0].label == 0 && scores[1].n_ref == 13 && scores[1].distance > 0);
+    two[0] = two[COLUMNS] = two[2 * COLUMNS + 1] = two[3 * COLUMNS + 1] = 3;
+    assert_int_equal(guided_vendi(context, &value, two, 4, COLUMNS), GUIDED_OK);
+    assert_float_equal(value, 2, 1e-9);
+    assert_int_equal(
+        guided_frechet_infinity(context, &value, &error, ref, ROWS, samples, ROWS, COLUMNS, 1),
+        GUIDED_OK);
+    assert_true(error > 0);
+    assert_int_equal(
+        guided_frechet_infinity(context, &value, &error, ref, ROWS, samples, 8, COLUMNS, 1),
+        GUIDED_EUSAGE);
+    guided_features *f = NULL;
+    assert_int_equal(guided_features_dialect(&f, context, weights, "none", H, W), GUIDED_EUSAGE);
+    assert_null(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(metrics_from_arrays),
         cmocka_unit_test(rows_depend_on_their_image_alone),
         cmocka_unit_test(what_cannot_be_is_refused),
     };

@@ -126,6 +126,11 @@ expect 2 "two reports" "$g" eval compare a.json
 echo '{"a": 1}' >none.json
 expect 3 "no report of guided eval" "$g" eval compare a.json "$dir/none.json"
 
+# A published reference is known by its name and shape; classifiers' features have none
+"$g" eval stats b.npz --features "$f" -o VIRTUAL_imagenet64_labeled.npz -q || fail "stats"
+"$g" eval --ref VIRTUAL_imagenet64_labeled.npz --samples a.npz --features "$f" --metrics fid --json >out.txt 2>&1 || fail "named as published"
+grep -q known_as out.txt && fail "not in these features: $(cat out.txt)"
+
 # Lint: warnings, no refusal
 mkdir twice && cp pictures/*.png twice && cp "$(find pictures -name '*.png' | head -1)" twice/copy.png || fail "twice"
 expect 0 "0 warnings" "$g" eval lint a.npz --ref b.npz

@@ -83,17 +83,10 @@ static void write_npz(const pictures *p)
 
 static gd_lint lint_of(const char *set, const char *ref)
 {
-    const gd_dataset_options options = { .labels = GD_LABELS_AUTO };
-    gd_lint_options o = { .ref = NULL };
-    gd_dataset *d;
+    const gd_lint_options o = { .ref = ref };
     gd_lint lint;
 
-    assert_int_equal(gd_dataset_open(&d, set, &options), GD_OK);
-    if (ref)
-        assert_int_equal(gd_dataset_open(&o.ref, ref, &options), GD_OK);
-    assert_int_equal(gd_lint_run(&lint, d, &o), GD_OK);
-    gd_dataset_close(d);
-    gd_dataset_close(o.ref);
+    assert_int_equal(gd_lint_run(&lint, set, &o), GD_OK);
     return lint;
 }
 
@@ -326,23 +319,17 @@ static void write_png(const pictures *p, int i, int side, bool transparent)
 
 static void sizes_and_alpha_are_found(void **state)
 {
-    const gd_dataset_options none = { .labels = GD_LABELS_NONE };
     pictures p = make(40, SIDE, 3, 8);
     char command[200];
 
     (void)state;
     for (int fault = 0; fault < 2; fault++) {
-        gd_dataset *d;
-        gd_lint lint;
-        const gd_lint_options o = { .ref = NULL };
         snprintf(command, sizeof command, "mkdir -p %s/pngs", folder);
         assert_int_equal(system(command), 0);
         for (int i = 0; i < p.n; i++)
             write_png(&p, i, fault == 0 && i == 7 ? SIDE - 2 : SIDE, fault == 1 && i == 9);
         snprintf(path, sizeof path, "%s/pngs", folder);
-        assert_int_equal(gd_dataset_open(&d, path, &none), GD_OK);
-        assert_int_equal(gd_lint_run(&lint, d, &o), GD_OK);
-        gd_dataset_close(d);
+        const gd_lint lint = lint_of(path, NULL);
         expect_alone(&lint, fault ? "alpha" : "sizes", fault ? 9 : 7);
     }
     free(p.pixels);
