@@ -134,6 +134,8 @@ static gd_status measure_frechet(eval_run *r)
     double *place[2], value[2];
     int n = 0;
 
+    if (r->has_frechet)
+        return GD_OK;
     if (r->wanted[EVAL_FID]) {
         a[n] = &r->samples.pool;
         b[n] = &r->ref.pool;

@@ -66,6 +66,7 @@ typedef struct eval_run {
     bool wanted[EVAL_METRICS];
     double limit[EVAL_METRICS]; /* --fail-above; infinite: none */
     double fid, sfid;
+    bool has_frechet; /* both are there already */
     gd_manifold manifold;
     gd_kid kid;
     double cmmd;

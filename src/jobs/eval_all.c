@@ -294,10 +294,69 @@ static gd_status measure(eval_run *run)
     return vgg16 ? gd_manifold_measure(&run->manifold, &ref, &samples, false, NULL, NULL) : GD_OK;
 }
 
+/* ---- the distances of all dialects, side by side ---- */
+
+enum { MOST_AT_ONCE = 8 };
+typedef struct distances {
+    const gd_statistics *a[MOST_AT_ONCE], *b[MOST_AT_ONCE];
+    double *to[MOST_AT_ONCE], value[MOST_AT_ONCE];
+    int n;
+} distances;
+
+static gd_status flush(distances *d)
+{
+    GD_TRY(gd_frechet_all(d->value, d->a, d->b, d->n));
+    for (int i = 0; i < d->n; i++)
+        *d->to[i] = d->value[i];
+    d->n = 0;
+    return GD_OK;
+}
+
+static gd_status add_distance(distances *d, double *to, const gd_statistics *samples,
+                              const gd_statistics *ref)
+{
+    d->a[d->n] = samples;
+    d->b[d->n] = ref;
+    d->to[d->n++] = to;
+    return d->n == MOST_AT_ONCE ? flush(d) : GD_OK;
+}
+
+/* The first run with the same features, whose distances are those of this one */
+static eval_run *twin(const all *a, int i)
+{
+    for (int k = 0; k < i; k++)
+        if (strcmp(a->run[k].dialect->rows, a->run[i].dialect->rows) == 0)
+            return &a->run[k];
+    return NULL;
+}
+
+static gd_status measure_distances(const all *a)
+{
+    distances d = { .n = 0 };
+
+    for (int i = 0; i < a->n; i++) {
+        eval_run *run = &a->run[i];
+        run->has_frechet = true;
+        if (!twin(a, i) && run->wanted[EVAL_FID])
+            GD_TRY(add_distance(&d, &run->fid, &run->samples.pool, &run->ref.pool));
+        if (!twin(a, i) && run->wanted[EVAL_SFID])
+            GD_TRY(add_distance(&d, &run->sfid, &run->samples.spatial, &run->ref.spatial));
+    }
+    if (d.n > 0)
+        GD_TRY(flush(&d));
+    for (int i = 0; i < a->n; i++)
+        if (twin(a, i)) {
+            a->run[i].fid = twin(a, i)->fid;
+            a->run[i].sfid = twin(a, i)->sfid;
+        }
+    return GD_OK;
+}
+
 static gd_status finish(all *a)
 {
     eval_run *r = a->r;
 
+    GD_TRY(measure_distances(a));
     for (int i = 0; i < a->n; i++)
         GD_TRY(measure(&a->run[i]));
     r->seconds = gd_seconds() - r->start;

@@ -78,6 +78,37 @@ static gd_status open_classifier(eval_run *r)
     return gd_extractor_hash(n->extractor, n->hash);
 }
 
+/* Where the weights of other representations are published */
+static void say_where(void)
+{
+    static const struct {
+        const char *network, *address;
+    } known[] = { { "DINOv2", "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/"
+                              "dinov2_vitl14_pretrain.pth" },
+                  { "CLIP", "https://huggingface.co/openai/clip-vit-large-patch14-336" },
+                  { "MAE",
+                    "https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_large.pth" },
+                  { "SigLIP2", "https://huggingface.co/google/siglip2-base-patch16-224" },
+                  { "ConvNeXt V2", "https://dl.fbaipublicfiles.com/convnext/convnextv2/im22k/"
+                                   "convnextv2_base_22k_224_ema.pt" } };
+
+    gd_detail("hint: a classifier of guided train-classifier, or published weights, for example");
+    for (int i = 0; i < COUNT(known); i++)
+        gd_detail("  %-12s %s", known[i].network, known[i].address);
+}
+
+static gd_status find_features(eval_run *r)
+{
+    gd_status s;
+
+    if (gd_is_vision_file(r->o.features))
+        return find_vit(r);
+    s = open_classifier(r);
+    if (s != GD_OK && !gd_path_exists(r->o.features))
+        say_where();
+    return s;
+}
+
 gd_status eval_network_find(eval_run *r)
 {
     const char *environment = getenv("GUIDED_INCEPTION");
@@ -86,7 +117,7 @@ gd_status eval_network_find(eval_run *r)
     if (r->o.features && r->o.inception)
         return gd_fail(GD_EUSAGE, "--features and --inception: one network gives the features");
     if (r->o.features)
-        return gd_is_vision_file(r->o.features) ? find_vit(r) : open_classifier(r);
+        return find_features(r);
     n->shape = gd_inception_shape;
     n->path = r->o.inception ? r->o.inception : environment;
     return n->path && *n->path ? GD_OK : find_file(&n->path);
@@ -105,7 +136,7 @@ gd_status eval_network_metrics(eval_run *r)
     if (w[EVAL_CMMD] && !n->shape.unit_length)
         return gd_fail(GD_EUSAGE,
                        "--metrics cmmd: is measured in CLIP's features\nhint: --features FILE of "
-                       "openai/clip-vit-large-patch14-336 (model.safetensors)");
+                       "openai/clip-vit-large-patch14-336 (pytorch_model.bin)");
     if (r->o.metrics)
         return GD_OK;
     w[EVAL_FID] = w[EVAL_PR] = true;

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_ROWS = 20, MAX_SIDE = 1024, MAX_DEPTH = 256, MAX_WIDTH = 16384 };
+enum { MAX_ROWS = 20, MAX_SIDE = 1024, MAX_DEPTH = 256, MAX_WIDTH = 16384, MAX_REGISTERS = 256 };
 enum { FD_IMAGE = 224 }; /* what DINOv2's features are taken at */
 
 /* ---- configuration, from shapes ---- */
@@ -141,10 +141,14 @@ static gd_status read_config(gd_vit_file *f)
     while (c->depth < MAX_DEPTH && vit_find_in_block(f, c->depth, names->norm1, "weight"))
         c->depth++;
     const gd_array *fc1 = vit_find_in_block(f, 0, names->fc1, "weight");
-    c->mlp = fc1 && fc1->dim[0] <= MAX_WIDTH ? (int)fc1->dim[0] : 4 * c->width;
+    c->mlp = fc1 && fc1->rank == 2 && fc1->dim[0] > 0 && fc1->dim[0] <= MAX_WIDTH ? (int)fc1->dim[0]
+                                                                                  : 4 * c->width;
+    if (c->registers > MAX_REGISTERS)
+        return odd(f, "it has too many registers");
     if (names->projection) {
         const gd_array *p = vit_find(f, names->projection);
-        if (!p || p->rank != 2)
+        if (!p || p->rank != 2 || p->dim[0] < 1 || p->dim[1] < 1 || p->dim[0] > MAX_WIDTH ||
+            p->dim[1] > MAX_WIDTH)
             return odd(f, "its projection (visual_projection) is missing");
         c->projection = (int)(p->dim[0] == c->width ? p->dim[1] : p->dim[0]);
     }
@@ -238,14 +242,23 @@ static gd_status check_keys(const gd_vit_file *f)
 
 /* ---- life ---- */
 
+static gd_status not_one(const gd_vit_file *f)
+{
+    if (f->copies > 1)
+        return gd_fail(GD_EFORMAT,
+                       "%s: holds %d Vision Transformers side by side\nhint: in Python, torch.save "
+                       "the state dict of one of them",
+                       gd_bundle_path(f->bundle), f->copies);
+    return gd_fail(GD_EFORMAT, "%s: holds no Vision Transformer of DINOv2, CLIP, MAE or SigLIP2",
+                   gd_bundle_path(f->bundle));
+}
+
 static gd_status recognise(gd_vit_file *f)
 {
     gd_val x;
 
     if (!vit_choose_names(f))
-        return gd_fail(GD_EFORMAT,
-                       "%s: holds no Vision Transformer of DINOv2, CLIP, MAE or SigLIP2",
-                       gd_bundle_path(f->bundle));
+        return not_one(f);
     GD_TRY(read_config(f));
     GD_TRY(gd_graph_make(&f->graph));
     gd_vit_build(f->graph, &f->config, 1, &x);
@@ -287,7 +300,7 @@ bool gd_is_vit_file(const char *path)
     bool found = false;
 
     if (gd_bundle_open_tree(&f.bundle, &root, path) == GD_OK)
-        found = vit_choose_names(&f);
+        found = vit_choose_names(&f) || f.copies > 1;
     gd_bundle_close(f.bundle);
     return found;
 }

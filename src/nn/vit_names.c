@@ -175,6 +175,7 @@ static bool find_prefix(gd_vit_file *f, const vit_naming *names)
         snprintf(f->prefix, sizeof f->prefix, "%.*s", (int)(length - n), name);
         found++;
     }
+    f->copies = GD_MAX(f->copies, found);
     return found == 1;
 }
 

@@ -21,6 +21,7 @@ struct gd_vit_file {
     gd_bundle *bundle;
     const vit_naming *names;
     char prefix[GD_MAX_NAME]; /* before every key */
+    int copies;               /* networks side by side in the file: one is wanted */
     gd_vit_config config;
     bool assumed;    /* the activation: nothing says which */
     gd_graph *graph; /* for one image: its parameters are the list of what is needed */

@@ -89,6 +89,8 @@ expect 0 "ConvNeXt V2-24, for guided eval" "$g" info convnextv2.safetensors
 expect 0 '"features":24' "$g" info convnextv2.safetensors --json
 
 # What cannot be
+expect 3 "dinov2_vitl14_pretrain.pth" "$g" eval --ref a --samples b --features dinov2.pth
+grep -q "No such file" err.txt || fail "a missing file is not named: $(cat err.txt)"
 expect 2 "has no classes" "$g" eval --ref a --samples b --features mae.safetensors --metrics is
 expect 2 "no spatial features" "$g" eval --ref a --samples b --features mae.safetensors --metrics sfid
 make_vit mae learned.safetensors learned=1
@@ -103,6 +105,16 @@ make_vit clip nan.safetensors nan=vision_model.encoder.layers.0.mlp.fc1.weight
 expect 3 "is not finite" "$g" eval --ref a --samples b --features nan.safetensors
 make_vit clip tower.safetensors without=visual_projection.weight
 expect 3 "visual_projection" "$g" eval --ref a --samples b --features tower.safetensors
+for key in blocks.0.mlp.fc1.weight pos_embed cls_token patch_embed.proj.weight; do
+    make_vit dinov2 empty.safetensors empty=$key
+    expect 3 "empty.safetensors: " "$g" eval --ref a --samples b --features empty.safetensors
+done
+make_vit clip empty.safetensors empty=visual_projection.weight
+expect 3 "visual_projection" "$g" eval --ref a --samples b --features empty.safetensors
+make_vit convnextv2 empty.safetensors empty=stages.1.0.dwconv.bias
+expect 3 "stage 1 is missing" "$g" eval --ref a --samples b --features empty.safetensors
+make_vit mae twice.safetensors twice=1
+expect 3 "2 Vision Transformers side by side" "$g" eval --ref a --samples b --features twice.safetensors
 make_vit siglip2 words1.safetensors words=32000
 expect 3 "SigLIP's first version" "$g" eval --ref a --samples b --features words1.safetensors
 make_vit siglip2 words2.safetensors words=256000

@@ -2,7 +2,7 @@
 """vit_file.py KIND OUT [KEY=VALUE ..]: a small vision network of made-up weights as safetensors.
 
 KIND: dinov2, mae, clip, siglip2 or convnextv2.  width=, depth=: other sizes; without=KEY: leaves it
-out; nan=KEY: its first element is not a number; prefix=TEXT: before every key; learned=1: MAE's
+out; nan=KEY: its first element is not a number; empty=KEY: it has no rows; twice=1: student and teacher; prefix=TEXT: before every key; learned=1: MAE's
 positions are not 0 at the class token; first=1: ConvNeXt of version 1; words=N: SigLIP's vocabulary; seed=."""
 import json
 import random
@@ -116,8 +116,12 @@ else:
     transformers(16, 4, kind == "clip")
 
 arrays.pop(options.get("without"), None)
+if "empty" in options:
+    arrays[options["empty"]] = ((0, *arrays[options["empty"]][0][1:]), [])
 if "nan" in options:
     arrays[options["nan"]][1][0] = float("nan")
+if "twice" in options:
+    arrays = {f"{copy}.{name}": array for copy in ("student", "teacher") for name, array in arrays.items()}
 header, data = {}, b""
 for name, (shape, values) in arrays.items():
     part = struct.pack(f"<{len(values)}f", *values)
