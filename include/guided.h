@@ -205,14 +205,28 @@ GUIDED_API GUIDED_CHECKED guided_status guided_denoise_vjp(guided_denoiser *deno
 
 /* ---- evaluation ---- */
 
-/* Features of images: of the 2015 Inception network ("adm" preprocessing) from its weights' file,
- * or of a classifier */
+/* Features of images by a file of weights: of the 2015 Inception network ("adm" preprocessing), of
+ * a Vision Transformer (DINOv2, CLIP, MAE, SigLIP2) or of ConvNeXt V2, images prepared as
+ * docs/evaluation.md says; or of a classifier */
 typedef struct guided_features guided_features;
+/* Any file of weights that is known by its keys; images [n][height][width][3].  GUIDED_EFORMAT:
+ * none of them */
+GUIDED_API GUIDED_CHECKED guided_status guided_features_open(guided_features **out,
+                                                             guided_context *context,
+                                                             const char *path, int height,
+                                                             int width);
 /* inception: path of a GraphDef, .pth, .pkl or .safetensors; images [n][height][width][3] */
 GUIDED_API GUIDED_CHECKED guided_status guided_features_inception(guided_features **out,
                                                                   guided_context *context,
                                                                   const char *inception, int height,
                                                                   int width);
+/* The same with the input of another program: "pytorch-fid", "torch-fidelity", "clean-fid", "edm",
+ * .. (docs/evaluation.md).  GUIDED_EUSAGE with all names */
+GUIDED_API GUIDED_CHECKED guided_status guided_features_dialect(guided_features **out,
+                                                                guided_context *context,
+                                                                const char *inception,
+                                                                const char *dialect, int height,
+                                                                int width);
 GUIDED_API GUIDED_CHECKED guided_status guided_features_classifier(guided_features **out,
                                                                    const guided_model *classifier);
 GUIDED_API void guided_features_close(guided_features *features);      /* NULL is fine */
@@ -235,6 +249,45 @@ GUIDED_API GUIDED_CHECKED guided_status guided_compare_sets(guided_context *cont
                                                             const float *ref, int64_t n_ref,
                                                             const float *samples, int64_t n_samples,
                                                             int width);
+
+/* The Frechet distance of infinitely many samples: a line over 1 / n through those of 8 subsets
+ * (Chong & Forsyth 2020); *error: the standard error of its intercept.  At least 16 samples */
+GUIDED_API GUIDED_CHECKED guided_status guided_frechet_infinity(
+    guided_context *context, double *out, double *error, const float *ref, int64_t n_ref,
+    const float *samples, int64_t n_samples, int width, uint64_t seed);
+/* A sample and its nearest row of ref; ratio: their distance over that of the row to its own
+ * nearest neighbour in ref */
+typedef struct guided_nearest {
+    int64_t sample, ref;
+    double distance, ratio;
+} guided_nearest;
+enum { GUIDED_NEAREST = 8 };
+/* authenticity: the share of samples with a ratio above 1 (Alaa et al. 2022); nearest: the
+ * n_nearest lowest ratios, ascending.  ref should be the training set, 2 rows or more. */
+typedef struct guided_copies {
+    double authenticity, median_ratio;
+    guided_nearest nearest[GUIDED_NEAREST];
+    int n_nearest;
+} guided_copies;
+GUIDED_API GUIDED_CHECKED guided_status guided_find_copies(guided_context *context,
+                                                           guided_copies *out, const float *ref,
+                                                           int64_t n_ref, const float *samples,
+                                                           int64_t n_samples, int width);
+/* The Vendi score of cosine similarities (Friedman & Dieng 2023): how many different rows n are
+ * worth */
+GUIDED_API GUIDED_CHECKED guided_status guided_vendi(guided_context *context, double *out,
+                                                     const float *rows, int64_t n, int width);
+/* Of a class: NaN with fewer than 2 rows in a set (distance) or 4 (precision, recall) */
+typedef struct guided_class_scores {
+    int64_t label, n_ref, n_samples;
+    double distance, precision, recall;
+} guided_class_scores;
+/* Of the labels that both sets have (-1: none), ascending, the first `room` into out; *n: how many
+ * there are */
+GUIDED_API GUIDED_CHECKED guided_status guided_compare_classes(
+    guided_context *context, guided_class_scores *out, int room, int *n, const float *ref,
+    const int32_t *ref_label, int64_t n_ref, const float *samples, const int32_t *sample_label,
+    int64_t n_samples, int width);
 
 /* ---- training ---- */
 

@@ -45,8 +45,39 @@ static gd_status done(guided_features **out, gd_status s)
     return s;
 }
 
+static guided_status open_inception(guided_features **out, guided_context *context,
+                                    const char *inception, const char *dialect, int height,
+                                    int width)
+{
+    const gd_entered before = gd_enter(context);
+    const gd_dialect *d;
+    gd_status s = new_features(out, context);
+
+    if (s != GD_OK)
+        return gd_leave(&before, s);
+    (*out)->height = height;
+    (*out)->width = width;
+    s = gd_dialect_read(&d, dialect);
+    if (s == GD_OK)
+        s = gd_extractor_inception(&(*out)->extractor, inception, d, BATCH, height, width);
+    return gd_leave(&before, done(out, s));
+}
+
 guided_status guided_features_inception(guided_features **out, guided_context *context,
                                         const char *inception, int height, int width)
+{
+    return open_inception(out, context, inception, gd_dialect_adm.name, height, width);
+}
+
+guided_status guided_features_dialect(guided_features **out, guided_context *context,
+                                      const char *inception, const char *dialect, int height,
+                                      int width)
+{
+    return open_inception(out, context, inception, dialect, height, width);
+}
+
+guided_status guided_features_open(guided_features **out, guided_context *context, const char *path,
+                                   int height, int width)
 {
     const gd_entered before = gd_enter(context);
     gd_status s = new_features(out, context);
@@ -55,7 +86,10 @@ guided_status guided_features_inception(guided_features **out, guided_context *c
         return gd_leave(&before, s);
     (*out)->height = height;
     (*out)->width = width;
-    s = gd_extractor_inception(&(*out)->extractor, inception, GD_DIALECT_ADM, BATCH, height, width);
+    if (height < 1 || width < 1 || height > GD_MAX_IMAGE_SIDE || width > GD_MAX_IMAGE_SIDE)
+        s = gd_fail(GD_EUSAGE, "features of images of %d x %d are not possible", width, height);
+    else
+        s = gd_extractor_open(&(*out)->extractor, path, BATCH, height, width);
     return gd_leave(&before, done(out, s));
 }
 
@@ -146,7 +180,7 @@ guided_status guided_compare_sets(guided_context *context, guided_set_scores *ou
     gd_status s = gd_manifold_measure(&m, &a, &b, false, NULL, NULL);
 
     if (s == GD_OK)
-        s = gd_kid_measure(&kid, &a, &b);
+        s = gd_kid_measure(&kid, &a, &b, false);
     if (s == GD_OK)
         *out = (guided_set_scores){ .precision = m.precision,
                                     .recall = m.recall,

@@ -50,6 +50,9 @@ static inline bool gd_view_blocked(const gd_view *v)
 }
 
 typedef enum gd_act { GD_ACT_NONE, GD_ACT_SILU } gd_act;
+/* x Phi(x), Phi the normal distribution: by the error function; x / (1 + e^(-1.702 x)); by tanh
+ * (Hendrycks & Gimpel 2016) */
+typedef enum gd_gelu { GD_GELU_EXACT, GD_GELU_QUICK, GD_GELU_TANH } gd_gelu;
 typedef enum gd_resample_kind { GD_UP_NEAREST, GD_DOWN_AVERAGE } gd_resample_kind;
 /* Head layout of the 3C rows of qkv (spec models.md 3.2): legacy h*3ch + p*ch + c; new p*C + h*ch +
  * c */
@@ -175,6 +178,7 @@ typedef struct gd_kernels {
     void (*silu_grad)(const gd_view *dx, const gd_view *dy,
                       const gd_view *x); /* dy * s * (1 + x (1 - s)), s = sigmoid(x) */
     void (*relu)(const gd_view *y, const gd_view *x);
+    void (*gelu)(const gd_view *y, const gd_view *x, gd_gelu kind);
     void (*relu_grad)(const gd_view *dx, const gd_view *dy, const gd_view *x); /* dy where x > 0 */
     void (*add)(const gd_view *y, const gd_view *a, const gd_view *b);
     void (*mul)(const gd_view *y, const gd_view *a, const gd_view *b);
@@ -203,6 +207,19 @@ typedef struct gd_kernels {
      * sums[n][1][c] = sum_p du * xhat, [N][2][C] floats; then dx = rstd * (A du - m1 - xhat * m2),
      * A = gamma (1 + scale), m1 = mean over the group of A du, m2 = of A du xhat.  dx may be dy. */
     void (*norm_grad)(const gd_norm *norm, const gd_view *dx, const gd_view *dy, float *sums);
+
+    /* Layer normalisation of each pixel over its channels (Ba et al. 2016): y = (x - mean) *
+     * rstd * gamma + beta, biased variance; gamma, beta: [C].  y may be x. */
+    void (*layer_norm)(const gd_view *y, const gd_view *x, const float *gamma, const float *beta,
+                       float eps);
+
+    /* Each channel by its own filter, stride 1, zeros outside x; weight: [kernel^2][C] */
+    void (*depthwise)(const gd_view *y, const gd_view *x, const float *weight, const float *bias,
+                      int kernel);
+    /* Global response normalisation (Woo et al. 2023): y = gamma x g / (mean of g over the channels
+     * + eps) + beta + x, g a channel's length over the pixels; scratch: [N][C].  y may be x. */
+    void (*response_norm)(const gd_view *y, const gd_view *x, const float *gamma, const float *beta,
+                          float eps, float *scratch);
 
     /* ---- resampling ---- */
     /* UP_NEAREST: y[.., i, j] = factor * x[.., i/2, j/2], zero where i/2 or j/2 is outside x

@@ -6,6 +6,8 @@
 
 #include "cpu/pointwise.inc"
 #include "cpu/reduce.inc"
+#include "cpu/layer_norm.inc"
+#include "cpu/convnext.inc"
 #include "cpu/resample.inc"
 #include "cpu/pool.inc"
 #include "cpu/attention.inc"

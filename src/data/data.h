@@ -11,10 +11,14 @@
 
 /* ---- resize.c, crop.c: Pillow's and the authors' arithmetic, to the bit ---- */
 
-typedef enum gd_filter { GD_FILTER_BOX, GD_FILTER_BICUBIC } gd_filter;
+typedef enum gd_filter { GD_FILTER_BOX, GD_FILTER_BICUBIC, GD_FILTER_BILINEAR } gd_filter;
 /* width, height >= 1; free out->pixels with gd_image_free */
 GD_CHECKED gd_status gd_resize(gd_image *out, const gd_image *in, int width, int height,
                                gd_filter filter);
+/* The same filter without rounding or cutting, [height][width][C] floats: what
+ * torch.nn.functional.interpolate(.., antialias=True) makes of floats */
+GD_CHECKED gd_status gd_resize_floats(float *out, const gd_image *in, int width, int height,
+                                      gd_filter filter);
 /* The centre size x size pixels of the image shrunk, or enlarged, to a shorter side of `size` */
 GD_CHECKED gd_status gd_crop_centre(gd_image *image, int size);
 /* A random crop in three parts, so that whoever draws knows the ranges: a shorter side from *least

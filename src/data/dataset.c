@@ -195,7 +195,10 @@ gd_status gd_dataset_open(gd_dataset **out, const char *path, const gd_dataset_o
         set->options = *options;
     s = open_any(set);
     if (s == GD_OK && set->count == 0)
-        s = gd_fail(GD_EFORMAT, "%s: holds no images", path);
+        s = gd_fail(GD_EFORMAT,
+                    "%s: holds no images\nhint: pictures are PNG, JPEG or WebP; convert others "
+                    "(BMP, TIFF, GIF, PPM) to PNG",
+                    path);
     if (s != GD_OK) {
         gd_dataset_close(set);
         return s;

@@ -1,5 +1,5 @@
 /* resize.c - Pillow's resize, to the bit: horizontally, then vertically, in 22-bit fixed point with
- * rounding to bytes after each pass (spec training.md 1). */
+ * rounding to bytes after each pass (spec training.md 1); and the same filters on floats. */
 #include "data/data.h"
 
 #include <math.h>
@@ -27,7 +27,35 @@ static double bicubic(double x)
     return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
 }
 
-static const kernel kernels[] = { { 0.5, box }, { 2, bicubic } };
+static double triangle(double x)
+{
+    x = fabs(x);
+    return x < 1 ? 1 - x : 0;
+}
+
+static const kernel kernels[] = { { 0.5, box }, { 2, bicubic }, { 1, triangle } };
+
+/* Most inputs of an output, and a bit */
+static int most_taps(const kernel *k, int in, int out)
+{
+    return (int)ceil(k->support * fmax((double)in / out, 1)) * 2 + 2;
+}
+
+/* Weights of output o over inputs from *low on, and their sum; how many there are */
+static int find_weights(double *w, int *low, double *sum, const kernel *k, int o, int in, int out)
+{
+    const double scale = (double)in / out, wide = fmax(scale, 1), support = k->support * wide;
+    const double centre = (o + 0.5) * scale;
+    const int high = GD_MIN(in, (int)(centre + support + 0.5));
+
+    *sum = 0;
+    *low = GD_MAX(0, (int)(centre - support + 0.5));
+    for (int i = 0; i < high - *low; i++) {
+        w[i] = k->weight((i + *low - centre + 0.5) / wide);
+        *sum += w[i];
+    }
+    return high - *low;
+}
 
 /* Where output o looks, and with which weights */
 typedef struct taps {
@@ -37,17 +65,9 @@ typedef struct taps {
 
 static void find_taps(taps *t, double *w, const kernel *k, int o, int in, int out)
 {
-    const double scale = (double)in / out, wide = fmax(scale, 1), support = k->support * wide;
-    const double centre = (o + 0.5) * scale;
-    const int high = GD_MIN(in, (int)(centre + support + 0.5));
-    double sum = 0;
+    double sum;
 
-    t->low = GD_MAX(0, (int)(centre - support + 0.5));
-    t->count = high - t->low;
-    for (int i = 0; i < t->count; i++) {
-        w[i] = k->weight((i + t->low - centre + 0.5) / wide);
-        sum += w[i];
-    }
+    t->count = find_weights(w, &t->low, &sum, k, o, in, out);
     for (int i = 0; i < t->count; i++) {
         const double scaled = (sum != 0 ? w[i] / sum : w[i]) * (1 << FRACTION_BITS);
         t->weight[i] = (int32_t)(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
@@ -71,7 +91,7 @@ typedef struct pass {
 
 static gd_status run_pass(const pass *p, const kernel *k)
 {
-    const int most = (int)ceil(k->support * fmax((double)p->in / p->out, 1)) * 2 + 2;
+    const int most = most_taps(k, p->in, p->out);
     double *w;
     taps t;
 
@@ -146,4 +166,55 @@ gd_status gd_resize(gd_image *out, const gd_image *in, int width, int height, gd
     if (s != GD_OK)
         gd_image_free(out);
     return s;
+}
+
+/* ---- floats ---- */
+
+/* `lines` lines of `in` samples of c values -> [lines][out][c]; from: element (l, i) is at l *
+ * from_line + i * from_step, to likewise */
+typedef struct float_pass {
+    const float *from;
+    float *to;
+    int in, out, lines, channels;
+    int64_t from_line, from_step, to_line, to_step;
+} float_pass;
+
+static void run_float_pass(const float_pass *p, double *w, const kernel *k)
+{
+    for (int o = 0; o < p->out; o++) {
+        double sum;
+        int low;
+        const int n = find_weights(w, &low, &sum, k, o, p->in, p->out);
+        for (int l = 0; l < p->lines; l++)
+            for (int c = 0; c < p->channels; c++) {
+                const float *x = p->from + l * p->from_line + low * p->from_step + c;
+                double value = 0;
+                for (int i = 0; i < n; i++)
+                    value += w[i] * (double)x[i * p->from_step];
+                p->to[l * p->to_line + o * p->to_step + c] = (float)(value / sum);
+            }
+    }
+}
+
+gd_status gd_resize_floats(float *out, const gd_image *in, int width, int height, gd_filter filter)
+{
+    const kernel *k = &kernels[filter];
+    const int c = in->channels;
+    const int64_t pixels = (int64_t)in->width * in->height, row = (int64_t)width * c;
+    const size_t most =
+        (size_t)GD_MAX(most_taps(k, in->width, width), most_taps(k, in->height, height));
+    double *w;
+
+    GD_TRY(gd_block_make((void **)&w,
+                         most * sizeof *w + (size_t)(pixels * c + row * in->height) * sizeof *out,
+                         "resized image"));
+    float *all = (float *)(w + most), *wide = all + pixels * c;
+    for (int64_t i = 0; i < pixels * c; i++)
+        all[i] = in->pixels[i];
+    run_float_pass(&(float_pass){ all, wide, in->width, width, in->height, c,
+                                  (int64_t)in->width * c, c, row, c },
+                   w, k);
+    run_float_pass(&(float_pass){ wide, out, in->height, height, width, c, c, row, c, row }, w, k);
+    gd_block_free(w);
+    return GD_OK;
 }

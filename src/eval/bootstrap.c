@@ -97,7 +97,7 @@ static gd_status score(work *w, int d)
     for (int64_t i = 0; i < s->count; i++)
         for (int k = 0; k < w->times[i]; k++)
             gd_inception_score_add(score, s->rows + i * w->row + shape->width + shape->spatial, 1);
-    spread_add(&w->score, gd_inception_score_value(score));
+    spread_add(&w->score, gd_inception_score_value(score, NULL));
     gd_inception_score_free(score);
     return GD_OK;
 }

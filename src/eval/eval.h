@@ -7,6 +7,7 @@
 #define GD_EVAL_H
 
 #include "dist/dist.h"
+#include "eval/dialect.h"
 #include "io/io.h"
 
 /* ---- moments.c: mean and covariance, in one pass and in double ---- */
@@ -42,8 +43,12 @@ typedef struct gd_inception_score gd_inception_score;
 GD_CHECKED gd_status gd_inception_score_make(gd_inception_score **out, int classes, int64_t split);
 /* p: [n][classes], probabilities of the next n samples in order */
 void gd_inception_score_add(gd_inception_score *s, const float *p, int64_t n);
-/* The mean over the splits of exp of the mean KL(p || split's mean p); 0 ln 0 counts as 0 */
-double gd_inception_score_value(const gd_inception_score *s);
+/* torch-fidelity's: 10 splits of RandomState(2020).permutation(count); `count` images follow */
+GD_CHECKED gd_status gd_inception_score_make_fidelity(gd_inception_score **out, int classes,
+                                                      int64_t count);
+/* The mean over the splits of exp of the mean KL(p || split's mean p); 0 ln 0 counts as 0.
+ * deviation (may be NULL): over the splits */
+double gd_inception_score_value(const gd_inception_score *s, double *deviation);
 void gd_inception_score_free(gd_inception_score *s); /* NULL is fine */
 
 /* ---- manifold.c: precision, recall, density, coverage ---- */
@@ -81,8 +86,15 @@ typedef struct gd_kid {
     double mean, deviation;
     int subset;
 } gd_kid;
-GD_CHECKED gd_status gd_kid_measure(gd_kid *out, const gd_features *ref,
-                                    const gd_features *samples);
+/* fidelity: the subsets that torch-fidelity draws, by numpy's RandomState(2020) */
+GD_CHECKED gd_status gd_kid_measure(gd_kid *out, const gd_features *ref, const gd_features *samples,
+                                    bool fidelity);
+
+/* ---- cmmd.c ---- */
+
+/* CMMD of CLIP's features, which have length 1 (Jayasumana et al. 2024) */
+GD_CHECKED gd_status gd_cmmd_measure(double *out, const gd_features *ref,
+                                     const gd_features *samples);
 
 /* ---- images.c: the images of a set, one after another ---- */
 
@@ -119,23 +131,42 @@ typedef struct gd_extractor_shape {
     int spatial; /* features for sFID; 0: the network has none */
     int classes;
     int channels, size; /* of the images; size 0: any */
+    bool unit_length;   /* CLIP's features, which CMMD is measured in */
 } gd_extractor_shape;
-typedef enum gd_dialect {
-    GD_DIALECT_ADM,        /* TensorFlow 1's bilinear resize, (v - 128) / 128 */
-    GD_DIALECT_PYTORCH_FID /* half-pixel bilinear without antialiasing, 2 v / 255 - 1 */
-} gd_dialect;
-/* "adm", "pytorch-fid"; GD_EUSAGE otherwise */
-GD_CHECKED gd_status gd_dialect_read(gd_dialect *out, const char *word);
-
 struct gd_model;
 typedef struct gd_extractor gd_extractor;
 /* The 2015 network with the weights of `path`, for RGB images of one size */
 GD_CHECKED gd_status gd_extractor_inception(gd_extractor **out, const char *path,
-                                            gd_dialect dialect, int batch, int height, int width);
+                                            const gd_dialect *dialect, int batch, int height,
+                                            int width);
 extern const gd_extractor_shape gd_inception_shape;
 /* The activations before the classifier's last projection, at t = 0.  The model outlives it.
  * GD_EMISMATCH for a model of another kind. */
 GD_CHECKED gd_status gd_extractor_classifier(gd_extractor **out, const struct gd_model *classifier);
+/* A Vision Transformer (nn/vit.h) or ConvNeXt V2 (nn/convnext.h) with the weights of `path`, for
+ * RGB images of one size, which are prepared as its family's measure prepares them
+ * (extract_vision.c) */
+GD_CHECKED gd_status gd_extractor_vision(gd_extractor **out, const char *path, int batch,
+                                         int height, int width);
+/* Does the file hold keys of such a network, be they too few?  false for what cannot be opened */
+bool gd_is_vision_file(const char *path);
+/* What the rows of such a file would be, and its name ("DINOv2 ViT-L/14"), without its weights */
+GD_CHECKED gd_status gd_extractor_vision_shape(gd_extractor_shape *out, char *name, size_t size,
+                                               const char *path);
+/* extract_open.c: any of the two, by the keys of the file; the 2015 network with the authors'
+ * resize.  GD_EFORMAT: neither */
+GD_CHECKED gd_status gd_extractor_open(gd_extractor **out, const char *path, int batch, int height,
+                                       int width);
+/* The name of the network that such a file holds, without its weights; GD_EFORMAT likewise */
+GD_CHECKED gd_status gd_extractor_known(char *name, size_t size, const char *path);
+/* Images of this size from now on; false: a network made for one size */
+bool gd_extractor_set_size(gd_extractor *e, int height, int width);
+enum { GD_VGG16_WIDTH = 4096 };
+/* torchvision's VGG16 up to the ReLU of its second fully connected layer, by the keys of its state
+ * dict; torch-fidelity's input */
+GD_CHECKED gd_status gd_extractor_vgg16(gd_extractor **out, const char *path, int batch, int height,
+                                        int width);
+bool gd_is_vgg16_file(const char *path); /* false for what cannot be opened */
 void gd_extractor_free(gd_extractor *e); /* NULL is fine */
 gd_extractor_shape gd_extractor_get_shape(const gd_extractor *e);
 /* Floats of an image's row: features, spatial features, probabilities */
@@ -146,8 +177,6 @@ const char *gd_extractor_format(const gd_extractor *e);
 GD_CHECKED gd_status gd_extractor_hash(const gd_extractor *e, char text[33]);
 /* pixels: [n][H][W][channels]; rows: [n][gd_extractor_row] */
 GD_CHECKED gd_status gd_extractor_run(gd_extractor *e, int n, const uint8_t *pixels, float *rows);
-/* pytorch-fid's input of one image, [height][width][3] -> [3][299][299] */
-void gd_resize_half_pixel(float *out, const uint8_t *pixels, int height, int width);
 
 /* ---- cache.c: rows on disk ---- */
 
@@ -170,6 +199,7 @@ typedef struct gd_survey_options {
     const char *tag;   /* of the dialect, part of the cache's key */
     int batch;
     bool pool, spatial, score; /* wanted: mean and covariance of features, and the score */
+    bool fidelity;             /* the score is torch-fidelity's */
     int64_t keep;              /* features that stay in memory, evenly over the set; 0: none */
     bool keep_all;             /* every row stays whole, for the bootstrap */
     /* Ranks that share the images, with the same options; NULL: alone.  The first has the cache,
@@ -182,12 +212,18 @@ typedef struct gd_survey_options {
 } gd_survey_options;
 typedef struct gd_survey {
     int64_t count;
-    gd_statistics pool, spatial; /* width 0: not wanted */
-    double inception_score;
-    float *features; /* block: [kept][width] */
+    gd_statistics pool, spatial;          /* width 0: not wanted */
+    double inception_score, score_spread; /* mean and deviation of its splits */
+    float *features;                      /* block: [kept][width] */
     int64_t kept;
     float *rows; /* block: [count][row], or NULL */
 } gd_survey;
+enum { GD_MOST_VIEWS = 8 };
+/* n networks over the same images, each of which is read once: out[i] is what e[i] sees, which runs
+ * once where it is there twice.  Cache, batch, ranks and tick are o[0]'s.  Otherwise as
+ * gd_survey_run. */
+GD_CHECKED gd_status gd_survey_run_all(gd_survey *const *out, gd_extractor *const *e, int n,
+                                       gd_images *images, const gd_survey_options *o);
 /* GD_EFAILED names an image whose features are not finite.  Free it whatever happened. */
 GD_CHECKED gd_status gd_survey_run(gd_survey *out, gd_extractor *e, gd_images *images,
                                    const gd_survey_options *o);

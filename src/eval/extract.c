@@ -1,24 +1,17 @@
 /* extract.c - features of images, whichever network they come from. */
 #include "eval/extract_private.h"
 
-#include <string.h>
-
-gd_status gd_dialect_read(gd_dialect *out, const char *word)
-{
-    static const char *const names[] = { "adm", "pytorch-fid" };
-
-    for (int i = 0; i < COUNT(names); i++)
-        if (strcmp(word, names[i]) == 0) {
-            *out = (gd_dialect)i;
-            return GD_OK;
-        }
-    return gd_fail(GD_EUSAGE, "--dialect %s: expected adm or pytorch-fid", word);
-}
-
 void gd_extractor_free(gd_extractor *e)
 {
     if (e)
         e->free(e);
+}
+
+bool gd_extractor_set_size(gd_extractor *e, int height, int width)
+{
+    if (e->set_size)
+        e->set_size(e, height, width);
+    return e->set_size != NULL;
 }
 
 gd_extractor_shape gd_extractor_get_shape(const gd_extractor *e)
@@ -39,4 +32,9 @@ gd_status gd_extractor_hash(const gd_extractor *e, char text[33])
 gd_status gd_extractor_run(gd_extractor *e, int n, const uint8_t *pixels, float *rows)
 {
     return e->run(e, n, pixels, rows);
+}
+
+const char *gd_extractor_format(const gd_extractor *e)
+{
+    return e->format(e);
 }

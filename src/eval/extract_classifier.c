@@ -56,6 +56,12 @@ static gd_status hash(const gd_extractor *e, char text[33])
     return gd_model_hash(((const classifier *)e)->model, text);
 }
 
+static const char *format(const gd_extractor *e)
+{
+    (void)e;
+    return "classifier";
+}
+
 static void release(gd_extractor *e)
 {
     classifier *c = (classifier *)e;
@@ -105,7 +111,7 @@ gd_status gd_extractor_classifier(gd_extractor **out, const gd_model *m)
     c = calloc(1, sizeof *c);
     if (!c)
         return gd_fail(GD_ENOMEM, "features: out of memory");
-    c->head = (gd_extractor){ .run = run, .hash = hash, .free = release };
+    c->head = (gd_extractor){ .run = run, .hash = hash, .format = format, .free = release };
     c->model = m;
     s = build(c);
     if (s != GD_OK) {

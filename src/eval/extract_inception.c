@@ -1,8 +1,5 @@
-/* extract_inception.c - features of the 2015 Inception network (nn/inception.h), by the authors'
- * resize or by pytorch-fid's.
- *
- * pytorch-fid resizes v / 255 to 299 x 299 by bilinear interpolation between half-pixel centres,
- * without antialiasing, and takes 2 v - 1: not the authors' input, so other features. */
+/* extract_inception.c - features of the 2015 Inception network (nn/inception.h), from the input of
+ * a dialect (eval/dialect.h). */
 #include "eval/extract_private.h"
 
 #include "nn/inception.h"
@@ -15,9 +12,11 @@ enum { SIDE = GD_INCEPTION_SIDE, CHANNELS = 3 };
 typedef struct inception {
     gd_extractor head;
     gd_inception *net;
+    const gd_dialect *dialect;
     int height, width;
     float *pool, *spatial, *probabilities; /* block: [batch][..], one after another */
-    float *x;                              /* block: [CHANNELS][SIDE][SIDE]; NULL: the authors' */
+    float *x;          /* block: [batch][CHANNELS][SIDE][SIDE]; NULL: the network resizes */
+    gd_status *status; /* [batch] of the inputs */
     int batch;
 } inception;
 
@@ -26,69 +25,38 @@ const gd_extractor_shape gd_inception_shape = { .width = GD_INCEPTION_POOL,
                                                 .classes = GD_INCEPTION_CLASSES,
                                                 .channels = CHANNELS };
 
-/* ---- pytorch-fid's input ---- */
-
-typedef struct tap { /* between pixels `low` and `high`, `share` of the way */
-    int low, high;
-    float share;
-} tap;
-
-static void find_taps(tap *taps, int in)
-{
-    const float scale = (float)in / SIDE;
-
-    for (int o = 0; o < SIDE; o++) {
-        const float at = scale * ((float)o + 0.5f) - 0.5f, from = at > 0 ? at : 0;
-        const int low = GD_MIN((int)from, in - 1);
-        taps[o] = (tap){ low, GD_MIN(low + 1, in - 1), from - (float)low };
-    }
-}
-
-void gd_resize_half_pixel(float *out, const uint8_t *pixels, int height, int width)
-{
-    tap rows[SIDE], columns[SIDE];
-
-    find_taps(rows, height);
-    find_taps(columns, width);
-    for (int c = 0; c < CHANNELS; c++)
-        for (int y = 0; y < SIDE; y++)
-            for (int x = 0; x < SIDE; x++) {
-                const tap *r = &rows[y], *k = &columns[x];
-                const uint8_t *a = pixels + (int64_t)r->low * width * CHANNELS + c,
-                              *b = pixels + (int64_t)r->high * width * CHANNELS + c;
-                const float p = (float)a[k->low * CHANNELS] / 255,
-                            q = (float)a[k->high * CHANNELS] / 255,
-                            s = (float)b[k->low * CHANNELS] / 255,
-                            t = (float)b[k->high * CHANNELS] / 255;
-                const float v = (1 - r->share) * ((1 - k->share) * p + k->share * q) +
-                                r->share * ((1 - k->share) * s + k->share * t);
-                *out++ = 2 * v - 1;
-            }
-}
-
 /* ---- the network ---- */
 
-typedef struct resize_work {
+typedef struct prepare_work {
     const inception *i;
     const uint8_t *pixels;
-} resize_work;
+} prepare_work;
 
-static void resize_one(void *ctx, int64_t k)
+static gd_status prepare_one(const prepare_work *w, int64_t k)
 {
-    const resize_work *w = ctx;
     const inception *i = w->i;
 
-    gd_resize_half_pixel(i->x + k * CHANNELS * SIDE * SIDE,
-                         w->pixels + k * i->height * i->width * CHANNELS, i->height, i->width);
+    return i->dialect->prepare(i->x + k * CHANNELS * SIDE * SIDE,
+                               w->pixels + k * i->height * i->width * CHANNELS, i->height,
+                               i->width);
+}
+
+static void prepare_in_parallel(void *ctx, int64_t k)
+{
+    const prepare_work *w = ctx;
+    w->i->status[k] = prepare_one(w, k);
 }
 
 static gd_status run_batch(inception *i, int n, const uint8_t *pixels)
 {
-    resize_work w = { i, pixels };
+    prepare_work w = { i, pixels };
 
     if (!i->x)
         return gd_inception_run(i->net, n, pixels, i->pool, i->spatial, i->probabilities);
-    gd_par(n, resize_one, &w);
+    gd_par(n, prepare_in_parallel, &w);
+    for (int k = 0; k < n; k++)
+        if (i->status[k] != GD_OK) /* the message was another thread's */
+            GD_TRY(prepare_one(&w, k));
     return gd_inception_run_scaled(i->net, n, i->x, i->pool, i->spatial, i->probabilities);
 }
 
@@ -120,6 +88,11 @@ static gd_status hash(const gd_extractor *e, char text[33])
     return gd_inception_hash(((const inception *)e)->net, text);
 }
 
+static const char *format(const gd_extractor *e)
+{
+    return gd_inception_format(((const inception *)e)->net);
+}
+
 static void release(gd_extractor *e)
 {
     inception *i = (inception *)e;
@@ -127,26 +100,29 @@ static void release(gd_extractor *e)
     gd_inception_close(i->net);
     gd_block_free(i->pool);
     gd_block_free(i->x);
+    gd_block_free(i->status);
     free(i);
 }
 
-static gd_status make(inception *i, const char *path, gd_dialect dialect)
+static gd_status make(inception *i, const char *path)
 {
     const size_t batch = (size_t)i->batch;
-    const bool adm = dialect == GD_DIALECT_ADM;
+    const bool inside = !i->dialect->prepare;
 
-    GD_TRY(gd_inception_open(&i->net, path, i->batch, adm ? i->height : 0, adm ? i->width : 0));
+    GD_TRY(
+        gd_inception_open(&i->net, path, i->batch, inside ? i->height : 0, inside ? i->width : 0));
     GD_TRY(gd_block_make((void **)&i->pool,
                          batch * (size_t)gd_extractor_row(&i->head.shape) * sizeof(float),
                          "features"));
     i->spatial = i->pool + batch * GD_INCEPTION_POOL;
     i->probabilities = i->spatial + batch * GD_INCEPTION_SPATIAL;
-    if (adm)
+    if (inside)
         return GD_OK;
+    GD_TRY(gd_block_make((void **)&i->status, batch * sizeof *i->status, "images"));
     return gd_block_make((void **)&i->x, batch * CHANNELS * SIDE * SIDE * sizeof(float), "images");
 }
 
-gd_status gd_extractor_inception(gd_extractor **out, const char *path, gd_dialect dialect,
+gd_status gd_extractor_inception(gd_extractor **out, const char *path, const gd_dialect *dialect,
                                  int batch, int height, int width)
 {
     inception *i = calloc(1, sizeof *i);
@@ -154,21 +130,18 @@ gd_status gd_extractor_inception(gd_extractor **out, const char *path, gd_dialec
 
     if (!i)
         return gd_fail(GD_ENOMEM, "features: out of memory");
-    i->head =
-        (gd_extractor){ .shape = gd_inception_shape, .run = run, .hash = hash, .free = release };
+    i->head = (gd_extractor){
+        .shape = gd_inception_shape, .run = run, .hash = hash, .format = format, .free = release
+    };
+    i->dialect = dialect;
     i->batch = batch;
     i->height = height;
     i->width = width;
-    s = make(i, path, dialect);
+    s = make(i, path);
     if (s != GD_OK) {
         release(&i->head);
         return s;
     }
     *out = &i->head;
     return GD_OK;
-}
-
-const char *gd_extractor_format(const gd_extractor *e)
-{
-    return e->run == run ? gd_inception_format(((const inception *)e)->net) : "classifier";
 }

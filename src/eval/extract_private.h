@@ -9,6 +9,8 @@ struct gd_extractor {
     gd_extractor_shape shape;
     gd_status (*run)(gd_extractor *e, int n, const uint8_t *pixels, float *rows);
     gd_status (*hash)(const gd_extractor *e, char text[33]);
+    const char *(*format)(const gd_extractor *e);             /* of the file of weights */
+    void (*set_size)(gd_extractor *e, int height, int width); /* NULL: made for one size */
     void (*free)(gd_extractor *e);
 };
 

@@ -1,44 +1,98 @@
 /* inception_score.c - exp of the mean divergence of an image's classes from their mean, over splits
- * of consecutive images (spec/evaluation.md 3).
+ * of the images (spec/evaluation.md 3).
  *
  * mean_i sum_c p_ic (ln p_ic - ln q_c) with q = mean_i p_i is mean_i sum_c p_ic ln p_ic - sum_c q_c
  * ln q_c: two sums a split suffice, and no image is kept. */
 #include "eval/eval.h"
 
+#include "eval/numpy_random.h"
+
 #include <math.h>
 #include <stdlib.h>
 
-struct gd_inception_score {
-    int classes;
-    int64_t split, in_split; /* images of a split; of the one under way */
+enum { FIDELITY_SPLITS = 10, FIDELITY_SEED = 2020 };
+
+typedef struct split {
+    int64_t count;
     double negative_entropy; /* sum over its images of sum_c p ln p */
     double *sum;             /* [classes] of p over its images */
-    double scores;           /* sum of finished splits */
+} split;
+
+struct gd_inception_score {
+    int classes;
+    int64_t size, added; /* images of a split, where they follow one another */
+    split split[FIDELITY_SPLITS];
+    uint8_t *split_of;      /* [images]; NULL: split 0 is under way */
+    double scores, squares; /* sums over finished splits */
     int64_t n_splits;
 };
 
-gd_status gd_inception_score_make(gd_inception_score **out, int classes, int64_t split)
+static gd_inception_score *make(int classes, int n)
 {
     gd_inception_score *s = calloc(1, sizeof *s);
+    bool whole = s != NULL;
 
-    if (s) {
-        s->classes = classes;
-        s->split = split;
-        s->sum = calloc((size_t)classes, sizeof *s->sum);
+    for (int i = 0; i < n && whole; i++) {
+        s->split[i].sum = calloc((size_t)classes, sizeof *s->split[i].sum);
+        whole = s->split[i].sum != NULL;
     }
-    if (!s || !s->sum) {
-        gd_inception_score_free(s);
+    if (whole) {
+        s->classes = classes;
+        return s;
+    }
+    gd_inception_score_free(s);
+    return NULL;
+}
+
+gd_status gd_inception_score_make(gd_inception_score **out, int classes, int64_t size)
+{
+    *out = make(classes, 1);
+    if (!*out)
+        return gd_fail(GD_ENOMEM, "Inception Score: out of memory");
+    (*out)->size = size;
+    return GD_OK;
+}
+
+/* Row k of the permuted images is image order[k]. */
+static gd_status deal(gd_inception_score *s, int64_t count)
+{
+    gd_numpy_random random;
+    int32_t *order = malloc((size_t)count * sizeof *order);
+
+    s->split_of = malloc((size_t)count);
+    if (!order || !s->split_of) {
+        free(order);
         return gd_fail(GD_ENOMEM, "Inception Score: out of memory");
     }
-    *out = s;
+    gd_numpy_seed(&random, FIDELITY_SEED);
+    gd_numpy_permutation(&random, order, (int32_t)count);
+    for (int i = 0; i < FIDELITY_SPLITS; i++)
+        for (int64_t k = i * count / FIDELITY_SPLITS; k < (i + 1) * count / FIDELITY_SPLITS; k++)
+            s->split_of[order[k]] = (uint8_t)i;
+    free(order);
     return GD_OK;
+}
+
+gd_status gd_inception_score_make_fidelity(gd_inception_score **out, int classes, int64_t count)
+{
+    gd_status s;
+
+    *out = make(classes, FIDELITY_SPLITS);
+    if (!*out)
+        return gd_fail(GD_ENOMEM, "Inception Score: out of memory");
+    s = deal(*out, count);
+    if (s != GD_OK)
+        gd_inception_score_free(*out);
+    return s;
 }
 
 void gd_inception_score_free(gd_inception_score *s)
 {
     if (!s)
         return;
-    free(s->sum);
+    for (int i = 0; i < FIDELITY_SPLITS; i++)
+        free(s->split[i].sum);
+    free(s->split_of);
     free(s);
 }
 
@@ -47,44 +101,61 @@ static double p_log_p(double p)
     return p > 0 ? p * log(p) : 0;
 }
 
-static double split_score(const gd_inception_score *s)
+static double split_score(const split *s, int classes)
 {
-    const double n = (double)s->in_split;
+    const double n = (double)s->count;
     double divergence = s->negative_entropy / n;
 
-    for (int c = 0; c < s->classes; c++)
+    for (int c = 0; c < classes; c++)
         divergence -= p_log_p(s->sum[c] / n);
     return exp(divergence);
 }
 
-static void add_one(gd_inception_score *s, const float *p)
+static void add_one(split *s, const float *p, int classes)
 {
-    for (int c = 0; c < s->classes; c++) {
+    for (int c = 0; c < classes; c++) {
         s->sum[c] += p[c];
         s->negative_entropy += p_log_p(p[c]);
     }
-    s->in_split++;
+    s->count++;
+}
+
+static void finish_split(gd_inception_score *s)
+{
+    const double score = split_score(&s->split[0], s->classes);
+
+    s->scores += score;
+    s->squares += score * score;
+    s->n_splits++;
+    s->split[0].count = 0;
+    s->split[0].negative_entropy = 0;
+    for (int c = 0; c < s->classes; c++)
+        s->split[0].sum[c] = 0;
 }
 
 void gd_inception_score_add(gd_inception_score *s, const float *p, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
-        add_one(s, p + i * s->classes);
-        if (s->in_split < s->split)
-            continue;
-        s->scores += split_score(s);
-        s->n_splits++;
-        s->in_split = 0;
-        s->negative_entropy = 0;
-        for (int c = 0; c < s->classes; c++)
-            s->sum[c] = 0;
+        split *to = &s->split[s->split_of ? s->split_of[s->added] : 0];
+        add_one(to, p + i * s->classes, s->classes);
+        s->added++;
+        if (!s->split_of && to->count == s->size)
+            finish_split(s);
     }
 }
 
-double gd_inception_score_value(const gd_inception_score *s)
+double gd_inception_score_value(const gd_inception_score *s, double *deviation)
 {
-    const bool partial = s->in_split > 0;
-    const double scores = s->scores + (partial ? split_score(s) : 0);
+    double scores = s->scores, squares = s->squares, n = (double)s->n_splits;
 
-    return scores / (double)(s->n_splits + partial);
+    for (int i = 0; i < FIDELITY_SPLITS; i++)
+        if (s->split[i].count > 0) {
+            const double score = split_score(&s->split[i], s->classes);
+            scores += score;
+            squares += score * score;
+            n++;
+        }
+    if (deviation)
+        *deviation = sqrt(fmax(squares / n - scores / n * (scores / n), 0));
+    return scores / n;
 }

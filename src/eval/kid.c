@@ -3,15 +3,17 @@
 #include "eval/eval.h"
 
 #include "cpu/linear.h"
+#include "eval/numpy_random.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { SUBSETS = 100, SUBSET = 1000 };
+enum { SUBSETS = 100, SUBSET = 1000, FIDELITY_SEED = 2020 };
 
 typedef struct kid {
     const gd_features *set[2]; /* ref, samples */
     int size;                  /* of a subset */
+    int32_t *chosen; /* block: [SUBSETS][2][size] of samples, then ref; NULL: by our own draws */
     double value[SUBSETS];
     gd_status status[SUBSETS];
 } kid;
@@ -31,6 +33,13 @@ static void draw(float *out, int32_t *order, const gd_features *f, int size, int
         memcpy(out + (int64_t)i * f->width, f->data + (int64_t)chosen * f->width,
                (size_t)f->width * sizeof *out);
     }
+}
+
+static void take(float *out, const gd_features *f, const int32_t *place, int size)
+{
+    for (int i = 0; i < size; i++)
+        memcpy(out + (int64_t)i * f->width, f->data + (int64_t)place[i] * f->width,
+               (size_t)f->width * sizeof *out);
 }
 
 /* Sum of (x.y / d + 1)^3 over all pairs, or over those of different places */
@@ -64,31 +73,68 @@ static void run_subset(void *ctx, int64_t subset)
         return;
     float *x = space, *y = x + rows, *products = y + rows;
     int32_t *order = (int32_t *)(products + square);
-    draw(x, order, k->set[0], n, subset, 0);
-    draw(y, order, k->set[1], n, subset, 1);
+    if (k->chosen) {
+        take(x, k->set[0], k->chosen + (subset * 2 + 1) * n, n);
+        take(y, k->set[1], k->chosen + subset * 2 * n, n);
+    } else {
+        draw(x, order, k->set[0], n, subset, 0);
+        draw(y, order, k->set[1], n, subset, 1);
+    }
     k->value[subset] = kernel_sum(products, x, x, n, width, true) / pairs +
                        kernel_sum(products, y, y, n, width, true) / pairs -
                        2 * kernel_sum(products, x, y, n, width, false) / ((double)n * n);
     gd_block_free(space);
 }
 
-gd_status gd_kid_measure(gd_kid *out, const gd_features *ref, const gd_features *samples)
+/* torch-fidelity's subsets: choice(n, size, replace=False) of the samples, then of the reference,
+ * from one generator */
+static gd_status choose_all(kid *k)
+{
+    const int64_t most = GD_MAX(k->set[0]->count, k->set[1]->count);
+    const size_t all = (size_t)SUBSETS * 2 * (size_t)k->size;
+    gd_numpy_random random;
+    int32_t *order;
+
+    GD_TRY(gd_block_make((void **)&k->chosen, (all + (size_t)most) * sizeof *order, "subsets"));
+    order = k->chosen + all;
+    gd_numpy_seed(&random, FIDELITY_SEED);
+    for (int i = 0; i < SUBSETS * 2; i++) {
+        gd_numpy_permutation(&random, order, (int32_t)k->set[i % 2 == 0]->count);
+        memcpy(k->chosen + (int64_t)i * k->size, order, (size_t)k->size * sizeof *order);
+    }
+    return GD_OK;
+}
+
+static gd_status measure(gd_kid *out, kid *k)
+{
+    double sum = 0, squares = 0;
+
+    gd_par(SUBSETS, run_subset, k);
+    for (int i = 0; i < SUBSETS; i++) {
+        if (k->status[i] != GD_OK)
+            return gd_fail(k->status[i], "kernel distance: %s", gd_status_text(k->status[i]));
+        sum += k->value[i];
+    }
+    for (int i = 0; i < SUBSETS; i++)
+        squares += (k->value[i] - sum / SUBSETS) * (k->value[i] - sum / SUBSETS);
+    *out = (gd_kid){ sum / SUBSETS, sqrt(squares / SUBSETS), k->size };
+    return GD_OK;
+}
+
+gd_status gd_kid_measure(gd_kid *out, const gd_features *ref, const gd_features *samples,
+                         bool fidelity)
 {
     kid k = { .set = { ref, samples } };
-    double sum = 0, squares = 0;
+    gd_status s = GD_OK;
 
     k.size = (int)GD_MIN(SUBSET, GD_MIN(ref->count, samples->count));
     if (k.size < 2)
         return gd_fail(GD_EUSAGE, "the kernel distance needs 2 images or more in each set");
     GD_TRY(gd_linear_ready());
-    gd_par(SUBSETS, run_subset, &k);
-    for (int i = 0; i < SUBSETS; i++) {
-        if (k.status[i] != GD_OK)
-            return gd_fail(k.status[i], "kernel distance: %s", gd_status_text(k.status[i]));
-        sum += k.value[i];
-    }
-    for (int i = 0; i < SUBSETS; i++)
-        squares += (k.value[i] - sum / SUBSETS) * (k.value[i] - sum / SUBSETS);
-    *out = (gd_kid){ sum / SUBSETS, sqrt(squares / SUBSETS), k.size };
-    return GD_OK;
+    if (fidelity)
+        s = choose_all(&k);
+    if (s == GD_OK)
+        s = measure(out, &k);
+    gd_block_free(k.chosen);
+    return s;
 }

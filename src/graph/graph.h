@@ -50,6 +50,7 @@ typedef struct gd_attr {
     int h, w, n;                  /* sizes that inputs do not tell */
     float factor, eps;
     gd_act act;
+    gd_gelu gelu;
     gd_head_order order;
     gd_resample_kind resample;
 } gd_attr;
@@ -166,6 +167,19 @@ gd_val gd_conv2d_relu(gd_graph *g, gd_val x, gd_val w, gd_val bias, int stride, 
 /* Statistics [N,2,C] and normalised, modulated, activated x. scale_shift: [N,1,1,2C] or none. */
 gd_val gd_group_norm(gd_graph *g, gd_val x, gd_val gamma, gd_val beta, gd_val scale_shift,
                      int groups, float eps);
+/* Each pixel over its channels; no gradient, as those of the next four */
+gd_val gd_layer_norm(gd_graph *g, gd_val x, gd_val gamma, gd_val beta, float eps);
+gd_val gd_gelu_of(gd_graph *g, gd_val x, gd_gelu kind);
+/* A row of tokens: table [T,C], T at least the pixels of x; token t is row t of the table, and of
+ * the last ones the pixels of x are added: [N,H,W,C] -> [N,1,T,C] */
+gd_val gd_tokens(gd_graph *g, gd_val x, gd_val table);
+/* Attention of one query, the same for all images: query [1,1,1,C], keys_values [N,H,W,2C] ->
+ * [N,1,1,C] */
+gd_val gd_probe(gd_graph *g, gd_val query, gd_val keys_values, int heads);
+/* Each channel by its own filter: weight plain [kernel^2,C], padding kernel / 2; and ConvNeXt V2's
+ * normalisation (gd_kernels.response_norm).  No gradients either. */
+gd_val gd_depthwise(gd_graph *g, gd_val x, gd_val weight, gd_val bias, int kernel);
+gd_val gd_response_norm(gd_graph *g, gd_val x, gd_val gamma, gd_val beta, float eps);
 gd_val gd_silu(gd_graph *g, gd_val x);
 gd_val gd_relu(gd_graph *g, gd_val x);
 gd_val gd_plus(gd_graph *g, gd_val a, gd_val b);

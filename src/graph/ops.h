@@ -26,7 +26,8 @@
                         X(first_pixel) X(first_pixel_grad) X(log_softmax) X(log_softmax_grad)      \
                             X(one_hot) X(dropout) X(resize_bytes) X(max_pool) X(max_pool_grad)     \
                                 X(mean_pool) X(mean_pool_grad) X(fourier_embedding)                \
-                                    X(filter) X(frame)
+                                    X(filter) X(frame) X(gelu) X(layer_norm) X(tokens)         \
+                                        X(probe) X(depthwise) X(response_norm)
 
 /* clang-format on */
 

@@ -160,19 +160,42 @@ static bool is_torchscript(const io_zip *zip)
     return false;
 }
 
+/* Networks that are published as TorchScript alone: an array of each, with its shape in part */
+static bool is_known_script(const gd_bundle *b)
+{
+    static const struct {
+        const char *name;
+        int64_t rows, columns;
+    } known[] = { { "output.weight", 1008, 2048 } }; /* NVIDIA's inception-2015-12-05.pt */
+
+    for (int i = 0; i < b->n; i++)
+        for (int k = 0; k < COUNT(known); k++)
+            if (strcmp(b->array[i].name, known[k].name) == 0 && b->array[i].rank == 2 &&
+                b->array[i].dim[0] == known[k].rows && b->array[i].dim[1] == known[k].columns)
+                return true;
+    return false;
+}
+
+/* Its weights are read as those of any pickle, its program is not looked at. */
+static gd_status read_script(gd_bundle *b)
+{
+    gd_status s = io_read_torchscript(b);
+
+    if (s == GD_ENOMEM || (s == GD_OK && is_known_script(b)))
+        return s;
+    s = gd_fail(GD_EFORMAT,
+                "%s: a TorchScript archive: a program with its weights, which is not run", b->path);
+    gd_detail("hint: in Python, torch.save(torch.jit.load(\"%s\", \"cpu\").state_dict(), "
+              "\"weights.pt\") writes the weights alone",
+              b->path);
+    return s;
+}
+
 static gd_status read_archive(gd_bundle *b)
 {
     GD_TRY(io_zip_open(&b->zip, &b->map, b->mem, b->path));
-    if (is_torch(b->zip) && is_torchscript(b->zip)) {
-        gd_status s = gd_fail(GD_EFORMAT,
-                              "%s: a TorchScript archive: a program with its weights, "
-                              "which is not run",
-                              b->path);
-        gd_detail("hint: in Python, torch.save(torch.jit.load(\"%s\", \"cpu\").state_dict(), "
-                  "\"weights.pt\") writes the weights alone",
-                  b->path);
-        return s;
-    }
+    if (is_torch(b->zip) && is_torchscript(b->zip))
+        return read_script(b);
     return is_torch(b->zip) ? io_read_torch_zip(b) : io_read_npz(b);
 }
 

@@ -46,6 +46,8 @@ static const struct {
       "\x7f"
       "ELF",
       "a program", NULL },
+    { 0, 3, "P5\n", "a PGM picture", "convert it to PNG" },
+    { 0, 3, "P6\n", "a PPM picture", "convert it to PNG" },
     { 0, 2, "BM", "a BMP picture", "convert it to PNG" },
 };
 

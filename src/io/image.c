@@ -1,6 +1,8 @@
 /* image.c - PNG, JPEG and WebP to pixels, with Pillow's conversions. */
 #include "io/io_private.h"
 
+#include <string.h>
+
 void gd_image_free(gd_image *image)
 {
     gd_block_free(image->pixels);
@@ -80,6 +82,26 @@ static void to_grey(gd_image *image)
     image->channels = 1;
 }
 
+/* Colour types 4 and 6, or a tRNS chunk, which stands before the pixels.  Of a PNG that was
+ * decoded: its chunks are in order. */
+static bool png_has_alpha(const unsigned char *p, size_t bytes)
+{
+    enum { SIGNATURE = 8, HEADER = 8, CHECK = 4, COLOUR_TYPE = 25, ALPHA = 4 };
+
+    if (p[COLOUR_TYPE] & ALPHA)
+        return true;
+    for (size_t at = SIGNATURE; at + HEADER <= bytes;) {
+        const size_t length = (size_t)p[at] << 24 | (size_t)p[at + 1] << 16 |
+                              (size_t)p[at + 2] << 8 | (size_t)p[at + 3];
+        if (memcmp(p + at + 4, "tRNS", 4) == 0)
+            return true;
+        if (memcmp(p + at + 4, "IDAT", 4) == 0 || length > bytes - at - HEADER)
+            return false;
+        at += HEADER + length + CHECK;
+    }
+    return false;
+}
+
 gd_status gd_image_decode(gd_image *out, const void *data, size_t bytes, int channels,
                           const char *name)
 {
@@ -95,6 +117,10 @@ gd_status gd_image_decode(gd_image *out, const void *data, size_t bytes, int cha
         s = io_decode_webp(out, data, bytes, name);
     else
         s = gd_not_read(data, bytes, name, "neither PNG, JPEG nor WebP", NULL);
+    if (s == GD_OK && io_is_png(data, bytes))
+        out->had_alpha = png_has_alpha(p, bytes);
+    else
+        out->lossy = s == GD_OK;
     if (s == GD_OK && bytes > 3 && p[0] == 0xff && p[1] == 0xd8)
         io_report_orientation(data, bytes, name);
     if (s == GD_OK && channels == 3 && out->channels == 1)

@@ -275,6 +275,9 @@ gd_status gd_not_read(const void *data, size_t bytes, const char *name, const ch
 typedef struct gd_image {
     int width, height, channels;
     uint8_t *pixels; /* block: [height][width][channels] */
+    /* Of the file that it was decoded from: it had an alpha channel, which is dropped; it is a JPEG
+     * or WebP */
+    bool had_alpha, lossy;
 } gd_image;
 void gd_image_free(gd_image *image);
 /* A PNG, JPEG or WebP, told by content.  channels: 3 (Pillow's convert("RGB"): alpha is dropped,

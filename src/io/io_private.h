@@ -83,6 +83,8 @@ GD_CHECKED gd_status io_read_safetensors(gd_bundle *b);
 GD_CHECKED gd_status io_read_torch_zip(gd_bundle *b);
 GD_CHECKED gd_status io_read_torch_legacy(gd_bundle *b);
 GD_CHECKED gd_status io_read_network_pickle(gd_bundle *b);
+/* torchscript.c: the tensors of an archive of torch.jit.save, named as in a state dict */
+GD_CHECKED gd_status io_read_torchscript(gd_bundle *b);
 GD_CHECKED gd_status io_read_npz(gd_bundle *b);
 GD_CHECKED gd_status io_read_graphdef(gd_bundle *b);
 /* A .npy file up to its data: dtype, shape and strides of what follows */
@@ -159,6 +161,9 @@ typedef struct io_pickle io_pickle;
 /* One pickle from the cursor, up to its STOP. Values live in `mem`, up to `most_bytes` of them. */
 GD_CHECKED gd_status io_pickle_read(io_pickle **out, gd_cursor *c, gd_arena *mem,
                                     uint64_t most_bytes);
+/* The same of a TorchScript archive: objects of its program's classes are inert records. */
+GD_CHECKED gd_status io_pickle_read_script(io_pickle **out, gd_cursor *c, gd_arena *mem,
+                                           uint64_t most_bytes);
 /* One pickle whose value is a storage alone, as in a container of one storage */
 GD_CHECKED gd_status io_pickle_read_storage(io_storage *out, gd_cursor *c, gd_arena *mem,
                                             uint64_t most_bytes);
@@ -173,6 +178,10 @@ GD_CHECKED gd_status io_pickle_tensors(io_pickle *p, gd_bundle *b);
 /* The same for one tensor of the tree, under this name */
 GD_CHECKED gd_status io_pickle_add_tensor(io_pickle *p, gd_bundle *b, const gd_pickle_node *tensor,
                                           const char *name);
+/* torch.c: data.pkl of a zip by one of the two readers, its storages found in the archive */
+typedef gd_status io_pickle_reader(io_pickle **out, gd_cursor *c, gd_arena *mem,
+                                   uint64_t most_bytes);
+GD_CHECKED gd_status io_read_torch_pickle(io_pickle **out, gd_bundle *b, io_pickle_reader *read);
 /* torch.c: a storage that torch.storage._load_from_bytes would read of this text */
 GD_CHECKED gd_status io_read_nested_storage(io_storage *out, gd_cursor *c);
 /* Is the root the legacy container's magic number, 0x1950a86a20f9469cfc6c? */

@@ -444,7 +444,8 @@ static gd_status run(machine *m)
     return m->depth == 0 ? GD_OK : io_pickle_refuse(m, "values left on the stack");
 }
 
-gd_status io_pickle_read(io_pickle **out, gd_cursor *c, gd_arena *mem, uint64_t most_bytes)
+static gd_status read_tree(io_pickle **out, gd_cursor *c, gd_arena *mem, uint64_t most_bytes,
+                           bool script)
 {
     machine *m = gd_alloc(mem, sizeof *m);
 
@@ -453,10 +454,21 @@ gd_status io_pickle_read(io_pickle **out, gd_cursor *c, gd_arena *mem, uint64_t 
     m->c = c;
     m->mem = mem;
     m->most_bytes = most_bytes;
+    m->script = script;
     GD_TRY(run(m));
     GD_TRY(check_tree(m, &m->root->node, 0));
     *out = m;
     return GD_OK;
+}
+
+gd_status io_pickle_read(io_pickle **out, gd_cursor *c, gd_arena *mem, uint64_t most_bytes)
+{
+    return read_tree(out, c, mem, most_bytes, false);
+}
+
+gd_status io_pickle_read_script(io_pickle **out, gd_cursor *c, gd_arena *mem, uint64_t most_bytes)
+{
+    return read_tree(out, c, mem, most_bytes, true);
 }
 
 gd_status io_pickle_read_storage(io_storage *out, gd_cursor *c, gd_arena *mem, uint64_t most_bytes)

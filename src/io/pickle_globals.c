@@ -31,6 +31,9 @@ static const struct {
     { "numpy._core.multiarray", "scalar", GLOBAL_SCALAR, GD_F32 },
     { "numpy", "dtype", GLOBAL_DTYPE, GD_F32 },
     { "_codecs", "encode", GLOBAL_ENCODE, GD_F32 },
+    { "torch.jit._pickle", "build_intlist", GLOBAL_SET, GD_F32 }, /* lists of TorchScript */
+    { "torch.jit._pickle", "build_doublelist", GLOBAL_SET, GD_F32 },
+    { "torch.jit._pickle", "build_boollist", GLOBAL_SET, GD_F32 },
     { "__builtin__", "set", GLOBAL_SET, GD_F32 },
     { "builtins", "set", GLOBAL_SET, GD_F32 },
     /* hyper-parameters beside a state dict */
@@ -62,6 +65,12 @@ static gd_status push_named(machine *m, char *module, char *name)
             v->node.text = allowed[i].name;
             return GD_OK;
         }
+    if (m->script && strncmp(module, "__torch__", 9) == 0) {
+        GD_TRY(io_pickle_make(m, &v, GD_PICKLE_NONE, TAG_GLOBAL));
+        v->global = GLOBAL_CLASS;
+        v->node.text = "module"; /* which class it is decides nothing */
+        return GD_OK;
+    }
     for (char *p = module; *p; p++)
         *p = *p < ' ' || *p > '~' ? '?' : *p;
     for (char *p = name; *p; p++)
@@ -78,7 +87,7 @@ static gd_status push_named(machine *m, char *module, char *name)
 
 gd_status io_pickle_push_global(machine *m)
 {
-    char module[64], name[64];
+    char module[256], name[128]; /* those of a program have the path of its file */
 
     GD_TRY(take_line(m, module, sizeof module));
     GD_TRY(take_line(m, name, sizeof name));

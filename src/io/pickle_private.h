@@ -57,6 +57,7 @@ struct io_pickle {
     value *mark, *none, *boolean[2], *small[SMALL_INTEGERS];
     value *root;
     int walked;
+    bool script; /* of TorchScript: classes of its program are named */
 };
 
 typedef io_pickle machine;

@@ -100,19 +100,25 @@ static gd_status open_pickle(gd_cursor *c, gd_bundle *b, int index)
     return GD_OK;
 }
 
-gd_status io_read_torch_zip(gd_bundle *b)
+gd_status io_read_torch_pickle(io_pickle **out, gd_bundle *b, io_pickle_reader *read)
 {
     char prefix[GD_MAX_NAME];
-    io_pickle *p;
     gd_cursor c;
     int index;
 
-    b->format = "torch zip";
     GD_TRY(find_pickle(&index, prefix, b->zip, b->path));
     GD_TRY(check_byte_order(b->zip, prefix, b->path));
     GD_TRY(open_pickle(&c, b, index));
-    GD_TRY(io_pickle_read(&p, &c, b->mem, OBJECT_BYTES));
-    GD_TRY(locate_storages(b->zip, p, prefix, b->path));
+    GD_TRY(read(out, &c, b->mem, OBJECT_BYTES));
+    return locate_storages(b->zip, *out, prefix, b->path);
+}
+
+gd_status io_read_torch_zip(gd_bundle *b)
+{
+    io_pickle *p;
+
+    b->format = "torch zip";
+    GD_TRY(io_read_torch_pickle(&p, b, io_pickle_read));
     return io_pickle_tensors(p, b);
 }
 

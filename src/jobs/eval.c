@@ -10,14 +10,26 @@ static const job_option table[] = {
     { "ref", 0, JOB_TEXT, "PATH",
       "reference: .npz (its mu and sigma are used), folder, .zip, IDX; several: A,B", AT(ref) },
     { "samples", 0, JOB_TEXT, "PATH", "the images that are judged, likewise", AT(samples) },
+    { "validation", 0, JOB_TEXT, "PATH",
+      "FDr^k: distances over those of these images, mean over --features A,B,C", AT(validation) },
     { "inception", 0, JOB_TEXT, "FILE",
       "the 2015 network's weights (else GUIDED_INCEPTION, ~/.local/share/guided)", AT(inception) },
     { "features", 0, JOB_TEXT, "FILE",
-      "instead: a classifier, its activations before the last projection", AT(features) },
-    { "metrics", 0, JOB_TEXT, "LIST", "of is,fid,sfid,pr,kid,dc (default: is,fid,sfid,pr)",
+      "instead: a classifier, or DINOv2, CLIP, MAE, SigLIP2, ConvNeXt V2", AT(features) },
+    { "metrics", 0, JOB_TEXT, "LIST",
+      "of is,fid (fd),sfid,pr,kid,dc,cmmd, fid-inf,memorization,vendi (default: is,fid,sfid,pr)",
       AT(metrics) },
-    { "dialect", 0, JOB_TEXT, "NAME", "how images are resized and scaled: adm or pytorch-fid",
+    { "dialect", 0, JOB_TEXT, "NAME",
+      "whose resize, scaling and draws: adm, pytorch-fid, torch-fidelity, clean-fid, edm, ..; "
+      "several with commas; all",
       AT(dialect) },
+    { "vgg16", 0, JOB_TEXT, "FILE",
+      "torchvision's VGG16, for torch-fidelity's precision and recall (else GUIDED_VGG16)",
+      AT(vgg16) },
+    { "per-class", 0, JOB_SWITCH, "",
+      "distance, precision and recall of each class (labelled sets)", AT(per_class) },
+    { "card", 0, JOB_TEXT, "FILE", "the evidence as one page, FILE.html, and as FILE.json",
+      AT(card) },
     { "half", 0, JOB_SWITCH, "", "precision and recall from the authors' float16 distances",
       AT(half) },
     { "bootstrap", 0, JOB_INT, "N", "error bars from N sets drawn again", AT(bootstrap), 2, 1e6 },
@@ -42,7 +54,9 @@ static const job_option table[] = {
 };
 #undef AT
 
-const char *const eval_metric_names[EVAL_METRICS] = { "is", "fid", "sfid", "pr", "kid", "dc" };
+const char *const eval_metric_names[EVAL_METRICS] = { "is",           "fid",  "sfid", "pr",
+                                                      "kid",          "dc",   "cmmd", "fid-inf",
+                                                      "memorization", "vendi" };
 
 /* ---- options ---- */
 
@@ -51,6 +65,8 @@ static int metric_of(const char *word, int length)
 {
     int k = 0;
 
+    if (length == 2 && strncmp(word, "fd", 2) == 0) /* what it is called in other features */
+        return EVAL_FID;
     while (k < EVAL_METRICS && (strncmp(eval_metric_names[k], word, (size_t)length) != 0 ||
                                 eval_metric_names[k][length]))
         k++;
@@ -62,20 +78,17 @@ static gd_status choose_metrics(eval_run *r)
     for (const char *at = r->o.metrics; at && *at;) {
         const int n = (int)strcspn(at, ","), k = metric_of(at, n);
         if (k == EVAL_METRICS)
-            return gd_fail(GD_EUSAGE,
-                           "--metrics %.*s: expected some of is,fid,sfid,pr,kid,dc\nhint: is: "
-                           "Inception Score; pr: precision and recall; dc: density and coverage",
-                           n, at);
+            return gd_fail(
+                GD_EUSAGE,
+                "--metrics %.*s: expected some of is,fid,sfid,pr,kid,dc,cmmd,fid-inf,memorization,"
+                "vendi\nhint: is: Inception Score; pr: precision and recall; dc: density "
+                "and coverage; fid-inf: FID of infinitely many samples",
+                n, at);
         r->wanted[k] = true;
         at += n + (at[n] == ',');
     }
-    if (r->o.features && r->wanted[EVAL_SFID])
-        return gd_fail(GD_EUSAGE, "--metrics sfid: a classifier has no spatial features");
-    if (r->o.metrics)
-        return GD_OK;
-    r->wanted[EVAL_IS] = r->wanted[EVAL_FID] = r->wanted[EVAL_PR] = true;
-    r->wanted[EVAL_SFID] = !r->o.features; /* a classifier has no spatial features */
-    return GD_OK;
+    r->wanted[EVAL_FID] |= r->wanted[EVAL_INFINITY]; /* which needs the reference's statistics */
+    return eval_network_metrics(r);
 }
 
 static gd_status read_limits(eval_run *r)
@@ -85,11 +98,11 @@ static gd_status read_limits(eval_run *r)
     for (const char *at = r->o.fail_above; at && *at;) {
         const int n = (int)strcspn(at, "="), k = metric_of(at, n);
         char *end = (char *)at;
-        if ((k == EVAL_FID || k == EVAL_SFID || k == EVAL_KID) && at[n] == '=')
+        if ((k == EVAL_FID || k == EVAL_SFID || k == EVAL_KID || k == EVAL_CMMD) && at[n] == '=')
             r->limit[k] = strtod(at + n + 1, &end);
         if (end == at || end == at + n + 1 || (*end && *end != ',') || !isfinite(r->limit[k]))
-            return gd_fail(GD_EUSAGE,
-                           "--fail-above %s: expected fid=NUMBER, sfid=, kid=", r->o.fail_above);
+            return gd_fail(GD_EUSAGE, "--fail-above %s: expected fid=NUMBER, sfid=, kid=, cmmd=",
+                           r->o.fail_above);
         if (!r->wanted[k])
             return gd_fail(GD_EUSAGE, "--fail-above %s: %s is not among --metrics", r->o.fail_above,
                            eval_metric_names[k]);
@@ -102,9 +115,11 @@ static gd_status settle(eval_run *r)
 {
     eval_options *o = &r->o;
 
-    GD_TRY(gd_dialect_read(&r->dialect, o->dialect));
-    if (o->features && r->dialect != GD_DIALECT_ADM)
-        return gd_fail(GD_EUSAGE, "--dialect %s: a classifier's images are not resized",
+    GD_TRY(eval_dialects_read(r));
+    if (o->features && (r->dialect != &gd_dialect_adm || r->n_dialects > 1))
+        return gd_fail(GD_EUSAGE,
+                       "--dialect %s: is a way of preparing images for the Inception network, not "
+                       "for --features",
                        o->dialect);
     job_ranks_settle(r->dist, o->threads, o->memory);
     o->quiet |= !r->first;
@@ -119,6 +134,8 @@ static gd_status measure_frechet(eval_run *r)
     double *place[2], value[2];
     int n = 0;
 
+    if (r->has_frechet)
+        return GD_OK;
     if (r->wanted[EVAL_FID]) {
         a[n] = &r->samples.pool;
         b[n] = &r->ref.pool;
@@ -135,7 +152,7 @@ static gd_status measure_frechet(eval_run *r)
     return GD_OK;
 }
 
-static gd_features features_of(const eval_run *r, const eval_side *side)
+gd_features eval_features(const eval_run *r, const eval_side *side)
 {
     return (gd_features){ side->survey.features, side->survey.kept, r->network.shape.width };
 }
@@ -185,15 +202,18 @@ static gd_status measure_manifold(eval_run *r, const gd_features *ref, const gd_
     return GD_OK;
 }
 
-static gd_status measure_all(eval_run *r)
+gd_status eval_measure(eval_run *r)
 {
-    const gd_features ref = features_of(r, &r->ref), samples = features_of(r, &r->samples);
+    const gd_features ref = eval_features(r, &r->ref), samples = eval_features(r, &r->samples);
 
     GD_TRY(measure_frechet(r));
     if (r->wanted[EVAL_PR] || r->wanted[EVAL_DC])
         GD_TRY(measure_manifold(r, &ref, &samples));
     if (r->wanted[EVAL_KID])
-        GD_TRY(gd_kid_measure(&r->kid, &ref, &samples));
+        GD_TRY(gd_kid_measure(&r->kid, &ref, &samples, r->dialect->fidelity));
+    if (r->wanted[EVAL_CMMD])
+        GD_TRY(gd_cmmd_measure(&r->cmmd, &ref, &samples));
+    GD_TRY(eval_measure_extra(r));
     return r->o.bootstrap > 0 ? measure_deviations(r) : GD_OK;
 }
 
@@ -224,10 +244,10 @@ static gd_status survey_both(eval_run *r)
     return GD_OK;
 }
 
-static gd_status check_limits(const eval_run *r)
+gd_status eval_check_limits(const eval_run *r)
 {
     const double value[EVAL_METRICS] = {
-        [EVAL_FID] = r->fid, [EVAL_SFID] = r->sfid, [EVAL_KID] = r->kid.mean
+        [EVAL_FID] = r->fid, [EVAL_SFID] = r->sfid, [EVAL_KID] = r->kid.mean, [EVAL_CMMD] = r->cmmd
     };
 
     for (int k = 0; k < EVAL_METRICS; k++)
@@ -260,35 +280,42 @@ static gd_status check_sides(eval_run *r)
     return GD_OK;
 }
 
-static gd_status open_both(eval_run *r)
+gd_status eval_open_both(eval_run *r)
 {
     if (r->o.output)
         return gd_fail(GD_EUSAGE,
                        "-o %s: a comparison writes no .npz\nhint: guided eval stats "
                        "does; --json FILE keeps the report",
                        r->o.output);
+    GD_TRY(eval_network_find(r));
     GD_TRY(choose_metrics(r));
     GD_TRY(check_sides(r));
     GD_TRY(read_limits(r));
     if (r->first)
         GD_TRY(eval_report_check(r));
-    GD_TRY(eval_network_find(r));
+    if (r->first && r->o.card)
+        GD_TRY(eval_card_check(r));
     if (r->o.ref)
         GD_TRY(eval_open(r, &r->ref, r->o.ref));
-    return eval_open(r, &r->samples, r->o.samples);
+    GD_TRY(eval_open(r, &r->samples, r->o.samples));
+    if (r->first)
+        eval_protocol_say(r);
+    return GD_OK;
 }
 
 static gd_status finish(eval_run *r)
 {
-    GD_TRY(measure_all(r));
+    GD_TRY(eval_measure(r));
     r->seconds = gd_seconds() - r->start;
+    if (r->o.card)
+        GD_TRY(eval_card(r, r, 1));
     GD_TRY(eval_report(r));
-    return check_limits(r);
+    return eval_check_limits(r);
 }
 
 static gd_status compare(eval_run *r)
 {
-    GD_TRY(gd_dist_agree(r->dist, open_both(r), NULL));
+    GD_TRY(gd_dist_agree(r->dist, eval_open_both(r), NULL));
     GD_TRY(survey_both(r));
     return eval_alone(r, finish);
 }
@@ -310,15 +337,42 @@ static gd_status take_words(eval_run *r)
     return GD_OK;
 }
 
+/* The first word, where it says what is done */
+typedef enum verb_kind { COMPARISON, STATS, LINT, COMPARE, VERBS } verb_kind;
+static verb_kind verb(const eval_run *r)
+{
+    static const char *const words[VERBS] = { "", "stats", "lint", "compare" };
+
+    for (int k = STATS; k < VERBS && r->words.n_words > 0; k++)
+        if (strcmp(r->words.word[0], words[k]) == 0)
+            return (verb_kind)k;
+    return COMPARISON;
+}
+
 static gd_status work(eval_run *r)
 {
     GD_TRY(gd_dist_agree(r->dist, settle(r), NULL));
     if (!r->o.quiet)
         job_ranks_say(r->dist, r->o.batch, "round");
-    if (r->words.n_words > 0 && strcmp(r->words.word[0], "stats") == 0)
+    if (r->o.card && verb(r))
+        return gd_fail(GD_EUSAGE, "--card: only a comparison of two sets has one");
+    switch (verb(r)) {
+    case STATS:
         return eval_stats(r);
+    case LINT:
+        return eval_alone(r, eval_lint);
+    case COMPARE:
+        return eval_alone(r, eval_compare);
+    default:
+        break;
+    }
     GD_TRY(gd_dist_agree(r->dist, take_words(r), NULL));
-    return compare(r);
+    if (r->o.validation && (r->o.card || r->o.per_class || r->n_dialects > 1))
+        return gd_fail(GD_EUSAGE,
+                       "--validation: takes no --card, --per-class, or list of dialects");
+    if (r->o.validation)
+        return eval_ratio(r);
+    return r->n_dialects > 1 || r->dialect->fidelity ? eval_all(r) : compare(r);
 }
 
 static gd_status run_eval(gd_job *job)
@@ -331,6 +385,7 @@ static gd_status run_eval(gd_job *job)
     s = gd_dist_agree(r.dist, job_parse(job, &r.o, &r.words), NULL);
     if (s == GD_OK)
         s = work(&r);
+    gd_block_free(r.classes);
     eval_close(&r.ref);
     eval_close(&r.samples);
     eval_network_close(&r.network);
@@ -339,12 +394,14 @@ static gd_status run_eval(gd_job *job)
 
 static const char notes[] =
     "Compares two sets of images in the features of a classifier, and prints one table or, with "
-    "--json, one line. The same report for any number of threads.";
+    "--json, one line. The same report for any number of threads. eval stats writes a reference "
+    "file, eval lint looks for what is odd about a set, eval compare puts reports side by side.";
 
 const job_kind job_eval = {
     "eval",
     "FID, sFID, Inception Score, precision and recall of samples",
-    "eval --ref PATH --samples PATH [options] | eval stats PATH -o FILE [options]",
+    "eval --ref PATH --samples PATH [options] | eval stats PATH -o FILE [options] | "
+    "eval lint PATH [--ref PATH] | eval compare A.json B.json",
     "guided eval --ref VIRTUAL_imagenet256_labeled.npz --samples samples.npz",
     table,
     COUNT(table),

@@ -4,6 +4,8 @@
 
 #include "jobs/jobs.h"
 #include "eval/eval.h"
+#include "eval/extra.h"
+#include "eval/lint.h"
 
 /* In the authors' order; each is also a word of --metrics */
 typedef enum eval_metric {
@@ -13,16 +15,20 @@ typedef enum eval_metric {
     EVAL_PR,
     EVAL_KID,
     EVAL_DC,
+    EVAL_CMMD,
+    EVAL_INFINITY,
+    EVAL_MEMORISATION,
+    EVAL_VENDI,
     EVAL_METRICS
 } eval_metric;
 
 typedef struct eval_options {
     const char *ref, *samples, *features, *inception, *metrics, *dialect, *fail_above, *cache,
-        *json, *output;
+        *json, *output, *vgg16, *card, *validation;
     int threads, memory, batch, crop, images, bootstrap;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
-    bool pad, grey, half, overwrite, quiet;
+    bool pad, grey, half, overwrite, quiet, per_class;
 } eval_options;
 
 /* Where features come from */
@@ -30,6 +36,7 @@ typedef struct eval_network {
     gd_model *model;         /* --features; else the Inception network at `path` */
     const char *path;        /* NULL: none was found */
     char built_in[4096];     /* `path`, where --features is a built-in classifier */
+    char vit[64];            /* name of the Vision Transformer of --features; "": another kind */
     gd_extractor *extractor; /* for images of the size below */
     int height, width;
     gd_extractor_shape shape;
@@ -42,6 +49,7 @@ typedef struct eval_side {
     gd_statistics pool, spatial; /* stored in the file, or computed */
     bool pool_stored, spatial_stored;
     gd_survey survey;
+    gd_survey vgg16; /* features alone, for torch-fidelity's precision and recall */
 } eval_side;
 
 typedef struct eval_run {
@@ -52,13 +60,22 @@ typedef struct eval_run {
     eval_network network;
     eval_side ref, samples;
     job_progress progress;
-    gd_dialect dialect;
+    const gd_dialect *dialect; /* the first of --dialect */
+    const gd_dialect *dialects[GD_MOST_VIEWS];
+    int n_dialects;
     bool wanted[EVAL_METRICS];
     double limit[EVAL_METRICS]; /* --fail-above; infinite: none */
     double fid, sfid;
+    bool has_frechet; /* both are there already */
     gd_manifold manifold;
     gd_kid kid;
+    double cmmd;
     gd_deviations deviations;
+    gd_infinity infinity;
+    gd_memorisation memorisation;
+    double vendi_ref, vendi_samples;
+    gd_class_scores *classes; /* block: [n_classes] */
+    int n_classes;
     int64_t surveyed; /* images that the network or the cache saw */
     double start, seconds;
 } eval_run;
@@ -70,12 +87,26 @@ extern const char *const eval_metric_names[EVAL_METRICS];
 /* What only the first rank does, while the others wait for its end */
 GD_CHECKED gd_status eval_alone(eval_run *r, gd_status (*work)(eval_run *r));
 
+/* The sets are found and opened as options and words name them */
+GD_CHECKED gd_status eval_open_both(eval_run *r);
+/* What is wanted, from the surveys of both sides */
+GD_CHECKED gd_status eval_measure(eval_run *r);
+GD_CHECKED gd_status eval_check_limits(const eval_run *r);
+
+/* ---- eval_all.c: several dialects, each image read once ---- */
+
+/* --dialect: names with commas, or all */
+GD_CHECKED gd_status eval_dialects_read(eval_run *r);
+GD_CHECKED gd_status eval_all(eval_run *r);
+
 /* ---- eval_network.c ---- */
 
 /* Finds the network that options, environment and data folder name; none is no error yet. */
 GD_CHECKED gd_status eval_network_find(eval_run *r);
 /* The message that says which file is missing */
 GD_CHECKED gd_status eval_network_missing(void);
+/* What --metrics, or nothing, may ask of the network that was found */
+GD_CHECKED gd_status eval_network_metrics(eval_run *r);
 /* An extractor for images of the size of this side's */
 GD_CHECKED gd_status eval_network_ready(eval_run *r, const eval_side *side);
 void eval_network_close(eval_network *n);
@@ -83,6 +114,9 @@ void eval_network_close(eval_network *n);
 /* ---- eval_sets.c ---- */
 
 GD_CHECKED gd_status eval_open(eval_run *r, eval_side *side, const char *path);
+/* What a survey of this side has to find; the statistics that it found become the side's */
+gd_survey_options eval_survey_options(eval_run *r, const eval_side *side);
+void eval_take_survey(eval_run *r, eval_side *side);
 /* The network over the images of a side, as far as the metrics need it */
 GD_CHECKED gd_status eval_survey(eval_run *r, eval_side *side);
 bool eval_needs_images(const eval_run *r, const eval_side *side);
@@ -93,6 +127,47 @@ void eval_close(eval_side *side);
 /* A --json file that may not be written is found before any work. */
 GD_CHECKED gd_status eval_report_check(const eval_run *r);
 GD_CHECKED gd_status eval_report(const eval_run *r);
+struct json_t;
+struct json_t *eval_report_object(const eval_run *r); /* NULL: out of memory */
+void eval_report_cost(const eval_run *r);
+double eval_f_score(const gd_manifold *m); /* torch-fidelity's */
+
+/* ---- eval_extra.c: distance at infinity, memorisation, diversity, classes ---- */
+
+GD_CHECKED gd_status eval_measure_extra(eval_run *r);
+void eval_extra_set(struct json_t *j, const eval_run *r);
+void eval_extra_print(const eval_run *r);
+/* The image whose features are row k of a side */
+int64_t eval_image_of(const eval_side *side, int64_t k);
+gd_features eval_features(const eval_run *r, const eval_side *side);
+
+/* ---- eval_protocol.c: published references ---- */
+
+void eval_protocol_say(const eval_run *r);
+void eval_protocol_set(struct json_t *j, const eval_run *r);
+
+/* ---- eval_card.c ---- */
+
+/* FILE.html and FILE.json of finished runs, the first of which names the sets */
+GD_CHECKED gd_status eval_card_check(const eval_run *r);
+GD_CHECKED gd_status eval_card(const eval_run *r, const eval_run *run, int n);
+
+/* ---- eval_compare.c: guided eval compare ---- */
+
+GD_CHECKED gd_status eval_compare(eval_run *r);
+
+/* ---- eval_lint.c: guided eval lint ---- */
+
+GD_CHECKED gd_status eval_lint(eval_run *r);
+/* ref: a set whose channels are compared, or NULL */
+GD_CHECKED gd_status eval_lint_set(gd_lint *out, const char *path, const char *ref, bool quiet);
+struct json_t *eval_lint_object(const gd_lint *lint, const char *path); /* NULL: out of memory */
+/* Prints a report as --json wants it; takes `report`, NULL: out of memory */
+GD_CHECKED gd_status eval_put_json(const eval_run *r, struct json_t *report);
+
+/* ---- eval_ratio.c: --validation ---- */
+
+GD_CHECKED gd_status eval_ratio(eval_run *r);
 
 /* ---- eval_stats.c: guided eval stats ---- */
 

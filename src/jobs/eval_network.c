@@ -52,8 +52,18 @@ gd_status eval_network_missing(void)
               "classify_image_graph_def.pb");
     gd_detail("  or pt_inception-2015-12-05-6726825d.pth (SHA-256 begins with 6726825d)");
     gd_detail("hint: --inception FILE, GUIDED_INCEPTION=FILE, or the file in %.300s;", folder);
-    gd_detail("hint: --features CLASSIFIER takes a classifier's features instead");
+    gd_detail(
+        "hint: --features FILE takes those of a classifier or of a Vision Transformer instead");
     return s;
+}
+
+/* Weights are read when images are there. */
+static gd_status find_vit(eval_run *r)
+{
+    eval_network *n = &r->network;
+
+    n->path = r->o.features;
+    return gd_extractor_vision_shape(&n->shape, n->vit, sizeof n->vit, n->path);
 }
 
 static gd_status open_classifier(eval_run *r)
@@ -68,6 +78,37 @@ static gd_status open_classifier(eval_run *r)
     return gd_extractor_hash(n->extractor, n->hash);
 }
 
+/* Where the weights of other representations are published */
+static void say_where(void)
+{
+    static const struct {
+        const char *network, *address;
+    } known[] = { { "DINOv2", "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/"
+                              "dinov2_vitl14_pretrain.pth" },
+                  { "CLIP", "https://huggingface.co/openai/clip-vit-large-patch14-336" },
+                  { "MAE",
+                    "https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_large.pth" },
+                  { "SigLIP2", "https://huggingface.co/google/siglip2-base-patch16-224" },
+                  { "ConvNeXt V2", "https://dl.fbaipublicfiles.com/convnext/convnextv2/im22k/"
+                                   "convnextv2_base_22k_224_ema.pt" } };
+
+    gd_detail("hint: a classifier of guided train-classifier, or published weights, for example");
+    for (int i = 0; i < COUNT(known); i++)
+        gd_detail("  %-12s %s", known[i].network, known[i].address);
+}
+
+static gd_status find_features(eval_run *r)
+{
+    gd_status s;
+
+    if (gd_is_vision_file(r->o.features))
+        return find_vit(r);
+    s = open_classifier(r);
+    if (s != GD_OK && !gd_path_exists(r->o.features))
+        say_where();
+    return s;
+}
+
 gd_status eval_network_find(eval_run *r)
 {
     const char *environment = getenv("GUIDED_INCEPTION");
@@ -76,10 +117,43 @@ gd_status eval_network_find(eval_run *r)
     if (r->o.features && r->o.inception)
         return gd_fail(GD_EUSAGE, "--features and --inception: one network gives the features");
     if (r->o.features)
-        return open_classifier(r);
+        return find_features(r);
     n->shape = gd_inception_shape;
     n->path = r->o.inception ? r->o.inception : environment;
     return n->path && *n->path ? GD_OK : find_file(&n->path);
+}
+
+gd_status eval_network_metrics(eval_run *r)
+{
+    const eval_network *n = &r->network;
+    bool *w = r->wanted;
+
+    if (r->o.features && w[EVAL_SFID])
+        return gd_fail(GD_EUSAGE, "--metrics sfid: %s has no spatial features",
+                       *n->vit ? n->vit : "a classifier");
+    if (*n->vit && w[EVAL_IS])
+        return gd_fail(GD_EUSAGE, "--metrics is: %s has no classes\nhint: fd, kid, pr, dc", n->vit);
+    if (w[EVAL_CMMD] && !n->shape.unit_length)
+        return gd_fail(GD_EUSAGE,
+                       "--metrics cmmd: is measured in CLIP's features\nhint: --features FILE of "
+                       "openai/clip-vit-large-patch14-336 (pytorch_model.bin)");
+    if (r->o.metrics)
+        return GD_OK;
+    w[EVAL_FID] = w[EVAL_PR] = true;
+    w[EVAL_IS] = !*n->vit;
+    w[EVAL_SFID] = !r->o.features;
+    w[EVAL_CMMD] = n->shape.unit_length;
+    return GD_OK;
+}
+
+static gd_status open_vit(eval_run *r)
+{
+    eval_network *n = &r->network;
+
+    if (n->extractor)
+        return GD_OK;
+    GD_TRY(gd_extractor_vision(&n->extractor, n->path, r->o.batch, n->height, n->width));
+    return gd_extractor_hash(n->extractor, n->hash);
 }
 
 static gd_status check_classifier(const eval_network *n, const eval_side *side)
@@ -108,10 +182,14 @@ gd_status eval_network_ready(eval_run *r, const eval_side *side)
         return check_classifier(n, side);
     if (n->extractor && height == n->height && width == n->width)
         return GD_OK;
-    gd_extractor_free(n->extractor);
-    n->extractor = NULL;
     n->height = height;
     n->width = width;
+    if (n->extractor && gd_extractor_set_size(n->extractor, height, width))
+        return GD_OK;
+    if (*n->vit)
+        return open_vit(r);
+    gd_extractor_free(n->extractor);
+    n->extractor = NULL;
     GD_TRY(gd_extractor_inception(&n->extractor, n->path, r->dialect, r->o.batch, height, width));
     return gd_extractor_hash(n->extractor, n->hash);
 }

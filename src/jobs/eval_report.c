@@ -19,23 +19,34 @@ static void set(json_t *j, const char *key, bool wanted, double value)
         json_object_set_new(j, key, isfinite(value) ? json_real(value) : json_null());
 }
 
+double eval_f_score(const gd_manifold *m)
+{
+    return 2 * m->precision * m->recall / fmax(1e-5, m->precision + m->recall);
+}
+
 static void set_values(json_t *j, const eval_run *r)
 {
     const bool error = r->o.bootstrap > 0;
     const bool *w = r->wanted;
 
     set(j, "inception_score", w[EVAL_IS], r->samples.survey.inception_score);
+    set(j, "inception_score_spread", w[EVAL_IS] && r->dialect->fidelity,
+        r->samples.survey.score_spread);
     set(j, "inception_score_deviation", w[EVAL_IS] && error, r->deviations.inception_score);
-    set(j, "fid", w[EVAL_FID], r->fid);
-    set(j, "fid_deviation", w[EVAL_FID] && error, r->deviations.fid);
+    set(j, *r->network.vit ? "fd" : "fid", w[EVAL_FID], r->fid);
+    set(j, *r->network.vit ? "fd_deviation" : "fid_deviation", w[EVAL_FID] && error,
+        r->deviations.fid);
     set(j, "sfid", w[EVAL_SFID], r->sfid);
     set(j, "sfid_deviation", w[EVAL_SFID] && error, r->deviations.sfid);
     set(j, "precision", w[EVAL_PR], r->manifold.precision);
     set(j, "recall", w[EVAL_PR], r->manifold.recall);
+    set(j, "f_score", w[EVAL_PR] && r->dialect->fidelity, eval_f_score(&r->manifold));
     set(j, "kid", w[EVAL_KID], r->kid.mean);
     set(j, "kid_deviation", w[EVAL_KID], r->kid.deviation);
     set(j, "density", w[EVAL_DC], r->manifold.density);
     set(j, "coverage", w[EVAL_DC], r->manifold.coverage);
+    set(j, "cmmd", w[EVAL_CMMD], r->cmmd);
+    eval_extra_set(j, r);
 }
 
 static const char *origin(bool wanted, bool stored)
@@ -65,21 +76,25 @@ static void set_used(json_t *j, const eval_run *r)
     const eval_network *n = &r->network;
 
     json_object_set_new(j, "guided", json_string(GUIDED_VERSION));
-    json_object_set_new(j, "network", json_string(n->model ? "classifier" : "inception"));
+    json_object_set_new(j, "network",
+                        json_string(*n->vit    ? n->vit
+                                    : n->model ? "classifier"
+                                               : "inception"));
     if (n->extractor) {
         json_object_set_new(j, "features", gd_json_text(n->path));
         json_object_set_new(j, "features_format", json_string(gd_extractor_format(n->extractor)));
         json_object_set_new(j, "features_hash", json_string(n->hash));
     }
     json_object_set_new(j, "width", json_integer(n->shape.width));
-    json_object_set_new(j, "dialect", json_string(r->o.dialect));
+    json_object_set_new(j, "dialect", json_string(r->dialect->name));
     if (r->o.ref) {
         json_object_set_new(j, "reference", gd_json_text(r->ref.path));
         set_side(j, r, &r->ref, "reference");
     }
+    eval_protocol_set(j, r);
     json_object_set_new(j, "samples", gd_json_text(r->samples.path));
     set_side(j, r, &r->samples, "sample");
-    if (r->wanted[EVAL_IS])
+    if (r->wanted[EVAL_IS] && !r->dialect->fidelity)
         json_object_set_new(j, "inception_score_split", json_integer(GD_IS_SPLIT));
     if (r->wanted[EVAL_PR])
         json_object_set_new(j, "distances", json_string(r->o.half ? "float16" : "float32"));
@@ -91,18 +106,23 @@ static void set_used(json_t *j, const eval_run *r)
     }
 }
 
-static gd_status put_json(const eval_run *r)
+json_t *eval_report_object(const eval_run *r)
 {
     json_t *j = json_object();
-    char *text = NULL;
-    gd_status s = GD_OK;
 
     if (j) {
         set_values(j, r);
         set_used(j, r);
-        text = gd_json_dump(j, JSON_COMPACT);
-        json_decref(j);
     }
+    return j;
+}
+
+gd_status eval_put_json(const eval_run *r, json_t *report)
+{
+    char *text = gd_json_dump(report, JSON_COMPACT);
+    gd_status s = GD_OK;
+
+    json_decref(report);
     if (!text)
         return gd_fail(GD_ENOMEM, "report: out of memory");
     const size_t n = strlen(text);
@@ -133,13 +153,17 @@ static void print_table(const eval_run *r)
 
     row("Inception Score", w[EVAL_IS], "%.6f", r->samples.survey.inception_score,
         d->inception_score);
-    row("FID", w[EVAL_FID], "%.6f", r->fid, d->fid);
+    row(*r->network.vit ? "FD" : "FID", w[EVAL_FID], "%.6f", r->fid, d->fid);
     row("sFID", w[EVAL_SFID], "%.6f", r->sfid, d->sfid);
     row("Precision", w[EVAL_PR], "%.4f", r->manifold.precision, 0);
     row("Recall", w[EVAL_PR], "%.4f", r->manifold.recall, 0);
     row("KID", w[EVAL_KID], "%.6g", r->kid.mean, r->kid.deviation);
     row("Density", w[EVAL_DC], "%.4f", r->manifold.density, 0);
     row("Coverage", w[EVAL_DC], "%.4f", r->manifold.coverage, 0);
+    row("CMMD", w[EVAL_CMMD], "%.6g", r->cmmd, 0);
+    eval_extra_print(r);
+    if (*r->network.vit)
+        fprintf(job_out(), "(features of %s, %s)\n", r->network.vit, r->network.path);
     if (r->network.model)
         fprintf(job_out(),
                 "(features of %s: a classifier's, before its last projection, at t = 0; they "
@@ -147,7 +171,7 @@ static void print_table(const eval_run *r)
                 r->network.path);
 }
 
-static void print_cost(const eval_run *r)
+void eval_report_cost(const eval_run *r)
 {
     gd_log(GD_LOG_NOTE, "%lld images in %.1f s, peak memory %.0f MiB", (long long)r->surveyed,
            r->seconds, (double)gd_peak_bytes() / 1048576);
@@ -156,10 +180,10 @@ static void print_cost(const eval_run *r)
 gd_status eval_report(const eval_run *r)
 {
     if (r->o.json)
-        GD_TRY(put_json(r));
+        GD_TRY(eval_put_json(r, eval_report_object(r)));
     if (!r->o.json || *r->o.json)
         print_table(r);
     if (!r->o.quiet)
-        print_cost(r);
+        eval_report_cost(r);
     return GD_OK;
 }

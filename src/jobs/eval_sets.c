@@ -9,7 +9,9 @@ enum {
 
 static bool needs_features(const eval_run *r)
 {
-    return r->wanted[EVAL_PR] || r->wanted[EVAL_KID] || r->wanted[EVAL_DC];
+    return r->wanted[EVAL_PR] || r->wanted[EVAL_KID] || r->wanted[EVAL_DC] ||
+           r->wanted[EVAL_CMMD] || r->wanted[EVAL_INFINITY] || r->wanted[EVAL_MEMORISATION] ||
+           r->wanted[EVAL_VENDI] || r->o.per_class;
 }
 
 bool eval_needs_images(const eval_run *r, const eval_side *side)
@@ -126,33 +128,50 @@ static int64_t kept(const eval_run *r, const eval_side *side)
 
     if (!needs_features(r))
         return 0;
-    return side == &r->ref && !gd_images_npz(side->images) ? GD_MIN(n, REFERENCE_IMAGES) : n;
+    return side == &r->ref && !gd_images_npz(side->images) && !r->dialect->fidelity
+               ? GD_MIN(n, REFERENCE_IMAGES)
+               : n;
+}
+
+gd_survey_options eval_survey_options(eval_run *r, const eval_side *side)
+{
+    return (gd_survey_options){ .cache = r->o.cache,
+                                .tag = r->dialect->rows,
+                                .batch = r->o.batch,
+                                .dist = r->dist,
+                                .pool = r->wanted[EVAL_FID] && !side->pool_stored,
+                                .spatial = r->wanted[EVAL_SFID] && !side->spatial_stored,
+                                .score = r->wanted[EVAL_IS] && side == &r->samples,
+                                .fidelity = r->dialect->fidelity,
+                                .keep = kept(r, side),
+                                .keep_all = r->o.bootstrap > 0 && side == &r->samples,
+                                .tick = tick,
+                                .ctx = r };
+}
+
+void eval_take_survey(eval_run *r, eval_side *side)
+{
+    if (!r->first)
+        return;
+    if (side->survey.pool.width > 0) {
+        side->pool = side->survey.pool;
+        side->survey.pool = (gd_statistics){ 0 };
+    }
+    if (side->survey.spatial.width > 0) {
+        side->spatial = side->survey.spatial;
+        side->survey.spatial = (gd_statistics){ 0 };
+    }
 }
 
 gd_status eval_survey(eval_run *r, eval_side *side)
 {
-    gd_survey_options o = { .cache = r->o.cache, .tag = r->o.dialect, .batch = r->o.batch };
+    const gd_survey_options o = eval_survey_options(r, side);
 
     if (!eval_needs_images(r, side))
         return GD_OK;
     GD_TRY(gd_dist_agree(r->dist, eval_network_ready(r, side), NULL));
-    o.dist = r->dist;
-    o.pool = r->wanted[EVAL_FID] && !side->pool_stored;
-    o.spatial = r->wanted[EVAL_SFID] && !side->spatial_stored;
-    o.score = r->wanted[EVAL_IS] && side == &r->samples;
-    o.keep = kept(r, side);
-    o.keep_all = r->o.bootstrap > 0 && side == &r->samples;
-    o.tick = tick;
-    o.ctx = r;
     GD_TRY(gd_survey_run(&side->survey, r->network.extractor, side->images, &o));
-    if (o.pool && r->first) {
-        side->pool = side->survey.pool;
-        side->survey.pool = (gd_statistics){ 0 };
-    }
-    if (o.spatial && r->first) {
-        side->spatial = side->survey.spatial;
-        side->survey.spatial = (gd_statistics){ 0 };
-    }
+    eval_take_survey(r, side);
     return GD_OK;
 }
 
@@ -162,4 +181,5 @@ void eval_close(eval_side *side)
     gd_statistics_free(&side->pool);
     gd_statistics_free(&side->spatial);
     gd_survey_free(&side->survey);
+    gd_survey_free(&side->vgg16);
 }

@@ -305,6 +305,11 @@ bool job_is_inception(const char *path, gd_status status);
 GD_CHECKED gd_status job_inception_info(const char *path, bool json);
 GD_CHECKED gd_status job_inception_convert(const char *from, const char *to, bool overwrite);
 
+/* ---- vision.c: likewise, a Vision Transformer or ConvNeXt V2 ---- */
+
+bool job_is_vision(const char *path, gd_status status);
+GD_CHECKED gd_status job_vision_info(const char *path, bool json);
+
 /* ---- ranks.c ---- */
 
 /* Threads and memory of this rank (0: not given): the machine's are shared with the other ranks on

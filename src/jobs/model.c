@@ -258,6 +258,8 @@ static gd_status run_info(gd_job *job)
     gd_status s = job_model_open(&m, w.word[0], JOB_MODEL, w.flag, w.n_flags);
     if (job_is_inception(w.word[0], s))
         return job_inception_info(w.word[0], o.json);
+    if (job_is_vision(w.word[0], s))
+        return job_vision_info(w.word[0], o.json);
     GD_TRY(s);
     s = show(m, &o);
     gd_model_close(m);

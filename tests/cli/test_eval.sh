@@ -102,6 +102,43 @@ cp out.txt one.txt
 expect 0 "" "$g" eval --ref a.npz --samples b.npz --features "$f" --bootstrap 5 --json -t 2
 cmp -s out.txt one.txt || fail "error bars depend on threads: $(cat one.txt out.txt)"
 
+# Beyond the suite: the distance at infinity, memorisation, diversity, classes; the same for any number of threads
+more="--metrics fid,fid-inf,memorization,vendi --per-class"
+# shellcheck disable=SC2086
+expect 0 '"fid_infinity"' "$g" eval --ref a.npz --samples b.npz --features "$f" $more --json -t 1
+cp out.txt one.txt
+# shellcheck disable=SC2086
+expect 0 '"class":9' "$g" eval --ref a.npz --samples b.npz --features "$f" $more --json -t 2 --batch 3
+cmp -s out.txt one.txt || fail "depends on threads: $(cat one.txt out.txt)"
+expect 0 '"authenticity":0.0' "$g" eval --ref a.npz --samples a.npz --features "$f" --metrics memorization --json
+expect 3 "has no labels" "$g" eval --ref a.npz --samples s0.npz,shards/1.npz --features "$f" --per-class
+
+# The card is one file without a request to anybody, beside its JSON; two of them are compared
+expect 0 "" "$g" eval --ref a.npz --samples b.npz --features "$f" --metrics is,fid,pr,memorization,fid-inf --bootstrap 4 --card b.html
+"$g" eval --ref a.npz --samples a.npz --features "$f" --metrics is,fid,pr --bootstrap 4 --card a.html -q >/dev/null || fail "a card"
+grep -q "Evaluation card" b.html || fail "b.html: no card"
+grep -E -q '(src|href)="?(https?:|//)|@import|url\(' b.html && fail "b.html asks somebody else"
+expect 0 "exceeds the error bars" "$g" eval compare a.json b.json
+expect 0 '"exceeds":' "$g" eval compare a.json b.json --json
+expect 2 "exists already" "$g" eval --ref a.npz --samples b.npz --features "$f" --card b.html
+expect 2 "ends in .html" "$g" eval --ref a.npz --samples b.npz --features "$f" --card b
+expect 2 "two reports" "$g" eval compare a.json
+echo '{"a": 1}' >none.json
+expect 3 "no report of guided eval" "$g" eval compare a.json "$dir/none.json"
+
+# A published reference is known by its name and shape; classifiers' features have none
+"$g" eval stats b.npz --features "$f" -o VIRTUAL_imagenet64_labeled.npz -q || fail "stats"
+"$g" eval --ref VIRTUAL_imagenet64_labeled.npz --samples a.npz --features "$f" --metrics fid --json >out.txt 2>&1 || fail "named as published"
+grep -q known_as out.txt && fail "not in these features: $(cat out.txt)"
+
+# Lint: warnings, no refusal
+mkdir twice && cp pictures/*.png twice && cp "$(find pictures -name '*.png' | head -1)" twice/copy.png || fail "twice"
+expect 0 "0 warnings" "$g" eval lint a.npz --ref b.npz
+expect 0 '"code":"duplicates"' "$g" eval lint twice --json
+expect 2 "one set" "$g" eval lint
+expect 2 "expected one of adm, pytorch-fid" "$g" eval --ref a.npz --samples b.npz --dialect best
+expect 2 "is there twice" "$g" eval --ref a.npz --samples b.npz --dialect adm,adm
+
 # Bad input is named, and nothing is written.
 echo "no archive" >text.npz
 head -c 20000 a.npz >cut.npz

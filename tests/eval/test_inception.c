@@ -79,7 +79,7 @@ static int remove_all(void **state)
 
 /* ---- rows ---- */
 
-static float *rows_of(gd_dialect dialect, int batch, int piece)
+static float *rows_of(const gd_dialect *dialect, int batch, int piece)
 {
     const int row = gd_extractor_row(&gd_inception_shape);
     float *rows = malloc((size_t)(N * row) * sizeof *rows);
@@ -98,8 +98,9 @@ static void rows_depend_on_their_image_alone(void **state)
     const size_t bytes = (size_t)(N * gd_extractor_row(&gd_inception_shape)) * sizeof(float);
 
     (void)state;
-    for (gd_dialect d = GD_DIALECT_ADM; d <= GD_DIALECT_PYTORCH_FID; d++) {
-        float *one = rows_of(d, 1, 1), *many = rows_of(d, 2, 4);
+    for (int d = 0; d < 2; d++) { /* resized by the network, and before it */
+        const gd_dialect *dialect = d ? &gd_dialect_clean_fid : &gd_dialect_adm;
+        float *one = rows_of(dialect, 1, 1), *many = rows_of(dialect, 2, 4);
         double sum = 0;
         assert_memory_equal(one, many, bytes);
         for (int i = 0; i < GD_INCEPTION_CLASSES; i++)
@@ -136,13 +137,13 @@ static void half_pixel_resize_is_its_definition(void **state)
         double worst = 0;
         for (int i = 0; i < h * w * 3; i++)
             image[i] = (uint8_t)gd_noise_below(256, 3, (uint64_t)i, 0);
-        gd_resize_half_pixel(found, image, h, w);
+        gd_resize_half_pixel(found, image, h, w, true);
         for (int c = 0; c < 3; c++)
             for (int y = 0; y < SIDE; y++)
                 for (int x = 0; x < SIDE; x++) {
                     const double v =
                         at(image, h, w, (y + 0.5) * h / SIDE - 0.5, (x + 0.5) * w / SIDE - 0.5, c);
-                    worst = fmax(worst, fabs(2 * v - 1 - found[(c * SIDE + y) * SIDE + x]));
+                    worst = fmax(worst, 2 * fabs(v - found[(c * SIDE + y) * SIDE + x]));
                 }
         assert_true(worst < 1e-4); /* float32 places of up to 512, differences of up to 2 */
         free(image);
@@ -222,12 +223,45 @@ static void the_command_reports_all_five(void **state)
     json_decref(other);
 }
 
+static void assert_equal_reports(json_t *list, int index, const char *options)
+{
+    static const char *const keys[] = { "fid", "sfid", "inception_score", "inception_score_spread",
+                                        "precision" };
+    json_t *of = json_array_get(list, (size_t)index), *one = report(options, 0);
+
+    for (int k = 0; k < COUNT(keys); k++) {
+        json_t *x = json_object_get(of, keys[k]), *y = json_object_get(one, keys[k]);
+        assert_true((x == NULL) == (y == NULL) && (!x || json_equal(x, y)));
+    }
+    json_decref(one);
+}
+
+/* Several dialects in one pass are those dialects one by one, with a cache that holds the rows of
+ * some of them, too. */
+static void several_dialects_are_each_of_them(void **state)
+{
+    json_t *all, *cached, *list;
+
+    (void)state;
+    setenv("GUIDED_INCEPTION", "w.safetensors", 1);
+    all = report("--dialect adm,torch-fidelity,clean-fid", 0);
+    list = json_object_get(all, "dialects");
+    assert_int_equal(json_array_size(list), 3);
+    assert_equal_reports(list, 2, "--cache c --dialect clean-fid");
+    cached = report("--dialect adm,torch-fidelity,clean-fid --cache c --batch 3 -t 1", 0);
+    assert_equal_reports(list, 1, "--cache c --dialect torch-fidelity");
+    assert_true(json_equal(list, json_object_get(cached, "dialects")));
+    json_decref(all);
+    json_decref(cached);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_depend_on_their_image_alone),
         cmocka_unit_test(half_pixel_resize_is_its_definition),
         cmocka_unit_test(the_command_reports_all_five),
+        cmocka_unit_test(several_dialects_are_each_of_them),
     };
     return cmocka_run_group_tests(tests, make, remove_all);
 }

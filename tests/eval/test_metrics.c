@@ -144,7 +144,7 @@ static void score_equals_the_specification(void **state)
     }
     assert_int_equal(gd_inception_score_make(&score, CLASSES, 25), GD_OK);
     gd_inception_score_add(score, p, N_B);
-    assert_float_equal(gd_inception_score_value(score), number(file, "inception_score"), 2e-6);
+    assert_float_equal(gd_inception_score_value(score, NULL), number(file, "inception_score"), 2e-6);
     gd_inception_score_free(score);
     json_decref(file);
 }
@@ -181,7 +181,7 @@ static results measure(const gd_features *x, const gd_features *y, bool half, in
     assert_int_equal(gd_frechet(&r.frechet, &s, &t), GD_OK);
     assert_int_equal(gd_manifold_measure(&r.manifold, x, y, half, NULL, NULL), GD_OK);
     const gd_features u_few = { x->data, N_KERNEL, WIDE }, v_few = { y->data, N_KERNEL + 9, WIDE };
-    assert_int_equal(gd_kid_measure(&r.kid, &u_few, &v_few), GD_OK);
+    assert_int_equal(gd_kid_measure(&r.kid, &u_few, &v_few, false), GD_OK);
     gd_statistics_free(&s);
     gd_statistics_free(&t);
     return r;
@@ -252,7 +252,7 @@ static void deviations_are_those_of_new_sets(void **state)
         }
         assert_int_equal(gd_moments_finish(m, &s), GD_OK);
         assert_int_equal(gd_frechet(&value[0], &s, &normal), GD_OK);
-        value[1] = gd_inception_score_value(score);
+        value[1] = gd_inception_score_value(score, NULL);
         for (int v = 0; v < 2; v++) {
             sum[v] += value[v] / N_SETS;
             squares[v] += value[v] * value[v] / N_SETS;
@@ -328,6 +328,37 @@ static void small_and_bad_sets_are_refused(void **state)
     gd_moments_free(m);
 }
 
+/* Against the definition, pair by pair, over several tiles; the same for any number of threads. */
+static void cmmd_is_its_definition(void **state)
+{
+    enum { ROWS_X = 300, ROWS_Y = 517 };
+    static float x[ROWS_X * WIDTH], y[ROWS_Y * WIDTH];
+    const gd_features sets[2] = { { x, ROWS_X, WIDTH }, { y, ROWS_Y, WIDTH } };
+    double mean[3] = { 0 }, found, again;
+
+    (void)state;
+    for (int i = 0; i < COUNT(x); i++)
+        x[i] = (float)(8 * u(300003, (uint32_t)i));
+    for (int i = 0; i < COUNT(y); i++)
+        y[i] = (float)(9 * u(300004, (uint32_t)i) + 1);
+    for (int pair = 0; pair < 3; pair++) {
+        const gd_features *p = &sets[pair == 1], *q = &sets[pair > 0];
+        for (int64_t i = 0; i < p->count; i++)
+            for (int64_t j = 0; j < q->count; j++) {
+                double d = 0;
+                for (int k = 0; k < WIDTH; k++)
+                    d += pow((double)p->data[i * WIDTH + k] - (double)q->data[j * WIDTH + k], 2);
+                mean[pair] += exp(-d / 200) / (double)(p->count * q->count);
+            }
+    }
+    gd_set_threads(1);
+    assert_int_equal(gd_cmmd_measure(&found, &sets[0], &sets[1]), GD_OK);
+    assert_float_equal(found, 1000 * (mean[0] + mean[1] - 2 * mean[2]), 1e-4);
+    gd_set_threads(3);
+    assert_int_equal(gd_cmmd_measure(&again, &sets[0], &sets[1]), GD_OK);
+    assert_true(found == again);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +370,7 @@ int main(void)
         cmocka_unit_test(halves_are_rounded_to_even),
         cmocka_unit_test(half_blocks_that_overflow_are_float32),
         cmocka_unit_test_setup(small_and_bad_sets_are_refused, fill),
+        cmocka_unit_test(cmmd_is_its_definition),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -220,6 +220,7 @@ void golden_dataset_listing(golden *g);
 void golden_dataset_items(golden *g);
 void golden_metrics(golden *g);
 void golden_inception(golden *g);
+void golden_vit(golden *g);
 void golden_likelihood_functions(golden *g);
 void golden_calc_bpd_loop(golden *g);
 void golden_restore_operator(golden *g);

@@ -156,7 +156,7 @@ static gd_status compare_scores(golden *g, const gd_features *p)
             continue;
         GD_TRY(gd_inception_score_make(&score, p->width, atoll(key + strlen(start))));
         gd_inception_score_add(score, p->data, p->count);
-        compare_value(g, key, gd_inception_score_value(score), 1e-6, 0);
+        compare_value(g, key, gd_inception_score_value(score, NULL), 1e-6, 0);
         gd_inception_score_free(score);
     }
     return GD_OK;

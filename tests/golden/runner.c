@@ -59,6 +59,7 @@ static const struct {
     { "likelihood_functions", golden_likelihood_functions },
     { "calc_bpd_loop", golden_calc_bpd_loop },
     { "inception", golden_inception },
+    { "vit", golden_vit },
     { "metrics", golden_metrics },
     { "image_crops", golden_image_crops },
     { "pil_resize", golden_pil_resize },

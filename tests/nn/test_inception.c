@@ -33,7 +33,8 @@ static int make_folder(void **state)
 
 static int remove_folder(void **state)
 {
-    static const char *const name[] = { "pytorch", "port", "graphdef", "own", "flat", "few" };
+    static const char *const name[] = { "pytorch", "port", "script", "graphdef",
+                                        "own",     "flat", "few" };
 
     (void)state;
     for (int i = 0; i < COUNT(name); i++)
@@ -85,12 +86,27 @@ static void convert(const char *from, const char *to)
     gd_inception_file_close(file);
 }
 
+/* The archive that NVIDIA publishes */
+static void write_script(const char *from, const char *to)
+{
+    const char *source = getenv("GUIDED_SOURCE_DIR");
+    char command[1024];
+    int used;
+
+    used =
+        snprintf(command, sizeof command, "/usr/bin/python3 %.400s/tests/nn/torchscript_file.py %s",
+                 source ? source : ".", in_folder(from));
+    snprintf(command + used, sizeof command - (size_t)used, " %s", in_folder(to));
+    assert_int_equal(system(command), 0);
+}
+
 static void every_format_is_the_same_network(void **state)
 {
     static const struct {
         const char *file, *format;
     } formats[] = { { "pytorch", "pytorch-fid" },
                     { "port", "NVIDIA port" },
+                    { "script", "NVIDIA port" },
                     { "graphdef", "GraphDef" },
                     { "own", "safetensors" } };
     static features first, other;
@@ -99,6 +115,7 @@ static void every_format_is_the_same_network(void **state)
     (void)state;
     write_pytorch_file(in_folder("pytorch"));
     write_port_file(in_folder("port"));
+    write_script("port", "script");
     write_graphdef(in_folder("graphdef"), (graphdef_file){ 0 });
     convert(in_folder("graphdef"), in_folder("own"));
     for (int i = 0; i < COUNT(formats); i++) {

@@ -1,0 +1,76 @@
+/* dialect_edm.c - the detector of StyleGAN3 and EDM (inception-2015-12-05.pkl), also clean-fid's
+ * legacy_tensorflow: TensorFlow 1's bilinear resize as PyTorch's affine_grid and grid_sample give
+ * it, positions in float32 and so some 1e-5 beside TensorFlow's. */
+#include "eval/dialect.h"
+
+#include "nn/inception.h"
+
+#include <math.h>
+
+enum { SIDE = GD_INCEPTION_SIDE, CHANNELS = 3 };
+
+typedef struct tap { /* between pixels `low` and `high`, `share` of the way */
+    int low, high;
+    float share;
+} tap;
+
+/* torch.linspace(-1, 1, 299) at o: from the nearer end; products and sums are rounded once, as
+ * PyTorch's x86 build does */
+static float linear(int o)
+{
+    const float step = 2.0f / (SIDE - 1);
+
+    return o < SIDE / 2 ? fmaf(step, (float)o, -1) : fmaf(-step, (float)(SIDE - o - 1), 1);
+}
+
+/* theta is the identity but for a shift by half a pixel of both sizes; the border is repeated. */
+static void find_taps(tap *taps, int in)
+{
+    const float shift = 1 / (float)in - 1 / (float)SIDE, half = (float)in / 2;
+
+    for (int o = 0; o < SIDE; o++) {
+        const float grid = linear(o) * (SIDE - 1) / SIDE + shift;
+        const float at = fminf(fmaxf(fmaf(grid + 1, half, -0.5f), 0), (float)(in - 1));
+        const int low = (int)at;
+        taps[o] = (tap){ low, GD_MIN(low + 1, in - 1), at - (float)low };
+    }
+}
+
+static gd_status prepare(float *out, const uint8_t *pixels, int height, int width)
+{
+    tap rows[SIDE], columns[SIDE];
+
+    find_taps(rows, height);
+    find_taps(columns, width);
+    for (int c = 0; c < CHANNELS; c++)
+        for (int y = 0; y < SIDE; y++)
+            for (int x = 0; x < SIDE; x++) {
+                const tap *r = &rows[y], *k = &columns[x];
+                const uint8_t *a = pixels + (int64_t)r->low * width * CHANNELS + c,
+                              *b = pixels + (int64_t)r->high * width * CHANNELS + c;
+                const float east = k->share, west = 1 - east, south = r->share, north = 1 - south;
+                const float v =
+                    a[k->low * CHANNELS] * (west * north) + a[k->high * CHANNELS] * (east * north) +
+                    b[k->low * CHANNELS] * (west * south) + b[k->high * CHANNELS] * (east * south);
+                *out++ = (v - 128) / 128;
+            }
+    return GD_OK;
+}
+
+const gd_dialect gd_dialect_edm = {
+    .name = "edm",
+    .program = "EDM's fid.py and StyleGAN3's metrics",
+    .input = "TensorFlow 1 bilinear to 299 by float32 grid_sample, (v - 128) / 128",
+    .statistic = "",
+    .rows = "edm",
+    .prepare = prepare,
+};
+
+const gd_dialect gd_dialect_clean_fid_tensorflow = {
+    .name = "clean-fid-legacy-tensorflow",
+    .program = "clean-fid 0.1.35, mode legacy_tensorflow",
+    .input = "TensorFlow 1 bilinear to 299 by float32 grid_sample, (v - 128) / 128",
+    .statistic = "",
+    .rows = "edm",
+    .prepare = prepare,
+};

@@ -1,0 +1,187 @@
+/* memorisation.c - which samples stand closer to a training image than its own neighbours do. */
+#include "eval/extra.h"
+
+#include "cpu/linear.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TILE = 256 };
+
+typedef struct search {
+    int width;
+    int64_t n_ref, n;
+    float *ref, *samples;          /* [count][width] less the reference's mean */
+    float *ref_norm, *sample_norm; /* squared lengths */
+    float *nearest;                /* [n] squared distance */
+    int32_t *place;                /* [n] of the nearest */
+    gd_status *status;             /* [tiles] */
+} search;
+
+static void norms(float *out, const float *x, int64_t n, int width)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (int k = 0; k < width; k++)
+            sum += (double)x[i * width + k] * x[i * width + k];
+        out[i] = (float)sum;
+    }
+}
+
+/* A tile of samples beside all reference images, in order: ties go to the first. */
+static void search_tile(void *ctx, int64_t tile)
+{
+    const search *s = ctx;
+    const int64_t first = tile * TILE;
+    const int rows = (int)GD_MIN(TILE, s->n - first);
+    float *d;
+
+    s->status[tile] = gd_block_make((void **)&d, sizeof *d * TILE * TILE, "distances");
+    if (s->status[tile] != GD_OK)
+        return;
+    for (int64_t from = 0; from < s->n_ref; from += TILE) {
+        const int columns = (int)GD_MIN(TILE, s->n_ref - from);
+        gd_dot_products(d, s->samples + first * s->width, s->ref + from * s->width, rows, columns,
+                        s->width);
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < columns; j++) {
+                const float x =
+                    s->sample_norm[first + i] - 2 * d[i * columns + j] + s->ref_norm[from + j];
+                if (x < s->nearest[first + i]) {
+                    s->nearest[first + i] = x;
+                    s->place[first + i] = (int32_t)(from + j);
+                }
+            }
+    }
+    gd_block_free(d);
+}
+
+static gd_status centre(search *s, const gd_features *ref, const gd_features *samples)
+{
+    const int width = s->width;
+    double *mean;
+
+    GD_TRY(gd_block_make((void **)&mean, (size_t)width * sizeof *mean, "distances"));
+    for (int64_t i = 0; i < ref->count; i++)
+        for (int k = 0; k < width; k++)
+            mean[k] += ref->data[i * width + k] / (double)ref->count;
+    for (int64_t i = 0; i < ref->count; i++)
+        for (int k = 0; k < width; k++)
+            s->ref[i * width + k] = (float)(ref->data[i * width + k] - mean[k]);
+    for (int64_t i = 0; i < samples->count; i++)
+        for (int k = 0; k < width; k++)
+            s->samples[i * width + k] = (float)(samples->data[i * width + k] - mean[k]);
+    gd_block_free(mean);
+    norms(s->ref_norm, s->ref, s->n_ref, width);
+    norms(s->sample_norm, s->samples, s->n, width);
+    return GD_OK;
+}
+
+static gd_status make(search *s, const gd_features *ref, const gd_features *samples)
+{
+    const size_t row = (size_t)ref->width * sizeof(float), n = (size_t)samples->count,
+                 n_ref = (size_t)ref->count;
+
+    *s = (search){ .width = ref->width, .n_ref = ref->count, .n = samples->count };
+    GD_TRY(gd_linear_ready());
+    GD_TRY(gd_block_make((void **)&s->ref, n_ref * row, "centred features"));
+    GD_TRY(gd_block_make((void **)&s->samples, n * row, "centred features"));
+    GD_TRY(gd_block_make((void **)&s->ref_norm, n_ref * sizeof(float), "distances"));
+    GD_TRY(gd_block_make((void **)&s->sample_norm, n * sizeof(float), "distances"));
+    GD_TRY(gd_block_make((void **)&s->nearest, n * sizeof(float), "distances"));
+    GD_TRY(gd_block_make((void **)&s->place, n * sizeof *s->place, "distances"));
+    GD_TRY(gd_block_make((void **)&s->status, (n / TILE + 1) * sizeof *s->status, "distances"));
+    return centre(s, ref, samples);
+}
+
+static void release(search *s)
+{
+    gd_block_free(s->ref);
+    gd_block_free(s->samples);
+    gd_block_free(s->ref_norm);
+    gd_block_free(s->sample_norm);
+    gd_block_free(s->nearest);
+    gd_block_free(s->place);
+    gd_block_free(s->status);
+}
+
+static gd_status run(search *s)
+{
+    const int64_t tiles = (s->n + TILE - 1) / TILE;
+
+    for (int64_t i = 0; i < s->n; i++)
+        s->nearest[i] = INFINITY;
+    gd_par(tiles, search_tile, s);
+    for (int64_t t = 0; t < tiles; t++)
+        if (s->status[t] != GD_OK)
+            return gd_fail(s->status[t], "nearest images: %s", gd_status_text(s->status[t]));
+    return GD_OK;
+}
+
+static int by_ratio(const void *a, const void *b)
+{
+    const gd_nearest_pair *x = a, *y = b;
+
+    if (x->ratio != y->ratio)
+        return x->ratio < y->ratio ? -1 : 1;
+    return (x->sample > y->sample) - (x->sample < y->sample);
+}
+
+/* Once more, without the cancellation of the sums of squares: a copy is at distance 0 */
+static double exact(const search *s, int64_t sample)
+{
+    const float *x = s->samples + sample * s->width,
+                *y = s->ref + (int64_t)s->place[sample] * s->width;
+    double sum = 0;
+
+    for (int k = 0; k < s->width; k++)
+        sum += ((double)x[k] - y[k]) * ((double)x[k] - y[k]);
+    return sqrt(sum);
+}
+
+/* own: [n_ref][GD_NEAREST] of the reference, itself first */
+static gd_status judge(gd_memorisation *out, const search *s, const float *own)
+{
+    gd_nearest_pair *all;
+    int64_t authentic = 0;
+
+    GD_TRY(gd_block_make((void **)&all, (size_t)s->n * sizeof *all, "nearest images"));
+    for (int64_t i = 0; i < s->n; i++) {
+        const double d = exact(s, i), apart = sqrt(own[(int64_t)s->place[i] * GD_NEAREST + 1]);
+        const double ratio = apart > 0 ? d / apart : d > 0 ? INFINITY : 1;
+        all[i] = (gd_nearest_pair){ i, s->place[i], d, ratio };
+        authentic += ratio > 1;
+    }
+    qsort(all, (size_t)s->n, sizeof *all, by_ratio);
+    out->authenticity = (double)authentic / (double)s->n;
+    out->median_ratio = all[s->n / 2].ratio;
+    out->n_pairs = (int)GD_MIN(GD_PAIRS, s->n);
+    memcpy(out->pair, all, (size_t)out->n_pairs * sizeof *all);
+    gd_block_free(all);
+    return GD_OK;
+}
+
+gd_status gd_memorisation_measure(gd_memorisation *out, const gd_features *ref,
+                                  const gd_features *samples)
+{
+    float *own = NULL;
+    search s = { 0 };
+    gd_status status;
+
+    if (ref->count < 2 || samples->count < 1)
+        return gd_fail(GD_EUSAGE, "memorisation needs 2 reference images or more, and a sample");
+    status = make(&s, ref, samples);
+    if (status == GD_OK)
+        status = run(&s);
+    if (status == GD_OK)
+        status = gd_block_make((void **)&own, (size_t)ref->count * GD_NEAREST * sizeof *own,
+                               "neighbours");
+    if (status == GD_OK)
+        status = gd_nearest_distances(own, ref, false, NULL, NULL);
+    if (status == GD_OK)
+        status = judge(out, &s, own);
+    gd_block_free(own);
+    release(&s);
+    return status;
+}

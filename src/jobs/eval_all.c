@@ -1,0 +1,421 @@
+/* eval_all.c - guided eval --dialect all: the same images in the features of several programs. Each
+ * dialect is a run of its own over the same two sets, whose images are read once. */
+#include "jobs/eval.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- which ---- */
+
+static gd_status add_dialect(eval_run *r, const char *word, int length)
+{
+    char name[64];
+    const gd_dialect *d;
+
+    snprintf(name, sizeof name, "%.*s", length, word);
+    GD_TRY(gd_dialect_read(&d, name));
+    for (int i = 0; i < r->n_dialects; i++)
+        if (r->dialects[i] == d)
+            return gd_fail(GD_EUSAGE, "--dialect %s: %s is there twice", r->o.dialect, name);
+    r->dialects[r->n_dialects++] = d;
+    return GD_OK;
+}
+
+gd_status eval_dialects_read(eval_run *r)
+{
+    const char *at = r->o.dialect;
+
+    if (strcmp(at, "all") == 0) {
+        while (gd_dialect_at(r->n_dialects)) {
+            r->dialects[r->n_dialects] = gd_dialect_at(r->n_dialects);
+            r->n_dialects++;
+        }
+    } else {
+        do {
+            const int n = (int)strcspn(at, ",");
+            GD_TRY(add_dialect(r, at, n));
+            at += n;
+        } while (*at++);
+    }
+    r->dialect = r->dialects[0];
+    return GD_OK;
+}
+
+/* ---- one run a dialect ---- */
+
+typedef struct all {
+    eval_run *r;   /* what was asked for: the sets, VGG16, the progress */
+    eval_run *run; /* [n] */
+    int n;
+    const char *vgg16; /* NULL: none */
+} all;
+
+/* Statistics of a file are those of the program that made it: the authors' features, as far as
+ * anybody can tell. */
+static void use_stored(eval_side *side, const gd_dialect *d)
+{
+    if (strcmp(d->rows, gd_dialect_adm.rows) == 0)
+        return;
+    side->pool_stored = side->spatial_stored = false;
+    side->pool = side->spatial = (gd_statistics){ 0 };
+}
+
+static void make_run(const all *a, eval_run *run, const gd_dialect *d)
+{
+    *run = *a->r;
+    run->dialect = d;
+    run->ref.path = a->r->ref.path;
+    use_stored(&run->ref, d);
+    use_stored(&run->samples, d);
+    if (d->fidelity && !a->vgg16)
+        run->wanted[EVAL_PR] = false;
+    if (d->fidelity)
+        run->wanted[EVAL_DC] = false;
+    if ((!run->ref.pool_stored && run->o.ref && gd_images_count(run->ref.images) == 0) ||
+        (!run->samples.pool_stored && gd_images_count(run->samples.images) == 0))
+        run->wanted[EVAL_FID] = run->wanted[EVAL_SFID] = false;
+}
+
+static gd_status find_vgg16(all *a)
+{
+    const char *environment = getenv("GUIDED_VGG16");
+    bool fidelity = false;
+
+    for (int i = 0; i < a->n; i++)
+        fidelity |= a->r->dialects[i]->fidelity;
+    if (a->r->o.vgg16 && !fidelity)
+        return gd_fail(GD_EUSAGE, "--vgg16: only torch-fidelity measures in its features");
+    a->vgg16 = a->r->o.vgg16 ? a->r->o.vgg16 : environment && *environment ? environment : NULL;
+    if (a->vgg16 && !gd_is_vgg16_file(a->vgg16))
+        return gd_fail(GD_EFORMAT,
+                       "%s: holds no weights of VGG16\nhint: vgg16-397923af.pth of "
+                       "torchvision",
+                       a->vgg16);
+    if (fidelity && !a->vgg16 && a->r->wanted[EVAL_PR] && a->r->first)
+        gd_log(GD_LOG_NOTE, "torch-fidelity's precision and recall are left out: they are measured "
+                            "in VGG16 (--vgg16 vgg16-397923af.pth)");
+    return GD_OK;
+}
+
+static gd_status make_all(all *a)
+{
+    GD_TRY(find_vgg16(a));
+    GD_TRY(gd_block_make((void **)&a->run, (size_t)a->n * sizeof *a->run, "dialects"));
+    for (int i = 0; i < a->n; i++)
+        make_run(a, &a->run[i], a->r->dialects[i]);
+    return GD_OK;
+}
+
+/* ---- the pass over a set ---- */
+
+static eval_side *side_of(eval_run *r, bool ref)
+{
+    return ref ? &r->ref : &r->samples;
+}
+
+typedef struct views {
+    gd_survey *out[GD_MOST_VIEWS];
+    gd_extractor *extractor[GD_MOST_VIEWS];
+    gd_survey_options o[GD_MOST_VIEWS];
+    gd_extractor *vgg16; /* ours */
+    int n;
+} views;
+
+/* The first run with the same features owns their network. */
+static gd_status ready(const all *a, int i, bool ref)
+{
+    int owner = 0;
+
+    while (strcmp(a->run[owner].dialect->rows, a->run[i].dialect->rows) != 0)
+        owner++;
+    GD_TRY(eval_network_ready(&a->run[owner], side_of(&a->run[owner], ref)));
+    a->run[i].network = a->run[owner].network;
+    return GD_OK;
+}
+
+static void add_view(views *v, gd_survey *out, gd_extractor *e, const gd_survey_options *o)
+{
+    v->out[v->n] = out;
+    v->extractor[v->n] = e;
+    v->o[v->n++] = *o;
+}
+
+static gd_status add_vgg16(const all *a, views *v, eval_run *run, bool ref)
+{
+    eval_side *side = side_of(run, ref);
+    const gd_survey_options o = { .cache = run->o.cache,
+                                  .tag = "VGG16",
+                                  .batch = run->o.batch,
+                                  .dist = run->dist,
+                                  .keep = gd_images_count(side->images) };
+
+    GD_TRY(gd_extractor_vgg16(&v->vgg16, a->vgg16, run->o.batch, gd_images_height(side->images),
+                              gd_images_width(side->images)));
+    add_view(v, &side->vgg16, v->vgg16, &o);
+    return GD_OK;
+}
+
+static gd_status make_views(const all *a, views *v, bool ref)
+{
+    for (int i = 0; i < a->n; i++) {
+        eval_run *run = &a->run[i];
+        eval_side *side = side_of(run, ref);
+        if (!eval_needs_images(run, side))
+            continue;
+        GD_TRY(ready(a, i, ref));
+        gd_survey_options o = eval_survey_options(run, side);
+        o.ctx = a->r;
+        add_view(v, &side->survey, run->network.extractor, &o);
+        if (run->dialect->fidelity && run->wanted[EVAL_PR])
+            GD_TRY(add_vgg16(a, v, run, ref));
+    }
+    return GD_OK;
+}
+
+static gd_status survey(const all *a, bool ref)
+{
+    views v = { .n = 0 };
+    gd_status s = gd_dist_agree(a->r->dist, make_views(a, &v, ref), NULL);
+
+    if (s == GD_OK && v.n > 0)
+        s = gd_survey_run_all(v.out, v.extractor, v.n, side_of(a->r, ref)->images, v.o);
+    gd_extractor_free(v.vgg16);
+    for (int i = 0; i < a->n; i++)
+        eval_take_survey(&a->run[i], side_of(&a->run[i], ref));
+    return s;
+}
+
+static gd_status survey_both(const all *a)
+{
+    eval_run *r = a->r;
+    const int64_t n_ref = r->o.ref ? gd_images_count(r->ref.images) : 0;
+
+    job_progress_start(&r->progress, "images", n_ref + gd_images_count(r->samples.images),
+                       r->o.quiet);
+    if (r->o.ref)
+        GD_TRY(survey(a, true));
+    GD_TRY(survey(a, false));
+    job_progress_end(&r->progress);
+    return GD_OK;
+}
+
+/* ---- the table ---- */
+
+typedef struct table_row {
+    const char *name;
+    eval_metric metric;
+    const char *format;
+} table_row;
+static const table_row rows[] = {
+    { "Inception Score", EVAL_IS, "%.6f" }, { "FID", EVAL_FID, "%.6f" },
+    { "sFID", EVAL_SFID, "%.6f" },          { "Precision", EVAL_PR, "%.4f" },
+    { "Recall", EVAL_PR, "%.4f" },          { "KID", EVAL_KID, "%.6g" },
+    { "Density", EVAL_DC, "%.4f" },         { "Coverage", EVAL_DC, "%.4f" },
+};
+
+static double value_of(const eval_run *r, int row)
+{
+    const double value[COUNT(rows)] = {
+        r->samples.survey.inception_score,
+        r->fid,
+        r->sfid,
+        r->manifold.precision,
+        r->manifold.recall,
+        r->kid.mean,
+        r->manifold.density,
+        r->manifold.coverage,
+    };
+    return value[row];
+}
+
+static bool in_table(const all *a, int row)
+{
+    for (int i = 0; i < a->n; i++)
+        if (a->run[i].wanted[rows[row].metric])
+            return true;
+    return false;
+}
+
+/* A line for each dialect: names are longer than numbers */
+static void print_table(const all *a)
+{
+    fprintf(job_out(), "%-28s", "dialect");
+    for (int k = 0; k < COUNT(rows); k++)
+        if (in_table(a, k))
+            fprintf(job_out(), " %16s", rows[k].name);
+    fprintf(job_out(), "\n");
+    for (int i = 0; i < a->n; i++) {
+        fprintf(job_out(), "%-28s", a->run[i].dialect->name);
+        for (int k = 0; k < COUNT(rows); k++) {
+            char text[64] = "-";
+            if (!in_table(a, k))
+                continue;
+            if (a->run[i].wanted[rows[k].metric])
+                snprintf(text, sizeof text, rows[k].format, value_of(&a->run[i], k));
+            fprintf(job_out(), " %16s", text);
+        }
+        fprintf(job_out(), "\n");
+    }
+    fprintf(job_out(), "\n");
+    for (int i = 0; i < a->n; i++) {
+        const gd_dialect *d = a->run[i].dialect;
+        fprintf(job_out(), "%-28s %s: %s%s%s\n", d->name, d->program, d->input,
+                *d->statistic ? "; " : "", d->statistic);
+    }
+}
+
+static gd_status put_json(const all *a)
+{
+    json_t *j, *list;
+
+    if (a->n == 1)
+        return eval_put_json(a->r, eval_report_object(&a->run[0]));
+    j = json_object();
+    list = json_array();
+    for (int i = 0; i < a->n; i++)
+        json_array_append_new(list, eval_report_object(&a->run[i]));
+    json_object_set_new(j, "dialects", list);
+    return eval_put_json(a->r, j);
+}
+
+static gd_status measure(eval_run *run)
+{
+    const bool vgg16 = run->dialect->fidelity && run->wanted[EVAL_PR];
+    const gd_features ref = { run->ref.vgg16.features, run->ref.vgg16.kept, GD_VGG16_WIDTH },
+                      samples = { run->samples.vgg16.features, run->samples.vgg16.kept,
+                                  GD_VGG16_WIDTH };
+
+    if (vgg16) /* not in the features of the others */
+        run->wanted[EVAL_PR] = false;
+    GD_TRY(eval_measure(run));
+    run->wanted[EVAL_PR] |= vgg16;
+    return vgg16 ? gd_manifold_measure(&run->manifold, &ref, &samples, false, NULL, NULL) : GD_OK;
+}
+
+/* ---- the distances of all dialects, side by side ---- */
+
+enum { MOST_AT_ONCE = 8 };
+typedef struct distances {
+    const gd_statistics *a[MOST_AT_ONCE], *b[MOST_AT_ONCE];
+    double *to[MOST_AT_ONCE], value[MOST_AT_ONCE];
+    int n;
+} distances;
+
+static gd_status flush(distances *d)
+{
+    GD_TRY(gd_frechet_all(d->value, d->a, d->b, d->n));
+    for (int i = 0; i < d->n; i++)
+        *d->to[i] = d->value[i];
+    d->n = 0;
+    return GD_OK;
+}
+
+static gd_status add_distance(distances *d, double *to, const gd_statistics *samples,
+                              const gd_statistics *ref)
+{
+    d->a[d->n] = samples;
+    d->b[d->n] = ref;
+    d->to[d->n++] = to;
+    return d->n == MOST_AT_ONCE ? flush(d) : GD_OK;
+}
+
+/* The first run with the same features, whose distances are those of this one */
+static eval_run *twin(const all *a, int i)
+{
+    for (int k = 0; k < i; k++)
+        if (strcmp(a->run[k].dialect->rows, a->run[i].dialect->rows) == 0)
+            return &a->run[k];
+    return NULL;
+}
+
+static gd_status measure_distances(const all *a)
+{
+    distances d = { .n = 0 };
+
+    for (int i = 0; i < a->n; i++) {
+        eval_run *run = &a->run[i];
+        run->has_frechet = true;
+        if (!twin(a, i) && run->wanted[EVAL_FID])
+            GD_TRY(add_distance(&d, &run->fid, &run->samples.pool, &run->ref.pool));
+        if (!twin(a, i) && run->wanted[EVAL_SFID])
+            GD_TRY(add_distance(&d, &run->sfid, &run->samples.spatial, &run->ref.spatial));
+    }
+    if (d.n > 0)
+        GD_TRY(flush(&d));
+    for (int i = 0; i < a->n; i++)
+        if (twin(a, i)) {
+            a->run[i].fid = twin(a, i)->fid;
+            a->run[i].sfid = twin(a, i)->sfid;
+        }
+    return GD_OK;
+}
+
+static gd_status finish(all *a)
+{
+    eval_run *r = a->r;
+
+    GD_TRY(measure_distances(a));
+    for (int i = 0; i < a->n; i++)
+        GD_TRY(measure(&a->run[i]));
+    r->seconds = gd_seconds() - r->start;
+    if (r->o.card)
+        GD_TRY(eval_card(r, a->run, a->n));
+    if (r->o.json)
+        GD_TRY(put_json(a));
+    if (!r->o.json || *r->o.json)
+        print_table(a);
+    if (!r->o.quiet)
+        eval_report_cost(r);
+    for (int i = 0; i < a->n; i++)
+        GD_TRY(eval_check_limits(&a->run[i]));
+    return GD_OK;
+}
+
+/* What belongs to the run that was asked for is not the dialects' to free. */
+static void spare(gd_statistics *s, const gd_statistics *of)
+{
+    if (s->mean == of->mean)
+        *s = (gd_statistics){ 0 };
+}
+
+static void release_side(eval_side *side, const eval_side *of)
+{
+    side->images = NULL;
+    spare(&side->pool, &of->pool);
+    spare(&side->spatial, &of->spatial);
+    eval_close(side);
+}
+
+static void release(all *a)
+{
+    for (int i = a->run ? a->n - 1 : -1; i >= 0; i--) {
+        eval_run *run = &a->run[i];
+        for (int k = 0; k < i; k++)
+            if (a->run[k].network.extractor == run->network.extractor)
+                run->network.extractor = NULL;
+        gd_extractor_free(run->network.extractor);
+        gd_block_free(run->classes);
+        release_side(&run->ref, &a->r->ref);
+        release_side(&run->samples, &a->r->samples);
+    }
+    gd_block_free(a->run);
+}
+
+gd_status eval_all(eval_run *r)
+{
+    all a = { .r = r, .n = r->n_dialects };
+    gd_status s = gd_dist_agree(r->dist, eval_open_both(r), NULL);
+
+    if (s == GD_OK)
+        s = gd_dist_agree(r->dist, make_all(&a), NULL);
+    if (s == GD_OK)
+        s = survey_both(&a);
+    if (s == GD_OK) {
+        gd_dist_allow(r->dist, 3600);
+        s = gd_dist_agree(r->dist, r->first ? finish(&a) : GD_OK, NULL);
+    }
+    release(&a);
+    return s;
+}
