@@ -14,12 +14,13 @@ import glob
 import json
 import logging
 import os
+import tempfile
 import threading
 import weakref
 
 import numpy as np
 
-__all__ = ["Context", "Error", "Features", "Model", "Status", "Trainer", "compare", "evaluate", "frechet",
+__all__ = ["Context", "Error", "Features", "Model", "Preview", "Status", "Trainer", "compare", "evaluate", "frechet",
            "deepinv_denoiser", "inception_score", "open", "solvers", "statistics", "torch_module", "version"]
 
 
@@ -47,6 +48,9 @@ def _load():
 
 
 _lib = _load()
+_models = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guided_adm.libs", "models")
+if os.path.isdir(_models):          # of a wheel
+    os.environ.setdefault("GUIDED_MODELS", _models)
 _P, _INT, _I64, _DOUBLE, _TEXT, _BOOL, _SIZE = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_double,
                                                ctypes.c_char_p, ctypes.c_bool, ctypes.c_size_t)
 _U64 = ctypes.c_uint64
@@ -79,6 +83,25 @@ class _Training(ctypes.Structure):
                 ("batch_size", _INT), ("learning_rate", _DOUBLE), ("ema", _DOUBLE), ("seed", _U64)]
 
 
+class _Progress(ctypes.Structure):
+    _fields_ = [("unit", _TEXT), ("done", _I64), ("total", _I64)]       # and more
+
+
+class _Preview(ctypes.Structure):
+    _fields_ = [("image", _I64), ("label", _I64), ("stage", _INT), ("call", _INT), ("calls", _INT), ("sigma", _DOUBLE),
+                ("channels", _INT), ("height", _INT), ("width", _INT), ("x0", _P), ("gradient", _P), ("logits", _P),
+                ("classes", _INT)]
+
+
+_TEXT_EVENT, _PROGRESS_EVENT = ctypes.CFUNCTYPE(None, _P, _P, _SIZE), ctypes.CFUNCTYPE(None, _P, ctypes.POINTER(_Progress))
+_PREVIEW_EVENT = ctypes.CFUNCTYPE(None, _P, ctypes.POINTER(_Preview))
+
+
+class _Events(ctypes.Structure):
+    _fields_ = [("ctx", _P), ("text", _TEXT_EVENT), ("progress", _PROGRESS_EVENT), ("preview", _PREVIEW_EVENT), ("image", _P),
+                ("data", _P)]
+
+
 # name: result, arguments
 for _name, (_result, *_arguments) in {
         "error": (_TEXT,), "version": (_TEXT,), "exit_status": (_INT, _INT),
@@ -102,6 +125,9 @@ for _name, (_result, *_arguments) in {
         "inception_score": (_INT, _P, _P, _P, _I64, _INT),
         "compare_sets": (_INT, _P, ctypes.POINTER(_SetScores), _P, _I64, _P, _I64, _INT),
         "compare_manifolds": (_INT, _P, ctypes.POINTER(_SetScores), _P, _I64, _P, _I64, _INT, _BOOL),
+        "jobs_json": (_TEXT,), "job_options_json": (_TEXT, _TEXT), "job_open": (_INT, _OUT, _P, _TEXT), "job_close": (None, _P),
+        "job_set": (_INT, _P, _TEXT, _TEXT), "job_set_events": (None, _P, ctypes.POINTER(_Events)), "job_run": (_INT, _P),
+        "job_result": (_TEXT, _P),
         "trainer_open": (_INT, _OUT, _P, ctypes.POINTER(_Training)), "trainer_close": (None, _P),
         "trainer_image_size": (_INT, _P),
         "trainer_step": (_INT, _P, ctypes.POINTER(_DOUBLE)), "trainer_save": (_INT, _P, _TEXT)}.items():
@@ -733,6 +759,103 @@ class Trainer:
     def save(self, path):
         """A checkpoint that open() reads and `guided train --init-from` goes on from"""
         self.context._call(_lib.guided_trainer_save, self._handle, _text(path))
+
+
+# ---- the command's verbs ----
+
+class Preview:
+    """The prediction at one network call of one image: image, label (-1: none), stage (0: the base model), call, calls, sigma,
+    x0 [channels, height, width], and of a guided call gradient in that layout and the classifier's logits (else None)."""
+
+    def __init__(self, given):
+        image = (given.channels, given.height, given.width)
+        for name in ("image", "label", "stage", "call", "calls", "sigma"):
+            setattr(self, name, getattr(given, name))
+        for name, shape in (("x0", image), ("gradient", image), ("logits", (given.classes,))):
+            address = getattr(given, name)
+            setattr(self, name, _view(address, shape).copy() if address else None)
+
+
+def _events(context, text, progress, preview):
+    """The callbacks of a job: what one raises cancels it"""
+    def called(work):
+        if context._called_back(work):
+            context.cancel()
+
+    events = _Events()
+    if text:
+        events.text = _TEXT_EVENT(lambda _, at, n: called(lambda: text(_decoded(ctypes.string_at(at, n)))))
+    if progress:
+        events.progress = _PROGRESS_EVENT(lambda _, at: called(
+            lambda: progress(at.contents.done, at.contents.total, _decoded(at.contents.unit))))
+    if preview:
+        events.preview = _PREVIEW_EVENT(lambda _, at: called(lambda: preview(Preview(at.contents))))
+    return events
+
+
+def _file_of(array, folder):
+    """An array as a file that verbs read: pictures [n, height, width, channels] as the authors' .npz, others as .npy"""
+    path = os.path.join(folder, f"{len(os.listdir(folder))}.np" + ("z" if array.ndim == 4 else "y"))
+    np.savez(path, array) if array.ndim == 4 else np.save(path, array)
+    return path
+
+
+def _run(kind, words, options, context=None, text=None, progress=None, preview=None):
+    context = _context(context)
+    table = {row["name"]: row["type"] for row in json.loads(_lib.guided_job_options_json(_text(kind)))}
+    if "json" in table:
+        options = {"json": "" if table["json"] == "maybe" else True, **options}
+    handle = _Handle(context, (), _lib.guided_job_close, _lib.guided_job_open, context._handle, _text(kind))
+    with tempfile.TemporaryDirectory(prefix="guided-") as folder:
+        given = [("", word) for word in words]
+        for name, value in options.items():
+            name = name.rstrip("_")
+            with_hyphens = name.replace("_", "-")
+            given.append((with_hyphens if with_hyphens in table else name, value))
+        for name, value in given:
+            if isinstance(value, np.ndarray) and value.ndim > 1:
+                value = _file_of(value, folder)
+            if value is not None:
+                context._call(_lib.guided_job_set, handle, _text(name), _text(_word(value)))
+        events = _events(context, text, progress, preview)
+        _lib.guided_job_set_events(handle, ctypes.byref(events))
+        context._call_long(_lib.guided_job_run, handle)
+    return json.loads(_lib.guided_job_result(handle) or b"null")
+
+
+def _verb(kind):
+    """The function of a verb of the command, described by the library's table of its options"""
+    def verb(*words, context=None, text=None, progress=None, preview=None, **options):
+        return _run(kind["name"], words, options, context, text, progress, preview)
+
+    verb.__name__ = verb.__qualname__ = kind["name"].replace("-", "_")
+    verb.__doc__ = f"""{kind["about"]}: what `guided {kind["name"]}` does, with its options by name (class_ for class).
+
+    Results go to the files that the options name; returned is what the command prints with --json, None where it prints none.
+    words: the files of the command line. An array in place of a file is written to a file for the time of the call: pictures
+    [n, height, width, channels] as an .npz, others as .npy. text(line) gets what the command prints, progress(done, total, unit)
+    how far it is, preview(Preview) the prediction at every network call; they are called in another thread, and what they raise
+    ends the job. Ctrl-C ends it too; what is finished is kept.
+
+    Options:
+{_table(json.loads(_lib.guided_job_options_json(_text(kind["name"]))))}
+    """
+    return verb
+
+
+_KINDS = {kind["name"].replace("-", "_"): kind for kind in json.loads(_lib.guided_jobs_json())
+          if kind["name"] not in ("completion", "help", "version")}       # of a terminal
+
+
+def __getattr__(name):
+    if name not in _KINDS:
+        raise AttributeError(f"module 'guided' has no attribute {name!r}")
+    globals()[name] = _verb(_KINDS[name])
+    return globals()[name]
+
+
+def __dir__():
+    return sorted({*globals(), *_KINDS})
 
 
 # ---- other packages ----
