@@ -27,13 +27,16 @@ __all__ = ["Context", "Error", "Features", "Model", "Preview", "Status", "Traine
 # ---- the library ----
 
 def _library_files():
-    """Where libguided may be, in order: GUIDED_LIBRARY, beside the module, the build tree, the system."""
+    """Where libguided may be, in order: GUIDED_LIBRARY; beside the module in a wheel, in the installation or the build tree
+    that the module is part of; the system."""
     here = os.path.dirname(os.path.abspath(__file__))
     if os.environ.get("GUIDED_LIBRARY"):
         return [os.environ["GUIDED_LIBRARY"]]
     beside = sorted(glob.glob(os.path.join(here, "guided_adm.libs", "libguided.so*")))
-    built = [os.path.join(here, "..", "build", "libguided.so.0")]
-    return [path for path in beside + built if os.path.exists(path)] + ["libguided.so.0"]
+    lib = os.path.join(here, "..", "..")        # of lib/python3/dist-packages
+    own = [os.path.join(lib, "libguided.so.0"), *glob.glob(os.path.join(lib, "*-linux-gnu*", "libguided.so.0")),
+           os.path.join(here, "..", "build", "libguided.so.0")]
+    return beside + [path for path in own if os.path.exists(path)] + ["libguided.so.0"]
 
 
 def _load():

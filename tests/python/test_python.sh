@@ -8,6 +8,7 @@ here=$GUIDED_SOURCE_DIR/tests/python
 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$GUIDED_SOURCE_DIR/python
 export PYTHONDONTWRITEBYTECODE PYTHONPATH
 "$python" "$here/test_guided.py" || failures=1
+"$python" "$here/test_adapters.py" || failures=1
 "$python" "$here/test_documents.py" || failures=1
 "$python" "$here/test_wheel.py" || failures=1
 exit $failures
