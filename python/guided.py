@@ -8,6 +8,7 @@
 Arrays are numpy's; contiguous ones of the right type are shared with the library, others are copied. Work releases the
 interpreter's lock, Ctrl-C ends it with KeyboardInterrupt, and failures raise guided.Error with the library's message.
 """
+import _thread
 import ctypes
 import enum
 import glob
@@ -255,12 +256,21 @@ class Context:
 
     def _beside(self, function, arguments):
         """(status, message) of a call in a thread of its own, while this one, which holds the lock, waits for Ctrl-C"""
-        result = []
-        worker = threading.Thread(target=lambda: result.extend((function(*arguments), _decoded(_lib.guided_error()))))
-        worker.start()
-        while worker.is_alive():
+        result, begun, ended = [], threading.Lock(), threading.Event()
+
+        def work():
+            if begun.acquire(blocking=False):       # once, should Ctrl-C come between start and assignment
+                try:
+                    result.extend((function(*arguments), _decoded(_lib.guided_error())))
+                finally:
+                    ended.set()
+
+        thread = None
+        while not ended.is_set():
             try:
-                worker.join()
+                if thread is None:
+                    thread = _thread.start_new_thread(work, ())
+                ended.wait()
             except KeyboardInterrupt as error:
                 self._raised = error
                 self.cancel()
@@ -494,11 +504,14 @@ class Model:
 
 
 def open(path, context=None, **flags):
-    """A Model: .pt of torch, .safetensors, a training run's folder, any family that `guided info` knows.
+    """A Model: .pt of torch, .safetensors, a training run's folder, any family that `guided info` knows; or the diffusion
+    model of a name of guided.models().
 
     flags: the authors' flags of a network (image_size=64, ...), which override what the file says; ema="0.9999" chooses
     among a run's averages. Weights are read when they are first needed.
     """
+    if not os.path.exists(path):
+        path = {row["name"]: row.get("model") for row in _run("models", (), {}, context)}.get(os.fspath(path)) or path
     return Model(path, context, **flags)
 
 
@@ -796,10 +809,23 @@ def _events(context, text, progress, preview):
     return events
 
 
-def _file_of(array, folder):
-    """An array as a file that verbs read: pictures [n, height, width, channels] as the authors' .npz, others as .npy"""
-    path = os.path.join(folder, f"{len(os.listdir(folder))}.np" + ("z" if array.ndim == 4 else "y"))
-    np.savez(path, array) if array.ndim == 4 else np.save(path, array)
+def _is_file(value):
+    """An array that stands for a file, or pictures with their labels"""
+    return isinstance(value, np.ndarray) and value.ndim > 1 or isinstance(value, tuple) and all(map(_is_array, value))
+
+
+def _is_array(value):
+    return isinstance(value, np.ndarray)
+
+
+def _file_of(value, folder):
+    """A file that verbs read: pictures [n, height, width, channels] as the authors' .npz, others as .npy"""
+    arrays = value if isinstance(value, tuple) else (value,)
+    path = os.path.join(folder, str(len(os.listdir(folder)))) + (".npz" if arrays[0].ndim == 4 else ".npy")
+    if arrays[0].ndim == 4:
+        np.savez(path, *arrays)
+    else:
+        np.save(path, *arrays)
     return path
 
 
@@ -816,7 +842,7 @@ def _run(kind, words, options, context=None, text=None, progress=None, preview=N
             with_hyphens = name.replace("_", "-")
             given.append((with_hyphens if with_hyphens in table else name, value))
         for name, value in given:
-            if isinstance(value, np.ndarray) and value.ndim > 1:
+            if _is_file(value):
                 value = _file_of(value, folder)
             if value is not None:
                 context._call(_lib.guided_job_set, handle, _text(name), _text(_word(value)))
@@ -835,8 +861,8 @@ def _verb(kind):
     verb.__doc__ = f"""{kind["about"]}: what `guided {kind["name"]}` does, with its options by name (class_ for class).
 
     Results go to the files that the options name; returned is what the command prints with --json, None where it prints none.
-    words: the files of the command line. An array in place of a file is written to a file for the time of the call: pictures
-    [n, height, width, channels] as an .npz, others as .npy. text(line) gets what the command prints, progress(done, total, unit)
+    words: the files of the command line. An array in place of a file is written to one for the time of the call: pictures
+    [n, height, width, channels], or (pictures, labels), as an .npz, others as .npy. text(text) gets what the command prints, progress(done, total, unit)
     how far it is, preview(Preview) the prediction at every network call; they are called in another thread, and what they raise
     ends the job. Ctrl-C ends it too; what is finished is kept.
 

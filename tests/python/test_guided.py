@@ -3,6 +3,7 @@ import gc
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import threading
 import unittest
@@ -244,6 +245,67 @@ class WhatCannotBe(WithModels):
         some = np.zeros((4, 32, 32, 1), np.uint8)
         guided.evaluate(some, some, guided.Features(classifier=classifier), metrics=("fid",))
         self.assertTrue(any(level == "note" and "biased" in line for level, line in lines), lines)
+
+
+class Verbs(WithModels):
+    """The command's verbs as functions"""
+
+    def test_the_commands_files(self):
+        options = {"steps": "ddim3", "seed": 7, "class_": "bag,ankle boot", "num": 3, "model": "fashion32"}
+        seen, lines = [], []
+        found = guided.sample(output=self.path("job.npz"), progress=lambda *given: seen.append(given), text=lines.append, **options)
+        self.assertEqual((found["images"], found["seed"], found["output"]), (3, 7, self.path("job.npz")))
+        self.assertEqual(json.loads(lines[-1]), found)
+        self.assertEqual(seen[-1], (9, 9, "steps"))
+        command("sample", "-q", "-m", "fashion32", "--steps", "ddim3", "--seed", 7, "--class", "bag,ankle boot", "-n", 3, "-o",
+                self.path("command.npz"))
+        with open(self.path("job.npz"), "rb") as a, open(self.path("command.npz"), "rb") as b:
+            self.assertEqual(a.read(), b.read())
+
+    def test_arrays_in_place_of_files(self):
+        pixels = self.model.sample(20, steps="ddim2")
+        y = pixels[0].reshape(8, 4, 8, 4).mean((1, 3)).astype(np.float32)[None] / 127.5 - 1
+        found = guided.restore(measurement=y, operator="box_down:4", class_=0, steps=5, seed=1, output=self.path("r"))
+        self.assertLess(found["residual_rms"], 1e-6)
+        scores = guided.eval(ref=pixels, samples=pixels[:10], features=file("classifier"), metrics="fid,pr")
+        ours = guided.evaluate(pixels, pixels[:10], guided.Features(classifier=self.classifier), metrics=("fid", "pr"))
+        self.assertEqual({name: scores[name] for name in ours}, ours)
+        guided.train(data=(pixels, np.arange(20) % 10), preset="small32", batch_size=2, iterations=1, seed=1, out=self.path("run"))
+        self.assertEqual(guided.open(self.path("run")).classes, 10)
+
+    def test_files_as_words(self):
+        self.assertIsNone(guided.convert(file("classifier"), self.path("half.safetensors"), dtype="bf16"))
+        self.assertEqual(guided.info(self.path("half.safetensors"))["classes"], 10)
+        self.assertEqual(guided.open("fashion32").hash(), self.model.hash())
+
+    def test_failures(self):
+        with self.assertRaisesRegex(guided.Error, "did you mean --steps") as failed:
+            guided.sample(stepz=3)
+        self.assertEqual(failed.exception.exit_status, 2)
+        with self.assertRaisesRegex(guided.Error, "nowhere.pt"):
+            guided.info("nowhere.pt")
+        with self.assertRaises(AttributeError):
+            guided.sampel()
+
+    def test_stopping(self):
+        def stop(done, total, unit):
+            raise KeyboardInterrupt
+
+        with self.assertRaises(KeyboardInterrupt):
+            guided.sample(model="fashion32", num=50, steps=250, output=self.path("x.npz"), progress=stop)
+        code = ("import guided, os, signal, sys\n"
+                "try: guided.sample(model='fashion32', num=2000, steps=250, output='x.npz',"
+                " progress=lambda done, *_: done == 3 and os.kill(os.getpid(), signal.SIGINT))\n"
+                "except KeyboardInterrupt: print('stopped')\n"
+                "print(guided.sample(model='fashion32', steps='ddim2', output='y.npz')['images'])")
+        done = subprocess.run([sys.executable, "-c", code], cwd=self.folder, capture_output=True, text=True, timeout=300)
+        self.assertEqual(done.stdout.split(), ["stopped", "1"], done.stderr)
+
+    def test_every_verb_is_described(self):
+        for verb in ("sample", "upsample", "restore", "train", "train_classifier", "nll", "eval", "info", "convert", "verify"):
+            self.assertIn("Options:", getattr(guided, verb).__doc__)
+            self.assertIn(verb, dir(guided))
+        self.assertIn("batch_size:", guided.train.__doc__)
 
 
 class Descriptions(unittest.TestCase):
