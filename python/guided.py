@@ -8,6 +8,7 @@
 Arrays are numpy's; contiguous ones of the right type are shared with the library, others are copied. Work releases the
 interpreter's lock, Ctrl-C ends it with KeyboardInterrupt, and failures raise guided.Error with the library's message.
 """
+import _thread
 import ctypes
 import enum
 import glob
@@ -229,12 +230,21 @@ class Context:
 
     def _beside(self, function, arguments):
         """(status, message) of a call in a thread of its own, while this one, which holds the lock, waits for Ctrl-C"""
-        result = []
-        worker = threading.Thread(target=lambda: result.extend((function(*arguments), _decoded(_lib.guided_error()))))
-        worker.start()
-        while worker.is_alive():
+        result, begun, ended = [], threading.Lock(), threading.Event()
+
+        def work():
+            if begun.acquire(blocking=False):       # once, should Ctrl-C come between start and assignment
+                try:
+                    result.extend((function(*arguments), _decoded(_lib.guided_error())))
+                finally:
+                    ended.set()
+
+        thread = None
+        while not ended.is_set():
             try:
-                worker.join()
+                if thread is None:
+                    thread = _thread.start_new_thread(work, ())
+                ended.wait()
             except KeyboardInterrupt as error:
                 self._raised = error
                 self.cancel()
