@@ -353,7 +353,7 @@ def _table(rows):
     """A table of options of the library as part of a docstring"""
     lines = []
     for row in rows:
-        default = f" (default: {row['default']})" if row.get("default") else ""
+        default = f" (default: {row['default']})" if row.get("default") and "default" not in row["about"] else ""
         lines.append(f"    {row['name'].replace('-', '_')}: {row['about']}{default}")
     return "\n".join(lines)
 
@@ -701,9 +701,11 @@ class _Side:
         if "arr_0" not in named:
             raise ValueError("evaluate: statistics (mu, sigma) without images (arr_0) serve fid and sfid only")
         self.rows, self.spatial, self.probabilities = features._run(named["arr_0"], progress, "sfid" in wanted, "is" in wanted)
+        if "is" in wanted and self.probabilities is None:
+            raise ValueError("is: the network of these features gives no probabilities")
         for metric, rows in (("fid", self.rows), ("sfid", self.spatial)):
             if metric in wanted and rows is None:
-                raise ValueError("sfid: a classifier has no spatial features")
+                raise ValueError("sfid: the network of these features has no spatial ones")
             if metric in wanted:
                 self.statistics[metric] = statistics(rows, features.context)
         if "fid" in wanted and len(self.rows) <= self.rows.shape[1]:

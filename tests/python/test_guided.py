@@ -87,6 +87,18 @@ class TheCommandsBits(WithModels):
         with self.assertRaisesRegex(ValueError, "without images"):
             guided.evaluate({"mu": mu, "sigma": sigma}, samples, features, metrics=("pr",))
 
+    def test_evaluation_in_inceptions_features(self):
+        command("init", "--kind", "inception", "--synthetic", self.path("inception.safetensors"))
+        emoji = guided.open(os.path.join(os.environ["GUIDED_MODELS"], "emoji", "diffusion.safetensors"))
+        sets = [emoji.sample(6, steps="ddim2", seed=seed) for seed in (1, 2)]
+        for name, pixels in zip(("ref.npz", "samples.npz"), sets):
+            np.savez(self.path(name), pixels)
+        line = command("eval", "-q", "--ref", self.path("ref.npz"), "--samples", self.path("samples.npz"), "--inception",
+                       self.path("inception.safetensors"), "--metrics", "is,sfid,pr", "--json")
+        scores = guided.evaluate(*sets, guided.Features(inception=self.path("inception.safetensors")), metrics=("is", "sfid", "pr"))
+        self.assertEqual(len(scores), 4)
+        self.assertEqual(scores, {name: json.loads(line)[name] for name in scores})
+
     def test_training(self):
         pixels = self.model.sample(10, steps="ddim2")
         trainer = guided.Trainer(pixels, np.arange(10), preset="small32", batch_size=2, seed=1)
