@@ -274,6 +274,14 @@ class Verbs(WithModels):
         with open(self.path("job.npz"), "rb") as a, open(self.path("command.npz"), "rb") as b:
             self.assertEqual(a.read(), b.read())
 
+    def test_previews(self):
+        seen = []
+        guided.sample(model="fashion32", class_=3, steps="ddim3", seed=1, output=self.path("x.npz"), preview=seen.append)
+        self.assertEqual([(call.call, call.calls, call.stage, call.label) for call in seen], [(k, 3, 0, 3) for k in (1, 2, 3)])
+        self.assertEqual((seen[0].x0.shape, seen[0].gradient.shape, seen[0].logits.shape), ((1, 32, 32), (1, 32, 32), (10,)))
+        last = ((seen[-1].x0 + 1) * np.float32(127.5)).clip(0, 255).astype(np.uint8)
+        np.testing.assert_array_equal(last.transpose(1, 2, 0), np.load(self.path("x.npz"))["arr_0"][0])
+
     def test_arrays_in_place_of_files(self):
         pixels = self.model.sample(20, steps="ddim2")
         y = pixels[0].reshape(8, 4, 8, 4).mean((1, 3)).astype(np.float32)[None] / 127.5 - 1
