@@ -167,6 +167,8 @@ typedef guided_status (*guided_gradient_fn)(void *ctx, const float *x, float t, 
 GUIDED_API GUIDED_CHECKED guided_status guided_sampler_set_gradient(guided_sampler *sampler,
                                                                     guided_gradient_fn fn,
                                                                     void *ctx);
+/* Of the noise of the images that follow, as the option "seed" */
+GUIDED_API void guided_sampler_set_seed(guided_sampler *sampler, uint64_t seed);
 GUIDED_API int guided_sampler_steps(const guided_sampler *sampler);    /* network calls an image */
 GUIDED_API size_t guided_sampler_bytes(const guided_sampler *sampler); /* of memory it holds */
 
@@ -234,6 +236,36 @@ GUIDED_API int guided_features_width(const guided_features *features); /* number
 /* pixels: [n][height][width][channels] bytes; rows: [n][width] */
 GUIDED_API GUIDED_CHECKED guided_status guided_features_run(guided_features *features, int64_t n,
                                                             const uint8_t *pixels, float *rows);
+/* Numbers an image that a network of features gives; 0: it has none of the kind */
+typedef struct guided_features_shape {
+    int width;    /* features, as guided_features_width: FID, precision and recall, KID */
+    int spatial;  /* spatial features: sFID */
+    int classes;  /* probabilities: Inception Score */
+    int channels; /* of the images */
+    int height, pixel_width; /* of the images */
+} guided_features_shape;
+GUIDED_API void guided_features_get_shape(guided_features_shape *out,
+                                          const guided_features *features);
+/* As guided_features_run, and in the same pass spatial [n][spatial] and probabilities [n][classes];
+ * NULL for what is not wanted */
+GUIDED_API GUIDED_CHECKED guided_status guided_features_run_all(guided_features *features,
+                                                                int64_t n, const uint8_t *pixels,
+                                                                float *rows, float *spatial,
+                                                                float *probabilities);
+/* Mean [width] and covariance [width][width], divided by n - 1, of rows [n][width], n >= 2: mu and
+ * sigma of the authors' reference files */
+GUIDED_API GUIDED_CHECKED guided_status guided_statistics(guided_context *context,
+                                                          const float *rows, int64_t n, int width,
+                                                          double *mean, double *covariance);
+/* The Frechet distance of two normal distributions by mean [width] and covariance [width][width] */
+GUIDED_API GUIDED_CHECKED guided_status guided_frechet_statistics(
+    guided_context *context, double *out, const double *mean_a, const double *covariance_a,
+    const double *mean_b, const double *covariance_b, int width);
+/* Of probabilities [n][classes] in order, by splits of 5000 as the authors' (Salimans et al. 2016)
+ */
+GUIDED_API GUIDED_CHECKED guided_status guided_inception_score(guided_context *context, double *out,
+                                                               const float *probabilities,
+                                                               int64_t n, int classes);
 /* The Frechet distance of two sets of rows, [n_a][width] and [n_b][width], at least 2 each: FID
  * where the rows are Inception features (Heusel et al. 2017) */
 GUIDED_API GUIDED_CHECKED guided_status guided_frechet(guided_context *context, double *out,
@@ -249,6 +281,11 @@ GUIDED_API GUIDED_CHECKED guided_status guided_compare_sets(guided_context *cont
                                                             const float *ref, int64_t n_ref,
                                                             const float *samples, int64_t n_samples,
                                                             int width);
+/* As guided_compare_sets without KID, whose scores become NaN; half: the authors' float16 distances
+ */
+GUIDED_API GUIDED_CHECKED guided_status guided_compare_manifolds(
+    guided_context *context, guided_set_scores *out, const float *ref, int64_t n_ref,
+    const float *samples, int64_t n_samples, int width, bool half);
 
 /* The Frechet distance of infinitely many samples: a line over 1 / n through those of 8 subsets
  * (Chong & Forsyth 2020); *error: the standard error of its intercept.  At least 16 samples */
@@ -307,6 +344,8 @@ GUIDED_API GUIDED_CHECKED guided_status guided_trainer_open(guided_trainer **out
                                                             guided_context *context,
                                                             const guided_training *training);
 GUIDED_API void guided_trainer_close(guided_trainer *trainer); /* NULL is fine */
+GUIDED_API int
+guided_trainer_image_size(const guided_trainer *trainer); /* of a side: the preset's */
 /* One update; *loss: the mean over its images */
 GUIDED_API GUIDED_CHECKED guided_status guided_trainer_step(guided_trainer *trainer, double *loss);
 /* A checkpoint that guided_model_open reads and `guided train --init-from` goes on from */

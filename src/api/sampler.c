@@ -228,6 +228,11 @@ void guided_sampler_set_progress(guided_sampler *s, guided_progress_fn fn, void 
     s->progress_ctx = ctx;
 }
 
+void guided_sampler_set_seed(guided_sampler *s, uint64_t seed)
+{
+    gd_stage_set_seed(&s->stage, seed);
+}
+
 int guided_sampler_steps(const guided_sampler *s)
 {
     return gd_stage_calls(&s->stage);

@@ -109,6 +109,11 @@ void guided_trainer_close(guided_trainer *t)
     gd_block_free(t);
 }
 
+int guided_trainer_image_size(const guided_trainer *t)
+{
+    return gd_model_get_config(t->fresh)->net.image_size;
+}
+
 guided_status guided_trainer_step(guided_trainer *t, double *loss)
 {
     const gd_entered before = gd_enter(t->context);
