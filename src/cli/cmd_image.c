@@ -12,6 +12,9 @@
         { "class", 0, CLI_TEXT, "NAME", "of the result: a number or a name", AT(classes) },        \
         { "labels", 0, CLI_TEXT, "FILE", "class names, one a line", AT(labels) },                  \
         { "seed", 0, CLI_SEED, "N", "of the noise (default: random)", AT(seed) },                  \
+        { "tile",   0, CLI_INT, "N", "tiles of larger images (default: the model's size)",         \
+          AT(tile), 8, 4096 },                                                                     \
+        { "whole", 0, CLI_SWITCH, "", "larger images at once, not in tiles", AT(whole) },          \
         { "overwrite", 0, CLI_SWITCH, "", "write into a folder that exists", AT(overwrite) },      \
         { "threads", 't', CLI_INT, "N", "default: all cores", AT(threads), 1, 1024 },              \
         { "precision", 0, CLI_TEXT, "fp32|bf16", "of the networks (fp32)", AT(precision) },        \

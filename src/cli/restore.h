@@ -5,16 +5,18 @@
 #include "cli/cli.h"
 #include "restore/restore.h"
 
+#include <pthread.h>
+
 /* Options of all four verbs; each sets its own */
 typedef struct restore_options {
     const char *model, *classifier, *classes, *labels, *precision, *output;
     const char *op, *measurement, *simulate, *truth, *image, *solver, *noise_scale, *steps,
         *sampler;
     double scale, noise, poisson, strength, eta;
-    int calls, t, n, rounds, threads, memory;
+    int calls, t, n, rounds, threads, memory, tile;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
-    bool overwrite, quiet, json, recompute, as_published, resume;
+    bool overwrite, quiet, json, recompute, as_published, resume, whole;
 } restore_options;
 restore_options restore_defaults(void);
 
@@ -35,12 +37,14 @@ typedef struct restore_run {
     int done;                          /* samples */
     double *samples;                   /* block: [n][C][H][W] */
     double *mean, *deviation, *latent; /* in the same block: [C][H][W] each */
+    double *rounds;                    /* in the same block: [lanes][C][H][W] */
     double *residual, *psnr, *ssim;    /* in the same block: [n] each */
     double mean_psnr, mean_ssim;       /* of the mean */
     double pinv_psnr, pinv_ssim;       /* of A^+ y, NAN where there is none */
     double start;                      /* seconds */
     cli_progress progress;
-    char *recipe; /* malloc'ed */
+    pthread_mutex_t progress_lock; /* lanes count their calls together */
+    char *recipe;                  /* malloc'ed */
     gd_text texts[2];
 } restore_run;
 

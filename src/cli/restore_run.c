@@ -76,6 +76,9 @@ gd_status restore_settings(restore_run *r, gd_restoration_settings *s)
                                     .scale = o->scale,
                                     .seed = o->seed,
                                     .recompute = o->recompute,
+                                    .tile = o->tile,
+                                    .whole = o->whole,
+                                    .images = o->n,
                                     .bf16 = strcmp(o->precision, "bf16") == 0 };
     GD_TRY(gd_noise_scale(&s->sigma_y, o->noise_scale));
     if (s->sigma_y > 2)
@@ -95,7 +98,9 @@ static gd_status before_call(void *ctx, int k, int calls)
     (void)k, (void)calls;
     if (cli_stopped_by())
         return gd_fail(GD_EINTERRUPTED, "stopped");
+    pthread_mutex_lock(&r->progress_lock);
     cli_progress_step(&r->progress);
+    pthread_mutex_unlock(&r->progress_lock);
     return GD_OK;
 }
 
@@ -103,12 +108,13 @@ static gd_status make_memory(restore_run *r)
 {
     const int64_t n = gd_shape_count(r->r.shape), k = r->o.n;
 
-    GD_TRY(gd_block_make((void **)&r->samples, (size_t)((k + 3) * n + 3 * k) * sizeof(double),
-                         "samples"));
+    GD_TRY(gd_block_make((void **)&r->samples,
+                         (size_t)((k + 3 + r->r.n_lanes) * n + 3 * k) * sizeof(double), "samples"));
     r->mean = r->samples + k * n;
     r->deviation = r->mean + n;
     r->latent = r->deviation + n;
-    r->residual = r->latent + n;
+    r->rounds = r->latent + n;
+    r->residual = r->rounds + r->r.n_lanes * n;
     r->psnr = r->residual + k;
     r->ssim = r->psnr + k;
     return GD_OK;
@@ -152,33 +158,42 @@ void restore_judge(const restore_run *r)
                sigma);
 }
 
-/* purify may be repeated: each round begins from the last one's image */
-static gd_status one_sample(restore_run *r, int i)
+/* Sample done + k on lane k.  purify may be repeated: each round begins from the last one's image
+ */
+static gd_status one_sample(void *ctx, gd_restoration *lane, int k)
 {
+    restore_run *r = ctx;
     const int64_t n = gd_shape_count(r->r.shape);
-    double *x = r->samples + i * n;
+    const int i = r->done + k;
+    double *x = r->samples + i * n, *from = r->rounds + k * n;
 
     for (int round = 0; round < r->o.rounds; round++) {
         const uint64_t number = (uint64_t)i * (uint64_t)r->o.rounds + (uint64_t)round;
         if (round > 0)
-            memcpy(r->mean, x, (size_t)n * sizeof *x);
-        GD_TRY(gd_restoration_run(&r->r, number, round ? r->mean : r->y.data, x, r->latent));
+            memcpy(from, x, (size_t)n * sizeof *x);
+        GD_TRY(gd_restoration_run(lane, number, round ? from : r->y.data, x,
+                                  k == 0 ? r->latent : NULL));
     }
-    r->residual[i] = gd_restoration_residual(&r->r, x, r->y.data);
+    r->residual[i] = gd_restoration_residual(lane, x, r->y.data);
     return compare(r, x, &r->psnr[i], &r->ssim[i]);
 }
 
 gd_status restore_samples(restore_run *r)
 {
     gd_status s = GD_OK;
+    int together = 1;
 
     GD_TRY(make_memory(r));
+    pthread_mutex_init(&r->progress_lock, NULL);
     r->r.prior->before_call = before_call;
     r->r.prior->step_ctx = r;
     r->start = gd_seconds();
     cli_progress_start(&r->progress, (int64_t)r->o.n * r->o.rounds * r->r.calls, r->o.quiet);
-    for (; r->done < r->o.n && s == GD_OK; r->done += s == GD_OK)
-        s = one_sample(r, r->done);
+    for (; r->done < r->o.n && s == GD_OK; r->done += s == GD_OK ? together : 0) {
+        together = GD_MIN(r->r.n_lanes, r->o.n - r->done);
+        s = gd_restoration_each(&r->r, together, one_sample, r);
+    }
+    pthread_mutex_destroy(&r->progress_lock);
     cli_progress_end(&r->progress);
     if (r->done == 0 || (s != GD_OK && s != GD_EINTERRUPTED))
         return s;

@@ -92,7 +92,11 @@ const gd_restorer gd_restorer_sdedit = {
     solve_sdedit,   calls_sdedit,
     defaults,       "steps eta clip"
 };
-const gd_restorer gd_restorer_invert = { "invert",       "DDIM inversion: to noise and back",
-                                         GD_NEEDS_IMAGE, true,
-                                         solve_invert,   calls_invert,
-                                         defaults,       "steps clip" };
+const gd_restorer gd_restorer_invert = { "invert",
+                                         "DDIM inversion: to noise and back",
+                                         GD_NEEDS_IMAGE | GD_NEEDS_SCORE,
+                                         true,
+                                         solve_invert,
+                                         calls_invert,
+                                         defaults,
+                                         "steps clip" };

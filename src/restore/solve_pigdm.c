@@ -91,7 +91,7 @@ static void defaults(gd_restore_options *o, const char *op)
 const gd_restorer gd_restorer_pigdm = { "pigdm",
                                         "PiGDM: linear operators by the network's gradient",
                                         GD_NEEDS_VJP | GD_NEEDS_LINEAR | GD_NEEDS_PINV |
-                                            GD_NEEDS_SPECTRUM,
+                                            GD_NEEDS_SPECTRUM | GD_NEEDS_SCORE,
                                         false,
                                         solve,
                                         gd_calls_of_list,

@@ -282,7 +282,7 @@ gd_status gd_x0_vjp(gd_solving *s, const gd_level *at, bool clipped, double *c, 
     for (int64_t i = 0; i < s->n && clipped; i++)
         if (fabs(s->x0[i]) > 1)
             c[i] = 0;
-    GD_TRY(s->prior->vjp(s->prior->ctx, at, c, g));
+    GD_TRY(s->prior->vjp(s->prior->ctx, at, c, NULL, g));
     for (int64_t i = 0; i < s->n; i++)
         g[i] = (c[i] - at->sigma * g[i]) / at->alpha;
     return GD_OK;
@@ -340,6 +340,15 @@ int gd_calls_of_all(const gd_prior *prior, const gd_restore_options *o)
 {
     (void)o;
     return prior->schedule->n;
+}
+
+int gd_usable_levels(const gd_schedule *schedule)
+{
+    int n = schedule->n;
+
+    while (n > 1 && gd_sigma_of(schedule, n - 1) > GD_NOISIEST)
+        n--;
+    return n;
 }
 
 gd_status gd_step_list(gd_solving *s, int **list, int *n)

@@ -185,10 +185,11 @@ static gd_status predict(void *ctx, const gd_level *at, const double *x, double 
     return GD_OK;
 }
 
-static gd_status vjp(void *ctx, const gd_level *at, const double *c, double *g)
+static gd_status vjp(void *ctx, const gd_level *at, const double *c, const double *cv, double *g)
 {
     truth *t = ctx;
 
+    (void)cv;
     restore_mixture_vjp(&t->mix, c, g);
     for (int i = 0; i < N; i++)
         g[i] = (c[i] - at->alpha * g[i]) / at->sigma;
@@ -513,6 +514,10 @@ void golden_restore_truth(golden *g)
 
     if (!w || !m || !c || m->dim[1] != N || m->dim[0] > MAX_M) {
         golden_fail(g, "no prior of %d dimensions", N);
+        return;
+    }
+    if (gd_linear_ready() != GD_OK) {
+        golden_fail(g, "%s", gd_error());
         return;
     }
     t.k = (int)gd_array_count(w);
