@@ -11,7 +11,7 @@
 typedef struct restore_options {
     const char *model, *classifier, *classes, *labels, *precision, *output;
     const char *op, *measurement, *simulate, *truth, *image, *solver, *noise_scale, *steps,
-        *sampler;
+        *sampler, *cotangent;
     double scale, noise, poisson, strength, eta;
     int calls, t, n, rounds, threads, memory, tile;
     uint64_t seed;
@@ -56,6 +56,9 @@ GD_CHECKED gd_status restore_open_models(restore_run *r);
 GD_CHECKED gd_status restore_settings(restore_run *r, gd_restoration_settings *s);
 /* Memory for n samples, and they themselves; Ctrl-C keeps what is done (GD_EINTERRUPTED) */
 GD_CHECKED gd_status restore_samples(restore_run *r);
+/* One sample, and into r->deviation the gradient of <cotangent, sample> with respect to the image
+ */
+GD_CHECKED gd_status restore_gradient(restore_run *r, const double *cotangent);
 /* Notices: residual far above the noise (not solved), or far below it (noise was fitted) */
 void restore_judge(const restore_run *r);
 /* Everything of one measurement, so that another can follow; and the models */

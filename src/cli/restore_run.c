@@ -76,6 +76,7 @@ gd_status restore_settings(restore_run *r, gd_restoration_settings *s)
                                     .scale = o->scale,
                                     .seed = o->seed,
                                     .recompute = o->recompute,
+                                    .gradient = o->cotangent != NULL,
                                     .tile = o->tile,
                                     .whole = o->whole,
                                     .images = o->n,
@@ -178,17 +179,47 @@ static gd_status one_sample(void *ctx, gd_restoration *lane, int k)
     return compare(r, x, &r->psnr[i], &r->ssim[i]);
 }
 
-gd_status restore_samples(restore_run *r)
+static gd_status begin(restore_run *r, int64_t calls)
 {
-    gd_status s = GD_OK;
-    int together = 1;
-
     GD_TRY(make_memory(r));
     pthread_mutex_init(&r->progress_lock, NULL);
     r->r.prior->before_call = before_call;
     r->r.prior->step_ctx = r;
     r->start = gd_seconds();
-    cli_progress_start(&r->progress, (int64_t)r->o.n * r->o.rounds * r->r.calls, r->o.quiet);
+    cli_progress_start(&r->progress, calls, r->o.quiet);
+    return GD_OK;
+}
+
+static gd_status given_cotangent(void *ctx, const double *x, double *c)
+{
+    const restore_run *r = ctx;
+
+    memcpy(c, r->rounds, (size_t)gd_shape_count(r->r.shape) * sizeof *c);
+    (void)x;
+    return GD_OK;
+}
+
+gd_status restore_gradient(restore_run *r, const double *cotangent)
+{
+    gd_status s;
+
+    GD_TRY(begin(r, 2 * r->r.calls));
+    memcpy(r->rounds, cotangent, (size_t)gd_shape_count(r->r.shape) * sizeof *cotangent);
+    s = gd_restoration_gradient(&r->r, 0, r->y.data, given_cotangent, r, r->samples, r->deviation);
+    cli_progress_end(&r->progress);
+    pthread_mutex_destroy(&r->progress_lock);
+    GD_TRY(s);
+    r->done = 1;
+    r->residual[0] = gd_restoration_residual(&r->r, r->samples, r->y.data);
+    return GD_OK;
+}
+
+gd_status restore_samples(restore_run *r)
+{
+    gd_status s = GD_OK;
+    int together = 1;
+
+    GD_TRY(begin(r, (int64_t)r->o.n * r->o.rounds * r->r.calls));
     for (; r->done < r->o.n && s == GD_OK; r->done += s == GD_OK ? together : 0) {
         together = GD_MIN(r->r.n_lanes, r->o.n - r->done);
         s = gd_restoration_each(&r->r, together, one_sample, r);

@@ -29,8 +29,6 @@ static void publish(gd_restore_options *o, const char *solver, const char *op)
         o->lambda = inpaint ? 1 : blur ? 7 : 6;
         o->zeta = inpaint ? 1 : blur ? 0.3 : 0.25;
         o->final_x0 = false;
-    } else if (strcmp(solver, "pigdm") == 0) {
-        o->weight = "code";
     } else if (strcmp(solver, "daps") == 0) {
         o->annealing_steps = 200;
         o->tau = 0.01;
@@ -184,6 +182,11 @@ static gd_status check_options(gd_restoration *r, const gd_model *model)
     return gd_restorer_check(r->restorer, gradient, r->op, &r->options);
 }
 
+static bool needs_gradient(const gd_restoration *r, const gd_restoration_settings *s)
+{
+    return s->gradient || (r->restorer->needs & GD_NEEDS_VJP);
+}
+
 /* The network's images: tiles of the model's own size where the image is larger */
 static int tile_of(const gd_restoration *r, const gd_restoration_settings *s, int own)
 {
@@ -191,7 +194,7 @@ static int tile_of(const gd_restoration *r, const gd_restoration_settings *s, in
 
     if (s->tile > 0)
         return s->tile;
-    if (s->whole || (r->restorer->needs & GD_NEEDS_VJP) || side <= own)
+    if (s->whole || needs_gradient(r, s) || side <= own)
         return 0;
     gd_log(GD_LOG_NOTE, "the image is larger than the model's %dx%d: the network sees tiles", own,
            own);
@@ -205,7 +208,7 @@ static gd_status open_network(gd_restoration *r, const gd_model *model, const gd
     gd_network_options n = { .h = r->shape.h,
                              .w = r->shape.w,
                              .tile = tile_of(r, s, c->net.image_size),
-                             .gradient = r->restorer->needs & GD_NEEDS_VJP,
+                             .gradient = needs_gradient(r, s),
                              .recompute = s->recompute,
                              .bf16 = s->bf16,
                              .label = s->label,
@@ -269,6 +272,13 @@ gd_status gd_restoration_run(gd_restoration *r, uint64_t number, const double *y
     if (s != GD_OK && s != GD_EINTERRUPTED)
         gd_context("image %llu", (unsigned long long)number);
     return s;
+}
+
+gd_status gd_restoration_gradient(gd_restoration *r, uint64_t number, const double *y,
+                                  gd_edit_loss loss, void *loss_ctx, double *x, double *g)
+{
+    gd_network_prior_image(r->network, number, r->label);
+    return gd_edit_gradient(r->prior, y, &r->options, loss, loss_ctx, x, g);
 }
 
 void gd_restoration_close(gd_restoration *r)

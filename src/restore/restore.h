@@ -257,6 +257,17 @@ GD_CHECKED gd_status gd_restorer_run(const gd_restorer *r, const gd_prior *prior
                                      const gd_operator *op, const double *y,
                                      const gd_restore_options *o, double *x, double *latent);
 
+/* ---- edit_gradient.c: through sdedit (image to image, purification) as a whole ---- */
+
+/* x as gd_restorer_run of sdedit gives it from y, then g = (dx / dy)^T c: exact, by one forward and
+ * one backward call at each of the kept states, so the network's activations are those of one call.
+ * loss(ctx, x, c) gives the cotangent c [n] at the result x.  GD_EUSAGE: the prior has no vjp, or
+ * is guided (the guide's own derivative is not known). */
+typedef gd_status (*gd_edit_loss)(void *ctx, const double *x, double *c);
+GD_CHECKED gd_status gd_edit_gradient(const gd_prior *prior, const double *y,
+                                      const gd_restore_options *o, gd_edit_loss loss,
+                                      void *loss_ctx, double *x, double *g);
+
 /* ---- network.c: a model as a prior ---- */
 
 /* Every family of networks: one with a preconditioner gives eps = (x - alpha D) / sigma at the
@@ -312,6 +323,7 @@ typedef struct gd_restoration_settings {
     double scale;        /* of the classifier's gradient; below 0: the model's own */
     uint64_t seed;
     bool recompute, bf16;
+    bool gradient;  /* gd_restoration_gradient will be called: of sdedit */
     int tile;       /* side of the network's images; 0: the model's own where the image is larger */
     bool whole;     /* no tiles whatever the size; solvers with gradients have none in any case */
     int64_t images; /* that will be made, for the number of lanes; 0: 1 */
@@ -341,6 +353,10 @@ GD_CHECKED gd_status gd_restoration_open(gd_restoration *r, const gd_model *mode
 /* Image `number` of (seed, number): x [n] from y; latent [n] or NULL */
 GD_CHECKED gd_status gd_restoration_run(gd_restoration *r, uint64_t number, const double *y,
                                         double *x, double *latent);
+/* The same by sdedit, and g = (dx / dy)^T c (gd_edit_gradient); settings.gradient */
+GD_CHECKED gd_status gd_restoration_gradient(gd_restoration *r, uint64_t number, const double *y,
+                                             gd_edit_loss loss, void *loss_ctx, double *x,
+                                             double *g);
 void gd_restoration_close(gd_restoration *r);
 /* task(ctx, lane, k) for k = 0 .. n - 1, n at most n_lanes, side by side: each on a thread and with
  * a restoration of its own, r the first.  All have r's before_call.  What a task computes depends

@@ -209,6 +209,9 @@ extern const gd_restorer gd_restorer_ddnm, gd_restorer_ddrm, gd_restorer_diffpir
     gd_restorer_repaint, gd_restorer_blended, gd_restorer_ilvr, gd_restorer_daps, gd_restorer_dps,
     gd_restorer_mcg, gd_restorer_pigdm, gd_restorer_reddiff, gd_restorer_sdedit, gd_restorer_invert;
 
+/* A run of `r` from the beginning; free s->mem whatever happened */
+GD_CHECKED gd_status gd_solving_begin(gd_solving *s, const gd_restorer *r, const gd_prior *prior,
+                                      const gd_restore_options *o, double *x);
 /* Zeroed memory of the run; NULL and a recorded GD_ENOMEM */
 double *gd_solving_array(gd_solving *s, int64_t count);
 gd_level gd_level_of(const gd_schedule *schedule, int index);
@@ -229,6 +232,8 @@ void gd_ancestral(gd_solving *s, int t);
  * beyond. */
 #define GD_NOISIEST 160
 int gd_usable_levels(const gd_schedule *schedule); /* so many, from the first */
+/* Variance and its log of one element of the ancestral step (diffusion.md 4) */
+void gd_variance_of(const gd_solving *s, int t, double v, double *variance, double *log_variance);
 /* The ascending list of training steps: o->ts, or every floor(T / N)-th */
 GD_CHECKED gd_status gd_step_list(gd_solving *s, int **list, int *n);
 /* gd_restorer.calls of solvers that go once through that list, or through all the prior's steps */
@@ -239,6 +244,11 @@ void gd_mix(double *x, double alpha, const double *a, double sigma, const double
 double gd_dot(const double *a, const double *b, int64_t n);
 void gd_clip(double *x, int64_t n);
 GD_CHECKED gd_status gd_check_state(const gd_solving *s, const double *x);
+
+/* ---- solve_image.c: sdedit's start at o->start from s->y, and its step at index t ---- */
+
+GD_CHECKED gd_status gd_edit_start(gd_solving *s);
+GD_CHECKED gd_status gd_edit_step(gd_solving *s, int t);
 
 /* One step of DDRM (eta_b = 1: DDNM+) to alpha_bar `next`, from s->x0 and s->eps with p = A^+ y and
  * noise z; `project`: at the end of noise-free runs A x = y */

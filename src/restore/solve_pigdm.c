@@ -85,7 +85,7 @@ static void defaults(gd_restore_options *o, const char *op)
     (void)op;
     o->steps = 100;
     o->eta = 1;
-    o->weight = o->sigma_y > 0 ? "exact" : "code";
+    o->weight = "code"; /* exact is exact for exact networks alone (docs/restoration.md) */
 }
 
 const gd_restorer gd_restorer_pigdm = { "pigdm",

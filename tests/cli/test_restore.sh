@@ -64,6 +64,50 @@ there pure/00000.png
 "$g" img2img --image clean.png --class 7 --steps ddim10 --strength 0.5 -n 2 --seed 3 -o var -q || fail "img2img"
 there var/00001.png var/mean.png
 
+# the exact gradient through a purification: of <c, result> along c by differences of whole runs
+cat >gradient.py <<'P'
+import struct, sys
+def read(path):
+    data = open(path, "rb").read()
+    n = int.from_bytes(data[8:10], "little")
+    return data[:10 + n], list(struct.unpack(f"<{(len(data) - 10 - n) // 4}f", data[10 + n:]))
+def write(path, head, x):
+    open(path, "wb").write(head + struct.pack(f"<{len(x)}f", *x))
+head, x = read(sys.argv[2])
+if sys.argv[1] == "step":
+    h = float(sys.argv[3])
+    write("moved.npy", head, [v + h * (1 if i % 3 else -1) for i, v in enumerate(x)])
+elif sys.argv[1] == "direction":
+    write("c.npy", head, [1.0 if i % 2 else -0.5 for i in range(len(x))])
+else:
+    c, d = [1.0 if i % 2 else -0.5 for i in range(len(x))], [1 if i % 3 else -1 for i in range(len(x))]
+    loss = [sum(a * b for a, b in zip(c, read(f"p{k}/result.npy")[1])) for k in "+-"]
+    slope, found = (loss[0] - loss[1]) / 0.008, sum(a * b for a, b in zip(read("p0/gradient.npy")[1], d))
+    sys.exit(abs(slope - found) > 0.05 * (abs(slope) + 1))
+P
+/usr/bin/python3 gradient.py direction i10/latent.npy
+pure="--class 3 --t 100 --steps 4 --seed 2 --cotangent c.npy -q"
+"$g" purify --image i10/reconstruction.npy $pure -o p0 || fail "a gradient"
+there p0/gradient.npy p0/result.npy
+/usr/bin/python3 gradient.py step i10/reconstruction.npy 0.004 && "$g" purify --image moved.npy $pure -o p+ || fail "a gradient"
+/usr/bin/python3 gradient.py step i10/reconstruction.npy -0.004 && "$g" purify --image moved.npy $pure -o p- || fail "a gradient"
+/usr/bin/python3 gradient.py compare i10/latent.npy || fail "the gradient of a purification is off"
+
+# images larger than the model's: tiles, or the whole at once
+"$g" restore -y clean.png -a box_down:2 $fast -o large --json >large.json 2>tiles.txt || fail "tiles"
+"$g" restore -y clean.png -a box_down:2 $fast -o whole --whole --json >whole.json || fail "the whole at once"
+cmp -s large/00000.png whole/00000.png && fail "--whole changed nothing"
+for r in large whole; do
+    awk -v r="$(sed 's/.*"residual_rms":\([0-9.e-]*\).*/\1/' $r.json)" 'BEGIN { exit !(r < 1e-6) }' || fail "$r: the measurement is not met"
+done
+
+# small images side by side: bits, whatever the number of threads
+for t in 1 2 4; do
+    OMP_NUM_THREADS=4 "$g" restore -y box/measurement.npy -a box_down:4 --noise 0.05 -n 8 $fast -t $t --solver dps -o lanes$t >/dev/null || fail "$t threads"
+    cmp -s lanes1/mean.npy lanes$t/mean.npy || fail "$t threads give another mean"
+    cmp -s lanes1/std.npy lanes$t/std.npy || fail "$t threads give another spread"
+done
+
 # refused in one line and a hint, with nothing written
 refuse() { # STATUS TEXT WORDS...
     want=$1; text=$2; shift 2
@@ -96,5 +140,7 @@ refuse 3 "the restored image is" restore $y -a box_down:2 --class 3 --truth clea
 refuse 2 "exists already" restore $y -a box_down:4 --class 3 -o box
 refuse 2 "--image" invert --class 3
 refuse 2 "t 5000" purify --image clean.png --class 3 --t 5000
+refuse 3 "the image is" purify --image clean.png --class 3 --cotangent box/measurement.npy
+refuse 2 "one image" purify --image clean.png --class 3 --cotangent c.npy -n 2
 refuse 2 "--sampler" img2img --image clean.png --class 3 --sampler euler
 exit $((failures > 0))
