@@ -101,7 +101,7 @@ static gd_status make(restore_run *r, const gd_restoration_settings *s, const cl
 {
     GD_TRY(gd_restoration_open(&r->r, r->model, r->classifier, s));
     GD_TRY(restore_recipe(r, command));
-    GD_TRY(restore_folder(r));
+    GD_TRY(restore_folder(r, false));
     return restore_samples(r);
 }
 
@@ -126,7 +126,7 @@ static gd_status with_gradient(restore_run *r, const gd_restoration_settings *s,
     if (status == GD_OK)
         status = restore_recipe(r, command);
     if (status == GD_OK)
-        status = restore_folder(r);
+        status = restore_folder(r, false);
     if (status == GD_OK)
         status = restore_gradient(r, c.data);
     restore_input_free(&c);

@@ -72,8 +72,8 @@ GD_CHECKED gd_status restore_read(restore_input *in, const char *path);
 /* Grey to equal channels, and back where they are equal; GD_EMISMATCH names both counts */
 GD_CHECKED gd_status restore_channels(restore_input *in, int channels, const char *path);
 void restore_input_free(restore_input *in);
-/* The output folder, made; before any work: GD_EEXISTS */
-GD_CHECKED gd_status restore_folder(const restore_run *r);
+/* The output folder, made; before any work: GD_EEXISTS, unless it is shared */
+GD_CHECKED gd_status restore_folder(const restore_run *r, bool share);
 GD_CHECKED gd_status restore_recipe(restore_run *r, const cli_command *command);
 /* FOLDER/NAME as a PNG with the recipe, clipped to [-1, 1]; and as .npy (float32) */
 GD_CHECKED gd_status restore_write_png(const restore_run *r, const char *name, const double *x,
@@ -82,9 +82,14 @@ GD_CHECKED gd_status restore_write_npy(const restore_run *r, const char *name, c
                                        gd_shape shape);
 /* Samples, mean and deviation; metrics.csv; run.json */
 GD_CHECKED gd_status restore_write_all(restore_run *r);
-/* A row of FOLDER/metrics.csv, of the measurement `name` */
-GD_CHECKED gd_status restore_add_row(const restore_run *r, const char *folder, const char *name);
 /* A line of the result: for people on standard error, or with --json on standard output */
 GD_CHECKED gd_status restore_print(const restore_run *r);
+
+/* ---- restore_table.c ---- */
+
+/* FOLDER/metrics.csv with a row of each measurement name [n] that is done, in this order */
+GD_CHECKED gd_status restore_write_table(const char *folder, const char *const *name, int n);
+/* FOLDER/NAME without its suffix has everything */
+bool restore_entry_done(const char *folder, const char *name);
 
 #endif

@@ -1,10 +1,12 @@
 /* restore_run.c - models opened, samples made and measured, for the four verbs of restoration. */
 #include "cli/restore.h"
+#include "dist/dist.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 enum { SSIM_SIDE = 11 }; /* smaller images have no SSIM */
 
@@ -22,6 +24,8 @@ restore_options restore_defaults(void)
 
 gd_status restore_open_models(restore_run *r)
 {
+    const gd_launch launch = gd_dist_launched();
+    const gd_machine *machine = gd_get_machine();
     restore_options *o = &r->o;
     gd_flag of_classifier[CLI_MAX_FLAGS], of_model[CLI_MAX_FLAGS];
     int n = 0, m = 0;
@@ -33,6 +37,9 @@ gd_status restore_open_models(restore_run *r)
         return gd_fail(GD_EIO, "no random seed from the system: give --seed");
     if (o->threads)
         gd_set_threads(o->threads);
+    else if (launch.ranks_here > 1 && !machine->by_environment &&
+             machine->cpus == sysconf(_SC_NPROCESSORS_ONLN)) /* not bound by the launcher */
+        gd_set_threads(GD_MAX(machine->threads / launch.ranks_here, 1));
     gd_set_memory_limit((size_t)o->memory << 20);
     for (int i = 0; i < r->words.n_flags; i++)
         if (strncmp(r->words.flag[i].name, "classifier_", 11) == 0)

@@ -49,6 +49,19 @@ rm all/b/run.json; touch -d 2001-01-01 all/a/00000.png
 "$g" restore --simulate many -a box_down:4 --noise 0.05 $fast --resume -o all >/dev/null || fail "resuming"
 there all/b/run.json
 same "$(date -r all/a/00000.png +%Y)" 2001 "what was done"
+same "$(wc -l <all/metrics.csv)" 3 "rows after resuming"
+cp all/metrics.csv rows.csv && sed -i 2d all/metrics.csv
+"$g" restore --simulate many -a box_down:4 --noise 0.05 $fast --resume -o all >/dev/null || fail "resuming what is done"
+cmp -s all/metrics.csv rows.csv || fail "the table of a folder is not what its results say"
+
+# ranks share a folder: the same bytes as one process leaves
+many() { OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=$1 "$g" restore --simulate many -a box_down:4 --noise 0.05 $fast -o shared; }
+many 0 >/dev/null 2>&1 & first=$!
+many 1 >/dev/null 2>&1 || fail "rank 1"
+wait $first || fail "rank 0"
+cmp -s all/metrics.csv shared/metrics.csv || fail "two ranks leave another table"
+cmp -s all/b/measurement.npy shared/b/measurement.npy || fail "two ranks leave other numbers"
+OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0 "$g" restore --simulate clean.png -a gray $fast -o none 2>err.txt; same $? 2 "status of ranks and one measurement"
 
 # a mask and a kernel as pictures: the built-in images are of their size
 "$g" restore --simulate clean.png -a inpaint:clean.png $fast -o masked >/dev/null || fail "mask.png"
