@@ -41,6 +41,9 @@ static void publish(gd_restore_options *o, const char *solver, const char *op)
         o->level_t = true;
     } else if (strcmp(solver, "ddrm") == 0) {
         o->steps = 20;
+        o->clip = false;
+    } else if (strcmp(solver, "ddnm") == 0) {
+        o->clip = false;
     }
 }
 
