@@ -121,6 +121,31 @@ for t in 1 2 4; do
     cmp -s lanes1/std.npy lanes$t/std.npy || fail "$t threads give another spread"
 done
 
+# the commands of the documentation's gallery, with few steps
+docs=$(dirname "$0")/../../docs
+ln -s "$(cd "$docs" && pwd)" docs
+sed -n '/^## Gallery/,/^## Inv/s/^guided restore //p' "$docs/restoration.md" >gallery.txt
+same "$(wc -l <gallery.txt)" 5 "commands of the gallery"
+while read -r line; do
+    GUIDED_STEPS=4 "$g" restore $line -q </dev/null || fail "restore $line"
+    there "${line##*-o }00003.png" "${line##*-o }mean.png" "${line##*-o }std.png"
+done <gallery.txt
+
+# pictures that do not fit, as files
+/usr/bin/python3 - <<'P'
+import struct, zlib
+def png(path, w, h, colour, value):
+    part = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = (b"\0" + bytes([value, 255 - value, 7][:3 if colour else 1]) * w) * h
+    open(path, "wb").write(b"\x89PNG\r\n\x1a\n" + part(b"IHDR", struct.pack(">IIBBBBB", w, h, 8, 2 if colour else 0, 0, 0, 0)) +
+                           part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b""))
+png("black.png", 5, 5, False, 0)
+png("colour.png", 8, 8, True, 200)
+png("wide.png", 9, 5, False, 90)
+P
+head -c 1000000 "$(dirname "$0")/../../models/fashion32/diffusion.safetensors" >short.safetensors
+"$g" convert "$(dirname "$0")/../../models/fashion32/classifier.safetensors" other.safetensors || fail "a classifier"
+
 # refused in one line and a hint, with nothing written
 refuse() { # STATUS TEXT WORDS...
     want=$1; text=$2; shift 2
@@ -144,6 +169,13 @@ refuse 2 "no folder" restore $y -a box_down:4 --class 3 --resume
 refuse 2 "linear operator" restore $y -a clip:2 --class 3 --solver ddnm
 refuse 2 "for inpainting" restore $y -a box_down:4 --class 3 --solver repaint
 refuse 2 "lr must be below" restore $y -a box_down:4 --class 3 --noise 0.05 --solver daps:lr=1
+refuse 3 "black all over" restore --simulate clean.png -a blur:black.png --class 3
+refuse 3 "3 channels" restore -y colour.png -a box_down:4 --class 3
+refuse 3 "measured, at its own size" restore -y wide.png -a hadamard:0.5 --class 3
+refuse 3 "short.safetensors" restore -m short.safetensors $y -a box_down:4 --class 3
+refuse 3 "not a classifier" restore -m other.safetensors $y -a box_down:4 --class 3
+refuse 2 "from 0 to 255" restore $y -a box_down:4 --class 3 --noise -1
+refuse 2 "the model has" restore $y -a box_down:4 --class 3 --solver ddnm --steps 5000
 refuse 2 "does not divide" restore --simulate clean.png -a box_down:5 --class 3
 refuse 3 "a mask of 8x8" restore --simulate clean.png -a inpaint:box/measurement.png --class 3
 "$g" restore --simulate clean.png -a blur:gauss=1:factor=5 $fast --solver reddiff -o small >/dev/null || fail "a reduction by 5"
