@@ -28,6 +28,7 @@ static void publish(gd_restore_options *o, const char *solver, const char *op)
     if (strcmp(solver, "diffpir") == 0) {
         o->lambda = inpaint ? 1 : blur ? 7 : 6;
         o->zeta = inpaint ? 1 : blur ? 0.3 : 0.25;
+        o->steps = inpaint ? 20 : 100;
         o->final_x0 = false;
     } else if (strcmp(solver, "daps") == 0) {
         o->annealing_steps = 200;

@@ -119,7 +119,7 @@ static gd_status solve(gd_solving *s)
 static void defaults(gd_restore_options *o, const char *op)
 {
     (void)op;
-    o->steps = 40; /* the authors' 20 lose 0.3 to 1.9 dB (docs/restoration.md, "Measured") */
+    o->steps = 40; /* the authors' 20 lose 0.7 to 1.9 dB (docs/restoration.md, "Measured") */
     o->eta = 0.85;
 }
 

@@ -139,9 +139,8 @@ static int calls(const gd_prior *prior, const gd_restore_options *o)
 
 static void defaults(gd_restore_options *o, const char *op)
 {
-    const bool inpaint = strcmp(op, "inpaint") == 0;
-
-    o->steps = inpaint ? 20 : 100;
+    (void)op;
+    o->steps = 100; /* of inpainting, too: the authors' 20 lose 1 to 2 dB */
     o->lambda = 4;
     o->zeta = 0.3;
     o->final_x0 = true;
