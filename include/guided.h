@@ -1,9 +1,10 @@
 /* guided.h - diffusion models of the ADM family on ordinary CPUs.
  *
  * Public interface of libguided: open a checkpoint, sample from it, denoise and differentiate,
- * measure sets of images, train.  Every fallible function returns a guided_status; the text of the
- * last failure on the calling thread is guided_error().  The library never exits, never prints and
- * reads no environment variable that changes a result: progress and notices go to callbacks.
+ * measure sets of images, train; and jobs, which are the verbs of the command.  Every fallible
+ * function returns a guided_status; the text of the last failure on the calling thread is
+ * guided_error().  The library never exits, never prints and reads no environment variable that
+ * changes a result: progress and notices go to callbacks.
  *
  * Networks, guidance and samplers: Dhariwal & Nichol, "Diffusion Models Beat GANs on Image
  * Synthesis", NeurIPS 2021. */
@@ -258,6 +259,83 @@ GUIDED_API GUIDED_CHECKED guided_status guided_trainer_step(guided_trainer *trai
 /* A checkpoint that guided_model_open reads and `guided train --init-from` goes on from */
 GUIDED_API GUIDED_CHECKED guided_status guided_trainer_save(const guided_trainer *trainer,
                                                             const char *path);
+
+/* ---- jobs ---- */
+
+/* What the command does by verb ("sample", "upsample", "eval", "train", "restore", "convert", ...),
+ * with the same options by name, the same files and the same results. */
+typedef struct guided_job guided_job;
+/* A JSON array of {"name", "about", "usage", "example"}: the kinds of jobs.  The library's text;
+ * NULL: out of memory. */
+GUIDED_API const char *guided_jobs_json(void);
+/* The options of one kind as a JSON array of {"name", "letter", "type", "argument", "choices",
+ * "default", "min", "max", "common", "about"}; members that an option has no use for are left out.
+ * type: switch, count, int, real, seed, text, maybe (a text that may be left out).  common: every
+ * kind takes it.  The library's text; NULL: no such kind, or out of memory. */
+GUIDED_API const char *guided_job_options_json(const char *kind);
+/* GUIDED_EUSAGE with the nearest name: no such kind */
+GUIDED_API GUIDED_CHECKED guided_status guided_job_open(guided_job **out, guided_context *context,
+                                                        const char *kind);
+GUIDED_API void guided_job_close(guided_job *job); /* NULL is fine */
+/* An option, or a flag of the authors', by name and value ("steps", "ddim25"; a switch "true" or
+ * "false"); name "": the next word, as the files of info, convert and verify.  The text is copied.
+ * GUIDED_EUSAGE: no such option, with the nearest name, or a value that it does not take.  What
+ * options mean together is seen by guided_job_run. */
+GUIDED_API GUIDED_CHECKED guided_status guided_job_set(guided_job *job, const char *name,
+                                                       const char *value);
+/* The words of a command line behind the verb, with options of one letter, a --config file and
+ * GUIDED_NAME variables under them: what the command does. */
+GUIDED_API GUIDED_CHECKED guided_status guided_job_set_line(guided_job *job, int n,
+                                                            char *const *words);
+/* What an option is, as text, once the job has begun to run; NULL: not given, and no such option */
+GUIDED_API const char *guided_job_get(const guided_job *job, const char *name);
+
+/* How far a job is */
+typedef struct guided_progress {
+    const char *unit;               /* of done and total: "steps", "images", "updates" */
+    int64_t done, total;            /* total 0: until it is stopped */
+    double per_second;              /* of units; NaN before the first */
+    bool ended;                     /* the last of its kind */
+    double images_per_second, loss; /* of a training; NaN: not known */
+    int64_t skipped;                /* updates of a training */
+} guided_progress;
+/* The prediction at one network call of one image.  Arrays are valid during the call. */
+typedef struct guided_preview {
+    int64_t image, label; /* number of the image; label -1: none */
+    int stage;            /* 0: the base model, 1 ..: upsamplers */
+    int call, calls;      /* 1 .. calls, of this stage */
+    double sigma;         /* noise level sigma / alpha */
+    int channels, height, width;
+    const float *x0;       /* [C][H][W]: the predicted image, as the solver uses it */
+    const float *gradient; /* [C][H][W] of the classifier's log p(y | x_t); NULL: none here */
+    const float *logits;   /* [classes] of the classifier; NULL: none here */
+    int classes;
+} guided_preview;
+/* A finished image, where the option "preview" asks for it: [height][width][channels] bytes */
+typedef struct guided_image {
+    int64_t image, label;
+    int channels, height, width;
+    const uint8_t *pixels;
+} guided_image;
+/* Each may be NULL; called on the thread of guided_job_run.  Notices go to the context's log. */
+typedef struct guided_events {
+    void *ctx;
+    void (*text)(void *ctx, const char *text, size_t n); /* what the command prints */
+    void (*progress)(void *ctx, const guided_progress *progress);
+    void (*preview)(void *ctx, const guided_preview *preview);
+    void (*image)(void *ctx, const guided_image *image);
+    /* The result itself where the option "output" is "-"; false: errno says why it was not taken */
+    bool (*data)(void *ctx, const void *bytes, size_t n);
+} guided_events;
+GUIDED_API void guided_job_set_events(guided_job *job, const guided_events *events);
+/* Runs once.  guided_context_cancel ends it with GUIDED_EINTERRUPTED: what is finished is kept, as
+ * by the command's Ctrl-C. */
+GUIDED_API GUIDED_CHECKED guided_status guided_job_run(guided_job *job);
+/* A training writes a checkpoint soon; from any thread and from a signal handler */
+GUIDED_API void guided_job_save(guided_job *job);
+/* The last line of JSON that the job printed ("json" true): its result; "" otherwise.  Belongs to
+ * the job. */
+GUIDED_API const char *guided_job_result(const guided_job *job);
 
 #ifdef __cplusplus
 }

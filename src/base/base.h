@@ -334,6 +334,7 @@ void gd_hasher_free(gd_hasher *hasher);
 
 typedef struct gd_settings {
     size_t memory_limit;
+    int64_t max_pixels; /* of a picture that is read; 0: io.h's limit */
     gd_log_fn log;
     void *log_ctx;
     gd_log_level log_most;
@@ -379,6 +380,9 @@ char *gd_escaped(gd_arena *arena, const char *text); /* with allowed NULL; NULL:
 /* A stream to `fd` that writes what gd_escape makes of everything but line ends and tabs; not
  * buffered: each call of printf at once.  For the life of the program.  NULL: out of memory. */
 FILE *gd_plain_stream(int fd, bool buffered);
+/* A stream whose text goes to put(ctx, ..), which is false where it cannot be taken (errno); fclose.
+ * NULL: out of memory */
+FILE *gd_text_stream(bool (*put)(void *ctx, const char *text, size_t n), void *ctx);
 
 /* ---- nearest.c ---- */
 

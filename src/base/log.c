@@ -23,7 +23,7 @@ bool gd_log_wanted(gd_log_level level)
 
 void gd_log(gd_log_level level, const char *format, ...)
 {
-    char line[1024];
+    char line[8192]; /* assumptions about a file are several lines */
     va_list ap;
 
     if (!gd_log_wanted(level))

@@ -11,6 +11,8 @@
 enum { CHUNK = 4096, TAIL = 4 };
 
 typedef struct stream {
+    bool (*put)(void *ctx, const char *text, size_t n); /* NULL: to fd, escaped */
+    void *ctx;
     int fd;
     bool buffered;   /* its buffer may end inside a character, which waits here for the rest */
     char tail[TAIL]; /* n_tail bytes */
@@ -51,6 +53,8 @@ static ssize_t on_write(void *cookie, const char *text, size_t bytes)
     const size_t rest = s->buffered ? unfinished(text, bytes) : 0;
     size_t begin = 0;
 
+    if (s->put)
+        return s->put(s->ctx, text, bytes) ? (ssize_t)bytes : 0;
     if (s->n_tail > 0) { /* the character that was cut: up to where it ends */
         while (begin < bytes && s->n_tail < TAIL && ((unsigned char)text[begin] & 0xc0) == 0x80)
             s->tail[s->n_tail++] = text[begin++];
@@ -68,6 +72,12 @@ static ssize_t on_write(void *cookie, const char *text, size_t bytes)
     return (ssize_t)bytes;
 }
 
+static int on_close(void *cookie)
+{
+    free(cookie);
+    return 0;
+}
+
 #if defined(__APPLE__) || defined(__FreeBSD__)
 static int on_bsd_write(void *cookie, const char *text, int bytes)
 {
@@ -76,12 +86,12 @@ static int on_bsd_write(void *cookie, const char *text, int bytes)
 
 static FILE *open_cookie(stream *s)
 {
-    return funopen(s, NULL, on_bsd_write, NULL, NULL);
+    return funopen(s, NULL, on_bsd_write, NULL, on_close);
 }
 #else
 static FILE *open_cookie(stream *s)
 {
-    return fopencookie(s, "w", (cookie_io_functions_t){ .write = on_write });
+    return fopencookie(s, "w", (cookie_io_functions_t){ .write = on_write, .close = on_close });
 }
 #endif
 
@@ -98,5 +108,19 @@ FILE *gd_plain_stream(int fd, bool buffered)
         free(s);
     else
         setvbuf(f, NULL, !buffered ? _IONBF : isatty(fd) ? _IOLBF : _IOFBF, BUFSIZ);
+    return f;
+}
+
+FILE *gd_text_stream(bool (*text)(void *ctx, const char *text, size_t n), void *ctx)
+{
+    stream *s = calloc(1, sizeof *s);
+    FILE *f = NULL;
+
+    if (!s)
+        return NULL;
+    *s = (stream){ .put = text, .ctx = ctx };
+    f = open_cookie(s);
+    if (!f)
+        free(s);
     return f;
 }

@@ -1,55 +1,8 @@
-/* progress.c - how far a run is, and signals that ask it to stop. */
+/* progress.c - how far a job is: a line that is rewritten, lines of text, or lines of JSON. */
 #include "cli/cli.h"
 
-#include <signal.h>
+#include <math.h>
 #include <string.h>
-#include <unistd.h>
-
-static volatile sig_atomic_t stopped_by, save_wish;
-
-static void on_signal(int number)
-{
-    if (stopped_by)
-        _exit(128 + number); /* the second: at once */
-    stopped_by = number;
-}
-
-static void on_save(int number)
-{
-    (void)number;
-    save_wish = 1;
-}
-
-static bool stop_wanted(void)
-{
-    return stopped_by != 0;
-}
-
-void cli_catch_signals(void)
-{
-    struct sigaction action = { .sa_handler = on_signal }, save = { .sa_handler = on_save }, before;
-
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) /* nohup */
-        sigaction(SIGHUP, &action, NULL);
-    sigaction(SIGUSR1, &save, NULL);
-    gd_set_stop(stop_wanted);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN);
-}
-
-int cli_stopped_by(void)
-{
-    return stopped_by;
-}
-
-bool cli_take_save_wish(void)
-{
-    const bool wish = save_wish;
-    save_wish = 0;
-    return wish;
-}
 
 static bool line_open; /* a rewritten line stands on the terminal */
 
@@ -60,53 +13,126 @@ void cli_progress_hide(void)
     line_open = false;
 }
 
-void cli_progress_start(cli_progress *p, int64_t total, bool quiet)
+static cli_mode mode_of(const guided_job *job)
 {
-    *p = (cli_progress){ .total = total, .start = gd_seconds() };
-    p->quiet = quiet || strcmp(cli_common.progress, "none") == 0;
-    p->json = strcmp(cli_common.progress, "json") == 0;
-    p->tty = cli_live();
-    cli_say_ready();
+    const char *text = guided_job_get(job, "progress");
+
+    if (!text || strcmp(text, "auto") == 0)
+        return cli_is_terminal() ? CLI_TTY : CLI_PLAIN;
+    return strcmp(text, "tty") == 0    ? CLI_TTY
+           : strcmp(text, "json") == 0 ? CLI_JSON
+           : strcmp(text, "none") == 0 ? CLI_NONE
+                                       : CLI_PLAIN;
 }
 
-static void show(cli_progress *p)
+static double left_of(const guided_progress *p)
 {
-    const double spent = gd_seconds() - p->start, rate = p->done / (spent > 0 ? spent : 1e-9);
-    const double left = (p->total - p->done) / rate;
-    const char *unit = p->unit ? p->unit : "steps";
+    return (double)(p->total - p->done) / p->per_second;
+}
+
+/* ---- a training: the loss, and images a second ---- */
+
+static void print_training_json(const guided_progress *p)
+{
+    fprintf(stderr, "{\"step\":%lld,\"total\":%lld,\"images_per_second\":%.3f", (long long)p->done,
+            (long long)p->total, p->images_per_second);
+    if (!isnan(p->loss))
+        fprintf(stderr, ",\"loss\":%.6g", p->loss);
+    fprintf(stderr, ",\"skipped\":%lld}\n", (long long)p->skipped);
+}
+
+static void print_training(const guided_progress *p)
+{
+    const double left = left_of(p);
+
+    fprintf(stderr, "step %lld", (long long)p->done);
+    if (p->total > 0)
+        fprintf(stderr, "/%lld", (long long)p->total);
+    if (!isnan(p->loss))
+        fprintf(stderr, "  loss %.4f", p->loss);
+    fprintf(stderr, "  %.1f images/s", p->images_per_second);
+    if (p->total > 0 && left >= 5400)
+        fprintf(stderr, ", %.1f h left", left / 3600);
+    else if (p->total > 0)
+        fprintf(stderr, ", %.0f min left", ceil(left / 60));
+    if (p->skipped > 0)
+        fprintf(stderr, ", %lld updates skipped", (long long)p->skipped);
+}
+
+static void show_training(cli_progress *c, const guided_progress *p)
+{
+    if (c->mode == CLI_JSON) {
+        print_training_json(p);
+        return;
+    }
+    if (c->mode == CLI_TTY)
+        cli_raw_text(stderr, "\r");
+    print_training(p);
+    if (c->mode == CLI_TTY)
+        cli_raw_text(stderr, " \033[K");
+    if (c->mode != CLI_TTY || p->ended)
+        fprintf(stderr, "\n");
+    line_open = c->mode == CLI_TTY && !p->ended;
+}
+
+/* ---- everything else: so many of so many ---- */
+
+static void show_count(cli_progress *c, const guided_progress *p)
+{
     const long long done = p->done, total = p->total;
     const int bar = 24, filled = (int)(bar * done / total);
 
-    line_open = p->tty;
-    if (p->tty)
+    line_open = c->mode == CLI_TTY;
+    if (c->mode == CLI_TTY)
         cli_raw_text(stderr, "\r%.*s%.*s %lld/%lld %s  %.1f/s  %.0f s left \033[K", filled,
                      "########################", bar - filled, "........................", done,
-                     total, unit, rate, left);
-    else if (p->json)
+                     total, p->unit, p->per_second, left_of(p));
+    else if (c->mode == CLI_JSON)
         fprintf(stderr,
                 "{\"step\":%lld,\"total\":%lld,\"per_second\":%.3f,\"seconds_left\":%.1f}\n", done,
-                total, rate, left);
+                total, p->per_second, left_of(p));
     else
         fprintf(stderr, "%3d %%  %lld of %lld %s, %.1f/s, %.0f s left\n", (int)(100 * done / total),
-                done, total, unit, rate, left);
-    p->last = gd_seconds();
+                done, total, p->unit, p->per_second, left_of(p));
 }
 
 /* A terminal line ten times a second; otherwise a line every quarter, or every 30 s */
-void cli_progress_step(cli_progress *p)
+static bool due(cli_progress *c, const guided_progress *p)
 {
-    const int quarter = (int)(4 * ++p->done / p->total);
-    const double waited = gd_seconds() - (p->last > 0 ? p->last : p->start);
+    const double waited = gd_seconds() - c->last;
+    const int quarter = p->total > 0 ? (int)(4 * p->done / p->total) : 0;
+    bool wanted;
 
-    if (p->quiet)
-        return;
-    if (p->tty ? waited > 0.1 || p->done == p->total : quarter > p->quarter || waited > 30)
-        show(p);
-    p->quarter = quarter;
+    if (strcmp(p->unit, "updates") == 0)
+        return waited > (c->mode == CLI_TTY ? 0.2 : 30);
+    wanted = c->mode == CLI_TTY ? waited > 0.1 || p->done == p->total
+                                : quarter > c->quarter || waited > 30;
+    c->quarter = quarter;
+    return wanted;
 }
 
-void cli_progress_end(cli_progress *p)
+void cli_show_progress(void *ctx, const guided_progress *p)
 {
-    if (!p->quiet)
+    cli_progress *c = ctx;
+    const bool training = strcmp(p->unit, "updates") == 0;
+
+    if (!c->begun) {
+        cli_say_ready();
+        c->mode = mode_of(c->job);
+    }
+    if (!c->begun || (p->done == 0 && !p->ended)) { /* of each of a job's counts */
+        c->last = gd_seconds();
+        c->quarter = 0;
+    }
+    c->begun = true;
+    if (c->mode == CLI_NONE)
+        return;
+    if (p->ended && !training) {
         cli_progress_hide();
+        return;
+    }
+    if ((p->done == 0 && !training) || (!p->ended && !due(c, p)))
+        return;
+    (training ? show_training : show_count)(c, p);
+    c->last = gd_seconds();
 }

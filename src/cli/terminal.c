@@ -1,10 +1,9 @@
 /* terminal.c - what is said on standard error: notices, errors, pictures in half blocks; and
- * lines of JSON and whether standard output took what was printed. */
+ * whether standard output took what was printed. */
 #include "cli/cli.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,22 +20,17 @@ void cli_open_standard_streams(void)
             (void)!open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
 }
 
-static bool is_terminal(void)
+bool cli_is_terminal(void)
 {
     const char *term = getenv("TERM");
     return isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0);
 }
 
-bool cli_colour(void)
+/* It has colours, and NO_COLOR is unset */
+static bool has_colours(void)
 {
     const char *no = getenv("NO_COLOR"); /* no-color.org: any value that is not empty */
-    return is_terminal() && !(no && *no);
-}
-
-bool cli_live(void)
-{
-    const char *mode = cli_common.progress;
-    return strcmp(mode, "tty") == 0 || (strcmp(mode, "auto") == 0 && is_terminal());
+    return cli_is_terminal() && !(no && *no);
 }
 
 void cli_guard_terminal(void)
@@ -71,39 +65,30 @@ void cli_raw_text(FILE *to, const char *format, ...)
 
 /* ---- notices and errors ---- */
 
-static void print_notice(void *ctx, gd_log_level level, const char *line)
+void cli_notice(void *ctx, guided_log_level level, const char *line)
 {
+    const bool hint = strncmp(line, "hint: ", 6) == 0;
+
     (void)ctx;
     (void)level;
     cli_progress_hide();
-    fprintf(stderr, "guided: %s\n", line);
-}
-
-void cli_set_notices(void)
-{
-    const int v = cli_common.verbose;
-
-    gd_set_log(print_notice, NULL,
-               cli_common.quiet ? GD_LOG_ERROR
-               : v > 1          ? GD_LOG_DEBUG
-               : v > 0          ? GD_LOG_INFO
-                                : GD_LOG_NOTE);
+    fprintf(stderr, "%s%s\n", hint ? "" : "guided: ", line);
 }
 
 static bool reader_left; /* head, or a pager that was quit: it knows why */
 
 int cli_report(gd_status status)
 {
-    const bool colour = cli_colour();
+    const bool colour = has_colours();
 
-    if (status != GD_OK && !reader_left && *gd_error()) { /* of several ranks one speaks */
+    if (status != GD_OK && !reader_left && *guided_error()) { /* of several ranks one speaks */
         cli_progress_hide();
         cli_raw_text(stderr, "%sguided:%s", colour ? "\033[1;31m" : "", colour ? "\033[0m" : "");
-        fprintf(stderr, " %s\n", gd_error());
+        fprintf(stderr, " %s\n", guided_error());
     }
     if (status == GD_EINTERRUPTED)
         return 128 + (cli_stopped_by() ? cli_stopped_by() : SIGTERM); /* another rank was told */
-    return gd_exit_status(status);
+    return guided_exit_status(status);
 }
 
 gd_status cli_flush(void)
@@ -114,18 +99,6 @@ gd_status cli_flush(void)
     return gd_fail_errno(errno ? errno : EIO, "standard output");
 }
 
-gd_status cli_print_json(json_t *json)
-{
-    char *text = gd_json_dump(json, JSON_COMPACT);
-
-    json_decref(json);
-    if (!text)
-        return gd_fail(GD_ENOMEM, "standard output: out of memory");
-    printf("%s\n", text);
-    free(text);
-    return GD_OK;
-}
-
 static double begun; /* gd_seconds when the program started */
 
 void cli_start_clock(void)
@@ -133,44 +106,9 @@ void cli_start_clock(void)
     begun = gd_seconds();
 }
 
-static bool is_verbose(void)
-{
-    return cli_common.verbose > 0 && !cli_common.quiet;
-}
-
 void cli_say_ready(void)
 {
-    static bool said;
-
-    if (is_verbose() && !said)
-        fprintf(stderr, "guided: ready after %.2f s\n", gd_seconds() - begun);
-    said = true;
-}
-
-/* What the number of threads comes from: "2 cores", "8 cores, 16 CPUs; quota of 1.5 CPUs" */
-static const char *offered(void)
-{
-    static char text[128];
-    const gd_machine *m = gd_get_machine();
-    int n = snprintf(text, sizeof text, "%d core%s", m->cores, m->cores == 1 ? "" : "s");
-
-    if (m->cpus != m->cores)
-        n += snprintf(text + n, sizeof text - (size_t)n, ", %d CPUs", m->cpus);
-    if (m->quota > 0)
-        n += snprintf(text + n, sizeof text - (size_t)n, "; quota of %.3g CPUs", m->quota);
-    if (m->by_environment)
-        snprintf(text + n, sizeof text - (size_t)n, "; OMP_NUM_THREADS=%d", m->threads);
-    return text;
-}
-
-void cli_say_machine(void)
-{
-    if (!is_verbose())
-        return;
-    fprintf(stderr, "guided: %.2f s, %.1f MiB at most; %d thread%s (%s), %s, oneDNN %s\n",
-            gd_seconds() - begun, (double)gd_peak_bytes() / 1048576, gd_threads(),
-            gd_threads() == 1 ? "" : "s", offered(), gd_isa_name(gd_isa_used()),
-            gd_onednn_version());
+    gd_log(GD_LOG_INFO, "ready after %.2f s", gd_seconds() - begun);
 }
 
 /* ---- pictures ---- */
@@ -190,11 +128,13 @@ static void cell(const uint8_t *pixels, int width, int height, int channels, int
 }
 
 /* U+2580, the upper half block: its own colour above, the background's below */
-void cli_preview(const uint8_t *pixels, int width, int height, int channels)
+void cli_show_image(void *ctx, const guided_image *image)
 {
+    const int width = image->width, height = image->height, channels = image->channels;
     struct winsize size;
     int columns = 80, by = 1, up[3], low[3];
 
+    (void)ctx;
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         columns = size.ws_col;
     while ((width + by - 1) / by > columns)
@@ -203,8 +143,8 @@ void cli_preview(const uint8_t *pixels, int width, int height, int channels)
     cli_progress_hide();
     for (int y = 0; y < h; y += 2) {
         for (int x = 0; x < w; x++) {
-            cell(pixels, width, height, channels, by, x, y, up);
-            cell(pixels, width, height, channels, by, x, y + 1, low);
+            cell(image->pixels, width, height, channels, by, x, y, up);
+            cell(image->pixels, width, height, channels, by, x, y + 1, low);
             cli_raw_text(stderr, "\033[38;2;%d;%d;%d;48;2;%d;%d;%dm\xe2\x96\x80", up[0], up[1],
                          up[2], low[0], low[1], low[2]);
         }

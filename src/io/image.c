@@ -11,17 +11,17 @@ void gd_image_free(gd_image *image)
 
 enum { FREE_BYTES = 64 << 20, INFLATION = 32, RGB = 3 };
 static const int64_t pillows_pixels = 178956970; /* Image.MAX_IMAGE_PIXELS twice: an error there */
-static int64_t allowed_pixels;                   /* 0: as Pillow */
 
-void gd_set_max_pixels(int64_t pixels)
+/* What the caller allows, 0: as Pillow */
+static int64_t allowed_pixels(void)
 {
-    allowed_pixels = pixels;
+    return gd_used_settings() ? gd_used_settings()->max_pixels : 0;
 }
 
 /* Photographs of 0.75 bits for a pixel pass, a picture of one colour only while it is small. */
 static bool may_become(uint64_t packed, uint64_t bytes)
 {
-    return bytes <= FREE_BYTES + packed * INFLATION || bytes / RGB <= (uint64_t)allowed_pixels;
+    return bytes <= FREE_BYTES + packed * INFLATION || bytes / RGB <= (uint64_t)allowed_pixels();
 }
 
 gd_status gd_inflation_check(const char *file, const char *name, uint64_t packed, uint64_t bytes)
@@ -38,7 +38,7 @@ gd_status gd_inflation_check(const char *file, const char *name, uint64_t packed
 gd_status io_image_check(const gd_image *image, size_t bytes, const char *name)
 {
     const int64_t pixels = (int64_t)image->width * image->height,
-                  most = GD_MAX(allowed_pixels, pillows_pixels);
+                  most = GD_MAX(allowed_pixels(), pillows_pixels);
     const uint64_t packed = bytes;
 
     if (pixels <= most && may_become(packed, (uint64_t)pixels * RGB))
@@ -51,7 +51,7 @@ gd_status io_image_check(const gd_image *image, size_t bytes, const char *name)
 
 uint64_t io_decoder_bytes(size_t bytes)
 {
-    return FREE_BYTES + (uint64_t)bytes * INFLATION + 2 * RGB * (uint64_t)allowed_pixels;
+    return FREE_BYTES + (uint64_t)bytes * INFLATION + 2 * RGB * (uint64_t)allowed_pixels();
 }
 
 static gd_status to_rgb(gd_image *image)

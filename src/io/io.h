@@ -258,10 +258,8 @@ void gd_png_close(gd_png *png);
 /* ---- image.c: how much a file may become in memory ---- */
 
 /* Pictures of more than 178,956,970 pixels (Pillow's limit) are GD_EFORMAT, and so are those that
- * take more than 64 MiB and 32 times their file, as is what inflates to more.  A number of pixels
- * allows both; 0: as at the start.  Set it before other threads read files. */
-void gd_set_max_pixels(int64_t pixels);
-/* GD_EFORMAT for `packed` bytes of NAME in FILE that become `bytes` */
+ * take more than 64 MiB and 32 times their file, as is what inflates to more.  max_pixels of
+ * gd_settings allows both.  GD_EFORMAT for `packed` bytes of NAME in FILE that become `bytes` */
 GD_CHECKED gd_status gd_inflation_check(const char *file, const char *name, uint64_t packed,
                                         uint64_t bytes);
 /* ---- identify.c ---- */

@@ -27,6 +27,7 @@ typedef struct slot {
 struct gd_stream {
     const gd_dataset *set;
     gd_stream_options o;
+    const gd_settings *settings; /* of whoever made it: its threads go by them */
     int64_t count, image; /* of the set; elements of an image */
     pthread_mutex_t lock;
     pthread_cond_t room, filled;
@@ -247,6 +248,7 @@ static void *work(void *stream)
 {
     gd_stream *s = stream;
 
+    gd_use_settings(s->settings);
     pthread_mutex_lock(&s->lock);
     while (!s->quit) {
         if (s->next < s->first + s->n_slot)
@@ -313,6 +315,7 @@ static gd_status start_threads(gd_stream *s)
     sigset_t all, before;
     int error = 0;
 
+    s->settings = gd_used_settings();
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all,
                     &before); /* threads inherit it: signals are the main one's */

@@ -53,8 +53,8 @@ bool fault_strikes_heap(const void *caller)
 /* A signal cannot end the others. */
 static bool is_slow(const char *name)
 {
-    static const char *const slow[] = { "open",   "close", "read",     "pread", "write",
-                                        "pwrite", "fsync", "fallocate" };
+    static const char *const slow[] = { "open",  "close",  "read",  "pread",
+                                        "write", "pwrite", "fsync", "fallocate" };
 
     for (int i = 0; i < COUNT(slow); i++)
         if (strcmp(name, slow[i]) == 0)

@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "fault.h"
 
-#include "cli/cli.h"
+#include "nn/nn.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -164,30 +164,31 @@ int fault_open_files(void)
 
 /* ---- running ---- */
 
-static const cli_command *const commands[] = { &cli_sample, &cli_upsample, &cli_train,
-                                               &cli_nll,    &cli_eval,     &cli_convert,
-                                               &cli_init,   &cli_restore,  &cli_invert };
-
-static gd_status dispatch(char *text)
+guided_context *fault_context(void)
 {
-    char *word[64], *save = NULL;
-    int n = 0;
+    static guided_context *context; /* for as long as the test runs */
 
-    for (char *at = strtok_r(text, " ", &save); at; at = strtok_r(NULL, " ", &save))
-        word[n++] = at;
-    for (int i = 0; i < COUNT(commands); i++)
-        if (strcmp(word[0], commands[i]->name) == 0)
-            return commands[i]->run(n - 1, word + 1);
-    return gd_fail(GD_EUSAGE, "no command %s", word[0]);
+    if (!context && guided_context_open(&context) != GUIDED_OK)
+        _exit(1);
+    return context;
 }
 
 gd_status fault_run(const char *line)
 {
     static char text[1024];
+    char *word[64], *save = NULL;
+    guided_job *job;
+    gd_status s;
+    int n = 0;
 
     snprintf(text, sizeof text, "%s", line);
-    const gd_status s = dispatch(text);
-    cli_forget();
+    for (char *at = strtok_r(text, " ", &save); at; at = strtok_r(NULL, " ", &save))
+        word[n++] = at;
+    GD_TRY(guided_job_open(&job, fault_context(), word[0]));
+    s = guided_job_set_line(job, n - 1, word + 1);
+    if (s == GD_OK)
+        s = guided_job_run(job);
+    guided_job_close(job);
     return s;
 }
 

@@ -67,6 +67,7 @@ extern const int fault_body_count;
 int fault_make_folder(void **state); /* a temporary folder with the bodies' files; current */
 int fault_remove_folder(void **state);
 void fault_prepare(const fault_body *body);
+guided_context *fault_context(void);   /* that fault_run runs in */
 gd_status fault_run(const char *line); /* without output to the terminal */
 /* The file's hash; "" where there is none */
 void fault_hash(char text[33], const char *path);

@@ -21,8 +21,7 @@ static int n_ranges = -1;
 
 static bool is_ours(const char *name)
 {
-    static const char *const libraries[] = { "libjansson", "libzip", "libpng", "libz.",
-                                             "libjpeg" };
+    static const char *const libraries[] = { "libjansson", "libzip", "libpng", "libz.", "libjpeg" };
 
     for (int i = 0; i < COUNT(libraries); i++)
         if (strstr(name, libraries[i]))

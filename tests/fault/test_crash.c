@@ -123,7 +123,7 @@ static pid_t start(int iterations, plan p)
     const int nowhere = open("/dev/null", O_WRONLY);
     dup2(nowhere, 1);
     dup2(nowhere, 2);
-    cli_catch_signals();
+    cli_catch_signals(fault_context());
     watch();
     const gd_status s = train(iterations);
     _exit(s == GD_EINTERRUPTED ? 128 + cli_stopped_by() : gd_exit_status(s));

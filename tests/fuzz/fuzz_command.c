@@ -1,6 +1,6 @@
 /* fuzz_command.c - command lines by the tables: the input chooses a verb, options and values that
  * hurt.  Parsed, or refused with a message and the status of usage or of a file. */
-#include "cli/cli.h"
+#include "jobs/jobs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,34 +15,35 @@ static const char *const values[] = {
     "\033[2J",    "..",   "%s%s%n", "=",     "all"
 };
 
-/* A structure that any option of the verb can be set in */
-static void parse(const cli_command *c, int argc, char **argv)
+/* A structure that any option of the kind can be set in */
+static void parse(const job_kind *c, int argc, char **argv)
 {
     static _Alignas(16) unsigned char values_of[MOST_BYTES];
-    const cli_settings before = cli_common;
-    cli_words words = { .n_words = 0 };
+    job_words words = { .n_words = 0 };
+    gd_job *job;
 
     for (int i = 0; i < c->n_options; i++)
         if (c->options[i].offset + 64 > MOST_BYTES)
             abort();
     memset(values_of, 0, sizeof values_of);
-    const gd_status s = cli_parse(c, argc, argv, values_of, &words);
-    if (s != GD_OK && (!*gd_error() || (s != GD_EUSAGE && s != GD_EFORMAT && s != GD_EIO)))
+    if (job_open(&job, c->name) != GD_OK || job_set_line(job, argc, argv) != GD_OK)
         abort();
-    cli_common = before;
-    cli_forget();
+    gd_job *before = job_use(job);
+    const gd_status s = job_parse(job, values_of, &words);
+    if (!job->ended && s != GD_OK &&
+        (!*gd_error() || (s != GD_EUSAGE && s != GD_EFORMAT && s != GD_EIO)))
+        abort();
+    job_use(before);
+    job_close(job);
 }
 
 /* --NAME, --no-NAME, --NAME=VALUE, or a letter */
-static void option(char word[160], const cli_command *c, uint8_t which, uint8_t how,
-                   const char *value)
+static void option(char word[160], const job_kind *c, uint8_t which, uint8_t how, const char *value)
 {
-    const int n = c->n_options + cli_n_common_options;
-    const cli_option *o = which % n < c->n_options ? &c->options[which % n]
-                                                   : &cli_common_options[which % n - c->n_options];
+    const int n = c->n_options + job_n_common_options;
+    const job_option *o = which % n < c->n_options ? &c->options[which % n]
+                                                   : &job_common_options[which % n - c->n_options];
 
-    if (strcmp(o->name, "print-config") == 0) /* it prints and ends the program */
-        o = &c->options[0];
     if (how % 8 == 0 && o->letter)
         snprintf(word, 160, "-%c%s", o->letter, value);
     else if (how % 8 == 1)
@@ -62,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 
     if (bytes < 1)
         return 0;
-    const cli_command *c = cli_commands[data[0] % cli_n_commands];
+    const job_kind *c = job_kinds[data[0] % job_n_kinds];
     for (size_t i = 1; i + 3 <= bytes && argc + 2 <= MOST_WORDS && c->n_options > 0; i += 3) {
         const char *value = values[data[i + 2] % COUNT(values)];
         option(word[argc], c, data[i], data[i + 1], value);
@@ -74,7 +75,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         argv[argc] = word[argc];
         argc++;
     }
-    cli_common.quiet = true;
     parse(c, argc, argv);
     return 0;
 }

@@ -20,12 +20,14 @@ allowed() {
     sampling) echo "sampling data diffusion nn graph cpu base io" ;;
     train) echo "train dist data diffusion nn graph cpu base io" ;;
     eval) echo "eval dist data diffusion nn graph cpu base io" ;;
-    api) echo "api sampling train eval dist data diffusion nn graph cpu base io" ;;
     records) echo "records base io" ;;
-    cli) echo "cli records api sampling train dist eval restore data diffusion nn graph cpu base io" ;;
+    jobs) echo "jobs records sampling train dist eval restore data diffusion nn graph cpu base io" ;;
+    bench) echo "bench jobs records sampling train dist eval data diffusion nn graph cpu base io" ;;
+    api) echo "api jobs sampling train eval dist data diffusion nn graph cpu base io" ;;
+    cli | serve) echo "$1 base" ;;
     esac
 }
-for layer in base dist io cpu graph nn diffusion restore data sampling train eval api records cli; do
+for layer in base dist io cpu graph nn diffusion restore data sampling train eval records jobs bench api cli serve; do
     [ -d "src/$layer" ] || continue
     for line in $(grep -rnoE '#include "[a-z]+/[a-z0-9_]+\.(h|inc)"' "src/$layer" | tr ' ' '~'); do
         target=$(echo "$line" | sed 's/.*"\([a-z]*\)\/.*/\1/')

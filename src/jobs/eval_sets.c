@@ -1,0 +1,165 @@
+/* eval_sets.c - the two sets of guided eval: opened, checked, seen by the network. */
+#include "jobs/eval.h"
+
+enum {
+    LEAST_FOR_PR = 4,         /* a point and its 3 nearest */
+    LEAST_FOR_DC = 6,         /* and 5 */
+    REFERENCE_IMAGES = 10000, /* of the authors' files, for precision and recall */
+};
+
+static bool needs_features(const eval_run *r)
+{
+    return r->wanted[EVAL_PR] || r->wanted[EVAL_KID] || r->wanted[EVAL_DC];
+}
+
+bool eval_needs_images(const eval_run *r, const eval_side *side)
+{
+    return needs_features(r) || (r->wanted[EVAL_FID] && !side->pool_stored) ||
+           (r->wanted[EVAL_SFID] && !side->spatial_stored) ||
+           (side == &r->samples && (r->wanted[EVAL_IS] || r->o.bootstrap > 0));
+}
+
+/* Stored statistics go before images: those of a reference are of the whole training set. */
+static gd_status read_statistics(eval_side *side)
+{
+    const gd_bundle *npz = gd_images_npz(side->images);
+
+    if (!npz)
+        return GD_OK;
+    GD_TRY(gd_statistics_read(&side->pool, npz, "mu", "sigma", &side->pool_stored));
+    return gd_statistics_read(&side->spatial, npz, "mu_s", "sigma_s", &side->spatial_stored);
+}
+
+static gd_status check_width(const eval_run *r, const eval_side *side)
+{
+    const gd_extractor_shape *shape = &r->network.shape;
+
+    if (r->wanted[EVAL_FID] && side->pool_stored && side->pool.width != shape->width)
+        return gd_fail(GD_EMISMATCH,
+                       "%s: mu has %d values, the network %d features: statistics of another "
+                       "network",
+                       side->path, side->pool.width, shape->width);
+    if (r->wanted[EVAL_SFID] && side->spatial_stored && side->spatial.width != shape->spatial)
+        return gd_fail(GD_EMISMATCH,
+                       "%s: mu_s has %d values, the network %d spatial features: statistics of "
+                       "another network",
+                       side->path, side->spatial.width, shape->spatial);
+    return GD_OK;
+}
+
+static gd_status check_count(const eval_run *r, const eval_side *side)
+{
+    const long long n = gd_images_count(side->images);
+    int least = r->wanted[EVAL_FID] || r->wanted[EVAL_SFID] || r->wanted[EVAL_KID] ? 2 : 1;
+
+    if (r->wanted[EVAL_PR])
+        least = LEAST_FOR_PR;
+    if (r->wanted[EVAL_DC] && side == &r->ref)
+        least = LEAST_FOR_DC;
+    if (n == 0)
+        return gd_fail(GD_EFORMAT,
+                       "%s: statistics and no images (arr_0)\nhint: --metrics fid,sfid compares "
+                       "statistics; is, pr, kid and dc need the images",
+                       side->path);
+    if (n < least)
+        return gd_fail(GD_EFORMAT, "%s: %lld images, %s needs %d or more", side->path, n,
+                       r->wanted[EVAL_DC] && least == LEAST_FOR_DC ? "density (k = 5)"
+                       : r->wanted[EVAL_PR]                        ? "precision (k = 3)"
+                                                                   : "a covariance",
+                       least);
+    if (r->wanted[EVAL_FID] && !side->pool_stored && n <= r->network.shape.width && !r->o.quiet)
+        gd_log(GD_LOG_NOTE,
+               "%s: N = %lld images, fewer than the %d features: the FID is biased "
+               "(too high)",
+               side->path, n, r->network.shape.width);
+    return GD_OK;
+}
+
+/* A file that holds statistics and images has two candidates for FID. */
+static void report_stored(const eval_run *r, const eval_side *side)
+{
+    const bool used = (r->wanted[EVAL_FID] && side->pool_stored) ||
+                      (r->wanted[EVAL_SFID] && side->spatial_stored);
+
+    if (used && gd_images_count(side->images) > 0 &&
+        (side == &r->samples || !eval_needs_images(r, side)))
+        gd_log(GD_LOG_NOTE,
+               "%s: FID and sFID by the statistics of the file (mu, sigma), not by its %lld images",
+               side->path, (long long)gd_images_count(side->images));
+}
+
+gd_status eval_open(eval_run *r, eval_side *side, const char *path)
+{
+    const gd_extractor_shape *shape = &r->network.shape;
+    const gd_images_options o = { .channels = shape->channels,
+                                  .grey = r->o.grey,
+                                  .crop = r->o.crop,
+                                  .pad = r->o.pad ? shape->size : 0 };
+
+    side->path = path;
+    GD_TRY(gd_images_open(&side->images, path, &o));
+    GD_TRY(read_statistics(side));
+    GD_TRY(check_width(r, side));
+    report_stored(r, side);
+    return eval_needs_images(r, side) ? check_count(r, side) : GD_OK;
+}
+
+static gd_status tick(void *ctx, int64_t n)
+{
+    eval_run *r = ctx;
+
+    for (int64_t i = 0; i < n; i++)
+        job_progress_step(&r->progress);
+    r->surveyed += n;
+    if (!job_stopped())
+        return GD_OK;
+    return gd_fail(GD_EINTERRUPTED, "stopped after %lld of %lld images%s",
+                   (long long)r->progress.done, (long long)r->progress.total,
+                   r->o.cache ? "\nhint: the same command goes on from there" : "");
+}
+
+/* Of an .npz all images are compared, as the authors do; of a larger folder as many as their
+ * reference files hold. */
+static int64_t kept(const eval_run *r, const eval_side *side)
+{
+    const int64_t n = gd_images_count(side->images);
+
+    if (!needs_features(r))
+        return 0;
+    return side == &r->ref && !gd_images_npz(side->images) ? GD_MIN(n, REFERENCE_IMAGES) : n;
+}
+
+gd_status eval_survey(eval_run *r, eval_side *side)
+{
+    gd_survey_options o = { .cache = r->o.cache, .tag = r->o.dialect, .batch = r->o.batch };
+
+    if (!eval_needs_images(r, side))
+        return GD_OK;
+    GD_TRY(gd_dist_agree(r->dist, eval_network_ready(r, side), NULL));
+    o.dist = r->dist;
+    o.pool = r->wanted[EVAL_FID] && !side->pool_stored;
+    o.spatial = r->wanted[EVAL_SFID] && !side->spatial_stored;
+    o.score = r->wanted[EVAL_IS] && side == &r->samples;
+    o.keep = kept(r, side);
+    o.keep_all = r->o.bootstrap > 0 && side == &r->samples;
+    o.tick = tick;
+    o.ctx = r;
+    GD_TRY(gd_survey_run(&side->survey, r->network.extractor, side->images, &o));
+    if (o.pool && r->first) {
+        side->pool = side->survey.pool;
+        side->survey.pool = (gd_statistics){ 0 };
+    }
+    if (o.spatial && r->first) {
+        side->spatial = side->survey.spatial;
+        side->survey.spatial = (gd_statistics){ 0 };
+    }
+    return GD_OK;
+}
+
+void eval_close(eval_side *side)
+{
+    gd_images_close(side->images);
+    gd_statistics_free(&side->pool);
+    gd_statistics_free(&side->spatial);
+    gd_survey_free(&side->survey);
+}

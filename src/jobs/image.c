@@ -1,0 +1,291 @@
+/* image.c - guided invert, purify and img2img: an image to noise and back. */
+#include "jobs/restore.h"
+
+#include <math.h>
+#include <string.h>
+
+#define AT(field) offsetof(restore_options, field)
+#define SHARED                                                                                     \
+    { "model", 'm', JOB_TEXT, "FILE", "diffusion model (default: built-in)", AT(model) },          \
+        { "image", 'i', JOB_TEXT, "FILE", "PNG, JPEG, WebP or .npy", AT(image) },                  \
+        { "output", 'o', JOB_TEXT, "FOLDER", "of the results (default restored)", AT(output) },    \
+        { "class", 0, JOB_TEXT, "NAME", "of the result: a number or a name", AT(classes) },        \
+        { "labels", 0, JOB_TEXT, "FILE", "class names, one a line", AT(labels) },                  \
+        { "seed", 0, JOB_SEED, "N", "of the noise (default: random)", AT(seed) },                  \
+        { "tile",   0, JOB_INT, "N", "tiles of larger images (default: the model's size)",         \
+          AT(tile), 8, 4096 },                                                                     \
+        { "whole", 0, JOB_SWITCH, "", "larger images at once, not in tiles", AT(whole) },          \
+        { "overwrite", 0, JOB_SWITCH, "", "write into a folder that exists", AT(overwrite) },      \
+        { "threads", 't', JOB_INT, "N", "default: all cores", AT(threads), 1, 1024 },              \
+        { "precision", 0, JOB_TEXT, "fp32|bf16", "of the networks (fp32)", AT(precision) },        \
+        { "memory", 0, JOB_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },                 \
+        { "quiet", 'q', JOB_SWITCH, "", "errors only", AT(quiet) },                                \
+    {                                                                                              \
+        "json", 0, JOB_SWITCH, "", "the result as one JSON line", AT(json)                         \
+    }
+#define GUIDANCE                                                                                   \
+    { "classifier", 'c', JOB_TEXT, "FILE", "noisy classifier that guides", AT(classifier) },       \
+    {                                                                                              \
+        "scale", 'g', JOB_REAL, "S", "its scale (default: the preset's)", AT(scale), 0, 1000       \
+    }
+#define GRADIENT                                                                                   \
+    {                                                                                              \
+        "cotangent",                                                                               \
+        0,                                                                                         \
+        JOB_TEXT,                                                                                  \
+        "FILE.npy",                                                                                \
+        "of the result: writes its gradient by the image, too",                                    \
+        AT(cotangent)                                                                              \
+    },                                                                                             \
+    {                                                                                              \
+        "recompute", 0, JOB_SWITCH, "", "gradients in less memory and more time", AT(recompute)    \
+    }
+static const job_option invert_table[] = {
+    { "steps", 's', JOB_TEXT, "SPEC", "ddim20, ddim100, .. each way (default ddim20)", AT(steps) },
+    SHARED,
+};
+static const job_option purify_table[] = {
+    { "t", 0, JOB_INT, "T", "noise of so many training steps (default 150)", AT(t), 2, 1e5 },
+    { "steps", 's', JOB_INT, "N", "of them (default: all T)", AT(calls), 2, 1e5 },
+    { "rounds", 0, JOB_INT, "N", "from the result again (default 1)", AT(rounds), 1, 1000 },
+    { "num", 'n', JOB_INT, "K", "images (default 1)", AT(n), 1, 1e5 },
+    GUIDANCE,
+    GRADIENT,
+    SHARED,
+};
+static const job_option img2img_table[] = {
+    { "strength", 0, JOB_REAL, "S", "share of the steps that are gone back (default 0.6)",
+      AT(strength), 0, 1 },
+    { "steps", 's', JOB_TEXT, "SPEC", "250, ddim25, or 10,10,20 (default 250)", AT(steps) },
+    { "sampler", 0, JOB_TEXT, "ddpm|ddim", "default: ddim where steps begin with it", AT(sampler) },
+    { "eta", 0, JOB_REAL, "E", "DDIM noise (default 0)", AT(eta), 0, 1 },
+    { "num", 'n', JOB_INT, "K", "images (default 1)", AT(n), 1, 1e5 },
+    GUIDANCE,
+    GRADIENT,
+    SHARED,
+};
+#undef SHARED
+#undef GUIDANCE
+#undef GRADIENT
+#undef AT
+
+/* ---- what the three have in common ---- */
+
+static gd_status open_image(restore_run *r, gd_restoration_settings *s)
+{
+    const char *path = r->o.image;
+
+    if (!path)
+        return gd_fail(GD_EUSAGE, "--image: which image");
+    GD_TRY(restore_open_models(r));
+    GD_TRY(restore_settings(r, s));
+    GD_TRY(restore_read(&r->y, path));
+    GD_TRY(restore_channels(&r->y, gd_model_get_config(r->model)->net.in_channels, path));
+    s->h = r->y.shape.h;
+    s->w = r->y.shape.w;
+    return GD_OK;
+}
+
+static gd_status finish(restore_run *r, gd_status s)
+{
+    if (r->done == 0 || (s != GD_OK && s != GD_EINTERRUPTED))
+        return s;
+    GD_TRY(restore_write_all(r));
+    GD_TRY(restore_print(r));
+    return s == GD_OK
+               ? GD_OK
+               : gd_fail(s, "stopped: %d of %d images are finished and kept", r->done, r->o.n);
+}
+
+static gd_status make(restore_run *r, const gd_restoration_settings *s, const job_kind *command)
+{
+    GD_TRY(gd_restoration_open(&r->r, r->model, r->classifier, s));
+    GD_TRY(restore_recipe(r, command));
+    GD_TRY(restore_folder(r, false));
+    return restore_samples(r);
+}
+
+/* What an attack on a classifier behind the purification needs: the same seed gives the result
+ * whose cotangent is asked for */
+static gd_status with_gradient(restore_run *r, const gd_restoration_settings *s,
+                               const job_kind *command)
+{
+    restore_input c = { 0 };
+    gd_status status;
+
+    if (r->o.n != 1 || r->o.rounds != 1)
+        return gd_fail(GD_EUSAGE, "--cotangent: of one image and one round");
+    GD_TRY(restore_read(&c, r->o.cotangent));
+    status =
+        c.shape.c == r->y.shape.c && c.shape.h == r->y.shape.h && c.shape.w == r->y.shape.w
+            ? GD_OK
+            : gd_fail(GD_EMISMATCH, "%s: %dx%dx%d, the image is %dx%dx%d", r->o.cotangent,
+                      c.shape.c, c.shape.h, c.shape.w, r->y.shape.c, r->y.shape.h, r->y.shape.w);
+    if (status == GD_OK)
+        status = gd_restoration_open(&r->r, r->model, r->classifier, s);
+    if (status == GD_OK)
+        status = restore_recipe(r, command);
+    if (status == GD_OK)
+        status = restore_folder(r, false);
+    if (status == GD_OK)
+        status = restore_gradient(r, c.data);
+    restore_input_free(&c);
+    GD_TRY(status);
+    GD_TRY(restore_write_npy(r, "result.npy", r->samples, r->r.shape));
+    return restore_write_npy(r, "gradient.npy", r->deviation, r->r.shape);
+}
+
+static gd_status make_all(restore_run *r, const gd_restoration_settings *s,
+                          const job_kind *command)
+{
+    if (r->o.cotangent && r->o.classifier)
+        return gd_fail(GD_EUSAGE, "--cotangent: not with --classifier, whose own derivative would "
+                                  "be needed");
+    return finish(r, r->o.cotangent ? with_gradient(r, s, command) : make(r, s, command));
+}
+
+static gd_status run_verb(gd_job *job, gd_status (*work)(restore_run *r))
+{
+    restore_run r = { .o = restore_defaults() };
+    gd_status s;
+
+    r.o.sampler = NULL;
+    GD_TRY(job_parse(job, &r.o, &r.words));
+    if (r.words.n_words > 0)
+        return gd_fail(GD_EUSAGE, "%s: unexpected word %s", job->kind->name, r.words.word[0]);
+    s = work(&r);
+    restore_close(&r);
+    return s;
+}
+
+/* ---- invert ---- */
+
+/* |x - x'| as bytes of 127.5 |x - x'|, truncated (DIRE) */
+static gd_status write_error(restore_run *r)
+{
+    const int64_t n = gd_shape_count(r->r.shape);
+
+    for (int64_t i = 0; i < n; i++)
+        r->deviation[i] = fabs(r->samples[i] - r->y.data[i]);
+    GD_TRY(restore_write_npy(r, "error.npy", r->deviation, r->r.shape));
+    for (int64_t i = 0; i < n; i++)
+        r->deviation[i] -= 1; /* a picture of 0 is black */
+    return restore_write_png(r, "error.png", r->deviation, r->r.shape);
+}
+
+static gd_status work_invert(restore_run *r)
+{
+    gd_restoration_settings s;
+
+    GD_TRY(open_image(r, &s));
+    s.solver = "invert";
+    s.spacing = r->o.steps ? r->o.steps : "ddim20";
+    GD_TRY(make(r, &s, &job_invert));
+    GD_TRY(restore_write_npy(r, "latent.npy", r->latent, r->r.shape));
+    GD_TRY(restore_write_png(r, "reconstruction.png", r->samples, r->r.shape));
+    GD_TRY(restore_write_npy(r, "reconstruction.npy", r->samples, r->r.shape));
+    GD_TRY(write_error(r));
+    r->o.n = 1;
+    return restore_print(r);
+}
+
+static gd_status run_invert(gd_job *job)
+{
+    return run_verb(job, work_invert);
+}
+
+static const char invert_notes[] =
+    "Encodes the image by deterministic DDIM steps into the noise that gives it (latent.npy), and "
+    "decodes that again. The residual is the root mean square of the difference; it falls with "
+    "more steps. error.png is the map of DIRE. State how the image was stored: a history of "
+    "JPEG changes the map more than what made the image does.";
+
+const job_kind job_invert = { "invert",
+                              "the noise behind an image, and its reconstruction",
+                              "invert --image FILE [--model FILE] [options]",
+                              "guided invert --image x.png --class 3 --steps ddim50 -o inverted/",
+                              invert_table,
+                              COUNT(invert_table),
+                              run_invert,
+                              invert_notes };
+
+/* ---- purify ---- */
+
+static gd_status work_purify(restore_run *r)
+{
+    gd_restoration_settings s;
+
+    if (r->o.t == 0)
+        r->o.t = 150;
+    GD_TRY(open_image(r, &s));
+    s.solver = "sdedit";
+    s.below = r->o.t;
+    s.spacing = NULL;
+    if (r->o.calls > 0 && r->o.calls < r->o.t)
+        gd_log(GD_LOG_NOTE, "%d of the %d steps below t = %d are taken", r->o.calls, r->o.t,
+               r->o.t);
+    return make_all(r, &s, &job_purify);
+}
+
+static gd_status run_purify(gd_job *job)
+{
+    return run_verb(job, work_purify);
+}
+
+static const char purify_notes[] =
+    "DiffPure: noise of T training steps is added and taken off by ancestral sampling, T network "
+    "calls a round. What is smaller than that noise is gone, adversarial perturbations first. "
+    "150 of 1000 is DiffPure's for ImageNet and a perturbation of 4/255. With --cotangent, the "
+    "gradient of a loss with respect to the result, gradient.npy is the exact gradient with "
+    "respect "
+    "to the image, through all calls, and result.npy the result in numbers; --seed must be that of "
+    "the result.";
+
+const job_kind job_purify = { "purify",
+                              "small perturbations off an image, by noise and back",
+                              "purify --image FILE [--t T] [options]",
+                              "guided purify --image x.png --class 3 --t 150 -o clean/",
+                              purify_table,
+                              COUNT(purify_table),
+                              run_purify,
+                              purify_notes };
+
+/* ---- img2img ---- */
+
+static gd_status work_img2img(restore_run *r)
+{
+    gd_restoration_settings s;
+    const char *sampler = r->o.sampler, *steps = r->o.steps ? r->o.steps : "250";
+
+    if (!sampler)
+        sampler = strncmp(steps, "ddim", 4) == 0 ? "ddim" : "ddpm";
+    if (strcmp(sampler, "ddpm") != 0 && strcmp(sampler, "ddim") != 0)
+        return gd_fail(GD_EUSAGE, "--sampler %s: expected ddpm or ddim", sampler);
+    GD_TRY(open_image(r, &s));
+    s.solver = "sdedit";
+    s.spacing = steps;
+    s.strength = r->o.strength;
+    s.ddim = strcmp(sampler, "ddim") == 0;
+    s.eta = r->o.eta;
+    return make_all(r, &s, &job_img2img);
+}
+
+static gd_status run_img2img(gd_job *job)
+{
+    return run_verb(job, work_img2img);
+}
+
+static const char img2img_notes[] =
+    "SDEdit: the image is noised to a share of the steps and sampled from there, in another class "
+    "or guided by a classifier. Strength 0 changes almost nothing, 1 almost everything.";
+
+const job_kind job_img2img = {
+    "img2img",
+    "another image of the same layout",
+    "img2img --image FILE [--strength S] [--class NAME] [options]",
+    "guided img2img --image x.png --strength 0.6 --class 7 -n 4 -o variants/",
+    img2img_table,
+    COUNT(img2img_table),
+    run_img2img,
+    img2img_notes
+};

@@ -1,0 +1,317 @@
+/* jobs.h - what the command does by verb, as jobs of the library: options, help, outputs, events,
+ * names of classes.
+ *
+ * Layer contract: a job prints by job_out, tells how far it is by job_progress and gives notices by
+ * gd_log; it never exits, and reads the environment only below a command line. */
+#ifndef GD_JOBS_H
+#define GD_JOBS_H
+
+#include "data/data.h"
+#include "diffusion/diffusion.h"
+#include "dist/dist.h"
+#include "nn/nn.h"
+#include "sampling/sampling.h"
+
+#include <stddef.h>
+
+/* ---- job.c: one job ---- */
+
+/* What every kind takes.  A kind may keep an option of the same name: both are set then. */
+typedef struct job_settings {
+    const char *config, *progress; /* progress: for whoever shows it */
+    int verbose;
+    bool quiet, print_config;
+    int64_t max_pixels;
+} job_settings;
+
+typedef struct job_word {
+    char *text;
+    bool plain; /* no option, whatever it begins with */
+} job_word;
+
+struct job_kind;
+struct job_option;
+/* Where a value of an option came from */
+typedef enum job_source { JOB_FROM_FILE, JOB_FROM_ENVIRONMENT, JOB_FROM_LINE } job_source;
+typedef struct job_given {
+    const struct job_option *option;
+    const char *text; /* of a switch "true" or "false" */
+    job_source source;
+} job_given;
+enum { JOB_MAX_FLAGS = 64, JOB_MAX_WORDS = 8, JOB_MAX_GIVEN = 128 };
+
+typedef struct gd_job {
+    const struct job_kind *kind;
+    gd_settings own;       /* of the thread that runs it */
+    gd_log_level log_most; /* that whoever runs it takes */
+    job_settings settings;
+    job_word *word; /* what it was given, in order */
+    int n_words;
+    bool by_line;    /* as a command line: variables and GUIDED_CONFIG count too */
+    bool describe;   /* print the table of options with its defaults, and no more */
+    bool ended;      /* what was asked for has been printed: no failure */
+    gd_arena *texts; /* that options point to */
+    FILE *out;
+    char *result;
+    guided_events events;
+    _Atomic bool save;
+    job_given given[JOB_MAX_GIVEN]; /* what options came to */
+    int n_given;
+} gd_job;
+
+/* GD_EUSAGE with the nearest kind */
+GD_CHECKED gd_status job_open(gd_job **out, const char *kind);
+void job_close(gd_job *job); /* NULL is fine */
+GD_CHECKED gd_status job_set(gd_job *job, const char *name, const char *text);
+GD_CHECKED gd_status job_set_line(gd_job *job, int n, char *const *words);
+const char *job_get(const gd_job *job, const char *name);
+/* Notices, limits and the wish to stop are `settings`' */
+GD_CHECKED gd_status job_run(gd_job *job, const gd_settings *settings);
+void job_save(gd_job *job);
+
+gd_job *job_now(void); /* that runs on this thread */
+/* That runs on this thread from now on; returns the one before.  For job_run, and for tests. */
+gd_job *job_use(gd_job *job);
+FILE *job_out(void); /* what it prints, as text */
+GD_CHECKED gd_status job_flush(void);
+/* Prints one line of JSON, the job's result */
+GD_CHECKED gd_status job_print_line(const char *format, ...) GD_PRINTF(1, 2);
+struct json_t;
+GD_CHECKED gd_status job_print_json(struct json_t *json); /* takes it; NULL: out of memory */
+bool job_takes_data(void);
+bool job_data(const void *data, size_t bytes); /* the result itself; false: errno says why */
+void job_show_image(const guided_image *image);
+bool job_stopped(void);        /* somebody wants it to end */
+bool job_take_save_wish(void); /* somebody wanted a checkpoint since the last call */
+void job_limit_memory(size_t bytes);
+
+typedef struct job_progress {
+    const char *unit;
+    double start; /* gd_seconds */
+    int64_t total, done;
+    bool quiet;
+} job_progress;
+void job_progress_start(job_progress *p, const char *unit, int64_t total, bool quiet);
+void job_progress_step(job_progress *p);
+void job_progress_end(job_progress *p);
+void job_show_progress(const guided_progress *progress);
+
+/* ---- args.c, values.c, settings.c: one table of options makes parsing, help, manual, completion,
+ * configuration files and the recipe of a picture ---- */
+
+typedef enum job_type {
+    JOB_SWITCH,
+    JOB_COUNT, /* -v, -vv */
+    JOB_INT,
+    JOB_WIDE,
+    JOB_SEED,
+    JOB_REAL,
+    JOB_TEXT, /* an argument "fp32|bf16" lists all values there are, JOB_SAMPLER stands for the
+                 names of the table of solvers */
+    JOB_MAYBE /* a text that may be left out: "" then */
+} job_type;
+#define JOB_SAMPLER "SAMPLER"
+typedef struct job_option {
+    const char *name;
+    char letter; /* 0: none */
+    job_type type;
+    const char *argument,
+        *about; /* about "= --NAME": the authors' name of another option; NULL: not in the help */
+    size_t offset;   /* in the command's structure: bool, int (COUNT, INT), int64_t (WIDE), uint64_t
+                      * (and a bool *_given after it), double, const char * */
+    double min, max; /* a number outside is not set yet */
+} job_option;
+
+typedef struct job_words {
+    gd_flag flag[JOB_MAX_FLAGS]; /* the authors' flags, in order */
+    int n_flags;
+    const char *word[JOB_MAX_WORDS];
+    int n_words;
+    job_given given[JOB_MAX_GIVEN]; /* each option once */
+    int n_given;
+} job_words;
+
+/* Given by this very name, not by another one of the same option; NULL: not */
+const job_given *job_given_named(const job_words *words, const char *name);
+
+typedef struct job_kind {
+    const char *name, *about, *usage, *example;
+    const job_option *options;
+    int n_options;
+    gd_status (*run)(gd_job *job);
+    const char *notes; /* a paragraph of the manual; may be NULL */
+} job_kind;
+
+extern const job_kind job_sample, job_upsample, job_nll, job_eval, job_train, job_train_classifier,
+    job_info, job_convert, job_init, job_bench, job_completion, job_help, job_version, job_verify,
+    job_models, job_restore, job_invert, job_purify, job_img2img;
+extern const job_kind *const job_kinds[]; /* kinds.c */
+extern const int job_n_kinds;
+const job_kind *job_kind_find(const char *name); /* NULL: no such verb */
+/* GD_EUSAGE with the nearest verb */
+GD_CHECKED gd_status job_unknown_kind(const char *name);
+
+extern const job_option job_common_options[];
+extern const int job_n_common_options;
+
+/* Options go into *values: those of the line over those of GUIDED_NAME variables over those of the
+ * --config file over what *values holds.  Other known names go into words->flag.  GD_EUSAGE names
+ * the option, and the nearest name for what is unknown; GD_EFORMAT a line of the file.
+ * GD_EINTERRUPTED ends the job: --print-config has printed. */
+GD_CHECKED gd_status job_parse(gd_job *job, void *values, job_words *words);
+/* describe.c: {"name", "about", "usage", "example"} of every kind */
+struct json_t *job_kinds_json(void);
+/* The table of options with the defaults in *values, as the job's result */
+GD_CHECKED gd_status job_describe(gd_job *job, const void *values);
+GD_CHECKED gd_status job_value_set(const job_option *o, const char *text, void *values);
+/* "name = value", a comment where it is not set */
+void job_value_print(const job_option *o, const void *values, FILE *out);
+/* The k-th word of "fp32|bf16", NULL behind the last; NULL for an argument that is no list */
+const char *job_choice(const job_option *o, int k, char word[64]);
+bool job_is_alias(const job_option *o);
+bool job_takes_value(const job_option *o);
+
+/* ---- manual.c, completion.c ---- */
+
+void job_print_brief(const job_kind *command, FILE *out); /* at most 24 lines of 80 */
+void job_print_help(const job_kind *command, FILE *out);
+/* The manual page; command NULL: guided(1).  roff, or plain text */
+void job_print_manual(const job_kind *command, bool roff, FILE *out);
+/* bash, zsh or fish */
+void job_print_completion(const char *shell, FILE *out);
+
+/* ---- recipe.c: the command that makes a picture again ---- */
+
+struct json_t;
+/* Adds "command" to a recipe: the verb, options and flags that decide what the pictures are, but
+ * for those that only choose which and where. */
+GD_CHECKED gd_status job_recipe_add_command(struct json_t *recipe, const job_kind *command,
+                                            const job_words *words);
+/* Prints the command, quoted for a shell, that makes the picture at `path` from its recipe. image:
+ * its number in a folder, or NULL */
+/* recipe_names.c: the recipe as a picture carries it, with the names of files alone; free(*out) */
+GD_CHECKED gd_status job_recipe_for_picture(char **out, const char *recipe);
+GD_CHECKED gd_status job_recipe_print(const char *recipe, const char *image, const char *path);
+
+/* ---- classes.c ---- */
+
+/* Names of a file, one a line; at most `count`, more are GD_EMISMATCH. */
+typedef struct job_names {
+    char *text;        /* block: the file, with lines ended by zeros */
+    const char **name; /* block */
+    int n;
+} job_names;
+GD_CHECKED gd_status job_names_read(job_names *out, const char *path, int count);
+/* The model's own, ImageNet's for 1000 classes, or none (n is 0) */
+GD_CHECKED gd_status job_names_of_model(job_names *out, const gd_model *model);
+void job_names_free(job_names *names);
+
+typedef struct job_classes {
+    int64_t *label; /* block; image i has label[i % n] */
+    int n;
+    bool random; /* labels are drawn, keyed by (seed, image) */
+    int count;   /* of classes */
+} job_classes;
+/* spec: NULL, "all" or "balanced" (in turn), "random", or names, indices (#7, #3-5; without # where
+ * no class is called by another number) and ranges with commas between them.  What may mean two
+ * classes is GD_EUSAGE.  labels_file: a name a line, or NULL. */
+GD_CHECKED gd_status job_classes_read(job_classes *out, const char *spec, const gd_model *model,
+                                      int count, const char *labels_file);
+/* The labels of a set as classes of a model: by name where both have names; GD_EMISMATCH, with the
+ * remedy, for labels that can be no classes, a notice for odd ones.  Nothing for a model without.
+ */
+GD_CHECKED gd_status job_labels_fit(gd_dataset *set, const char *path, const gd_model *model,
+                                    const char *remedy);
+int64_t job_class_of(const job_classes *c, uint64_t seed, int64_t image);
+void job_classes_free(job_classes *c);
+
+/* ---- output.c ---- */
+
+typedef enum job_format { JOB_GRID, JOB_FOLDER, JOB_NPZ } job_format;
+typedef struct job_output {
+    const char *path; /* "-": standard output */
+    job_format format;
+    gd_replace replace;
+    bool preview;
+    int columns; /* 0: as square as possible */
+    int width, height, channels;
+    uint8_t *pixels; /* block: [n][h][w][c] of what is finished */
+    int64_t *labels; /* block, or NULL */
+    int64_t first, n, done;
+    const gd_text *texts;
+    int n_texts;
+} job_output;
+/* Before any work: the format from name and suffix, existing paths, whether the place can be
+ * written. */
+GD_CHECKED gd_status job_output_open(job_output *o, const char *format);
+GD_CHECKED gd_status job_output_add(job_output *o, const float *image, int64_t label);
+GD_CHECKED gd_status job_output_finish(job_output *o); /* with what is done; then job_output_free */
+void job_output_free(job_output *o);
+/* The result as one JSON line on standard output */
+GD_CHECKED gd_status job_print_result(const char *output, int64_t images, uint64_t seed,
+                                      double seconds);
+
+/* ---- authors.c: what a line of the authors' scripts means ---- */
+
+/* *steps and *sampler (NULL: not given) of guided sample, and with `upsampler` of guided upsample,
+ * as the authors' names and defaults decide them: use_ddim and timestep_respacing are independent
+ * there, and a line with their network flags takes all steps. */
+GD_CHECKED gd_status job_authors_sampling(const job_words *words, bool upsampler, bool use_ddim,
+                                          const char **steps, const char **sampler);
+/* guided help flags: the table of scripts, flags and defaults */
+void job_print_flags(FILE *out);
+
+/* ---- dry_run.c: --dry-run ---- */
+
+/* A network and how often it runs for an image */
+typedef struct job_load {
+    const gd_model *model;
+    int calls;
+} job_load;
+/* Prints parameters, memory and an estimate of the time on standard output. */
+GD_CHECKED gd_status job_dry_run(const job_load *load, int n, int64_t images, bool bf16);
+/* The networks of an open stage for job_dry_run; how many they are */
+int job_stage_load(const gd_stage *stage, job_load load[2]);
+
+/* ---- locate.c: model and data files of the program ---- */
+/* models/ or data/ file under GUIDED_MODELS, the install folder, the source tree; NULL if nowhere.
+ * `out` has 4096 bytes. */
+const char *job_locate(char *out, const char *name);
+
+/* ---- builtin.c: the models that come with the program, by name ---- */
+
+typedef enum job_role { JOB_MODEL, JOB_CLASSIFIER, JOB_UPSAMPLER, JOB_ROLES } job_role;
+typedef struct job_builtin {
+    const char *name, *about;
+    const char *file[JOB_ROLES]; /* for job_locate; NULL: it has none of this role */
+} job_builtin;
+/* *path that is no file but a built-in model's name becomes the path of that model's file of this
+ * role; NULL becomes the first built-in file of the role.  file: 4096 bytes that hold the path.  A
+ * file or folder that exists has precedence, with a notice.  GD_EUSAGE: not installed, or no such
+ * role; a missing file without suffix is an error with the built-in names. */
+GD_CHECKED gd_status job_builtin_path(const char **path, char *file, job_role role);
+/* gd_model_open of such a file or name */
+GD_CHECKED gd_status job_model_open(gd_model **out, const char *path, job_role role,
+                                    const gd_flag *flags, int n_flags);
+/* What --model `model` means; NULL: a file.  model NULL: the default */
+const job_builtin *job_builtin_meant(const char *model);
+
+/* ---- inception.c: files of the 2015 Inception network ---- */
+
+/* Opening `path` as a model gave `status`: is it such a file instead?  Keeps the message if not. */
+bool job_is_inception(const char *path, gd_status status);
+GD_CHECKED gd_status job_inception_info(const char *path, bool json);
+GD_CHECKED gd_status job_inception_convert(const char *from, const char *to, bool overwrite);
+
+/* ---- ranks.c ---- */
+
+/* Threads and memory of this rank (0: not given): the machine's are shared with the other ranks on
+ * it. */
+void job_ranks_settle(gd_dist *d, int threads, int memory_mib);
+/* How many there are, and how many images of each "batch" or "round" this one has */
+void job_ranks_say(const gd_dist *d, int images, const char *of);
+/* The end of a verb: what all ranks know is told by the first; a failure of this rank alone ends
+ * the others. */
+GD_CHECKED gd_status job_ranks_leave(gd_dist *d, gd_status s);
+
+#endif

@@ -1,0 +1,387 @@
+/* sample.c - guided sample: images from a model, guided by a classifier, enlarged by
+ * upsamplers; held until they are written, or made in a folder (large.c). */
+#include "jobs/maker.h"
+#include "dist/dist.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct options {
+    job_sampling make;
+    const char *output, *format;
+    int threads, columns, memory;
+    bool overwrite, quiet, json, ddim, keep, resume, share, preview, dry_run;
+} options;
+
+#define AT(field) offsetof(options, field)
+#define MAKE(field) offsetof(options, make.field)
+/* The options of one upsampler; those of the first stand in the help for all */
+#define OF_STAGE(k, field) MAKE(stage[k - 2].field)
+#define STAGE(k, of_steps, of_sampler, of_eta, of_classifier, of_scale, of_seed)                   \
+    { "stage" #k "-steps", 0, JOB_TEXT, "SPEC", of_steps, OF_STAGE(k, steps) },                    \
+        { "stage" #k "-sampler", 0, JOB_TEXT, JOB_SAMPLER, of_sampler, OF_STAGE(k, sampler) },     \
+        { "stage" #k "-eta", 0, JOB_REAL, "E", of_eta, OF_STAGE(k, eta), 0, 1 },                   \
+        { "stage" #k "-classifier", 0, JOB_TEXT, "FILE", of_classifier, OF_STAGE(k, classifier) }, \
+        { "stage" #k "-scale", 0, JOB_REAL, "S", of_scale, OF_STAGE(k, scale), 0, 1000 },          \
+    {                                                                                              \
+        "stage" #k "-seed", 0, JOB_SEED, "N", of_seed, OF_STAGE(k, seed)                           \
+    }
+static const job_option table[] = {
+    { "model", 'm', JOB_TEXT, "FILE",
+      "diffusion model: a file, a run's folder, or a name of guided models", MAKE(model) },
+    { "classifier", 'c', JOB_TEXT, "FILE", "noisy classifier that guides", MAKE(classifier) },
+    { "unguided", 0, JOB_SWITCH, "", "no guidance with a built-in model", MAKE(unguided) },
+    { "scale", 'g', JOB_REAL, "S", "classifier gradient scale (default: the preset's)", MAKE(scale),
+      0, 1000 },
+    { "class", 0, JOB_TEXT, "LIST",
+      "numbers, ranges, names; random; balanced: image i has class i mod K", MAKE(classes) },
+    { "labels", 0, JOB_TEXT, "FILE", "class names, one a line", MAKE(labels) },
+    { "num", 'n', JOB_INT, "N", "images (default 1)", MAKE(n), 1, 1e7 },
+    { "first", 0, JOB_INT, "K", "number of the first image (default 0)", MAKE(first), 0, 2e9 },
+    { "upsampler", 'u', JOB_TEXT, "FILES", "enlarge the images: one, or several with commas",
+      MAKE(upsampler) },
+    STAGE(2, "of the first upsampler; --stage3-steps, .. (default: as before)",
+          "default: by the steps", "DDIM noise (default 0)", "classifier that guides the upsampler",
+          "its scale (default: the preset's)", "of the upsampler's noise (default: --seed)"),
+    STAGE(3, NULL, NULL, NULL, NULL, NULL, NULL),
+    STAGE(4, NULL, NULL, NULL, NULL, NULL, NULL),
+    STAGE(5, NULL, NULL, NULL, NULL, NULL, NULL),
+    { "keep-stages", 0, JOB_SWITCH, "", "write what every stage makes, too", AT(keep) },
+    { "low-res-noise", 0, JOB_REAL, "S", "noise added to the upsamplers' input",
+      MAKE(low_res_noise), 0, 10 },
+    { "steps", 's', JOB_TEXT, "SPEC",
+      "250, ddim25, or 10,10,20; a count for the other samplers (default 250 or the sampler's)",
+      MAKE(steps) },
+    { "sampler", 0, JOB_TEXT, JOB_SAMPLER,
+      "guided help samplers lists them (default: ddim where --steps begins with ddim, else ddpm)",
+      MAKE(sampler) },
+    { "eta", 0, JOB_REAL, "E", "DDIM noise: 0 deterministic, 1 ancestral", MAKE(eta), 0, 1 },
+    { "spacing", 0, JOB_TEXT, "time|logsnr|quadratic|karras|exponential|vp|ve|iddpm",
+      "of the noise levels: the first three for DPM-Solver++ and UniPC, the others in sigma space",
+      MAKE(spacing) },
+    { "sigma-min", 0, JOB_REAL, "S", "lowest noise level in sigma space", MAKE(sigma_min), 0, 1e6 },
+    { "sigma-max", 0, JOB_REAL, "S", "highest noise level in sigma space", MAKE(sigma_max), 0,
+      1e6 },
+    { "churn", 0, JOB_REAL, "S",
+      "noise added before each step of heun, euler, dpm2 (Karras et al.)", MAKE(churn), 0, 1e4 },
+    { "threshold", 0, JOB_TEXT, "none|clip|dynamic", "of the predicted image (default clip)",
+      MAKE(threshold) },
+    { "guidance-scale", 0, JOB_REAL, "S", "guidance by a second model or --null-class (1: none)",
+      MAKE(guidance_scale), 0, 1000 },
+    { "null-class", 0, JOB_INT, "N", "label of no class, of a model trained with dropped labels",
+      MAKE(null_class), 1, 1e6 },
+    { "uncond-model", 0, JOB_TEXT, "FILE", "unconditional partner: classifier-free guidance",
+      MAKE(uncond) },
+    { "weaker-model", 0, JOB_TEXT, "FILE", "worse model with the same classes: autoguidance",
+      MAKE(weaker) },
+    { "guidance-interval", 0, JOB_TEXT, "LO,HI",
+      "guide (a classifier too) only between these noise levels sigma / alpha", MAKE(interval) },
+    { "guidance-rescale", 0, JOB_REAL, "PHI", "share of the unguided prediction's deviation kept",
+      MAKE(guidance_rescale), 0, 1 },
+    { "gradient-every", 0, JOB_INT, "N", "compute the classifier's gradient at every Nth step",
+      MAKE(gradient_every), 1, 1000 },
+    { "hold-gradient", 0, JOB_SWITCH, "", "use the last gradient at the steps between",
+      MAKE(hold_gradient) },
+    { "clip-denoised", 0, JOB_SWITCH, "",
+      "clip the predicted image to [-1,1] (on; --no-clip-denoised)", MAKE(clip) },
+    { "seed", 0, JOB_SEED, "N", "default: random, printed", MAKE(seed) },
+    { "rng", 0, JOB_TEXT, "guided|torch", "torch: PyTorch's CPU numbers", MAKE(rng) },
+    { "batch-size", 0, JOB_INT, "N", "matters to --rng torch only (default 1)", MAKE(batch), 1,
+      4096 },
+    { "output", 'o', JOB_TEXT, "PATH", "X.png grid, X.npz, X folder, - (default samples.png)",
+      AT(output) },
+    { "format", 0, JOB_TEXT, "grid|folder|npz", "whatever the suffix", AT(format) },
+    { "columns", 0, JOB_INT, "N", "of the grid", AT(columns), 1, 10000 },
+    { "resume", 0, JOB_SWITCH, "", "start or go on with a run in a folder, -o RUN/", AT(resume) },
+    { "share", 0, JOB_SWITCH, "", "beside other processes in the same folder", AT(share) },
+    { "overwrite", 0, JOB_SWITCH, "", "replace what exists", AT(overwrite) },
+    { "preview", 0, JOB_SWITCH, "", "show the images in the terminal", AT(preview) },
+    { "dry-run", 0, JOB_SWITCH, "", "tell parameters, memory and about how long, and stop",
+      AT(dry_run) },
+    { "threads", 't', JOB_INT, "N", "default: all cores that it may use", AT(threads), 1, 1024 },
+    { "precision", 0, JOB_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
+      MAKE(precision) },
+    { "memory", 0, JOB_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },
+    { "quiet", 'q', JOB_SWITCH, "", "errors only", AT(quiet) },
+    { "json", 0, JOB_SWITCH, "", "the result as one JSON line", AT(json) },
+    /* the authors' names for the same things */
+    { "model_path", 0, JOB_TEXT, "FILE", "= --model", MAKE(model) },
+    { "classifier_path", 0, JOB_TEXT, "FILE", "= --classifier", MAKE(classifier) },
+    { "classifier_scale", 0, JOB_REAL, "S", "= --scale", MAKE(scale), 0, 1000 },
+    { "timestep_respacing", 0, JOB_TEXT, "SPEC", "= --steps", MAKE(steps) },
+    { "use_ddim", 0, JOB_SWITCH, "", "= --sampler ddim, or ddpm where False", AT(ddim) },
+    { "num_samples", 0, JOB_INT, "N", "= --num", MAKE(n), 1, 1e7 },
+    { "batch_size", 0, JOB_INT, "N", "= --batch-size", MAKE(batch), 1, 4096 },
+    { "clip_denoised", 0, JOB_SWITCH, "", "= --clip-denoised", MAKE(clip) },
+};
+#undef AT
+#undef MAKE
+
+typedef struct run {
+    options o;
+    job_words words;
+    job_maker maker;
+    job_output output[JOB_MAX_STAGES + 1]; /* of kept stages, and the result: by part */
+    char path[JOB_MAX_STAGES][4096];       /* of kept stages */
+    job_progress progress;
+    gd_text texts[2];
+    char *recipe; /* malloc'ed */
+} run;
+
+static void say_assumed(const run *r, const gd_model *m)
+{
+    if (!r->o.quiet && m && *gd_model_assumed(m))
+        gd_log(GD_LOG_NOTE, "%s: assumed\n%s", gd_model_path(m), gd_model_assumed(m));
+}
+
+static gd_status say_result(const run *r, int64_t images, double seconds)
+{
+    const options *o = &r->o;
+
+    if (o->json)
+        GD_TRY(job_print_result(o->output, images, r->maker.c.seed, seconds));
+    if (!o->quiet)
+        gd_log(GD_LOG_NOTE, "%s: %lld image%s, seed %llu, %.1f s", o->output, (long long)images,
+               images == 1 ? "" : "s", (unsigned long long)r->maker.c.seed, seconds);
+    return GD_OK;
+}
+
+/* ---- images held until they are written ---- */
+
+static bool kept(const run *r, int part)
+{
+    return r->o.keep || part == r->maker.n_stages;
+}
+
+/* x.png: x_stage1.png; a folder x/: the folder x_stage1 */
+static const char *stage_path(run *r, int part)
+{
+    const char *path = r->o.output, *dot = strrchr(path, '.');
+    size_t stem = strlen(path);
+
+    while (stem > 1 && path[stem - 1] == '/')
+        stem--;
+    if (dot && !strchr(dot, '/'))
+        stem = (size_t)(dot - path);
+    snprintf(r->path[part], sizeof r->path[part], "%.*s_stage%d%s", (int)stem, path, part + 1,
+             path[stem] == '.' ? path + stem : "");
+    return r->path[part];
+}
+
+static gd_status open_output(run *r, int part)
+{
+    const job_maker *m = &r->maker;
+    const options *o = &r->o;
+    const bool last = part == m->n_stages;
+
+    r->output[part] = (job_output){ .path = last ? o->output : stage_path(r, part),
+                                    .replace = o->overwrite ? GD_OVERWRITE : GD_KEEP,
+                                    .preview = o->preview && last,
+                                    .width = job_maker_size(m, part),
+                                    .height = job_maker_size(m, part),
+                                    .channels = m->channels,
+                                    .first = m->c.first,
+                                    .n = m->c.n,
+                                    .texts = r->texts,
+                                    .n_texts = COUNT(r->texts) };
+    r->output[part].columns = o->columns                                  ? o->columns
+                              : m->c.n > m->classes.n && m->classes.n > 1 ? GD_MIN(m->classes.n, 32)
+                                                                          : 0;
+    return job_output_open(&r->output[part], o->format);
+}
+
+static gd_status open_outputs(run *r)
+{
+    if (r->o.keep && strcmp(r->o.output, "-") == 0)
+        return gd_fail(GD_EUSAGE, "--keep-stages makes several files: -o NAME.png, not -o -");
+    for (int k = 0; k <= r->maker.n_stages; k++)
+        if (kept(r, k))
+            GD_TRY(open_output(r, k));
+    GD_TRY(job_recipe_make(&r->recipe, &r->maker, NULL, r->o.keep, &r->words));
+    r->texts[0] = (gd_text){ "Software", "guided " GUIDED_VERSION };
+    r->texts[1] = (gd_text){ "guided.recipe", r->recipe };
+    return GD_OK;
+}
+
+static gd_status take(void *ctx, int64_t image, int64_t label, int part, const float *x)
+{
+    run *r = ctx;
+
+    (void)image;
+    return kept(r, part) ? job_output_add(&r->output[part], x, label) : GD_OK;
+}
+
+static gd_status sample_all(run *r)
+{
+    job_maker *m = &r->maker;
+    const int n = m->c.n;
+    gd_status s = GD_OK;
+
+    job_progress_start(&r->progress, "steps", (int64_t)n * m->steps, r->o.quiet);
+    m->progress = &r->progress;
+    for (int i = 0; i < n && s == GD_OK; i += m->stack.batch)
+        s = job_maker_run(m, m->c.first + i, GD_MIN(m->stack.batch, n - i), take, r);
+    job_progress_end(&r->progress);
+    return s;
+}
+
+static gd_status sample_held(run *r)
+{
+    const job_output *result = &r->output[r->maker.n_stages];
+    const double start = gd_seconds();
+    gd_status s;
+
+    GD_TRY(open_outputs(r));
+    GD_TRY(job_maker_prepare(&r->maker, r->maker.c.n));
+    s = sample_all(r);
+    if (s != GD_OK && s != GD_EINTERRUPTED)
+        return s;
+    for (int k = 0; k <= r->maker.n_stages; k++) /* after Ctrl-C too: what is finished is kept */
+        if (kept(r, k))
+            GD_TRY(job_output_finish(&r->output[k]));
+    GD_TRY(say_result(r, result->done, gd_seconds() - start));
+    return s == GD_OK ? GD_OK
+                      : gd_fail(s, "stopped: %lld of %d images are finished and kept",
+                                (long long)result->done, r->maker.c.n);
+}
+
+/* ---- a run in a folder ---- */
+
+/* Ranks on one machine divide its threads, unless the launcher bound them to cores. */
+static void divide_threads(const run *r, gd_launch launch)
+{
+    const gd_machine *machine = gd_get_machine();
+
+    if (!r->o.threads && launch.ranks_here > 1 && !machine->by_environment &&
+        machine->cpus == sysconf(_SC_NPROCESSORS_ONLN))
+        gd_set_threads(GD_MAX(machine->threads / launch.ranks_here, 1));
+}
+
+static gd_status sample_large(run *r, gd_launch launch)
+{
+    const options *o = &r->o;
+    job_large large = { .folder = o->output,
+                        .share = o->share || launch.ranks > 1,
+                        .keep = o->keep,
+                        .png = o->format && strcmp(o->format, "folder") == 0,
+                        .quiet = o->quiet || launch.rank > 0,
+                        .words = &r->words };
+    const double start = gd_seconds();
+
+    divide_threads(r, launch);
+    GD_TRY(job_large_run(&r->maker, &large));
+    if (launch.rank == 0)
+        GD_TRY(say_result(r, large.done, gd_seconds() - start));
+    return GD_OK;
+}
+
+static gd_status check_large(const run *r)
+{
+    const options *o = &r->o;
+    static const char *const files[] = { ".png", ".npz", ".jpg", ".jpeg", ".gif", ".webp", ".zip" };
+    bool file = strcmp(o->output, "-") == 0;
+
+    for (int i = 0; i < COUNT(files); i++)
+        file = file || gd_ends_with(o->output, files[i]);
+    if (file)
+        return gd_fail(GD_EUSAGE, "--resume and --share need a folder\nhint: -o RUN/, not -o %s",
+                       o->output);
+    if (o->overwrite)
+        return gd_fail(GD_EUSAGE, "--resume goes on with what is there, --overwrite replaces it");
+    if (o->preview)
+        return gd_fail(GD_EUSAGE, "--preview: a run in a folder shows no images");
+    if (o->format && strcmp(o->format, "npz") != 0 && strcmp(o->format, "folder") != 0)
+        return gd_fail(GD_EUSAGE, "--format %s: a run ends in npz or folder (of pictures)",
+                       o->format);
+    if (strcmp(o->make.rng, "guided") != 0)
+        return gd_fail(GD_EUSAGE,
+                       "--rng %s: its numbers depend on the images before, a run is made in any "
+                       "order",
+                       o->make.rng);
+    return GD_OK;
+}
+
+/* ---- the command ---- */
+
+static gd_status dry_run(const run *r)
+{
+    const job_maker *m = &r->maker;
+    job_load load[2 + 2 * JOB_MAX_STAGES];
+    int n = 0;
+
+    for (int k = 0; k <= m->n_stages; k++)
+        n += job_stage_load(&m->stack.stage[k], load + n);
+    return job_dry_run(load, n, m->c.n, strcmp(m->c.precision, "bf16") == 0);
+}
+
+static gd_status work(run *r)
+{
+    const gd_launch launch = gd_dist_launched();
+    options *o = &r->o;
+    const bool large = o->resume || o->share;
+
+    GD_TRY(job_authors_sampling(&r->words, false, o->ddim, &o->make.steps, &o->make.sampler));
+    if (large)
+        GD_TRY(check_large(r));
+    else if (launch.ranks > 1)
+        return gd_fail(GD_EUSAGE,
+                       "started %d times by a launcher, for one output\nhint: -o RUN/ --resume: "
+                       "they share the run",
+                       launch.ranks);
+    if (o->json && strcmp(o->output, "-") == 0)
+        return gd_fail(GD_EUSAGE, "--json and -o - both need standard output");
+    if (o->threads)
+        gd_set_threads(o->threads);
+    job_limit_memory((size_t)o->memory << 20);
+    o->make.flag = r->words.flag;
+    o->make.n_flags = r->words.n_flags;
+    if (large)
+        o->make.batch = 1; /* it changes nothing, and recipes are to be equal */
+    GD_TRY(job_maker_open(&r->maker, &o->make));
+    say_assumed(r, r->maker.model[0]);
+    say_assumed(r, r->maker.classifier[0]);
+    if (o->dry_run)
+        return dry_run(r);
+    return large ? sample_large(r, launch) : sample_held(r);
+}
+
+static gd_status run_sample(gd_job *job)
+{
+    run r = { .o = { .make = job_sampling_default(), .output = "samples.png" } };
+    gd_status s;
+
+    GD_TRY(job_parse(job, &r.o, &r.words));
+    if (r.words.n_words > 0)
+        return gd_fail(GD_EUSAGE, "sample: unexpected word %s", r.words.word[0]);
+    s = work(&r);
+    for (int k = 0; k <= JOB_MAX_STAGES; k++)
+        job_output_free(&r.output[k]);
+    job_maker_close(&r.maker);
+    free(r.recipe);
+    return s;
+}
+
+static const char notes[] =
+    "Draws images from a diffusion model, guided by a noisy classifier where one is given. Image "
+    "k of a run is a function of the model, the options and (seed, k) alone: the same for any "
+    "number of threads, and --first k -n 1 makes it again by itself. The name of the output "
+    "chooses its form: X.png is a grid (one image where n is 1), X.npz the authors' arrays, - a "
+    "PNG on standard output, anything else a folder of pictures with run.json. Every PNG carries "
+    "its recipe; guided info X.png prints the command that makes it again. Ctrl-C keeps what is "
+    "finished. A run of many images is made in a folder, -o RUN/ --resume: nothing but the "
+    "image in flight is lost whatever ends it, the same command goes on, several processes share "
+    "it "
+    "(--share, or mpiexec), and it ends in one .npz of the same bytes; guided verify makes some of "
+    "them again.";
+
+const job_kind job_sample = {
+    "sample",
+    "make images",
+    "sample [--model FILE] [--classifier FILE] [options]",
+    "guided sample --class 0-9 -n 40 --steps ddim25 --seed 7 -o grid.png",
+    table,
+    COUNT(table),
+    run_sample,
+    notes,
+};
