@@ -99,17 +99,21 @@ gd_status restore_settings(restore_run *r, gd_restoration_settings *s)
 
 /* ---- samples ---- */
 
+/* Lanes count their calls; the thread of the run shows them, and passes a stop on. */
 static gd_status before_call(void *ctx, int k, int calls)
 {
     restore_run *r = ctx;
 
     (void)k, (void)calls;
-    if (cli_stopped_by())
-        return gd_fail(GD_EINTERRUPTED, "stopped");
-    pthread_mutex_lock(&r->progress_lock);
-    cli_progress_step(&r->progress);
-    pthread_mutex_unlock(&r->progress_lock);
-    return GD_OK;
+    if (pthread_equal(pthread_self(), r->own)) {
+        if (cli_stopped_by())
+            atomic_store(&r->stop, true);
+        for (int64_t n = atomic_exchange(&r->elsewhere, 0) + 1; n > 0; n--)
+            cli_progress_step(&r->progress);
+    } else {
+        atomic_fetch_add(&r->elsewhere, 1);
+    }
+    return atomic_load(&r->stop) ? gd_fail(GD_EINTERRUPTED, "stopped") : GD_OK;
 }
 
 static gd_status make_memory(restore_run *r)
@@ -189,7 +193,9 @@ static gd_status one_sample(void *ctx, gd_restoration *lane, int k)
 static gd_status begin(restore_run *r, int64_t calls)
 {
     GD_TRY(make_memory(r));
-    pthread_mutex_init(&r->progress_lock, NULL);
+    r->own = pthread_self();
+    atomic_store(&r->elsewhere, 0);
+    atomic_store(&r->stop, false);
     r->r.prior->before_call = before_call;
     r->r.prior->step_ctx = r;
     r->start = gd_seconds();
@@ -214,7 +220,6 @@ gd_status restore_gradient(restore_run *r, const double *cotangent)
     memcpy(r->rounds, cotangent, (size_t)gd_shape_count(r->r.shape) * sizeof *cotangent);
     s = gd_restoration_gradient(&r->r, 0, r->y.data, given_cotangent, r, r->samples, r->deviation);
     cli_progress_end(&r->progress);
-    pthread_mutex_destroy(&r->progress_lock);
     GD_TRY(s);
     r->done = 1;
     r->residual[0] = gd_restoration_residual(&r->r, r->samples, r->y.data);
@@ -231,7 +236,6 @@ gd_status restore_samples(restore_run *r)
         together = GD_MIN(r->r.n_lanes, r->o.n - r->done);
         s = gd_restoration_each(&r->r, together, one_sample, r);
     }
-    pthread_mutex_destroy(&r->progress_lock);
     cli_progress_end(&r->progress);
     if (r->done == 0 || (s != GD_OK && s != GD_EINTERRUPTED))
         return s;
