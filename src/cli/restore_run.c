@@ -99,6 +99,13 @@ gd_status restore_settings(restore_run *r, gd_restoration_settings *s)
 
 /* ---- samples ---- */
 
+/* Calls of other threads, and `more` of this one */
+static void show_calls(restore_run *r, int64_t more)
+{
+    for (int64_t n = atomic_exchange(&r->elsewhere, 0) + more; n > 0; n--)
+        cli_progress_step(&r->progress);
+}
+
 /* Lanes count their calls; the thread of the run shows them, and passes a stop on. */
 static gd_status before_call(void *ctx, int k, int calls)
 {
@@ -108,8 +115,7 @@ static gd_status before_call(void *ctx, int k, int calls)
     if (pthread_equal(pthread_self(), r->own)) {
         if (cli_stopped_by())
             atomic_store(&r->stop, true);
-        for (int64_t n = atomic_exchange(&r->elsewhere, 0) + 1; n > 0; n--)
-            cli_progress_step(&r->progress);
+        show_calls(r, 1);
     } else {
         atomic_fetch_add(&r->elsewhere, 1);
     }
@@ -235,6 +241,7 @@ gd_status restore_samples(restore_run *r)
     for (; r->done < r->o.n && s == GD_OK; r->done += s == GD_OK ? together : 0) {
         together = GD_MIN(r->r.n_lanes, r->o.n - r->done);
         s = gd_restoration_each(&r->r, together, one_sample, r);
+        show_calls(r, 0);
     }
     cli_progress_end(&r->progress);
     if (r->done == 0 || (s != GD_OK && s != GD_EINTERRUPTED))
