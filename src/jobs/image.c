@@ -135,8 +135,7 @@ static gd_status with_gradient(restore_run *r, const gd_restoration_settings *s,
     return restore_write_npy(r, "gradient.npy", r->deviation, r->r.shape);
 }
 
-static gd_status make_all(restore_run *r, const gd_restoration_settings *s,
-                          const job_kind *command)
+static gd_status make_all(restore_run *r, const gd_restoration_settings *s, const job_kind *command)
 {
     if (r->o.cotangent && r->o.classifier)
         return gd_fail(GD_EUSAGE, "--cotangent: not with --classifier, whose own derivative would "

@@ -6,6 +6,7 @@
 #include "restore/restore.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* Options of all four verbs; each sets its own */
 typedef struct restore_options {
@@ -43,8 +44,10 @@ typedef struct restore_run {
     double pinv_psnr, pinv_ssim;       /* of A^+ y, NAN where there is none */
     double start;                      /* seconds */
     job_progress progress;
-    pthread_mutex_t progress_lock; /* lanes count their calls together */
-    char *recipe;                  /* malloc'ed */
+    pthread_t own;             /* the thread of the run: only it shows progress */
+    _Atomic int64_t elsewhere; /* calls of lanes on other threads that are not shown yet */
+    _Atomic bool stop;         /* those lanes are to end */
+    char *recipe;              /* malloc'ed */
     gd_text texts[2];
 } restore_run;
 

@@ -98,17 +98,27 @@ gd_status restore_settings(restore_run *r, gd_restoration_settings *s)
 
 /* ---- samples ---- */
 
+/* Calls of other threads, and `more` of this one */
+static void show_calls(restore_run *r, int64_t more)
+{
+    for (int64_t n = atomic_exchange(&r->elsewhere, 0) + more; n > 0; n--)
+        job_progress_step(&r->progress);
+}
+
+/* Lanes count their calls; the thread of the run shows them, and passes a stop on. */
 static gd_status before_call(void *ctx, int k, int calls)
 {
     restore_run *r = ctx;
 
     (void)k, (void)calls;
-    if (job_stopped())
-        return gd_fail(GD_EINTERRUPTED, "stopped");
-    pthread_mutex_lock(&r->progress_lock);
-    job_progress_step(&r->progress);
-    pthread_mutex_unlock(&r->progress_lock);
-    return GD_OK;
+    if (pthread_equal(pthread_self(), r->own)) {
+        if (job_stopped())
+            atomic_store(&r->stop, true);
+        show_calls(r, 1);
+    } else {
+        atomic_fetch_add(&r->elsewhere, 1);
+    }
+    return atomic_load(&r->stop) ? gd_fail(GD_EINTERRUPTED, "stopped") : GD_OK;
 }
 
 static gd_status make_memory(restore_run *r)
@@ -188,7 +198,9 @@ static gd_status one_sample(void *ctx, gd_restoration *lane, int k)
 static gd_status begin(restore_run *r, int64_t calls)
 {
     GD_TRY(make_memory(r));
-    pthread_mutex_init(&r->progress_lock, NULL);
+    r->own = pthread_self();
+    atomic_store(&r->elsewhere, 0);
+    atomic_store(&r->stop, false);
     r->r.prior->before_call = before_call;
     r->r.prior->step_ctx = r;
     r->start = gd_seconds();
@@ -213,7 +225,6 @@ gd_status restore_gradient(restore_run *r, const double *cotangent)
     memcpy(r->rounds, cotangent, (size_t)gd_shape_count(r->r.shape) * sizeof *cotangent);
     s = gd_restoration_gradient(&r->r, 0, r->y.data, given_cotangent, r, r->samples, r->deviation);
     job_progress_end(&r->progress);
-    pthread_mutex_destroy(&r->progress_lock);
     GD_TRY(s);
     r->done = 1;
     r->residual[0] = gd_restoration_residual(&r->r, r->samples, r->y.data);
@@ -229,8 +240,8 @@ gd_status restore_samples(restore_run *r)
     for (; r->done < r->o.n && s == GD_OK; r->done += s == GD_OK ? together : 0) {
         together = GD_MIN(r->r.n_lanes, r->o.n - r->done);
         s = gd_restoration_each(&r->r, together, one_sample, r);
+        show_calls(r, 0);
     }
-    pthread_mutex_destroy(&r->progress_lock);
     job_progress_end(&r->progress);
     if (r->done == 0 || (s != GD_OK && s != GD_EINTERRUPTED))
         return s;
