@@ -12,6 +12,9 @@
         { "class", 0, JOB_TEXT, "NAME", "of the result: a number or a name", AT(classes) },        \
         { "labels", 0, JOB_TEXT, "FILE", "class names, one a line", AT(labels) },                  \
         { "seed", 0, JOB_SEED, "N", "of the noise (default: random)", AT(seed) },                  \
+        { "tile",   0, JOB_INT, "N", "tiles of larger images (default: the model's size)",         \
+          AT(tile), 8, 4096 },                                                                     \
+        { "whole", 0, JOB_SWITCH, "", "larger images at once, not in tiles", AT(whole) },          \
         { "overwrite", 0, JOB_SWITCH, "", "write into a folder that exists", AT(overwrite) },      \
         { "threads", 't', JOB_INT, "N", "default: all cores", AT(threads), 1, 1024 },              \
         { "precision", 0, JOB_TEXT, "fp32|bf16", "of the networks (fp32)", AT(precision) },        \
@@ -25,6 +28,18 @@
     {                                                                                              \
         "scale", 'g', JOB_REAL, "S", "its scale (default: the preset's)", AT(scale), 0, 1000       \
     }
+#define GRADIENT                                                                                   \
+    {                                                                                              \
+        "cotangent",                                                                               \
+        0,                                                                                         \
+        JOB_TEXT,                                                                                  \
+        "FILE.npy",                                                                                \
+        "of the result: writes its gradient by the image, too",                                    \
+        AT(cotangent)                                                                              \
+    },                                                                                             \
+    {                                                                                              \
+        "recompute", 0, JOB_SWITCH, "", "gradients in less memory and more time", AT(recompute)    \
+    }
 static const job_option invert_table[] = {
     { "steps", 's', JOB_TEXT, "SPEC", "ddim20, ddim100, .. each way (default ddim20)", AT(steps) },
     SHARED,
@@ -35,6 +50,7 @@ static const job_option purify_table[] = {
     { "rounds", 0, JOB_INT, "N", "from the result again (default 1)", AT(rounds), 1, 1000 },
     { "num", 'n', JOB_INT, "K", "images (default 1)", AT(n), 1, 1e5 },
     GUIDANCE,
+    GRADIENT,
     SHARED,
 };
 static const job_option img2img_table[] = {
@@ -45,10 +61,12 @@ static const job_option img2img_table[] = {
     { "eta", 0, JOB_REAL, "E", "DDIM noise (default 0)", AT(eta), 0, 1 },
     { "num", 'n', JOB_INT, "K", "images (default 1)", AT(n), 1, 1e5 },
     GUIDANCE,
+    GRADIENT,
     SHARED,
 };
 #undef SHARED
 #undef GUIDANCE
+#undef GRADIENT
 #undef AT
 
 /* ---- what the three have in common ---- */
@@ -83,8 +101,46 @@ static gd_status make(restore_run *r, const gd_restoration_settings *s, const jo
 {
     GD_TRY(gd_restoration_open(&r->r, r->model, r->classifier, s));
     GD_TRY(restore_recipe(r, command));
-    GD_TRY(restore_folder(r));
+    GD_TRY(restore_folder(r, false));
     return restore_samples(r);
+}
+
+/* What an attack on a classifier behind the purification needs: the same seed gives the result
+ * whose cotangent is asked for */
+static gd_status with_gradient(restore_run *r, const gd_restoration_settings *s,
+                               const job_kind *command)
+{
+    restore_input c = { 0 };
+    gd_status status;
+
+    if (r->o.n != 1 || r->o.rounds != 1)
+        return gd_fail(GD_EUSAGE, "--cotangent: of one image and one round");
+    GD_TRY(restore_read(&c, r->o.cotangent));
+    status =
+        c.shape.c == r->y.shape.c && c.shape.h == r->y.shape.h && c.shape.w == r->y.shape.w
+            ? GD_OK
+            : gd_fail(GD_EMISMATCH, "%s: %dx%dx%d, the image is %dx%dx%d", r->o.cotangent,
+                      c.shape.c, c.shape.h, c.shape.w, r->y.shape.c, r->y.shape.h, r->y.shape.w);
+    if (status == GD_OK)
+        status = gd_restoration_open(&r->r, r->model, r->classifier, s);
+    if (status == GD_OK)
+        status = restore_recipe(r, command);
+    if (status == GD_OK)
+        status = restore_folder(r, false);
+    if (status == GD_OK)
+        status = restore_gradient(r, c.data);
+    restore_input_free(&c);
+    GD_TRY(status);
+    GD_TRY(restore_write_npy(r, "result.npy", r->samples, r->r.shape));
+    return restore_write_npy(r, "gradient.npy", r->deviation, r->r.shape);
+}
+
+static gd_status make_all(restore_run *r, const gd_restoration_settings *s, const job_kind *command)
+{
+    if (r->o.cotangent && r->o.classifier)
+        return gd_fail(GD_EUSAGE, "--cotangent: not with --classifier, whose own derivative would "
+                                  "be needed");
+    return finish(r, r->o.cotangent ? with_gradient(r, s, command) : make(r, s, command));
 }
 
 static gd_status run_verb(gd_job *job, gd_status (*work)(restore_run *r))
@@ -167,7 +223,7 @@ static gd_status work_purify(restore_run *r)
     if (r->o.calls > 0 && r->o.calls < r->o.t)
         gd_log(GD_LOG_NOTE, "%d of the %d steps below t = %d are taken", r->o.calls, r->o.t,
                r->o.t);
-    return finish(r, make(r, &s, &job_purify));
+    return make_all(r, &s, &job_purify);
 }
 
 static gd_status run_purify(gd_job *job)
@@ -178,7 +234,11 @@ static gd_status run_purify(gd_job *job)
 static const char purify_notes[] =
     "DiffPure: noise of T training steps is added and taken off by ancestral sampling, T network "
     "calls a round. What is smaller than that noise is gone, adversarial perturbations first. "
-    "150 of 1000 is DiffPure's for ImageNet and a perturbation of 4/255.";
+    "150 of 1000 is DiffPure's for ImageNet and a perturbation of 4/255. With --cotangent, the "
+    "gradient of a loss with respect to the result, gradient.npy is the exact gradient with "
+    "respect "
+    "to the image, through all calls, and result.npy the result in numbers; --seed must be that of "
+    "the result.";
 
 const job_kind job_purify = { "purify",
                               "small perturbations off an image, by noise and back",
@@ -206,7 +266,7 @@ static gd_status work_img2img(restore_run *r)
     s.strength = r->o.strength;
     s.ddim = strcmp(sampler, "ddim") == 0;
     s.eta = r->o.eta;
-    return finish(r, make(r, &s, &job_img2img));
+    return make_all(r, &s, &job_img2img);
 }
 
 static gd_status run_img2img(gd_job *job)

@@ -32,6 +32,9 @@ static const job_option table[] = {
     { "classifier", 'c', JOB_TEXT, "FILE", "noisy classifier that guides", AT(classifier) },
     { "scale", 'g', JOB_REAL, "S", "its scale (default: the preset's)", AT(scale), 0, 1000 },
     { "seed", 0, JOB_SEED, "N", "of noise and random masks (default: random)", AT(seed) },
+    { "tile", 0, JOB_INT, "N",
+      "of larger images the network sees tiles of N x N (default: its own)", AT(tile), 8, 4096 },
+    { "whole", 0, JOB_SWITCH, "", "larger images at once, not in tiles", AT(whole) },
     { "recompute", 0, JOB_SWITCH, "", "gradients in less memory and more time", AT(recompute) },
     { "overwrite", 0, JOB_SWITCH, "", "write into a folder that exists", AT(overwrite) },
     { "resume", 0, JOB_SWITCH, "", "of a folder of measurements those that are not done",
@@ -175,7 +178,7 @@ static gd_status restore_one(restore_run *r)
 
     GD_TRY(prepare(r));
     GD_TRY(restore_recipe(r, &job_restore));
-    GD_TRY(restore_folder(r));
+    GD_TRY(restore_folder(r, false));
     if (r->o.simulate) {
         GD_TRY(restore_write_png(r, "measurement.png", r->y.data, r->y.shape));
         GD_TRY(restore_write_npy(r, "measurement.npy", r->y.data, r->y.shape));
@@ -208,31 +211,42 @@ static gd_status restore_entry(restore_run *r, const char *name)
 {
     const restore_options whole = r->o;
     const char *const *given = whole.simulate ? &whole.simulate : &whole.measurement;
-    char input[4200], output[4200], done[4300], truth[4200];
+    char input[4200], output[4200], truth[4200];
     gd_status s = GD_OK;
 
     snprintf(input, sizeof input, "%.3900s/%.255s", *given, name);
     snprintf(output, sizeof output, "%.3900s/%.*s", whole.output, (int)(strrchr(name, '.') - name),
              name);
-    snprintf(done, sizeof done, "%s/run.json", output);
-    if (whole.resume && gd_path_exists(done))
-        return GD_OK;
     snprintf(truth, sizeof truth, "%.3900s/%.255s", whole.truth ? whole.truth : "", name);
     *(whole.simulate ? &r->o.simulate : &r->o.measurement) = input;
     r->o.truth = whole.truth ? truth : NULL;
     r->o.output = output;
     r->o.overwrite = whole.overwrite || whole.resume; /* what was begun is made again */
     s = restore_one(r);
-    if (s == GD_OK)
-        s = restore_add_row(r, whole.output, name);
     restore_release(r);
     r->o = whole;
     return s;
 }
 
+/* This rank's share of the measurements, and the table of all */
+static gd_status restore_share(restore_run *r, const char *const *name, int n)
+{
+    const gd_launch launch = gd_dist_launched();
+
+    for (int i = launch.rank; i < n; i += launch.ranks) {
+        if (r->o.resume && restore_entry_done(r->o.output, name[i]))
+            continue;
+        GD_TRY(restore_entry(r, name[i]));
+        GD_TRY(restore_write_table(r->o.output, name, n));
+    }
+    return r->o.resume ? restore_write_table(r->o.output, name, n) : GD_OK;
+}
+
 static gd_status restore_all(restore_run *r, const char *folder)
 {
+    const bool several = gd_dist_launched().ranks > 1;
     struct dirent **entry;
+    const char **name = NULL;
     const int n = scandir(folder, &entry, is_input, alphasort);
     gd_status s = GD_OK;
 
@@ -240,15 +254,36 @@ static gd_status restore_all(restore_run *r, const char *folder)
         return gd_fail_errno(errno, folder);
     if (n == 0)
         s = gd_fail(GD_EFORMAT, "%s: no picture and no .npy in it", folder);
-    else if (!r->o.resume || !gd_path_exists(r->o.output))
-        s = restore_folder(r);
-    for (int i = 0; i < n; i++) {
-        if (s == GD_OK)
-            s = restore_entry(r, entry[i]->d_name);
+    else if (!gd_path_exists(r->o.output) || !(r->o.resume || several))
+        s = restore_folder(r, several);
+    if (s == GD_OK)
+        s = gd_block_make((void **)&name, (size_t)n * sizeof *name, "names");
+    for (int i = 0; i < n && s == GD_OK; i++)
+        name[i] = entry[i]->d_name;
+    if (s == GD_OK)
+        s = restore_share(r, name, n);
+    gd_block_free(name);
+    for (int i = 0; i < n; i++)
         free(entry[i]);
-    }
     free(entry);
     return s;
+}
+
+/* Ranks share a folder of measurements, each by its place; their seeds must be one. */
+static gd_status check_ranks(const restore_run *r, const char *given)
+{
+    const int ranks = gd_dist_launched().ranks;
+
+    if (ranks == 1)
+        return GD_OK;
+    if (!gd_path_is_folder(given))
+        return gd_fail(GD_EUSAGE,
+                       "started %d times by a launcher, for one measurement\nhint: ranks share a "
+                       "folder of measurements",
+                       ranks);
+    if (!r->o.seed_given)
+        return gd_fail(GD_EUSAGE, "--seed: ranks that share a folder need the same one");
+    return GD_OK;
 }
 
 static gd_status work(restore_run *r)
@@ -261,6 +296,7 @@ static gd_status work(restore_run *r)
                        r->o.truth);
     if (r->o.resume && !gd_path_is_folder(given))
         return gd_fail(GD_EUSAGE, "--resume: %s is no folder of measurements", given);
+    GD_TRY(check_ranks(r, given));
     GD_TRY(restore_open_models(r));
     return gd_path_is_folder(given) ? restore_all(r, given) : restore_one(r);
 }

@@ -5,16 +5,19 @@
 #include "jobs/jobs.h"
 #include "restore/restore.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 /* Options of all four verbs; each sets its own */
 typedef struct restore_options {
     const char *model, *classifier, *classes, *labels, *precision, *output;
     const char *op, *measurement, *simulate, *truth, *image, *solver, *noise_scale, *steps,
-        *sampler;
+        *sampler, *cotangent;
     double scale, noise, poisson, strength, eta;
-    int calls, t, n, rounds, threads, memory;
+    int calls, t, n, rounds, threads, memory, tile;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
-    bool overwrite, quiet, json, recompute, as_published, resume;
+    bool overwrite, quiet, json, recompute, as_published, resume, whole;
 } restore_options;
 restore_options restore_defaults(void);
 
@@ -35,12 +38,16 @@ typedef struct restore_run {
     int done;                          /* samples */
     double *samples;                   /* block: [n][C][H][W] */
     double *mean, *deviation, *latent; /* in the same block: [C][H][W] each */
+    double *rounds;                    /* in the same block: [lanes][C][H][W] */
     double *residual, *psnr, *ssim;    /* in the same block: [n] each */
     double mean_psnr, mean_ssim;       /* of the mean */
     double pinv_psnr, pinv_ssim;       /* of A^+ y, NAN where there is none */
     double start;                      /* seconds */
     job_progress progress;
-    char *recipe; /* malloc'ed */
+    pthread_t own;             /* the thread of the run: only it shows progress */
+    _Atomic int64_t elsewhere; /* calls of lanes on other threads that are not shown yet */
+    _Atomic bool stop;         /* those lanes are to end */
+    char *recipe;              /* malloc'ed */
     gd_text texts[2];
 } restore_run;
 
@@ -52,6 +59,9 @@ GD_CHECKED gd_status restore_open_models(restore_run *r);
 GD_CHECKED gd_status restore_settings(restore_run *r, gd_restoration_settings *s);
 /* Memory for n samples, and they themselves; Ctrl-C keeps what is done (GD_EINTERRUPTED) */
 GD_CHECKED gd_status restore_samples(restore_run *r);
+/* One sample, and into r->deviation the gradient of <cotangent, sample> with respect to the image
+ */
+GD_CHECKED gd_status restore_gradient(restore_run *r, const double *cotangent);
 /* Notices: residual far above the noise (not solved), or far below it (noise was fitted) */
 void restore_judge(const restore_run *r);
 /* Everything of one measurement, so that another can follow; and the models */
@@ -65,8 +75,8 @@ GD_CHECKED gd_status restore_read(restore_input *in, const char *path);
 /* Grey to equal channels, and back where they are equal; GD_EMISMATCH names both counts */
 GD_CHECKED gd_status restore_channels(restore_input *in, int channels, const char *path);
 void restore_input_free(restore_input *in);
-/* The output folder, made; before any work: GD_EEXISTS */
-GD_CHECKED gd_status restore_folder(const restore_run *r);
+/* The output folder, made; before any work: GD_EEXISTS, unless it is shared */
+GD_CHECKED gd_status restore_folder(const restore_run *r, bool share);
 GD_CHECKED gd_status restore_recipe(restore_run *r, const job_kind *command);
 /* FOLDER/NAME as a PNG with the recipe, clipped to [-1, 1]; and as .npy (float32) */
 GD_CHECKED gd_status restore_write_png(const restore_run *r, const char *name, const double *x,
@@ -75,9 +85,14 @@ GD_CHECKED gd_status restore_write_npy(const restore_run *r, const char *name, c
                                        gd_shape shape);
 /* Samples, mean and deviation; metrics.csv; run.json */
 GD_CHECKED gd_status restore_write_all(restore_run *r);
-/* A row of FOLDER/metrics.csv, of the measurement `name` */
-GD_CHECKED gd_status restore_add_row(const restore_run *r, const char *folder, const char *name);
 /* A line of the result: for people on standard error, or with --json on standard output */
 GD_CHECKED gd_status restore_print(const restore_run *r);
+
+/* ---- restore_table.c ---- */
+
+/* FOLDER/metrics.csv with a row of each measurement name [n] that is done, in this order */
+GD_CHECKED gd_status restore_write_table(const char *folder, const char *const *name, int n);
+/* FOLDER/NAME without its suffix has everything */
+bool restore_entry_done(const char *folder, const char *name);
 
 #endif

@@ -89,11 +89,11 @@ gd_status restore_channels(restore_input *in, int channels, const char *path)
 
 /* ---- out ---- */
 
-gd_status restore_folder(const restore_run *r)
+gd_status restore_folder(const restore_run *r, bool share)
 {
     const char *path = r->o.output;
 
-    if (gd_path_exists(path) && !r->o.overwrite) {
+    if (gd_path_exists(path) && !r->o.overwrite && !share) {
         gd_status s = gd_fail(GD_EEXISTS, "%s exists already", path);
         gd_detail("hint: --overwrite writes into it");
         return s;
@@ -241,26 +241,6 @@ static gd_status write_metrics(const restore_run *r)
     s = gd_file_put(path, r->o.overwrite, text, used);
     gd_block_free(text);
     return s;
-}
-
-gd_status restore_add_row(const restore_run *r, const char *folder, const char *name)
-{
-    static const char head[] = "measurement,samples,residual_rms,psnr,ssim,mean_psnr,mean_ssim\n";
-    char path[4200], row[800];
-    int used;
-
-    snprintf(path, sizeof path, "%.4000s/metrics.csv", folder);
-    if (!gd_path_exists(path))
-        GD_TRY(gd_file_append(path, GD_OWN, head, sizeof head - 1, false));
-    used = snprintf(row, sizeof row, "\"%.300s\",%d,%.6g", name, r->done,
-                    mean_of(r->residual, r->done));
-    if (r->truth.data)
-        used += snprintf(row + used, sizeof row - (size_t)used, ",%.4f,%.5f,%.4f,%.5f\n",
-                         mean_of(r->psnr, r->done), mean_of(r->ssim, r->done), r->mean_psnr,
-                         r->mean_ssim);
-    else
-        used += snprintf(row + used, sizeof row - (size_t)used, ",,,,\n");
-    return gd_file_append(path, GD_OWN, row, (size_t)used, true);
 }
 
 /* White is the largest deviation */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 enum { SSIM_SIDE = 11 }; /* smaller images have no SSIM */
 
@@ -22,6 +23,8 @@ restore_options restore_defaults(void)
 
 gd_status restore_open_models(restore_run *r)
 {
+    const gd_launch launch = gd_dist_launched();
+    const gd_machine *machine = gd_get_machine();
     restore_options *o = &r->o;
     gd_flag of_classifier[JOB_MAX_FLAGS], of_model[JOB_MAX_FLAGS];
     int n = 0, m = 0;
@@ -33,6 +36,9 @@ gd_status restore_open_models(restore_run *r)
         return gd_fail(GD_EIO, "no random seed from the system: give --seed");
     if (o->threads)
         gd_set_threads(o->threads);
+    else if (launch.ranks_here > 1 && !machine->by_environment &&
+             machine->cpus == sysconf(_SC_NPROCESSORS_ONLN)) /* not bound by the launcher */
+        gd_set_threads(GD_MAX(machine->threads / launch.ranks_here, 1));
     job_limit_memory((size_t)o->memory << 20);
     for (int i = 0; i < r->words.n_flags; i++)
         if (strncmp(r->words.flag[i].name, "classifier_", 11) == 0)
@@ -76,6 +82,10 @@ gd_status restore_settings(restore_run *r, gd_restoration_settings *s)
                                     .scale = o->scale,
                                     .seed = o->seed,
                                     .recompute = o->recompute,
+                                    .gradient = o->cotangent != NULL,
+                                    .tile = o->tile,
+                                    .whole = o->whole,
+                                    .images = o->n,
                                     .bf16 = strcmp(o->precision, "bf16") == 0 };
     GD_TRY(gd_noise_scale(&s->sigma_y, o->noise_scale));
     if (s->sigma_y > 2)
@@ -88,27 +98,40 @@ gd_status restore_settings(restore_run *r, gd_restoration_settings *s)
 
 /* ---- samples ---- */
 
+/* Calls of other threads, and `more` of this one */
+static void show_calls(restore_run *r, int64_t more)
+{
+    for (int64_t n = atomic_exchange(&r->elsewhere, 0) + more; n > 0; n--)
+        job_progress_step(&r->progress);
+}
+
+/* Lanes count their calls; the thread of the run shows them, and passes a stop on. */
 static gd_status before_call(void *ctx, int k, int calls)
 {
     restore_run *r = ctx;
 
     (void)k, (void)calls;
-    if (job_stopped())
-        return gd_fail(GD_EINTERRUPTED, "stopped");
-    job_progress_step(&r->progress);
-    return GD_OK;
+    if (pthread_equal(pthread_self(), r->own)) {
+        if (job_stopped())
+            atomic_store(&r->stop, true);
+        show_calls(r, 1);
+    } else {
+        atomic_fetch_add(&r->elsewhere, 1);
+    }
+    return atomic_load(&r->stop) ? gd_fail(GD_EINTERRUPTED, "stopped") : GD_OK;
 }
 
 static gd_status make_memory(restore_run *r)
 {
     const int64_t n = gd_shape_count(r->r.shape), k = r->o.n;
 
-    GD_TRY(gd_block_make((void **)&r->samples, (size_t)((k + 3) * n + 3 * k) * sizeof(double),
-                         "samples"));
+    GD_TRY(gd_block_make((void **)&r->samples,
+                         (size_t)((k + 3 + r->r.n_lanes) * n + 3 * k) * sizeof(double), "samples"));
     r->mean = r->samples + k * n;
     r->deviation = r->mean + n;
     r->latent = r->deviation + n;
-    r->residual = r->latent + n;
+    r->rounds = r->latent + n;
+    r->residual = r->rounds + r->r.n_lanes * n;
     r->psnr = r->residual + k;
     r->ssim = r->psnr + k;
     return GD_OK;
@@ -152,34 +175,73 @@ void restore_judge(const restore_run *r)
                sigma);
 }
 
-/* purify may be repeated: each round begins from the last one's image */
-static gd_status one_sample(restore_run *r, int i)
+/* Sample done + k on lane k.  purify may be repeated: each round begins from the last one's image
+ */
+static gd_status one_sample(void *ctx, gd_restoration *lane, int k)
 {
+    restore_run *r = ctx;
     const int64_t n = gd_shape_count(r->r.shape);
-    double *x = r->samples + i * n;
+    const int i = r->done + k;
+    double *x = r->samples + i * n, *from = r->rounds + k * n;
 
     for (int round = 0; round < r->o.rounds; round++) {
         const uint64_t number = (uint64_t)i * (uint64_t)r->o.rounds + (uint64_t)round;
         if (round > 0)
-            memcpy(r->mean, x, (size_t)n * sizeof *x);
-        GD_TRY(gd_restoration_run(&r->r, number, round ? r->mean : r->y.data, x, r->latent));
+            memcpy(from, x, (size_t)n * sizeof *x);
+        GD_TRY(gd_restoration_run(lane, number, round ? from : r->y.data, x,
+                                  k == 0 ? r->latent : NULL));
     }
-    r->residual[i] = gd_restoration_residual(&r->r, x, r->y.data);
+    r->residual[i] = gd_restoration_residual(lane, x, r->y.data);
     return compare(r, x, &r->psnr[i], &r->ssim[i]);
+}
+
+static gd_status begin(restore_run *r, int64_t calls)
+{
+    GD_TRY(make_memory(r));
+    r->own = pthread_self();
+    atomic_store(&r->elsewhere, 0);
+    atomic_store(&r->stop, false);
+    r->r.prior->before_call = before_call;
+    r->r.prior->step_ctx = r;
+    r->start = gd_seconds();
+    job_progress_start(&r->progress, "steps", calls, r->o.quiet);
+    return GD_OK;
+}
+
+static gd_status given_cotangent(void *ctx, const double *x, double *c)
+{
+    const restore_run *r = ctx;
+
+    memcpy(c, r->rounds, (size_t)gd_shape_count(r->r.shape) * sizeof *c);
+    (void)x;
+    return GD_OK;
+}
+
+gd_status restore_gradient(restore_run *r, const double *cotangent)
+{
+    gd_status s;
+
+    GD_TRY(begin(r, 2 * r->r.calls));
+    memcpy(r->rounds, cotangent, (size_t)gd_shape_count(r->r.shape) * sizeof *cotangent);
+    s = gd_restoration_gradient(&r->r, 0, r->y.data, given_cotangent, r, r->samples, r->deviation);
+    job_progress_end(&r->progress);
+    GD_TRY(s);
+    r->done = 1;
+    r->residual[0] = gd_restoration_residual(&r->r, r->samples, r->y.data);
+    return GD_OK;
 }
 
 gd_status restore_samples(restore_run *r)
 {
     gd_status s = GD_OK;
+    int together = 1;
 
-    GD_TRY(make_memory(r));
-    r->r.prior->before_call = before_call;
-    r->r.prior->step_ctx = r;
-    r->start = gd_seconds();
-    job_progress_start(&r->progress, "steps", (int64_t)r->o.n * r->o.rounds * r->r.calls,
-                       r->o.quiet);
-    for (; r->done < r->o.n && s == GD_OK; r->done += s == GD_OK)
-        s = one_sample(r, r->done);
+    GD_TRY(begin(r, (int64_t)r->o.n * r->o.rounds * r->r.calls));
+    for (; r->done < r->o.n && s == GD_OK; r->done += s == GD_OK ? together : 0) {
+        together = GD_MIN(r->r.n_lanes, r->o.n - r->done);
+        s = gd_restoration_each(&r->r, together, one_sample, r);
+        show_calls(r, 0);
+    }
     job_progress_end(&r->progress);
     if (r->done == 0 || (s != GD_OK && s != GD_EINTERRUPTED))
         return s;

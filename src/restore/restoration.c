@@ -8,15 +8,16 @@
 
 /* ---- which solver ---- */
 
-/* Linear operators: DDNM without noise, DDNM+ or, without a closed form, DiffPIR with it.  Others:
- * by their derivative, or, where there is no noise to sample with, one most likely image. */
+/* Linear operators: DDNM without noise, with it DDRM (docs/restoration.md, "Measured"), without a
+ * closed form DiffPIR.  Others: by their derivative, or, where there is no noise to sample with,
+ * one most likely image. */
 static const char *choose(const gd_operator *op, double sigma_y)
 {
     if (!op->linear)
         return sigma_y > 0 && strcmp(op->kind->name, "jpeg") != 0 ? "daps" : "reddiff";
     if (sigma_y == 0 && op->has_pinv)
         return "ddnm";
-    return op->has_spectrum ? "ddnm" : "diffpir";
+    return op->has_spectrum ? "ddrm" : "diffpir";
 }
 
 /* The released configurations (spec, table of defaults) */
@@ -27,9 +28,8 @@ static void publish(gd_restore_options *o, const char *solver, const char *op)
     if (strcmp(solver, "diffpir") == 0) {
         o->lambda = inpaint ? 1 : blur ? 7 : 6;
         o->zeta = inpaint ? 1 : blur ? 0.3 : 0.25;
+        o->steps = inpaint ? 20 : 100;
         o->final_x0 = false;
-    } else if (strcmp(solver, "pigdm") == 0) {
-        o->weight = "code";
     } else if (strcmp(solver, "daps") == 0) {
         o->annealing_steps = 200;
         o->tau = 0.01;
@@ -40,6 +40,11 @@ static void publish(gd_restore_options *o, const char *solver, const char *op)
         o->clip = false;
     } else if (strcmp(solver, "mcg") == 0) {
         o->level_t = true;
+    } else if (strcmp(solver, "ddrm") == 0) {
+        o->steps = 20;
+        o->clip = false;
+    } else if (strcmp(solver, "ddnm") == 0) {
+        o->clip = false;
     }
 }
 
@@ -58,7 +63,8 @@ static void scale_step(gd_restore_options *o, const char *solver)
         o->scale *= 1000.0 / o->steps;
 }
 
-static gd_status settle_solver(gd_restoration *r, const gd_restoration_settings *s)
+static gd_status settle_solver(gd_restoration *r, const gd_restoration_settings *s,
+                               bool consistency)
 {
     const char *text = s->solver ? s->solver : "auto", *op = r->op->kind->name;
     char *copy = gd_strdup(r->mem, text);
@@ -74,6 +80,8 @@ static gd_status settle_solver(gd_restoration *r, const gd_restoration_settings 
         words.name = choose(r->op, s->sigma_y);
     GD_TRY(gd_restorer_find(&r->restorer, words.name));
     gd_restorer_defaults(r->restorer, op, s->sigma_y, &r->options);
+    if (consistency)
+        r->options.eta = 1; /* the difference from its image is not the noise */
     if (s->as_published)
         publish(&r->options, words.name, op);
     if (s->steps > 0)
@@ -86,7 +94,7 @@ static gd_status settle_solver(gd_restoration *r, const gd_restoration_settings 
         scale_step(&r->options, words.name);
     r->options.poisson = s->poisson;
     r->options.ddim = s->ddim;
-    if (strcmp(words.name, "sdedit") == 0)
+    if (r->restorer == &gd_restorer_sdedit)
         r->options.eta = s->eta;
     return GD_OK;
 }
@@ -129,30 +137,114 @@ static gd_status make_schedule(gd_restoration *r, const gd_diffusion_config *d,
     return GD_OK;
 }
 
+/* For solvers on the training steps: floor(i T / N), from the noisiest usable level also where N
+ * does not divide T */
+static gd_status make_steps(gd_restoration *r)
+{
+    const int n = r->options.steps, usable = gd_usable_levels(r->schedule);
+    int64_t all = r->schedule->n;
+    int *ts;
+
+    if (r->restorer->respaced || n == 0)
+        return GD_OK;
+    if (n > usable)
+        return gd_fail(GD_EUSAGE, "%s: %d steps, the model has %d%s", r->restorer->name, n, usable,
+                       usable < all ? " whose noise leaves anything of an image" : "");
+    if ((n - 1) * all / n >= usable)
+        all = usable;
+    ts = gd_alloc(r->mem, (size_t)n * sizeof *ts);
+    for (int i = 0; ts && i < n; i++)
+        ts[i] = (int)(i * all / n);
+    r->options.ts = ts;
+    r->options.n_ts = n;
+    return ts ? GD_OK : GD_ENOMEM;
+}
+
 /* ---- opening ---- */
 
-static gd_status open(gd_restoration *r, const gd_model *model, const gd_model *classifier,
-                      const gd_restoration_settings *s)
+/* A consistency model gives an image, not the mean of all: steps begin from it with fresh noise
+ * (Song et al. 2023, algorithm 4). */
+static gd_status check_score(gd_restoration *r, const gd_model *model)
+{
+    const gd_precond precond = gd_model_get_config(model)->diffusion.precond;
+
+    if (precond != GD_PRECOND_CONSISTENCY)
+        return GD_OK;
+    if ((r->restorer->needs & GD_NEEDS_SCORE) || r->options.ddim)
+        return gd_fail(GD_EUSAGE,
+                       "%s: a consistency model gives no score, which %s needs; use ddnm, ddrm, "
+                       "repaint or dps, or images to images with ddpm steps",
+                       gd_model_path(model), r->restorer->name);
+    return GD_OK;
+}
+
+static gd_status check_options(gd_restoration *r, const gd_model *model)
+{
+    const bool gradient = r->restorer->needs & GD_NEEDS_VJP;
+
+    GD_TRY(check_score(r, model));
+    return gd_restorer_check(r->restorer, gradient, r->op, &r->options);
+}
+
+static bool needs_gradient(const gd_restoration *r, const gd_restoration_settings *s)
+{
+    return s->gradient || (r->restorer->needs & GD_NEEDS_VJP);
+}
+
+/* The network's images: tiles of the model's own size where the image is larger */
+static int tile_of(const gd_restoration *r, const gd_restoration_settings *s, int own)
+{
+    const int side = GD_MAX(r->shape.h, r->shape.w);
+
+    if (s->tile > 0)
+        return s->tile;
+    if (s->whole || needs_gradient(r, s) || side <= own)
+        return 0;
+    gd_log(GD_LOG_NOTE, "the image is larger than the model's %dx%d: the network sees tiles", own,
+           own);
+    return own;
+}
+
+static gd_status open_network(gd_restoration *r, const gd_model *model, const gd_model *classifier,
+                              const gd_restoration_settings *s)
 {
     const gd_model_config *c = gd_model_get_config(model);
     gd_network_options n = { .h = r->shape.h,
                              .w = r->shape.w,
+                             .tile = tile_of(r, s, c->net.image_size),
+                             .gradient = needs_gradient(r, s),
                              .recompute = s->recompute,
                              .bf16 = s->bf16,
                              .label = s->label,
                              .scale = s->scale < 0 ? c->guidance_scale : s->scale,
                              .seed = s->seed };
+    const int side = n.tile > 0 ? n.tile : GD_MAX(r->shape.h, r->shape.w);
+    gd_status status;
+
+    r->n_lanes = gd_engine_lanes(s->images, side);
+    n.threads = r->n_lanes > 1 ? 1 : 0;
+    GD_TRY(gd_network_prior_make(&r->network, model, classifier, r->schedule, &n));
+    status = gd_restoration_open_lanes(r, s);
+    if (status != GD_ENOMEM || r->n_lanes == 1)
+        return status;
+    gd_restoration_close_lanes(r);
+    gd_network_prior_free(r->network);
+    r->network = NULL;
+    n.threads = 0;
+    return gd_network_prior_make(&r->network, model, classifier, r->schedule, &n);
+}
+
+static gd_status open(gd_restoration *r, const gd_model *model, const gd_model *classifier,
+                      const gd_restoration_settings *s)
+{
+    const gd_diffusion_config *d = &gd_model_get_config(model)->diffusion;
 
     GD_TRY(gd_operator_parse(&r->op, s->op ? s->op : "denoise", r->shape, s->seed));
-    GD_TRY(settle_solver(r, s));
-    if (!r->restorer->respaced && r->options.steps > c->diffusion.steps)
-        return gd_fail(GD_EUSAGE, "%s: %d steps, the model has %d", r->restorer->name,
-                       r->options.steps, c->diffusion.steps);
-    GD_TRY(make_schedule(r, &c->diffusion, s));
-    n.gradient = r->restorer->needs & GD_NEEDS_VJP;
-    GD_TRY(gd_restorer_check(r->restorer, &(gd_prior){ .vjp = n.gradient ? (void *)r : NULL },
-                             r->op, &r->options));
-    GD_TRY(gd_network_prior_make(&r->network, model, classifier, r->schedule, &n));
+    GD_TRY(settle_solver(r, s, d->precond == GD_PRECOND_CONSISTENCY));
+    GD_TRY(check_options(r, model));
+    GD_TRY(make_schedule(r, d, s));
+    GD_TRY(make_steps(r));
+    GD_TRY(open_network(r, model, classifier, s));
     r->prior = gd_network_prior_get(r->network);
     r->measured = gd_alloc(r->mem, (size_t)gd_shape_count(r->op->measurement) * sizeof(double));
     if (!r->measured)
@@ -168,7 +260,8 @@ gd_status gd_restoration_open(gd_restoration *r, const gd_model *model, const gd
 
     *r = (gd_restoration){ .label = s->label,
                            .shape = { c->in_channels, s->h > 0 ? s->h : c->image_size,
-                                      s->w > 0 ? s->w : c->image_size } };
+                                      s->w > 0 ? s->w : c->image_size },
+                           .n_lanes = 1 };
     GD_TRY(gd_arena_make(&r->mem));
     return open(r, model, classifier, s);
 }
@@ -185,8 +278,16 @@ gd_status gd_restoration_run(gd_restoration *r, uint64_t number, const double *y
     return s;
 }
 
+gd_status gd_restoration_gradient(gd_restoration *r, uint64_t number, const double *y,
+                                  gd_edit_loss loss, void *loss_ctx, double *x, double *g)
+{
+    gd_network_prior_image(r->network, number, r->label);
+    return gd_edit_gradient(r->prior, y, &r->options, loss, loss_ctx, x, g);
+}
+
 void gd_restoration_close(gd_restoration *r)
 {
+    gd_restoration_close_lanes(r);
     gd_network_prior_free(r->network);
     gd_schedule_free(r->schedule);
     gd_operator_free(r->op);

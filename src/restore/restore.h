@@ -175,8 +175,9 @@ typedef struct gd_prior {
     gd_var_type var_type;
     /* eps [n] at x [n], and the raw learned variance [n] where the network has one */
     gd_status (*predict)(void *ctx, const gd_level *at, const double *x, double *eps, double *v);
-    /* g = J^T c, J = d eps / d x at the latest predict; NULL: solvers that need it are refused */
-    gd_status (*vjp)(void *ctx, const gd_level *at, const double *c, double *g);
+    /* g = J^T (c, cv), J = d (eps, v) / d x at the latest predict; cv NULL: 0.  NULL: solvers that
+     * need it are refused */
+    gd_status (*vjp)(void *ctx, const gd_level *at, const double *c, const double *cv, double *g);
     /* scale * grad log p(y | x); NULL: not guided */
     gd_status (*guide)(void *ctx, const gd_level *at, const double *x, double *gradient);
     /* Standard normal numbers: draw 0 is the start, 1, 2, ... follow in the solver's order */
@@ -228,6 +229,7 @@ typedef enum gd_needs {
     GD_NEEDS_MASK = 8,     /* inpainting */
     GD_NEEDS_LINEAR = 16,
     GD_NEEDS_IMAGE = 32, /* y is an image */
+    GD_NEEDS_SCORE = 64, /* eps is the score's, not of a consistency model's image */
 } gd_needs;
 
 typedef struct gd_restorer gd_restorer;
@@ -255,22 +257,46 @@ GD_CHECKED gd_status gd_restorer_run(const gd_restorer *r, const gd_prior *prior
                                      const gd_operator *op, const double *y,
                                      const gd_restore_options *o, double *x, double *latent);
 
+/* ---- edit_gradient.c: through sdedit (image to image, purification) as a whole ---- */
+
+/* x as gd_restorer_run of sdedit gives it from y, then g = (dx / dy)^T c: exact, by one forward and
+ * one backward call at each of the kept states, so the network's activations are those of one call.
+ * loss(ctx, x, c) gives the cotangent c [n] at the result x.  GD_EUSAGE: the prior has no vjp, or
+ * is guided (the guide's own derivative is not known). */
+typedef gd_status (*gd_edit_loss)(void *ctx, const double *x, double *c);
+GD_CHECKED gd_status gd_edit_gradient(const gd_prior *prior, const double *y,
+                                      const gd_restore_options *o, gd_edit_loss loss,
+                                      void *loss_ctx, double *x, double *g);
+
 /* ---- network.c: a model as a prior ---- */
 
+/* Every family of networks: one with a preconditioner gives eps = (x - alpha D) / sigma at the
+ * level sigma / alpha, one with labels takes `label`.  A network for tiles of [tile] x [tile]
+ * pixels makes larger images: tiles overlap by a quarter or more, and where they do, their outputs
+ * are mixed with weights that fall to the tiles' edges. */
 typedef struct gd_network_options {
     int h, w; /* of the images; 0: the model's own */
+    int tile; /* side of the network's images; 0: the whole image */
     bool gradient, recompute, bf16;
     int64_t label; /* -1: none */
     double scale;  /* of the classifier's gradient */
     uint64_t seed; /* of the noise */
+    int threads;   /* of one network call; 0: all */
 } gd_network_options;
 typedef struct gd_network_prior gd_network_prior;
 /* The models outlive it; classifier NULL: not guided.  GD_EMISMATCH: a classifier as the model, an
- * upsampler, a classifier of another kind of images. */
+ * upsampler, a generator of one call, a classifier of another kind of images.  GD_EUSAGE: gradients
+ * of tiles. */
 GD_CHECKED gd_status gd_network_prior_make(gd_network_prior **out, const gd_model *model,
                                            const gd_model *classifier, const gd_schedule *schedule,
                                            const gd_network_options *options);
+/* Another one with the weights of `of`, which outlives it: two threads may use the two at once. */
+GD_CHECKED gd_status gd_network_prior_make_beside(gd_network_prior **out,
+                                                  const gd_network_prior *of);
 void gd_network_prior_free(gd_network_prior *p); /* NULL is fine */
+size_t gd_network_prior_bytes(const gd_network_prior *p);
+/* Network calls of one prediction: 1, or as many as there are tiles */
+int gd_network_prior_tiles(const gd_network_prior *p);
 /* Noise is keyed by (seed, image, draw); before_call is the caller's to set, its ctx is the prior's
  */
 gd_prior *gd_network_prior_get(gd_network_prior *p);
@@ -297,9 +323,14 @@ typedef struct gd_restoration_settings {
     double scale;        /* of the classifier's gradient; below 0: the model's own */
     uint64_t seed;
     bool recompute, bf16;
+    bool gradient;  /* gd_restoration_gradient will be called: of sdedit */
+    int tile;       /* side of the network's images; 0: the model's own where the image is larger */
+    bool whole;     /* no tiles whatever the size; solvers with gradients have none in any case */
+    int64_t images; /* that will be made, for the number of lanes; 0: 1 */
 } gd_restoration_settings;
 
-typedef struct gd_restoration {
+typedef struct gd_restoration gd_restoration;
+struct gd_restoration {
     gd_operator *op;
     const gd_restorer *restorer;
     gd_restore_options options;
@@ -311,7 +342,9 @@ typedef struct gd_restoration {
     int calls;
     double *measured; /* A x, of gd_restoration_residual */
     gd_arena *mem;
-} gd_restoration;
+    gd_restoration *lane; /* [n_lanes - 1], with the weights of this one */
+    int n_lanes;
+};
 
 /* Everything is checked before a network is made; close it whatever happened. */
 GD_CHECKED gd_status gd_restoration_open(gd_restoration *r, const gd_model *model,
@@ -320,7 +353,18 @@ GD_CHECKED gd_status gd_restoration_open(gd_restoration *r, const gd_model *mode
 /* Image `number` of (seed, number): x [n] from y; latent [n] or NULL */
 GD_CHECKED gd_status gd_restoration_run(gd_restoration *r, uint64_t number, const double *y,
                                         double *x, double *latent);
+/* The same by sdedit, and g = (dx / dy)^T c (gd_edit_gradient); settings.gradient */
+GD_CHECKED gd_status gd_restoration_gradient(gd_restoration *r, uint64_t number, const double *y,
+                                             gd_edit_loss loss, void *loss_ctx, double *x,
+                                             double *g);
 void gd_restoration_close(gd_restoration *r);
+/* task(ctx, lane, k) for k = 0 .. n - 1, n at most n_lanes, side by side: each on a thread and with
+ * a restoration of its own, r the first.  All have r's before_call.  What a task computes depends
+ * neither on the lane nor on the number of threads.  The first k that failed decides. */
+typedef gd_status (*gd_restoration_task)(void *ctx, gd_restoration *lane, int k);
+GD_CHECKED gd_status gd_restoration_each(gd_restoration *r, int n, gd_restoration_task task,
+                                         void *ctx);
+size_t gd_restoration_bytes(const gd_restoration *r); /* of the networks, all lanes */
 /* Root mean square of A x - y over what was measured */
 double gd_restoration_residual(const gd_restoration *r, const double *x, const double *y);
 

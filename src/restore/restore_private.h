@@ -153,6 +153,31 @@ GD_CHECKED gd_status gd_enlarge_make(gd_enlarge *out, gd_shape from, gd_shape to
                                      gd_arena *mem);
 void gd_enlarge_apply(const gd_enlarge *e, const double *in, double *out);
 
+/* ---- cover.c: a large image as overlapping tiles ---- */
+
+typedef struct gd_cover_axis {
+    int n, tile;
+    int *first;     /* [n] */
+    double *weight; /* [n][tile]; those of a pixel add up to 1 */
+} gd_cover_axis;
+typedef struct gd_cover {
+    gd_shape image, tile;
+    gd_cover_axis y, x;
+    int n; /* of tiles, row by row */
+} gd_cover;
+/* Tiles of [side][side], or less where the image is smaller, that overlap by a quarter or more */
+GD_CHECKED gd_status gd_cover_make(gd_cover *t, gd_shape image, int side, gd_arena *mem);
+void gd_cover_take(const gd_cover *t, int k, const float *image, float *tile);
+/* image [channels][H][W] += weights * tile [channels][h][w] */
+void gd_cover_add(const gd_cover *t, int k, int channels, const float *tile, float *image);
+
+/* ---- lanes.c ---- */
+
+/* r->lane for r->n_lanes; r's network is made, its operator from settings->op */
+GD_CHECKED gd_status gd_restoration_open_lanes(gd_restoration *r,
+                                               const gd_restoration_settings *settings);
+void gd_restoration_close_lanes(gd_restoration *r); /* one is left */
+
 /* ---- solver.c: one run under way ---- */
 
 typedef struct gd_solving {
@@ -184,6 +209,9 @@ extern const gd_restorer gd_restorer_ddnm, gd_restorer_ddrm, gd_restorer_diffpir
     gd_restorer_repaint, gd_restorer_blended, gd_restorer_ilvr, gd_restorer_daps, gd_restorer_dps,
     gd_restorer_mcg, gd_restorer_pigdm, gd_restorer_reddiff, gd_restorer_sdedit, gd_restorer_invert;
 
+/* A run of `r` from the beginning; free s->mem whatever happened */
+GD_CHECKED gd_status gd_solving_begin(gd_solving *s, const gd_restorer *r, const gd_prior *prior,
+                                      const gd_restore_options *o, double *x);
 /* Zeroed memory of the run; NULL and a recorded GD_ENOMEM */
 double *gd_solving_array(gd_solving *s, int64_t count);
 gd_level gd_level_of(const gd_schedule *schedule, int index);
@@ -200,6 +228,12 @@ GD_CHECKED gd_status gd_x0_vjp(gd_solving *s, const gd_level *at, bool clipped, 
 /* s->x becomes x_{t-1} of the ancestral step from s->x at index t, with s->v, s->gradient and s->z;
  * s->x0 is clipped where the options say so */
 void gd_ancestral(gd_solving *s, int t);
+/* Of levels up to here (sigma / alpha) an x0 that is not clipped can be told; cosine schedules go
+ * beyond. */
+#define GD_NOISIEST 160
+int gd_usable_levels(const gd_schedule *schedule); /* so many, from the first */
+/* Variance and its log of one element of the ancestral step (diffusion.md 4) */
+void gd_variance_of(const gd_solving *s, int t, double v, double *variance, double *log_variance);
 /* The ascending list of training steps: o->ts, or every floor(T / N)-th */
 GD_CHECKED gd_status gd_step_list(gd_solving *s, int **list, int *n);
 /* gd_restorer.calls of solvers that go once through that list, or through all the prior's steps */
@@ -210,6 +244,11 @@ void gd_mix(double *x, double alpha, const double *a, double sigma, const double
 double gd_dot(const double *a, const double *b, int64_t n);
 void gd_clip(double *x, int64_t n);
 GD_CHECKED gd_status gd_check_state(const gd_solving *s, const double *x);
+
+/* ---- solve_image.c: sdedit's start at o->start from s->y, and its step at index t ---- */
+
+GD_CHECKED gd_status gd_edit_start(gd_solving *s);
+GD_CHECKED gd_status gd_edit_step(gd_solving *s, int t);
 
 /* One step of DDRM (eta_b = 1: DDNM+) to alpha_bar `next`, from s->x0 and s->eps with p = A^+ y and
  * noise z; `project`: at the end of noise-free runs A x = y */

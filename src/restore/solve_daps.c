@@ -146,7 +146,7 @@ static void defaults(gd_restore_options *o, const char *op)
 
 const gd_restorer gd_restorer_daps = { "daps",
                                        "DAPS: any operator with a derivative, noise needed",
-                                       0,
+                                       GD_NEEDS_SCORE,
                                        false,
                                        solve,
                                        calls,

@@ -1,6 +1,8 @@
 /* solve_ddnm.c - Wang, Yu & Zhang 2023, "Zero-Shot Image Restoration Using Denoising Diffusion
  * Null-Space Model": the predicted image is corrected in A's range before every step.  With noise,
- * DDNM+: DDRM's step with eta_b = 1.  Time travel as in its algorithm 2. */
+ * DDNM+: DDRM's step with eta_b = 1.  Time travel as in its algorithm 2.  Its authors do not clip
+ * the prediction: at the noisiest levels a network's error is then as large as sigma, and what A
+ * does not see, colours of a grey image above all, never comes back from there. */
 #include "restore/restore_private.h"
 
 #include <math.h>
@@ -42,6 +44,8 @@ static gd_status down(gd_solving *s, work *w, int from, int to)
                                     .project = true };
 
     GD_TRY(gd_predict(s, &at, s->x, true));
+    if (s->o->clip)
+        gd_clip(s->x0, s->n);
     gd_next_noise(s, s->n, s->z);
     if (s->o->sigma_y == 0) {
         noise_free(s, w, step.next);
@@ -105,4 +109,4 @@ const gd_restorer gd_restorer_ddnm = { "ddnm",
                                        solve,
                                        calls,
                                        defaults,
-                                       "steps eta travel_length travel_repeat" };
+                                       "steps eta travel_length travel_repeat clip" };

@@ -20,7 +20,7 @@ static void ddim(gd_solving *s, int t, double next, double eta)
     }
 }
 
-static gd_status solve_sdedit(gd_solving *s)
+gd_status gd_edit_start(gd_solving *s)
 {
     const int start = s->o->start;
 
@@ -29,15 +29,27 @@ static gd_status solve_sdedit(gd_solving *s)
     const double a = gd_alpha_bar(s->schedule, start);
     gd_next_noise(s, s->n, s->z);
     gd_mix(s->x, sqrt(a), s->y, sqrt(1 - a), s->z, s->n);
-    for (int t = start; t >= 0; t--) {
-        const gd_level at = gd_level_of(s->schedule, t);
-        GD_TRY(gd_predict(s, &at, s->x, s->o->ddim));
-        gd_next_noise(s, s->n, s->z);
-        if (s->o->ddim)
-            ddim(s, t, gd_alpha_bar(s->schedule, t - 1), s->o->eta);
-        else
-            gd_ancestral(s, t);
-    }
+    return GD_OK;
+}
+
+gd_status gd_edit_step(gd_solving *s, int t)
+{
+    const gd_level at = gd_level_of(s->schedule, t);
+
+    GD_TRY(gd_predict(s, &at, s->x, s->o->ddim));
+    gd_next_noise(s, s->n, s->z);
+    if (s->o->ddim)
+        ddim(s, t, gd_alpha_bar(s->schedule, t - 1), s->o->eta);
+    else
+        gd_ancestral(s, t);
+    return GD_OK;
+}
+
+static gd_status solve_sdedit(gd_solving *s)
+{
+    GD_TRY(gd_edit_start(s));
+    for (int t = s->o->start; t >= 0; t--)
+        GD_TRY(gd_edit_step(s, t));
     return GD_OK;
 }
 
@@ -92,7 +104,11 @@ const gd_restorer gd_restorer_sdedit = {
     solve_sdedit,   calls_sdedit,
     defaults,       "steps eta clip"
 };
-const gd_restorer gd_restorer_invert = { "invert",       "DDIM inversion: to noise and back",
-                                         GD_NEEDS_IMAGE, true,
-                                         solve_invert,   calls_invert,
-                                         defaults,       "steps clip" };
+const gd_restorer gd_restorer_invert = { "invert",
+                                         "DDIM inversion: to noise and back",
+                                         GD_NEEDS_IMAGE | GD_NEEDS_SCORE,
+                                         true,
+                                         solve_invert,
+                                         calls_invert,
+                                         defaults,
+                                         "steps clip" };

@@ -85,13 +85,13 @@ static void defaults(gd_restore_options *o, const char *op)
     (void)op;
     o->steps = 100;
     o->eta = 1;
-    o->weight = o->sigma_y > 0 ? "exact" : "code";
+    o->weight = "code"; /* exact is exact for exact networks alone (docs/restoration.md) */
 }
 
 const gd_restorer gd_restorer_pigdm = { "pigdm",
                                         "PiGDM: linear operators by the network's gradient",
                                         GD_NEEDS_VJP | GD_NEEDS_LINEAR | GD_NEEDS_PINV |
-                                            GD_NEEDS_SPECTRUM,
+                                            GD_NEEDS_SPECTRUM | GD_NEEDS_SCORE,
                                         false,
                                         solve,
                                         gd_calls_of_list,

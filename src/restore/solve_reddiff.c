@@ -105,8 +105,8 @@ static void defaults(gd_restore_options *o, const char *op)
 }
 
 const gd_restorer gd_restorer_reddiff = {
-    "reddiff", "RED-diff: one most likely image by optimisation, no spread",
-    0,         false,
-    solve,     gd_calls_of_list,
-    defaults,  "steps denoise_weight grad_term_weight obs_weight lr sigma_x0"
+    "reddiff",      "RED-diff: one most likely image by optimisation, no spread",
+    GD_NEEDS_SCORE, false,
+    solve,          gd_calls_of_list,
+    defaults,       "steps denoise_weight grad_term_weight obs_weight lr sigma_x0"
 };

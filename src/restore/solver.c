@@ -282,15 +282,13 @@ gd_status gd_x0_vjp(gd_solving *s, const gd_level *at, bool clipped, double *c, 
     for (int64_t i = 0; i < s->n && clipped; i++)
         if (fabs(s->x0[i]) > 1)
             c[i] = 0;
-    GD_TRY(s->prior->vjp(s->prior->ctx, at, c, g));
+    GD_TRY(s->prior->vjp(s->prior->ctx, at, c, NULL, g));
     for (int64_t i = 0; i < s->n; i++)
         g[i] = (c[i] - at->sigma * g[i]) / at->alpha;
     return GD_OK;
 }
 
-/* Variance and its log of one element (diffusion.md 4) */
-static void variance_of(const gd_solving *s, int t, double v, double *variance,
-                        double *log_variance)
+void gd_variance_of(const gd_solving *s, int t, double v, double *variance, double *log_variance)
 {
     const gd_schedule *sc = s->schedule;
 
@@ -323,7 +321,7 @@ void gd_ancestral(gd_solving *s, int t)
     if (s->o->clip)
         gd_clip(s->x0, s->n);
     for (int64_t i = 0; i < s->n; i++) {
-        variance_of(s, t, s->v[i], &variance, &log_variance);
+        gd_variance_of(s, t, s->v[i], &variance, &log_variance);
         s->x[i] = sc->posterior_mean_coef1[t] * s->x0[i] + sc->posterior_mean_coef2[t] * s->x[i] +
                   (s->prior->guide ? variance * s->gradient[i] : 0) +
                   (t > 0 ? exp(0.5 * log_variance) * s->z[i] : 0);
@@ -340,6 +338,15 @@ int gd_calls_of_all(const gd_prior *prior, const gd_restore_options *o)
 {
     (void)o;
     return prior->schedule->n;
+}
+
+int gd_usable_levels(const gd_schedule *schedule)
+{
+    int n = schedule->n;
+
+    while (n > 1 && gd_sigma_of(schedule, n - 1) > GD_NOISIEST)
+        n--;
+    return n;
 }
 
 gd_status gd_step_list(gd_solving *s, int **list, int *n)
@@ -359,30 +366,38 @@ gd_status gd_step_list(gd_solving *s, int **list, int *n)
 
 /* ---- a run ---- */
 
+gd_status gd_solving_begin(gd_solving *s, const gd_restorer *r, const gd_prior *prior,
+                           const gd_restore_options *o, double *x)
+{
+    double **const arrays[] = { &s->eps, &s->x0, &s->v, &s->gradient, &s->z };
+
+    *s = (gd_solving){ .restorer = r,
+                       .prior = prior,
+                       .o = o,
+                       .schedule = prior->schedule,
+                       .n = gd_shape_count(prior->shape),
+                       .all_calls = r->calls(prior, o),
+                       .x = x };
+    GD_TRY(gd_arena_make(&s->mem));
+    for (int i = 0; i < COUNT(arrays); i++)
+        if (!(*arrays[i] = gd_solving_array(s, s->n)))
+            return GD_ENOMEM;
+    return GD_OK;
+}
+
 gd_status gd_restorer_run(const gd_restorer *r, const gd_prior *prior, const gd_operator *op,
                           const double *y, const gd_restore_options *o, double *x, double *latent)
 {
-    gd_solving s = { .restorer = r,
-                     .prior = prior,
-                     .op = op,
-                     .y = y,
-                     .o = o,
-                     .schedule = prior->schedule,
-                     .n = gd_shape_count(prior->shape),
-                     .m = op ? gd_shape_count(op->measurement) : 0,
-                     .all_calls = r->calls(prior, o),
-                     .x = x,
-                     .latent = latent };
-    double **const arrays[] = { &s.eps, &s.x0, &s.v, &s.gradient, &s.z };
+    gd_solving s;
     gd_status status;
 
     if (op)
         GD_TRY(gd_restorer_check(r, prior->vjp != NULL, op, o));
-    GD_TRY(gd_arena_make(&s.mem));
-    status = GD_OK;
-    for (int i = 0; i < COUNT(arrays) && status == GD_OK; i++)
-        if (!(*arrays[i] = gd_solving_array(&s, s.n)))
-            status = GD_ENOMEM;
+    status = gd_solving_begin(&s, r, prior, o, x);
+    s.op = op;
+    s.m = op ? gd_shape_count(op->measurement) : 0;
+    s.y = y;
+    s.latent = latent;
     if (status == GD_OK)
         status = r->solve(&s);
     if (status == GD_OK)

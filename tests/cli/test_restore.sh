@@ -49,6 +49,19 @@ rm all/b/run.json; touch -d 2001-01-01 all/a/00000.png
 "$g" restore --simulate many -a box_down:4 --noise 0.05 $fast --resume -o all >/dev/null || fail "resuming"
 there all/b/run.json
 same "$(date -r all/a/00000.png +%Y)" 2001 "what was done"
+same "$(wc -l <all/metrics.csv)" 3 "rows after resuming"
+cp all/metrics.csv rows.csv && sed -i 2d all/metrics.csv
+"$g" restore --simulate many -a box_down:4 --noise 0.05 $fast --resume -o all >/dev/null || fail "resuming what is done"
+cmp -s all/metrics.csv rows.csv || fail "the table of a folder is not what its results say"
+
+# ranks share a folder: the same bytes as one process leaves
+many() { OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=$1 "$g" restore --simulate many -a box_down:4 --noise 0.05 $fast -o shared; }
+many 0 >/dev/null 2>&1 & first=$!
+many 1 >/dev/null 2>&1 || fail "rank 1"
+wait $first || fail "rank 0"
+cmp -s all/metrics.csv shared/metrics.csv || fail "two ranks leave another table"
+cmp -s all/b/measurement.npy shared/b/measurement.npy || fail "two ranks leave other numbers"
+OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0 "$g" restore --simulate clean.png -a gray $fast -o none 2>err.txt; same $? 2 "status of ranks and one measurement"
 
 # a mask and a kernel as pictures: the built-in images are of their size
 "$g" restore --simulate clean.png -a inpaint:clean.png $fast -o masked >/dev/null || fail "mask.png"
@@ -63,6 +76,75 @@ there i10/latent.npy i10/reconstruction.png i10/error.png i10/error.npy
 there pure/00000.png
 "$g" img2img --image clean.png --class 7 --steps ddim10 --strength 0.5 -n 2 --seed 3 -o var -q || fail "img2img"
 there var/00001.png var/mean.png
+
+# the exact gradient through a purification: of <c, result> along c by differences of whole runs
+cat >gradient.py <<'P'
+import struct, sys
+def read(path):
+    data = open(path, "rb").read()
+    n = int.from_bytes(data[8:10], "little")
+    return data[:10 + n], list(struct.unpack(f"<{(len(data) - 10 - n) // 4}f", data[10 + n:]))
+def write(path, head, x):
+    open(path, "wb").write(head + struct.pack(f"<{len(x)}f", *x))
+head, x = read(sys.argv[2])
+if sys.argv[1] == "step":
+    h = float(sys.argv[3])
+    write("moved.npy", head, [v + h * (1 if i % 3 else -1) for i, v in enumerate(x)])
+elif sys.argv[1] == "direction":
+    write("c.npy", head, [1.0 if i % 2 else -0.5 for i in range(len(x))])
+else:
+    c, d = [1.0 if i % 2 else -0.5 for i in range(len(x))], [1 if i % 3 else -1 for i in range(len(x))]
+    loss = [sum(a * b for a, b in zip(c, read(f"p{k}/result.npy")[1])) for k in "+-"]
+    slope, found = (loss[0] - loss[1]) / 0.008, sum(a * b for a, b in zip(read("p0/gradient.npy")[1], d))
+    sys.exit(abs(slope - found) > 0.05 * (abs(slope) + 1))
+P
+/usr/bin/python3 gradient.py direction i10/latent.npy
+pure="--class 3 --t 100 --steps 4 --seed 2 --cotangent c.npy -q"
+"$g" purify --image i10/reconstruction.npy $pure -o p0 || fail "a gradient"
+there p0/gradient.npy p0/result.npy
+/usr/bin/python3 gradient.py step i10/reconstruction.npy 0.004 && "$g" purify --image moved.npy $pure -o p+ || fail "a gradient"
+/usr/bin/python3 gradient.py step i10/reconstruction.npy -0.004 && "$g" purify --image moved.npy $pure -o p- || fail "a gradient"
+/usr/bin/python3 gradient.py compare i10/latent.npy || fail "the gradient of a purification is off"
+
+# images larger than the model's: tiles, or the whole at once
+"$g" restore -y clean.png -a box_down:2 $fast -o large --json >large.json 2>tiles.txt || fail "tiles"
+"$g" restore -y clean.png -a box_down:2 $fast -o whole --whole --json >whole.json || fail "the whole at once"
+cmp -s large/00000.png whole/00000.png && fail "--whole changed nothing"
+for r in large whole; do
+    awk -v r="$(sed 's/.*"residual_rms":\([0-9.e-]*\).*/\1/' $r.json)" 'BEGIN { exit !(r < 1e-6) }' || fail "$r: the measurement is not met"
+done
+
+# small images side by side: bits, whatever the number of threads
+for t in 1 2 4; do
+    OMP_NUM_THREADS=4 "$g" restore -y box/measurement.npy -a box_down:4 --noise 0.05 -n 8 $fast -t $t --solver dps -o lanes$t >/dev/null || fail "$t threads"
+    cmp -s lanes1/mean.npy lanes$t/mean.npy || fail "$t threads give another mean"
+    cmp -s lanes1/std.npy lanes$t/std.npy || fail "$t threads give another spread"
+done
+
+# the commands of the documentation's gallery, with few steps
+docs=$(dirname "$0")/../../docs
+ln -s "$(cd "$docs" && pwd)" docs
+sed -n '/^## Gallery/,/^## Inv/s/^guided restore //p' "$docs/restoration.md" >gallery.txt
+same "$(wc -l <gallery.txt)" 5 "commands of the gallery"
+while read -r line; do
+    GUIDED_STEPS=4 "$g" restore $line -q </dev/null || fail "restore $line"
+    there "${line##*-o }00003.png" "${line##*-o }mean.png" "${line##*-o }std.png"
+done <gallery.txt
+
+# pictures that do not fit, as files
+/usr/bin/python3 - <<'P'
+import struct, zlib
+def png(path, w, h, colour, value):
+    part = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = (b"\0" + bytes([value, 255 - value, 7][:3 if colour else 1]) * w) * h
+    open(path, "wb").write(b"\x89PNG\r\n\x1a\n" + part(b"IHDR", struct.pack(">IIBBBBB", w, h, 8, 2 if colour else 0, 0, 0, 0)) +
+                           part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b""))
+png("black.png", 5, 5, False, 0)
+png("colour.png", 8, 8, True, 200)
+png("wide.png", 9, 5, False, 90)
+P
+head -c 1000000 "$(dirname "$0")/../../models/fashion32/diffusion.safetensors" >short.safetensors
+"$g" convert "$(dirname "$0")/../../models/fashion32/classifier.safetensors" other.safetensors || fail "a classifier"
 
 # refused in one line and a hint, with nothing written
 refuse() { # STATUS TEXT WORDS...
@@ -87,6 +169,13 @@ refuse 2 "no folder" restore $y -a box_down:4 --class 3 --resume
 refuse 2 "linear operator" restore $y -a clip:2 --class 3 --solver ddnm
 refuse 2 "for inpainting" restore $y -a box_down:4 --class 3 --solver repaint
 refuse 2 "lr must be below" restore $y -a box_down:4 --class 3 --noise 0.05 --solver daps:lr=1
+refuse 3 "black all over" restore --simulate clean.png -a blur:black.png --class 3
+refuse 3 "3 channels" restore -y colour.png -a box_down:4 --class 3
+refuse 3 "measured, at its own size" restore -y wide.png -a hadamard:0.5 --class 3
+refuse 3 "short.safetensors" restore -m short.safetensors $y -a box_down:4 --class 3
+refuse 3 "not a classifier" restore -m other.safetensors $y -a box_down:4 --class 3
+refuse 2 "from 0 to 255" restore $y -a box_down:4 --class 3 --noise -1
+refuse 2 "the model has" restore $y -a box_down:4 --class 3 --solver ddnm --steps 5000
 refuse 2 "does not divide" restore --simulate clean.png -a box_down:5 --class 3
 refuse 3 "a mask of 8x8" restore --simulate clean.png -a inpaint:box/measurement.png --class 3
 "$g" restore --simulate clean.png -a blur:gauss=1:factor=5 $fast --solver reddiff -o small >/dev/null || fail "a reduction by 5"
@@ -96,5 +185,7 @@ refuse 3 "the restored image is" restore $y -a box_down:2 --class 3 --truth clea
 refuse 2 "exists already" restore $y -a box_down:4 --class 3 -o box
 refuse 2 "--image" invert --class 3
 refuse 2 "t 5000" purify --image clean.png --class 3 --t 5000
+refuse 3 "the image is" purify --image clean.png --class 3 --cotangent box/measurement.npy
+refuse 2 "one image" purify --image clean.png --class 3 --cotangent c.npy -n 2
 refuse 2 "--sampler" img2img --image clean.png --class 3 --sampler euler
 exit $((failures > 0))

@@ -81,7 +81,10 @@ static void read_options(golden *g, const gd_restorer *r, const char *op, gd_res
     json_array_foreach(ts, i, item) list[i] = (int)json_integer_value(item);
     o->ts = list;
     o->n_ts = (int)json_array_size(ts);
-    o->clip = flag(params, "clip", true);
+    /* DDNM's and DDRM's programs do not clip */
+    o->clip =
+        flag(params, "clip",
+             strcmp(gd_restorer_name(r), "ddnm") != 0 && strcmp(gd_restorer_name(r), "ddrm") != 0);
     o->final_x0 = is_word(params, "final", "paste") || is_word(params, "final", "x0");
     o->ddim = is_word(params, "sampler", "ddim");
     o->poisson = is_word(params, "noise", "poisson");

@@ -17,6 +17,10 @@ bool restore_mixture_make(golden *g, restore_mixture *m, int k, int n, double *w
     m->share = golden_alloc(g, (size_t)k * sizeof(double));
     m->moved = golden_alloc(g, (size_t)k * (size_t)n * sizeof(double));
     m->work = golden_alloc(g, (size_t)n * 2 * sizeof(double));
+    if (gd_linear_ready() != GD_OK) {
+        golden_fail(g, "%s", gd_error());
+        return false;
+    }
     for (int i = 0; i < k; i++)
         if (gd_eigen_symmetric(c + (int64_t)i * n * n, m->values + (int64_t)i * n, n, true) !=
             GD_OK) {
@@ -161,10 +165,12 @@ static gd_status predict_mixture(void *ctx, const gd_level *at, const double *x,
     return GD_OK;
 }
 
-static gd_status vjp_mixture(void *ctx, const gd_level *at, const double *c, double *g)
+static gd_status vjp_mixture(void *ctx, const gd_level *at, const double *c, const double *cv,
+                             double *g)
 {
     restore_prior *p = ctx;
 
+    (void)cv;
     restore_mixture_vjp(&p->mix, c, g);
     for (int i = 0; i < p->mix.n; i++)
         g[i] = (c[i] - at->alpha * g[i]) / at->sigma;
@@ -180,10 +186,11 @@ static gd_status predict_network(void *ctx, const gd_level *at, const double *x,
     return p->inner.predict(p->inner.ctx, at, x, eps, v);
 }
 
-static gd_status vjp_network(void *ctx, const gd_level *at, const double *c, double *g)
+static gd_status vjp_network(void *ctx, const gd_level *at, const double *c, const double *cv,
+                             double *g)
 {
     restore_prior *p = ctx;
-    return p->inner.vjp(p->inner.ctx, at, c, g);
+    return p->inner.vjp(p->inner.ctx, at, c, cv, g);
 }
 
 static gd_status guide_network(void *ctx, const gd_level *at, const double *x, double *gradient)

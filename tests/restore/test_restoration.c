@@ -66,7 +66,7 @@ static void gradient_holds(gd_prior *p, double *g)
     fill(c, COUNT_X, 2);
     fill(d, COUNT_X, 3);
     assert_int_equal(p->predict(p->ctx, &at, x, eps, v), GD_OK);
-    assert_int_equal(p->vjp(p->ctx, &at, c, g), GD_OK);
+    assert_int_equal(p->vjp(p->ctx, &at, c, NULL, g), GD_OK);
     for (int i = 0; i < COUNT_X; i++)
         moved[i] = x[i] + h * d[i];
     assert_int_equal(p->predict(p->ctx, &at, moved, eps, v), GD_OK);
@@ -127,7 +127,7 @@ static void the_solver_is_chosen_by_operator_and_noise(void **state)
         const char *op;
         double noise;
         const char *solver;
-    } cases[] = { { "box_down:2", 0, "ddnm" },   { "box_down:2", 0.1, "ddnm" },
+    } cases[] = { { "box_down:2", 0, "ddnm" },   { "box_down:2", 0.1, "ddrm" },
                   { "phase", 0.05, "daps" },     { "phase", 0, "reddiff" },
                   { "clip:2", 0.05, "daps" },    { "jpeg:50", 0.05, "reddiff" },
                   { "inpaint:box=4", 0, "ddnm" } };
@@ -174,6 +174,7 @@ static void what_cannot_be_is_refused(void **state)
     gd_restoration r;
     odd.h = 17;
     odd.w = 16;
+    odd.whole = true;
     assert_int_equal(gd_restoration_open(&r, m, NULL, &odd), GD_EMISMATCH);
     gd_restoration_close(&r);
     gd_model_close(m);
