@@ -307,7 +307,8 @@ uint32_t gd_noise_below(uint32_t range, uint64_t seed, uint64_t image, uint32_t 
  * `block`, block + 1, ... of (seed, step), for weights */
 void gd_noise_uniform(float *out, int64_t n, uint64_t seed, uint64_t block, uint32_t step);
 
-/* PyTorch's CPU generator: mt19937 with its randint and randn (spec diffusion.md section 12). */
+/* PyTorch's CPU generator: mt19937 with its randint and randn
+ * (docs/reference/diffusion.md#random-numbers). */
 typedef struct gd_torch_rng {
     uint32_t state[624];
     int index;

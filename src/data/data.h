@@ -1,5 +1,5 @@
 /* data.h - images on disk: sets of them, their labels, the authors' crop, resize and order.
- * (spec/training.md section 1) */
+ * (docs/reference/training.md#images) */
 #ifndef GD_DATA_H
 #define GD_DATA_H
 

@@ -1,5 +1,5 @@
 /* folder.c - one picture, or a tree of image files, in the authors' order: each folder's entries by
- * name, folders among the files (spec training.md 1). */
+ * name, folders among the files (docs/reference/training.md#images). */
 #include "data/data_private.h"
 
 #include <dirent.h>

@@ -1,4 +1,5 @@
-/* lmdb_set.c - LSUN's sets: an LMDB file whose values are image files (spec training.md 1).
+/* lmdb_set.c - LSUN's sets: an LMDB file whose values are image files
+ * (docs/reference/training.md#images).
  *
  * Read here and not by liblmdb, which trusts the file: a damaged page makes it read anywhere, a
  * truncated file ends in SIGBUS.  Here the whole tree is walked once, every place checked.  The

@@ -1,5 +1,5 @@
 /* eval.h - how good a set of images is: FID, sFID, Inception Score, precision and recall, with KID,
- * density and coverage (spec/evaluation.md).
+ * density and coverage (docs/reference/evaluation.md).
  *
  * Everything here has the same bits for any number of threads and any batch size: images keep their
  * index, sums run over chunks of fixed size in order of the index, tiles are bounded by shape. */

@@ -1,4 +1,5 @@
-/* reference.c - means and covariances that a reference file brings along (spec/evaluation.md 1). */
+/* reference.c - means and covariances that a reference file brings along
+ * (docs/reference/evaluation.md#files). */
 #include "eval/eval.h"
 
 #include <math.h>

@@ -1,6 +1,7 @@
 /* torch_write.c - a torch.save file in one pass: a zip of stored entries, each with its CRC-32
- * behind it, data aligned to 64 bytes by a padding field as PyTorch does it (models.md 8).  Every
- * place is known before the first byte is written; zip64 where the file is that large. */
+ * behind it, data aligned to 64 bytes by a padding field as PyTorch does it
+ * (docs/reference/networks.md#checkpoint-containers).  Every place is known before the first byte
+ * is written; zip64 where the file is that large. */
 #include "io/io_private.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* config.c - the authors' defaults, and which configurations can exist.  Source: spec models.md
- * 1, 2. */
+/* config.c - the authors' defaults, and which configurations can exist.  Source:
+ * docs/reference/networks.md#flags, #unet. */
 #include "nn/config_private.h"
 #include "nn/family.h"
 #include "nn/scripts.h"

@@ -1,5 +1,5 @@
-/* edm_unet.c - DhariwalUNet and SongUNet, the networks of NVlabs/edm (Karras et al. 2022; few-calls
- * 1.2).  Shape comments: [N,H,W,C]. */
+/* edm_unet.c - DhariwalUNet and SongUNet, the networks of NVlabs/edm (Karras et al. 2022;
+ * docs/reference/networks.md#other-families).  Shape comments: [N,H,W,C]. */
 #include "nn/edm.h"
 
 #include <math.h>

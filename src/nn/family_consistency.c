@@ -1,5 +1,6 @@
-/* family_consistency.c - openai/consistency_models (few-calls 1.1): ADM's UNetModel, whose
- * attention has two-dimensional convolutions and rows in the new order whatever the flag says. */
+/* family_consistency.c - openai/consistency_models (docs/reference/networks.md#other-families):
+ * ADM's UNetModel, whose attention has two-dimensional convolutions and rows in the new order
+ * whatever the flag says. */
 #include "nn/family.h"
 
 #include <string.h>

@@ -1,5 +1,6 @@
-/* family_edm.c - NVlabs/edm and what has its networks: SiD's pickles, DMD2's state dicts (few-calls
- * 1.2 to 1.4).  A pickle says the constructor's arguments; of a state dict the shapes say them. */
+/* family_edm.c - NVlabs/edm and what has its networks: SiD's pickles, DMD2's state dicts
+ * (docs/reference/networks.md#other-families).  A pickle says the constructor's arguments; of a
+ * state dict the shapes say them. */
 #define _GNU_SOURCE /* strcasestr */
 #include "nn/edm.h"
 

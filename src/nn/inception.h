@@ -1,6 +1,7 @@
 /* inception.h - the Inception network of 5 December 2015, whose features Frechet distances,
- * Inception Scores and precision / recall are measured in.  Source: spec evaluation.md 2, 4;
- * Szegedy et al. 2015, "Rethinking the Inception Architecture".
+ * Inception Scores and precision / recall are measured in.  Source:
+ * docs/reference/networks.md#inception; Szegedy et al. 2015, "Rethinking the Inception
+ * Architecture".
  *
  * Not torchvision's inception_v3: means of SAME pooling divide by the taps inside the image, the
  * last block pools the maximum, images are resized by TensorFlow 1's bilinear and scaled to (v -

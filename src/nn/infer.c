@@ -1,4 +1,5 @@
-/* infer.c - a configuration from the keys and shapes of a file.  Source: spec models.md 2.2, 5. */
+/* infer.c - a configuration from the keys and shapes of a file.  Source:
+ * docs/reference/networks.md#names-of-parameters, #classifier. */
 #include "nn/family.h"
 
 #include <stdlib.h>

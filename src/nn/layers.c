@@ -1,5 +1,5 @@
-/* layers.c - the blocks that the three networks share (spec models.md 3).  Shape comments:
- * [N,H,W,C]. */
+/* layers.c - the blocks that the three networks share (docs/reference/networks.md#layers).  Shape
+ * comments: [N,H,W,C]. */
 #include "nn/nn.h"
 
 #include <math.h>

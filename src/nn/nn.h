@@ -1,7 +1,7 @@
 /* nn.h - the networks of the paper on the graph engine, and model files.
  *
  * A scope passed by value gives parameters their checkpoint names, so that the code reads like the
- * paper and a file loads strictly by name.  Source: spec models.md. */
+ * paper and a file loads strictly by name.  Source: docs/reference/networks.md. */
 #ifndef GD_NN_H
 #define GD_NN_H
 

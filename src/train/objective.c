@@ -1,5 +1,5 @@
 /* objective.c - one update's images through the network in microbatches: noise, losses, gradients
- * (spec diffusion.md 8, training.md 2 and 7). */
+ * (docs/reference/diffusion.md#training-losses, docs/reference/training.md#updates). */
 #include "train/train.h"
 
 #include <math.h>

@@ -2,7 +2,7 @@
  *
  * learner.c holds a network's parameters and runs its forward and backward pass; objective.c turns
  * images into losses; trainer.c makes updates of them; checkpoint.c keeps a run; run.c is the whole
- * run of a folder.  Source: spec training.md. */
+ * run of a folder.  Source: docs/reference/training.md. */
 #ifndef GD_TRAIN_H
 #define GD_TRAIN_H
 
@@ -81,7 +81,7 @@ const char *gd_learner_probe(gd_learner *l);
 /* ---- objective.c: one update's images -> losses and gradients ---- */
 
 /* What the values mean is the authors': means over the images, times the importance weights; _q0 to
- * _q3 over the quarters of the schedule (training.md 5). */
+ * _q3 over the quarters of the schedule (docs/reference/training.md#logs). */
 enum { GD_MAX_MEANS = 32 };
 typedef struct gd_means {
     struct {
@@ -231,8 +231,8 @@ GD_CHECKED gd_status gd_trainer_share(gd_trainer *t);
 /* All ranks have the same parameters: GD_EFAILED names step and ranks. */
 GD_CHECKED gd_status gd_trainer_compare(const gd_trainer *t);
 /* [planes][height][width] -> [planes][h][w]: what the authors make the low-resolution images with
- * (training.md 1).  An entry is the mean of the block of pixels it covers; blocks overlap where the
- * sizes are no multiples (PyTorch's adaptive average pooling). */
+ * (docs/reference/training.md#images).  An entry is the mean of the block of pixels it covers;
+ * blocks overlap where the sizes are no multiples (PyTorch's adaptive average pooling). */
 void gd_area_average(float *out, const float *x, int planes, int height, int width, int h, int w);
 
 /* ---- checkpoint.c: everything of a run in one file ---- */

@@ -1,6 +1,6 @@
-/* trainer.c - one iteration after the other: images, timesteps, passes, the update (spec
- * training.md 2, 7).  Everything random is keyed by seed and place, so that a run continues exactly
- * from its step alone. */
+/* trainer.c - one iteration after the other: images, timesteps, passes, the update
+ * (docs/reference/training.md#updates, #classifiers).  Everything random is keyed by seed and
+ * position, so that a run continues exactly from its step alone. */
 #include "train/train.h"
 
 #include <float.h>

@@ -1,0 +1,88 @@
+#!/usr/bin/python3
+"""documents.py [TREE] - what documents and comments name exists: cited headings (docs/reference/networks.md#layers), linked files,
+environment variables (each is read by the code, each that the code reads by its own name is documented).  Prints FILE:LINE per breach."""
+import re
+import sys
+from pathlib import Path
+
+tree = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent.parent)
+breaches = []
+CODE = [p for folder in ("src", "include", "tests", "bench", "scripts", "examples") for p in sorted((tree / folder).rglob("*"))
+        if p.is_file() and (p.suffix in (".c", ".h", ".inc", ".sh", ".py", ".txt") or (folder in ("bench", "scripts") and not p.suffix))
+        and "golden/cases" not in str(p) and p.name not in ("documents.py", "test_documents.sh")]
+DOCUMENTS = sorted((tree / "docs").rglob("*.md")) + [p for p in (tree / "README.md", tree / "CONTRIBUTING.md") if p.exists()]
+
+
+def breach(path, line, text):
+    breaches.append(f"{path.relative_to(tree)}:{line}: {text}")
+
+
+def text_of(path):
+    return path.read_text(errors="replace")
+
+
+def slugs(path, known={}):
+    """The anchors of a document, as GitHub forms them."""
+    if path not in known:
+        body = re.sub(r"(?ms)^```.*?^```", "", text_of(path))
+        headings = re.findall(r"(?m)^#+ (.+)$", body)
+        known[path] = {re.sub(r"[^\w\- ]", "", h.strip().lower()).replace(" ", "-") for h in headings}
+    return known[path]
+
+
+def heading_exists(path, line, target, anchor):
+    if not target.exists():
+        breach(path, line, f"{target.name} is no file")
+    elif anchor and anchor not in slugs(target):
+        breach(path, line, f"{target.name} has no heading #{anchor}")
+
+
+def citations():
+    """docs/FILE.md, docs/FILE.md#a, and what follows as ", #b"."""
+    for path in CODE:
+        lines = text_of(path).splitlines()
+        body = "\n".join(lines)
+        body = re.sub(r"\n( \*|//|#) ", "\n   ", body)  # a citation may go on in the next comment line
+        for match in re.finditer(r"\b(docs/[\w/-]+\.md)((?:#[\w-]+)?(?:,\s+#[\w-]+)*)", body):
+            line = body.count("\n", 0, match.start()) + 1
+            anchors = re.findall(r"#([\w-]+)", match[2]) or [""]
+            for anchor in anchors:
+                heading_exists(path, line, tree / match[1], anchor)
+        for number, line in enumerate(lines, 1):
+            if re.search(r"\bspec/?[ (]?[a-z-]+\.md|(?<![\w/.-])(models|diffusion|training|few-calls|results|kernels)\.md \d|few-calls \d", line):
+                breach(path, number, "cites a specification that is not in the repository")
+
+
+def links():
+    for path in DOCUMENTS:
+        for number, line in enumerate(text_of(path).splitlines(), 1):
+            for target, anchor in re.findall(r"\]\(([^)#:\s]*)(?:#([\w-]+))?\)", line):
+                at = (path.parent / target).resolve() if target else path
+                if not at.exists():
+                    breach(path, number, f"links to {target}, which is not there")
+                elif anchor and at.suffix == ".md":
+                    heading_exists(path, number, at, anchor)
+
+
+def variables():
+    source = "\n".join(text_of(p) for p in CODE if p.is_relative_to(tree / "src"))
+    read = set(re.findall(r'"((?:GUIDED|OMP|OPENBLAS|XDG|NO)_[A-Z_]+)"', source))
+    options = {"GUIDED_" + o.upper().replace("-", "_") for o in re.findall(r'\{ "([a-z][a-z0-9_-]+)",', source)}
+    made = set(re.findall(r"\b(?:option|set)\((GUIDED_[A-Z_]+)", text_of(tree / "CMakeLists.txt"))) if (tree / "CMakeLists.txt").exists() else set()
+    documented = ""
+    for path in DOCUMENTS:
+        documented += text_of(path)
+        for number, line in enumerate(text_of(path).splitlines(), 1):
+            for name in re.findall(r"(?<![A-Z_])(?:GUIDED|OMP|OPENBLAS)_[A-Z][A-Z_]*\b", line):
+                if name not in read | options | made | {"GUIDED_NAME"}:
+                    breach(path, number, f"{name} is read by no code")
+    for name in sorted(n for n in set(re.findall(r'getenv\("(GUIDED_[A-Z_]+)"\)', source))):
+        if name not in documented:
+            breach(tree / "docs", 0, f"{name} is read by the code and documented nowhere")
+
+
+citations()
+links()
+variables()
+print("\n".join(breaches) if breaches else "documents: all that they name exists")
+sys.exit(bool(breaches))
