@@ -58,7 +58,7 @@ GD_CHECKED gd_status gd_fail(gd_status status, const char *format, ...) GD_PRINT
 #ifdef __clang_analyzer__ /* it cannot see that the status comes back */
 #define gd_fail(status, ...) ((void)gd_fail(status, __VA_ARGS__), (status))
 #endif
-/* Put "TEXT: " before the message: each caller tells where it was.  Keeps the message's later lines
+/* Put "TEXT: " before the message: each caller adds its context.  Keeps the message's later lines
  * where they are. */
 void gd_context(const char *format, ...) GD_PRINTF(1, 2);
 /* Append a line to the message: rows of a table, then "hint: ..." (the caller writes the word). */
@@ -146,8 +146,8 @@ typedef struct gd_os_table {
     int (*mkdir)(const char *path, mode_t mode);
 } gd_os_table;
 extern gd_os_table gd_os;
-/* Calls of the table that a signal does not end.  false, -1: errno says why.  Writing is whole;
- * reading ends where the file does: how many bytes that were. */
+/* Calls of the table that a signal does not end.  false, -1: errno has the reason.  Writing is
+ * whole; reading ends where the file does: how many bytes that were. */
 int gd_open(const char *path, int flags, mode_t mode);
 bool gd_write(int fd, const void *data, size_t bytes);
 bool gd_pwrite(int fd, const void *data, size_t bytes, off_t at);
@@ -350,7 +350,8 @@ void gd_set_log(gd_log_fn fn, void *ctx, gd_log_level most);
 bool gd_log_wanted(gd_log_level level);
 void gd_log(gd_log_level level, const char *format, ...) GD_PRINTF(2, 3);
 
-/* ---- stop.c: reading and writing weights ends when `wanted` says so (Ctrl-C); NULL: never ---- */
+/* ---- stop.c: reading and writing weights ends when `wanted` returns true (Ctrl-C); NULL: never
+ * ---- */
 
 void gd_set_stop(bool (*wanted)(void));
 GD_CHECKED gd_status gd_check_stop(void); /* GD_EINTERRUPTED when it does */

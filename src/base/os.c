@@ -186,7 +186,7 @@ gd_status gd_lock_file_open(int *fd, const char *path)
     return s;
 }
 
-/* What the caller named wrongly, apart from what the system cannot do now: only the first says
+/* Errors of the caller's name, apart from failures of the system: only the first mean
  * something about the file. */
 static gd_status open_failed(const char *path)
 {

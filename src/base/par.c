@@ -7,7 +7,7 @@
  *
  * A region ends when its work is done.  Work is claimed in chunks: each thread begins with a share
  * of its own, always the same one, so that it finds in its cache what it has written before, and
- * then takes what is left of the others' shares.  A thread that comes late finds nothing to do, and
+ * then takes what remains of the others' shares.  A thread that comes late finds nothing to do, and
  * nobody waits for it.
  *
  * Waiting threads spin for a bounded time and then sleep.  A worker that loses its core to another

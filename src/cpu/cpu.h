@@ -119,8 +119,8 @@ typedef struct gd_winograd_packing {
     gd_dtype dtype;
     const float *filters;
     int co, ci;
-    bool turned; /* those of the gradient of the data, which has ci channels out */
-    bool stream; /* past the caches */
+    bool backward_data; /* the filters of backward data, which has ci channels out */
+    bool stream;        /* past the caches */
 } gd_winograd_packing;
 
 /* packed <- filters [co][ci] as oneDNN wants them, band by band: in blocks of 16 x 16, channels in
@@ -172,7 +172,7 @@ typedef struct gd_norm {
 } gd_norm;
 
 /* Any kernel parallelises by itself with gd_par, bounds fixed by shape.  y is written whole (pad
- * lanes as zeros); y may be x (same strides) where said.  All views of one call have the same
+ * lanes as zeros); y may be x (same strides) where noted.  All views of one call have the same
  * layout.  bfloat16 is possible for y of convert, norm, resample and attention, dx of
  * norm_grad, and for x of convert; all other views are float32. */
 typedef struct gd_kernels {
@@ -221,7 +221,7 @@ typedef struct gd_kernels {
     void (*bilinear_grad)(const gd_view *dx, const gd_view *dy);
 
     /* y = (v - 128) / 128 with v of x, [y->n][h][w][y->c] bytes, at most 16 channels, resized to
-     * y's size by TensorFlow 1's bilinear: output i stands at i * in / out, without half pixels and
+     * y's size by TensorFlow 1's bilinear: output i samples i * in / out, without half pixels and
      * without antialiasing (docs/reference/evaluation.md#features) */
     void (*resize_bytes)(const gd_view *y, const uint8_t *x, int h, int w);
 
@@ -257,10 +257,10 @@ typedef struct gd_kernels {
     void (*winograd_weights)(const gd_winograd_weights *job);
     void (*outer_weights)(const gd_outer *job);
     void (*tiles_run)(const gd_tiles *job); /* NULL but for GD_ISA_AVX512_AMX, as the next */
-    /* packed <- filters [co][ci][taps], taps 1 or 9; turned: those of the gradient of the data,
+    /* packed <- filters [co][ci][taps], taps 1 or 9; backward_data: the filters of backward data,
      * which has ci channels out.  packed: taps * channels in, rounded up to 32, * channels out */
     void (*tiles_pack)(uint16_t *packed, const float *filters, int co, int ci, int taps,
-                       bool turned);
+                       bool backward_data);
 
     /* ---- small ---- */
     /* out[n][dim] = cos(t f_i).., sin(t f_i).., 0 if dim is odd; f_i = exp(-ln(max_period) i /

@@ -1,4 +1,4 @@
-/* select.c - which ISA's kernels are used: the machine's best, or what GUIDED_ISA says. */
+/* select.c - which ISA's kernels are used: the machine's best, or the one that GUIDED_ISA names. */
 #include "cpu/kernels.h"
 #include "cpu/machine.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_CLASSES = 1 << 20 };
+enum { MAX_CLASSES = 1 << 20 };
 
 /* ---- labels ---- */
 
@@ -77,9 +77,9 @@ gd_status data_label_by_number(gd_dataset *set, const int64_t *labels)
     if (!set->label)
         return gd_fail(GD_ENOMEM, "%s: out of memory", set->path);
     for (int64_t i = 0; i < set->count; i++) {
-        if (labels[i] < 0 || labels[i] >= MOST_CLASSES)
+        if (labels[i] < 0 || labels[i] >= MAX_CLASSES)
             return gd_fail(GD_EFORMAT, "%s: image %lld has label %lld, expected 0 to %d", set->path,
-                           (long long)i, (long long)labels[i], MOST_CLASSES - 1);
+                           (long long)i, (long long)labels[i], MAX_CLASSES - 1);
         set->label[i] = (int32_t)labels[i];
         set->classes = GD_MAX(set->classes, (int)labels[i] + 1);
     }

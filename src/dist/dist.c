@@ -60,26 +60,26 @@ void gd_dist_allow(gd_dist *d, double seconds)
 /* Those that are marked: "rank 1 (pid 77 on b), rank 3 (...)" */
 static void list_ranks(const gd_dist *d, char *text, size_t bytes)
 {
-    enum { MOST_NAMED = 4 };
+    enum { MAX_NAMED = 4 };
     int n = 0;
     size_t at = 0;
 
     text[0] = '\0';
     for (int q = 0; q < d->ranks && at < bytes; q++) {
         const dist_identity *w = &d->who[q];
-        if (!d->marked[q] || ++n > MOST_NAMED)
+        if (!d->marked[q] || ++n > MAX_NAMED)
             continue;
         at += (size_t)snprintf(text + at, bytes - at, "%srank %d", n > 1 ? ", " : "", q);
         if (*w->host && at < bytes)
             at += (size_t)snprintf(text + at, bytes - at, " (pid %lld on %s)", (long long)w->pid,
                                    w->host);
     }
-    if (n > MOST_NAMED && at < bytes)
-        snprintf(text + at, bytes - at, " and %d more", n - MOST_NAMED);
+    if (n > MAX_NAMED && at < bytes)
+        snprintf(text + at, bytes - at, " and %d more", n - MAX_NAMED);
 }
 
 /* All ranks find it out at the same time: the first of them tells it and ends the others. */
-static void let_first_speak(const gd_dist *d)
+static void let_first_report(const gd_dist *d)
 {
     const int64_t ms = GD_MIN(50 * (int64_t)d->rank, 2000);
     const struct timespec nap = { ms / 1000, ms % 1000 * 1000000 };
@@ -104,7 +104,7 @@ static gd_status exchange(gd_dist *d)
     list_ranks(d, names, sizeof names);
     if (!*names)
         return s;
-    let_first_speak(d);
+    let_first_report(d);
     if (d->step >= 0)
         snprintf(step, sizeof step, "step %lld", (long long)d->step);
     return gd_fail(GD_EFAILED,
@@ -143,7 +143,7 @@ static int64_t begin_of(const gd_dist *d, int64_t n, int q)
     return n * q / d->ranks;
 }
 
-/* Every rank's piece to all others, which have a place for it in x */
+/* Every rank's piece to all others, which have room for it in x */
 static gd_status share_pieces(gd_dist *d, unsigned char *x, int64_t n, size_t size, bool root_knows)
 {
     const size_t mine = (size_t)begin_of(d, n, d->rank) * size,

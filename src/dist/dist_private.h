@@ -14,7 +14,7 @@ typedef struct dist_parcel {
 
 /* How parcels travel */
 typedef struct dist_carrier {
-    /* send[q] goes to rank q, recv[q] comes from it ([ranks], own places not looked at).  late:
+    /* send[q] goes to rank q, recv[q] comes from it ([ranks], own entries are not read).  late:
      * [ranks], all false, set for those whose parcels did not move within `seconds`; then
      * GD_EFAILED without a message, and the parcels may still be in use.  Other failures have a
      * message. */

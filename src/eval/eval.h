@@ -192,7 +192,7 @@ typedef struct gd_survey {
 GD_CHECKED gd_status gd_survey_run(gd_survey *out, gd_extractor *e, gd_images *images,
                                    const gd_survey_options *o);
 void gd_survey_free(gd_survey *s); /* zeroed is fine */
-/* The place in a set of `count` (below 2^31) of the k-th of `kept` spread evenly over it */
+/* The index in a set of `count` (below 2^31) of the k-th of `kept` spread evenly over it */
 int64_t gd_survey_place(int64_t k, int64_t kept, int64_t count);
 
 /* ---- bootstrap.c: error bars ---- */

@@ -8,8 +8,8 @@
 #include <jerror.h>
 
 /* A progressive file repeats its whole image for each scan. */
-enum { MOST_SCANS = 500, FREE_SCANS = 20 };
-static const int64_t most_scanned = (int64_t)1 << 31; /* pixels of all scans */
+enum { MAX_SCANS = 500, FREE_SCANS = 20 };
+static const int64_t max_scanned = (int64_t)1 << 31; /* pixels of all scans */
 
 typedef struct reader {
     struct jpeg_error_mgr errors;
@@ -54,7 +54,7 @@ static void count_scans(j_common_ptr info)
     const int64_t scans = r->jpeg.input_scan_number,
                   pixels = (int64_t)r->jpeg.image_width * r->jpeg.image_height;
 
-    if (scans <= FREE_SCANS || (scans <= MOST_SCANS && scans * pixels <= most_scanned))
+    if (scans <= FREE_SCANS || (scans <= MAX_SCANS && scans * pixels <= max_scanned))
         return;
     r->status = gd_fail(GD_EFORMAT, "%s: more than %lld scans", r->name, (long long)scans - 1);
     longjmp(r->failed, 1);

@@ -73,7 +73,7 @@ gd_status io_pickle_make(machine *m, value **out, gd_pickle_kind kind, tag t)
     return io_pickle_push(m, *out);
 }
 
-/* One value for all places: made at its first use */
+/* One value for all uses: made at its first use */
 static gd_status push_shared(machine *m, value **shared, gd_pickle_kind kind, tag t, int64_t n)
 {
     if (*shared)

@@ -169,7 +169,7 @@ static void get_bytes(png_structp png, png_bytep data, size_t bytes)
     s->at += bytes;
 }
 
-/* Chunks that change no pixel are passed over unread, so that none takes memory. */
+/* Chunks that change no pixel are skipped unread, so that none takes memory. */
 static void limit_reading(void *ctx)
 {
     stream *s = ctx;

@@ -63,7 +63,7 @@ int nn_default_channel_mult(double mult[GD_MAX_LEVELS], gd_net_kind kind, int im
     return 0;
 }
 
-/* What no flag of theirs says, then the script's defaults */
+/* Values without a flag of theirs, then the script's defaults */
 void nn_script_defaults(gd_model_config *out, gd_net_kind kind, int project)
 {
     enum { MOST = 64 };

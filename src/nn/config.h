@@ -95,7 +95,7 @@ typedef struct gd_diffusion_config {
     double one_call_sigma;       /* > 0: a generator, image = D(one_call_sigma * noise, the same) */
 } gd_diffusion_config;
 
-/* Everything a model file says or is assumed to say */
+/* Everything a model file states or is assumed to state */
 typedef struct gd_model_config {
     gd_net_config net;
     gd_diffusion_config diffusion;
@@ -181,7 +181,7 @@ GD_CHECKED gd_status gd_config_params(const gd_model_config *config, gd_arena *a
 int64_t gd_param_count(const gd_param_spec *spec); /* elements */
 
 /* ---- init.c: weights without a file ---- */
-/* Fresh weights as PyTorch would initialise them, keyed by (seed, index); index = place in
+/* Fresh weights as PyTorch would initialise them, keyed by (seed, index); index = position in
  * gd_config_params' list. */
 void gd_init_parameter(float *out, const gd_param_spec *spec, uint64_t seed, int index);
 /* The synthetic weights of the reference cases at full size: a pure function of salt, name and

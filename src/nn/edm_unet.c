@@ -140,7 +140,7 @@ static nn at_block(build *b, const char *half, int level, int i)
 }
 
 /* x = aux = (x + conv(aux)) / sqrt 2: the image, kept beside the encoder at every size.  It takes
- * the place of the skip just kept. */
+ * the position of the skip just kept. */
 static void residual_branch(build *b, int level)
 {
     nn m = at_level(b, "enc", level, "aux_residual");

@@ -380,7 +380,7 @@ static gd_status find_preset(inference *in, gd_model_config *like, bool *found_l
     return GD_OK;
 }
 
-/* ---- what shapes do not tell ---- */
+/* ---- what does not follow from shapes ---- */
 
 /* Every published network ends at 8x8; only the authors' earlier CIFAR-10 network with widths
  * 1,2,2,2 ends at 4x4. */
@@ -470,7 +470,7 @@ static void say_guesses(inference *in)
     assume_bool(in, "rescale_timesteps", diffusion->rescale_timesteps);
 }
 
-/* What shapes do not tell */
+/* What does not follow from shapes */
 static bool same_guesses(const gd_model_config *a, const gd_model_config *b)
 {
     const gd_net_config *m = &a->net, *n = &b->net;

@@ -73,7 +73,7 @@ static int64_t permuted(int64_t i, int64_t count, const uint32_t key[FEISTEL_ROU
     return (int64_t)x;
 }
 
-/* The image at `position`, `later` places further in its epoch, around its end */
+/* The image at `position`, `later` positions further in its epoch, around its end */
 static int64_t index_at(const gd_stream *s, int64_t position, int64_t later)
 {
     const int64_t epoch = position / s->count;
@@ -258,7 +258,7 @@ static void *work(void *stream)
     return NULL;
 }
 
-/* Another place than the next: what is being decoded is waited for, the rest forgotten. */
+/* Another position than the next: waits for what is being decoded, drops the rest. */
 static void go_to(gd_stream *s, int64_t position)
 {
     for (int64_t turn = s->first; turn < s->next; turn++)

@@ -120,13 +120,13 @@ typedef struct gd_train_batch {
 
 /* Forward and backward over one microbatch.  GD_EFAILED when a loss is not finite, with the first
  * bad layer's name; then there is no gradient. */
-typedef struct gd_worker gd_worker;
-GD_CHECKED gd_status gd_worker_make(gd_worker **out, gd_learner *l);
-void gd_worker_free(gd_worker *w); /* NULL is fine */
-GD_CHECKED gd_status gd_worker_run(gd_worker *w, const gd_objective *objective,
-                                   const gd_train_batch *batch, gd_means *means);
+typedef struct gd_microbatch gd_microbatch;
+GD_CHECKED gd_status gd_microbatch_make(gd_microbatch **out, gd_learner *l);
+void gd_microbatch_free(gd_microbatch *w); /* NULL is fine */
+GD_CHECKED gd_status gd_microbatch_run(gd_microbatch *w, const gd_objective *objective,
+                                       const gd_train_batch *batch, gd_means *means);
 
-/* ---- options.c: what a run is told, kept in its checkpoints ---- */
+/* ---- options.c: the options of a run, kept in its checkpoints ---- */
 
 typedef struct gd_train_options {
     int batch_size;     /* images of one update, over all ranks */
@@ -175,7 +175,7 @@ typedef struct gd_source {
     void *ctx;
 } gd_source;
 
-/* Draws of the caller in place of the trainer's own: timesteps t[n] and noise [n][C][S][S] of the
+/* Draws of the caller instead of the trainer's own: timesteps t[n] and noise [n][C][S][S] of the
  * images first .. first + n - 1 of the update `step`.  They are taken pass by pass, and a pass's
  * losses are in the history of the timestep sampler before the next pass's weights, as in the
  * authors' program.  The trainer's own draws use the history before the update instead, so that
@@ -191,7 +191,7 @@ typedef struct gd_trainer {
     gd_averages averages;
     gd_model_config config;
     gd_learner *learner;
-    gd_worker *worker;
+    gd_microbatch *microbatch;
     gd_schedule *schedule;
     gd_process process;
     gd_objective objective;
