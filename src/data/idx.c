@@ -252,7 +252,13 @@ static void close_idx(gd_dataset *set)
     gd_block_free(((idx *)set->state)->bytes);
 }
 
-gd_status data_open_idx(gd_dataset *set)
+static bool is_idx(const gd_mapped *map)
+{
+    return data_begins_with(map, "\x1f\x8b", 2) || data_begins_with(map, "\0\0\x08\x03", 4) ||
+           data_begins_with(map, "\0\0\x08\x04", 4);
+}
+
+static gd_status open_idx(gd_dataset *set)
 {
     static const data_kind kind = { read_image, name_of, close_idx };
     idx *x = gd_alloc(set->mem, sizeof *x);
@@ -277,3 +283,5 @@ gd_status data_open_idx(gd_dataset *set)
     set->count = dim[0];
     return read_labels(set);
 }
+
+const data_format data_format_idx = { "an IDX file of the MNIST family", is_idx, open_idx };

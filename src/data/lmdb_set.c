@@ -248,7 +248,7 @@ static void close_lmdb(gd_dataset *set)
     free(l->value);
 }
 
-bool data_is_lmdb(const gd_mapped *map)
+static bool is_lmdb(const gd_mapped *map)
 {
     gd_cursor c = { map->data, map->data, map->data + map->bytes, "" };
     const unsigned char *header;
@@ -280,3 +280,5 @@ gd_status data_open_lmdb(gd_dataset *set)
     set->count = l->n;
     return GD_OK;
 }
+
+const data_format data_format_lmdb = { "LMDB", is_lmdb, data_open_lmdb };

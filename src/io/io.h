@@ -272,7 +272,7 @@ GD_CHECKED gd_status gd_inflation_check(const char *file, const char *name, uint
 gd_status gd_not_read(const void *data, size_t bytes, const char *name, const char *expected,
                       const char *remedy);
 
-/* ---- image.c, jpeg.c, webp.c: decoding, as Pillow does it ---- */
+/* ---- image.c, png.c, jpeg.c, webp.c: decoding, as Pillow does it ---- */
 
 typedef struct gd_image {
     int width, height, channels;
@@ -285,6 +285,10 @@ void gd_image_free(gd_image *image);
 GD_CHECKED gd_status gd_image_decode(gd_image *out, const void *data, size_t bytes, int channels,
                                      const char *name);
 GD_CHECKED gd_status gd_image_open(gd_image *out, const char *path, int channels);
+bool gd_image_is(const void *data, size_t bytes); /* it begins as one of the formats does */
+bool gd_image_named(const char *name);            /* by its suffix, in any case */
+enum { GD_IMAGE_FORMATS = 128 };
+void gd_image_formats(char out[GD_IMAGE_FORMATS]); /* "PNG, JPEG and WebP" */
 
 /* ---- zip.c: the members of an archive ---- */
 

@@ -134,14 +134,19 @@ void io_swap_bytes(unsigned char *data, gd_dtype dtype, int64_t n);
 GD_CHECKED gd_status io_image_check(const gd_image *image, size_t bytes, const char *name);
 /* What a decoder may hold besides for a file of so many bytes */
 uint64_t io_decoder_bytes(size_t bytes);
-/* out->pixels is a block even when it fails */
-GD_CHECKED gd_status io_decode_png(gd_image *out, const void *data, size_t bytes, const char *name);
-GD_CHECKED gd_status io_decode_jpeg(gd_image *out, const void *data, size_t bytes,
-                                    const char *name);
-GD_CHECKED gd_status io_decode_webp(gd_image *out, const void *data, size_t bytes,
-                                    const char *name);
+/* A format of pictures is a file that defines io_format_NAME, and its name in IO_IMAGE_FORMATS. */
+typedef struct io_image_format {
+    const char *name;      /* "PNG" */
+    const char *suffix[2]; /* lower case, without the dot */
+    bool (*is)(const void *data, size_t bytes);
+    /* out->pixels is a block even when it fails */
+    gd_status (*decode)(gd_image *out, const void *data, size_t bytes, const char *name);
+} io_image_format;
+#define IO_IMAGE_FORMATS(X) X(png) X(jpeg) X(webp)
+#define IO_DECLARE_FORMAT(name) extern const io_image_format io_format_##name;
+IO_IMAGE_FORMATS(IO_DECLARE_FORMAT)
+#undef IO_DECLARE_FORMAT
 bool io_is_png(const void *data, size_t bytes);
-bool io_is_webp(const void *data, size_t bytes);
 
 /* ---- pickle.c ---- */
 

@@ -112,7 +112,13 @@ static void read_rows(reader *r)
     jpeg_finish_decompress(j);
 }
 
-gd_status io_decode_jpeg(gd_image *out, const void *data, size_t bytes, const char *name)
+static bool is_jpeg(const void *data, size_t bytes)
+{
+    const unsigned char *p = data;
+    return bytes > 3 && p[0] == 0xff && p[1] == 0xd8;
+}
+
+static gd_status decode_jpeg(gd_image *out, const void *data, size_t bytes, const char *name)
 {
     reader r = { .name = name, .image = out };
 
@@ -139,3 +145,5 @@ gd_status io_decode_jpeg(gd_image *out, const void *data, size_t bytes, const ch
     gd_block_free(r.row);
     return r.status;
 }
+
+const io_image_format io_format_jpeg = { "JPEG", { "jpg", "jpeg" }, is_jpeg, decode_jpeg };
