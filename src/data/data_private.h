@@ -1,4 +1,4 @@
-/* data_private.h - what the kinds of image sets share; nobody else includes it. */
+/* data_private.h - what the kinds of image sets share; for this folder alone. */
 #ifndef GD_DATA_PRIVATE_H
 #define GD_DATA_PRIVATE_H
 
@@ -22,7 +22,7 @@ struct gd_dataset {
     int32_t *label; /* [count]; NULL: none */
     int classes;
     const char **class_name; /* NULL: numbers only */
-    bool labels_guessed;     /* from file names, which nobody called labels */
+    bool labels_guessed;     /* from file names, without an option that asks for it */
 };
 
 /* A file that is a set: a file of ours that defines data_format_NAME, and its name in DATA_FORMATS.

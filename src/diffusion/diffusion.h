@@ -161,7 +161,7 @@ int gd_solver_count(void); /* of those that can be found */
 const gd_solver *gd_solver_at(int i);
 const char *gd_solver_name(const gd_solver *solver);
 const char *gd_solver_about(const gd_solver *solver);
-const char *gd_solver_steps(const gd_solver *solver); /* where nobody asks for a number */
+const char *gd_solver_steps(const gd_solver *solver); /* the default */
 
 /* What a solver can be given beside the grid; each reads those that mean something to it.  All
  * zero: as its authors set them. */

@@ -57,7 +57,7 @@ void gd_dist_allow(gd_dist *d, double seconds)
 
 /* ---- parcels ---- */
 
-/* Those that are marked: "rank 1 (pid 77 on b), rank 3 (...)" */
+/* The marked ranks as text: "rank 1 (pid 77 on b), rank 3 (...)" */
 static void list_ranks(const gd_dist *d, char *text, size_t bytes)
 {
     enum { MAX_NAMED = 4 };
@@ -78,7 +78,7 @@ static void list_ranks(const gd_dist *d, char *text, size_t bytes)
         snprintf(text + at, bytes - at, " and %d more", n - MAX_NAMED);
 }
 
-/* All ranks find it out at the same time: the first of them tells it and ends the others. */
+/* All ranks detect it at the same time: the first of them reports it and aborts the others. */
 static void let_first_report(const gd_dist *d)
 {
     const int64_t ms = GD_MIN(50 * (int64_t)d->rank, 2000);
@@ -117,7 +117,7 @@ static gd_status exchange(gd_dist *d)
 
 typedef struct summing {
     float *out;         /* this rank's piece */
-    const float *piece; /* [ranks][n]: everybody's, but its own */
+    const float *piece; /* [ranks][n]: all ranks' but its own */
     int64_t n;
     int rank, ranks;
 } summing;
@@ -197,7 +197,7 @@ gd_status gd_dist_gather(gd_dist *d, const void *mine, size_t bytes, void *all)
     return exchange(d);
 }
 
-/* Rank 0 sends each a piece, then the pieces go round: nobody's network carries all of it. */
+/* Rank 0 sends each rank a piece, then the ranks exchange pieces: no link carries all data. */
 static gd_status broadcast_block(gd_dist *d, unsigned char *x, int64_t n)
 {
     for (int q = 0; q < d->ranks; q++) {
@@ -411,7 +411,7 @@ gd_status dist_make(gd_dist **out, const dist_carrier *carrier, void *ctx, int r
         *out = d;
         return s;
     }
-    if (!d->agreed) /* nobody to wait for: the launcher ends a job that a rank leaves */
+    if (!d->agreed) /* no rank to wait for: the launcher ends a job that a rank leaves */
         d->carrier = NULL;
     gd_dist_close(d);
     return s;

@@ -48,12 +48,12 @@ struct gd_dist {
     bool *marked;             /* [ranks]: late, or different */
     struct dist_note *notes;  /* [ranks] */
     unsigned char *block;     /* DIST_BLOCK_BYTES and some: what is being summed */
-    bool agreed, broken;      /* the last failure is everybody's; no more messages go round */
-    double asked, extra;      /* seconds: gd_dist_set_deadline, gd_dist_allow */
-    double pace[DIST_PACE];   /* seconds of the last steps */
-    int n_pace;               /* steps timed */
-    double began;             /* the running step */
-    int64_t step;             /* -1: none yet */
+    bool agreed, broken; /* the last failure is that of all ranks; no more messages are exchanged */
+    double asked, extra; /* seconds: gd_dist_set_deadline, gd_dist_allow */
+    double pace[DIST_PACE]; /* seconds of the last steps */
+    int n_pace;             /* steps timed */
+    double began;           /* the running step */
+    int64_t step;           /* -1: none yet */
 };
 
 /* self.c */

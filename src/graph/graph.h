@@ -306,12 +306,12 @@ void gd_exec_set_band(gd_exec *exec, gd_val param, const float *data, int band);
 const char *gd_exec_probe(gd_exec *exec);
 /* Time of every step, the least of several runs: fills seconds[gd_plan_steps]. */
 void gd_exec_profile(gd_exec *exec, double *seconds);
-/* Tests: fill the arena with NaN, so that a step that reads what nobody wrote shows. */
+/* Tests: fill the arena with NaN, so that a read of memory that no step wrote shows. */
 void gd_exec_poison(gd_exec *exec);
 /* Tests: fill the output of the k-th step that any executor runs from now (0: off) with `value`,
  * and the output of that step whenever it runs again. */
 void gd_fail_node(uint64_t k, float value);
-/* The step that was chosen, as gd_exec_probe names it; "" before it ran */
+/* That step, as gd_exec_probe names it; "" before it ran */
 const char *gd_failed_node(void);
 
 #endif

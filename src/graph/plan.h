@@ -1,5 +1,5 @@
-/* plan.h - a plan's inside, shared by plan.c (which makes it), waves.c (what runs at once),
- * memory.c (which gives values their offsets) and exec.c (which runs it). */
+/* plan.h - a plan's inside, shared by plan.c (which makes it), waves.c (which steps run at the same
+ * time), memory.c (which gives values their offsets) and exec.c (which runs it). */
 #ifndef GD_GRAPH_PLAN_H
 #define GD_GRAPH_PLAN_H
 

@@ -3,7 +3,7 @@
  * Untrusted bytes: whatever a file holds, these functions return a status with file, offset and
  * remedy; they never crash, hang, evaluate anything, or hold more than 64 MiB beyond the file's
  * size before the caller asked for an array's data. Only cursor.c takes integers out of untrusted
- * bytes; sizes go through gd_mul / gd_add.  Rules: reliability 3.1, 3.2. */
+ * bytes; sizes go through gd_mul / gd_add.  See docs/reliability.md. */
 #ifndef GD_IO_H
 #define GD_IO_H
 
@@ -113,7 +113,7 @@ void gd_bundle_release(const gd_bundle *bundle, const gd_array *array);
  * files are refused whichever bit is damaged. */
 GD_CHECKED gd_status gd_bundle_verify(const gd_bundle *bundle, bool *checked);
 /* The XXH3-128 of all arrays as float32 in their order, where opening the file has found it right;
- * NULL: nobody knows it yet */
+ * NULL: not known yet */
 const char *gd_bundle_f32_hash(const gd_bundle *bundle);
 
 /* ---- elements.c: an array of an archive, one element after another ---- */

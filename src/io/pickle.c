@@ -1,5 +1,5 @@
 /* pickle.c - torch.save's pickles as typed records: about thirty opcodes, nothing is evaluated
- * (reliability 3.2).
+ * (docs/reliability.md).
  *
  * Every value has a tag and every use checks it.  A global must be one of a short list; REDUCE
  * builds one of three records or fails. Whatever else a pickle asks for is refused with opcode and

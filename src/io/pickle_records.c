@@ -6,7 +6,7 @@
 
 enum { MAX_STORAGES = GD_MAX_ARRAYS };
 
-/* The slot of `key`, or the free one where it belongs.  The hash is seeded: nobody can choose keys
+/* The slot of `key`, or the free one where it belongs.  The hash is seeded: no file can choose keys
  * that meet in one slot. */
 static int32_t *slot_of(const machine *m, const char *key)
 {

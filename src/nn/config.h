@@ -99,7 +99,7 @@ typedef struct gd_diffusion_config {
 typedef struct gd_model_config {
     gd_net_config net;
     gd_diffusion_config diffusion;
-    char preset[48];       /* "64x64_diffusion"; "" when the file is nobody's */
+    char preset[48];       /* "64x64_diffusion"; "" when the file is not of a known preset */
     double guidance_scale; /* the preset's classifier scale at 250 steps, 1.0 otherwise */
 } gd_model_config;
 

@@ -1,4 +1,4 @@
-/* config_private.h - what the files about configurations share; nobody else includes it. */
+/* config_private.h - what the files about configurations share; for this folder alone. */
 #ifndef GD_NN_CONFIG_PRIVATE_H
 #define GD_NN_CONFIG_PRIVATE_H
 

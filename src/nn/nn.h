@@ -40,7 +40,7 @@ typedef struct nn {
     double dropout;        /* > 0: ResBlocks drop with this probability, by the input
                               NN_DROPOUT_KEYS: I32 [N,1,1,2], new ones for every step */
     const nn_style *style; /* NULL: ADM's */
-    nn_listing *listing;   /* NULL: nobody asked */
+    nn_listing *listing;   /* NULL: not asked for */
 } nn;
 
 typedef enum nn_resample { NN_SAME, NN_UP, NN_DOWN } nn_resample;

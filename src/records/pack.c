@@ -189,7 +189,7 @@ gd_status gd_records_pack(gd_records *r, bool *finished, gd_status (*wish)(void)
     GD_TRY(records_try_lock(r, RECORDS_PACKING, &mine));
     if (!mine)
         return GD_OK;
-    *finished = gd_records_finished(r); /* by whoever had the lock until now */
+    *finished = gd_records_finished(r); /* by the process that held the lock until now */
     if (!*finished) {
         s = pack(&p, texts, n_texts);
         *finished = s == GD_OK;

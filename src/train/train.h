@@ -38,7 +38,7 @@ typedef struct gd_learner {
     struct gd_learner_network *network;
 } gd_learner;
 
-/* Fresh averages are copies of the parameters.  GD_ENOMEM says how much is needed. */
+/* Fresh averages are copies of the parameters.  GD_ENOMEM states how much is needed. */
 GD_CHECKED gd_status gd_learner_make(gd_learner **out, const gd_model_config *config,
                                      const gd_weights *weights, const gd_learner_options *options);
 void gd_learner_free(gd_learner *l); /* NULL is fine */
@@ -212,14 +212,14 @@ typedef struct gd_trainer {
 
 /* weights: what training begins with.  Of the ranks of `dist` each takes an equal share of every
  * batch, a row of positions, and makes the same updates; all make the trainer and its steps
- * together.  GD_ENOMEM says how much is needed, before anything is allocated, and which
+ * together.  GD_ENOMEM states how much is needed, before anything is allocated, and which
  * --microbatch would fit. */
 GD_CHECKED gd_status gd_trainer_make(gd_trainer **out, const gd_model_config *config,
                                      const gd_weights *weights, const gd_train_options *options,
                                      const gd_source *source, gd_dist *dist);
 void gd_trainer_free(gd_trainer *t); /* NULL is fine */
-/* One iteration.  A loss or gradient that is not finite makes no update: counted, said, and after
- * ten in a row GD_EFAILED. */
+/* One iteration.  A loss or gradient that is not finite makes no update: it is counted and
+ * reported, and after ten in a row the call fails with GD_EFAILED. */
 GD_CHECKED gd_status gd_trainer_step(gd_trainer *t);
 /* The validation batch of this step: adds val_ means */
 GD_CHECKED gd_status gd_trainer_validate(gd_trainer *t);
@@ -241,7 +241,7 @@ typedef struct gd_class_names {
     const char *const *name; /* NULL: none */
     int n;
 } gd_class_names;
-/* Atomic and durable (reliability 3.4). */
+/* Atomic and durable (docs/reliability.md). */
 GD_CHECKED gd_status gd_checkpoint_save(const gd_trainer *t, const char *path,
                                         const gd_class_names *classes);
 uint64_t gd_checkpoint_bytes(const gd_trainer *t);
@@ -255,7 +255,7 @@ bool gd_checkpoint_step(const char *path, int64_t *step);
 /* ---- pt_set.c: the authors' files, for their program or from it ---- */
 
 /* FOLDER/opt000100.pt, ema_RATE_000100.pt, model000100.pt at step 100; each atomic, the model's
- * last. */
+ * file last. */
 GD_CHECKED gd_status gd_pt_set_save(const gd_trainer *t, const char *folder);
 void gd_pt_set_remove(const gd_trainer *t, const char *folder, int64_t step);
 /* The model's file: `path` itself, or that with the largest number in the folder `path`.  false:
@@ -305,9 +305,9 @@ GD_CHECKED gd_status gd_run_lock(int *fd, const char *folder);
 void gd_run_unlock(int fd);
 /* GD_ENOSPACE when the checkpoints that are kept would not fit */
 GD_CHECKED gd_status gd_run_check_space(const gd_trainer *t, const char *folder);
-/* Iterations until options.iterations or a wish to stop (GD_EINTERRUPTED, after saving).  Writes
- * progress.csv, TensorBoard events, loss.svg and checkpoints; the folder is there and locked.  Of
- * several ranks the first does that, a wish of any counts for all after the step, and parameters
+/* Iterations until options.iterations or a request to stop (GD_EINTERRUPTED, after saving).  Writes
+ * progress.csv, TensorBoard events, loss.svg and checkpoints; the folder is there and locked.  With
+ * several ranks rank 0 writes, a request of any rank holds for all after the step, and parameters
  * are compared every 100 steps and before each checkpoint. */
 GD_CHECKED gd_status gd_run_train(gd_trainer *t, const char *folder, const gd_class_names *classes,
                                   const gd_run_hooks *hooks);

@@ -1,4 +1,4 @@
-/* trainer.c - one iteration after the other: images, timesteps, passes, the update
+/* trainer.c - an iteration: images, timesteps, passes, the update
  * (docs/reference/training.md#updates, #classifiers).  Everything random is keyed by seed and
  * position, so that a run continues exactly from its step alone. */
 #include "train/train.h"
@@ -11,7 +11,7 @@
  * same. */
 static const uint64_t training_key = 0x7472616e67756964u;
 
-/* Draws of one image, told apart by gd_noise_*'s step */
+/* Draws of one image, distinguished by gd_noise_*'s step */
 enum { DRAW_NOISE, DRAW_TIMESTEP, DRAW_DROPOUT, DRAW_DROPOUT_2 };
 enum { MAX_SKIPPED_IN_ROW = 10 };
 

@@ -49,7 +49,7 @@ def citations():
             for anchor in anchors:
                 heading_exists(path, line, tree / match[1], anchor)
         for number, line in enumerate(lines, 1):
-            if re.search(r"\bspec/?[ (]?[a-z-]+\.md|(?<![\w/.-])(models|diffusion|training|few-calls|results|kernels)\.md \d|few-calls \d", line):
+            if re.search(r"\bspec/?[ (]?[a-z-]+\.md|(?<![\w/.-])(models|diffusion|training|few-calls|results|kernels)\.md \d|(few-calls|reliability) \d", line):
                 breach(path, number, "cites a specification that is not in the repository")
 
 
