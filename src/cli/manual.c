@@ -261,6 +261,8 @@ static void settings_page(const page *p)
     snprintf(text, sizeof text, "%s: kernels at most of this kind", isas);
     item(p, "GUIDED_ISA", text);
     item(p, "GUIDED_CONV", "auto or direct: direct leaves Winograd convolutions out");
+    item(p, "GUIDED_INCEPTION", "weights of the 2015 network for eval");
+    item(p, "OMP_NUM_THREADS", "threads, where --threads is not given");
     item(p, "NO_COLOR", "no colours");
 }
 

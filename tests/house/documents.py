@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """documents.py [TREE] - what documents and comments name exists: cited headings (docs/reference/networks.md#layers), linked files,
 environment variables (each is read by the code, each that the code reads by its own name is documented).  Prints FILE:LINE per breach."""
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -66,7 +68,7 @@ def links():
 
 def variables():
     source = "\n".join(text_of(p) for p in CODE if p.is_relative_to(tree / "src"))
-    read = set(re.findall(r'"((?:GUIDED|OMP|OPENBLAS|XDG|NO)_[A-Z_]+)"', source))
+    read = set(re.findall(r'(?:getenv\(|variable\[\] = )"([A-Z_]+)"', source))
     options = {"GUIDED_" + o.upper().replace("-", "_") for o in re.findall(r'\{ "([a-z][a-z0-9_-]+)",', source)}
     made = set(re.findall(r"\b(?:option|set)\((GUIDED_[A-Z_]+)", text_of(tree / "CMakeLists.txt"))) if (tree / "CMakeLists.txt").exists() else set()
     documented = ""
@@ -76,13 +78,44 @@ def variables():
             for name in re.findall(r"(?<![A-Z_])(?:GUIDED|OMP|OPENBLAS)_[A-Z][A-Z_]*\b", line):
                 if name not in read | options | made | {"GUIDED_NAME"}:
                     breach(path, number, f"{name} is read by no code")
-    for name in sorted(n for n in set(re.findall(r'getenv\("(GUIDED_[A-Z_]+)"\)', source))):
+    for name in sorted(n for n in read if n.startswith("GUIDED_")):
         if name not in documented:
             breach(tree / "docs", 0, f"{name} is read by the code and documented nowhere")
+    if "GUIDED_BINARY" in os.environ and "house_tree" not in os.environ:
+        manual(read)
+
+
+def manual(read):
+    """The section ENVIRONMENT of a manual page has what the code reads."""
+    page = subprocess.run([os.environ["GUIDED_BINARY"], "help", "sample"], capture_output=True, text=True, check=True).stdout
+    samplers = subprocess.run([os.environ["GUIDED_BINARY"], "help", "samplers"], capture_output=True, text=True, check=True).stdout
+    listed("docs/sampling.md", [line.split()[0] for line in samplers.splitlines()])
+    section = re.search(r"(?ms)^ENVIRONMENT$(.*?)^\S", page)[1]
+    in_manual = set(re.findall(r"(?m)^ +([A-Z]+_[A-Z_]+)\b", section))
+    wanted = {n for n in read if n.startswith(("GUIDED_", "OMP_", "NO_"))} - {"GUIDED_CONFIG"}  # which CONFIGURATION has
+    for name in sorted(in_manual ^ wanted):
+        breach(tree / "src", 0, f"{name}: {'listed by guided help and read by no code' if name in in_manual else 'read and not listed by guided help'}")
+
+
+def listed(document, names):
+    text = text_of(tree / document)
+    families = re.findall(r"`([\w-]+)-\*`", text)
+    for name in names:
+        if not re.search(rf"`{re.escape(name)}[`:\[]", text) and not any(name.startswith(f) for f in families):
+            breach(tree / document, 0, f"does not list {name}")
+
+
+def tables():
+    """Names that the code has in a table are all in the document that describes them."""
+    if (tree / "src/cpu/select.c").exists():
+        listed("docs/platforms.md", re.findall(r'\[GD_ISA_\w+\] = \{ "(\w+)"', text_of(tree / "src/cpu/select.c")))
+    if (tree / "src/restore/operator.c").exists():
+        listed("docs/restoration.md", re.findall(r"&gd_kind_(\w+)", text_of(tree / "src/restore/operator.c").split("};")[0]))
 
 
 citations()
 links()
 variables()
+tables()
 print("\n".join(breaches) if breaches else "documents: all that they name exists")
 sys.exit(bool(breaches))

@@ -4,6 +4,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 check() { /usr/bin/python3 "$here/documents.py" "$1"; }
 check "$here/../.." || exit 1
+export house_tree=toy # whose variables are not those of the program
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 expect_breach() { # WHAT TEXT
