@@ -78,8 +78,7 @@ void gd_condition_mean(float *mean, const float *variance, const float *gradient
 void gd_condition_score(const gd_process *p, int t, const float *x_t, const float *gradient,
                         float *x0, float *mean, int64_t n);
 
-/* ---- gaussian.c: one element of the variational bound, in nats
- * (docs/reference/diffusion.md#discretised-likelihood) ---- */
+/* ---- gaussian.c: one element of the variational bound, in nats (diffusion.md 8, 9) ---- */
 
 typedef struct gd_bound_term {
     double value, d_mean, d_log_variance; /* slopes by the model's mean and log variance */

@@ -16,7 +16,7 @@ typedef struct kid {
     gd_status status[SUBSETS];
 } kid;
 
-/* The first `size` indices of a shuffle of the set, keyed by the subset's number */
+/* The first `size` places of a shuffle of the set, keyed by the subset's number */
 static void draw(float *out, int32_t *order, const gd_features *f, int size, int64_t subset,
                  uint32_t stream)
 {
@@ -33,7 +33,7 @@ static void draw(float *out, int32_t *order, const gd_features *f, int size, int
     }
 }
 
-/* Sum of (x.y / d + 1)^3 over all pairs, or over those of different indices */
+/* Sum of (x.y / d + 1)^3 over all pairs, or over those of different places */
 static double kernel_sum(float *products, const float *x, const float *y, int n, int width,
                          bool different)
 {

@@ -1,9 +1,6 @@
 /* image.c - PNG, JPEG and WebP to pixels, with Pillow's conversions. */
 #include "io/io_private.h"
 
-#include <string.h>
-#include <strings.h>
-
 void gd_image_free(gd_image *image)
 {
     gd_block_free(image->pixels);
@@ -83,70 +80,19 @@ static void to_grey(gd_image *image)
     image->channels = 1;
 }
 
-/* ---- formats ---- */
-
-#define ADDRESS(name) &io_format_##name,
-static const io_image_format *const formats[] = { IO_IMAGE_FORMATS(ADDRESS) };
-#undef ADDRESS
-
-static const io_image_format *format_of(const void *data, size_t bytes)
-{
-    for (int i = 0; i < COUNT(formats); i++)
-        if (formats[i]->is(data, bytes))
-            return formats[i];
-    return NULL;
-}
-
-bool gd_image_is(const void *data, size_t bytes)
-{
-    return format_of(data, bytes) != NULL;
-}
-
-bool gd_image_named(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-
-    for (int i = 0; dot && i < COUNT(formats); i++)
-        for (int k = 0; k < COUNT(formats[i]->suffix) && formats[i]->suffix[k]; k++)
-            if (strcasecmp(dot + 1, formats[i]->suffix[k]) == 0)
-                return true;
-    return false;
-}
-
-/* "PNG, JPEG and WebP", with `last` for "and" */
-static void list_formats(char *out, size_t size, const char *last)
-{
-    size_t at = 0;
-
-    for (int i = 0; i < COUNT(formats) && at < size; i++)
-        at += (size_t)snprintf(out + at, size - at, "%s%s",
-                               i == 0                   ? ""
-                               : i < COUNT(formats) - 1 ? ", "
-                                                        : last,
-                               formats[i]->name);
-}
-
-void gd_image_formats(char out[GD_IMAGE_FORMATS])
-{
-    list_formats(out, GD_IMAGE_FORMATS, " and ");
-}
-
 gd_status gd_image_decode(gd_image *out, const void *data, size_t bytes, int channels,
                           const char *name)
 {
-    const io_image_format *format = format_of(data, bytes);
-    char names[GD_IMAGE_FORMATS], expected[GD_IMAGE_FORMATS + 16];
+    const io_image_format *format = io_image_format_of(data, bytes);
+    const unsigned char *p = data;
     gd_status s;
 
     *out = (gd_image){ 0 };
     if (format)
         s = format->decode(out, data, bytes, name);
-    else {
-        list_formats(names, sizeof names, " nor ");
-        snprintf(expected, sizeof expected, "neither %s", names);
-        s = gd_not_read(data, bytes, name, expected, NULL);
-    }
-    if (s == GD_OK && format == &io_format_jpeg)
+    else
+        s = gd_not_read(data, bytes, name, "neither PNG, JPEG nor WebP", NULL);
+    if (s == GD_OK && bytes > 3 && p[0] == 0xff && p[1] == 0xd8)
         io_report_orientation(data, bytes, name);
     if (s == GD_OK && channels == 3 && out->channels == 1)
         s = to_rgb(out);

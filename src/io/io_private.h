@@ -147,6 +147,8 @@ typedef struct io_image_format {
 IO_IMAGE_FORMATS(IO_DECLARE_FORMAT)
 #undef IO_DECLARE_FORMAT
 bool io_is_png(const void *data, size_t bytes);
+/* image_format.c: by content; NULL: none */
+const io_image_format *io_image_format_of(const void *data, size_t bytes);
 
 /* ---- pickle.c ---- */
 

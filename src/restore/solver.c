@@ -288,7 +288,7 @@ gd_status gd_x0_vjp(gd_solving *s, const gd_level *at, bool clipped, double *c, 
     return GD_OK;
 }
 
-/* Variance and its log of one element (docs/reference/diffusion.md#reverse-step) */
+/* Variance and its log of one element (diffusion.md 4) */
 static void variance_of(const gd_solving *s, int t, double v, double *variance,
                         double *log_variance)
 {

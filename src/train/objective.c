@@ -1,5 +1,5 @@
 /* objective.c - one update's images through the network in microbatches: noise, losses, gradients
- * (docs/reference/diffusion.md#training-losses, docs/reference/training.md#updates). */
+ * (spec diffusion.md 8, training.md 2 and 7). */
 #include "train/train.h"
 
 #include <math.h>
@@ -54,7 +54,7 @@ double gd_means_get(const gd_means *m, const char *name)
 
 /* ---- one microbatch ---- */
 
-struct gd_microbatch {
+struct gd_worker {
     gd_learner *l;
     int64_t image, low;      /* elements of one image */
     float *x_t, *out, *dout; /* blocks, as the others: [microbatch] images */
@@ -64,7 +64,7 @@ struct gd_microbatch {
 };
 
 typedef struct micro {
-    gd_microbatch *w;
+    gd_worker *w;
     const gd_objective *o;
     const gd_train_batch *b;
 } micro;
@@ -147,7 +147,7 @@ static void note(gd_means *means, const micro *m, const char *name, size_t offse
 
 static void note_losses(gd_means *means, const micro *m)
 {
-    const gd_microbatch *w = m->w;
+    const gd_worker *w = m->w;
     const bool val = m->o->validation;
 
     if (m->o->classifier) {
@@ -186,8 +186,8 @@ static float network_t(const gd_objective *o, int t)
     return o->classifier ? (float)t : gd_schedule_model_t(o->process->schedule, t);
 }
 
-gd_status gd_microbatch_run(gd_microbatch *w, const gd_objective *objective,
-                            const gd_train_batch *b, gd_means *means)
+gd_status gd_worker_run(gd_worker *w, const gd_objective *objective, const gd_train_batch *b,
+                        gd_means *means)
 {
     micro m = { w, objective, b };
     const gd_pass pass = {
@@ -210,7 +210,7 @@ gd_status gd_microbatch_run(gd_microbatch *w, const gd_objective *objective,
 
 /* ---- life ---- */
 
-static gd_status make_buffers(gd_microbatch *w)
+static gd_status make_buffers(gd_worker *w)
 {
     const size_t n = (size_t)w->l->options.microbatch,
                  out = n * (size_t)gd_learner_out_count(w->l) * sizeof(float);
@@ -224,10 +224,10 @@ static gd_status make_buffers(gd_microbatch *w)
     return gd_block_make((void **)&w->top5, n * sizeof *w->top5, "scores");
 }
 
-gd_status gd_microbatch_make(gd_microbatch **out, gd_learner *l)
+gd_status gd_worker_make(gd_worker **out, gd_learner *l)
 {
     const gd_net_config *c = &l->config.net;
-    gd_microbatch *w = gd_alloc(l->mem, sizeof *w);
+    gd_worker *w = gd_alloc(l->mem, sizeof *w);
     gd_status s;
 
     if (!w)
@@ -237,14 +237,14 @@ gd_status gd_microbatch_make(gd_microbatch **out, gd_learner *l)
     w->low = (int64_t)c->in_channels * c->small_size * c->small_size;
     s = make_buffers(w);
     if (s != GD_OK) {
-        gd_microbatch_free(w);
+        gd_worker_free(w);
         return s;
     }
     *out = w;
     return GD_OK;
 }
 
-void gd_microbatch_free(gd_microbatch *w)
+void gd_worker_free(gd_worker *w)
 {
     if (!w)
         return;

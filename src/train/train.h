@@ -120,11 +120,11 @@ typedef struct gd_train_batch {
 
 /* Forward and backward over one microbatch.  GD_EFAILED when a loss is not finite, with the first
  * bad layer's name; then there is no gradient. */
-typedef struct gd_microbatch gd_microbatch;
-GD_CHECKED gd_status gd_microbatch_make(gd_microbatch **out, gd_learner *l);
-void gd_microbatch_free(gd_microbatch *w); /* NULL is fine */
-GD_CHECKED gd_status gd_microbatch_run(gd_microbatch *w, const gd_objective *objective,
-                                       const gd_train_batch *batch, gd_means *means);
+typedef struct gd_worker gd_worker;
+GD_CHECKED gd_status gd_worker_make(gd_worker **out, gd_learner *l);
+void gd_worker_free(gd_worker *w); /* NULL is fine */
+GD_CHECKED gd_status gd_worker_run(gd_worker *w, const gd_objective *objective,
+                                   const gd_train_batch *batch, gd_means *means);
 
 /* ---- options.c: the options of a run, kept in its checkpoints ---- */
 
@@ -191,7 +191,7 @@ typedef struct gd_trainer {
     gd_averages averages;
     gd_model_config config;
     gd_learner *learner;
-    gd_microbatch *microbatch;
+    gd_worker *worker;
     gd_schedule *schedule;
     gd_process process;
     gd_objective objective;
@@ -212,7 +212,7 @@ typedef struct gd_trainer {
 
 /* weights: what training begins with.  Of the ranks of `dist` each takes an equal share of every
  * batch, a row of positions, and makes the same updates; all make the trainer and its steps
- * together.  GD_ENOMEM states how much is needed, before anything is allocated, and which
+ * together.  GD_ENOMEM says how much is needed, before anything is allocated, and which
  * --microbatch would fit. */
 GD_CHECKED gd_status gd_trainer_make(gd_trainer **out, const gd_model_config *config,
                                      const gd_weights *weights, const gd_train_options *options,

@@ -1,6 +1,6 @@
-/* trainer.c - an iteration: images, timesteps, passes, the update
- * (docs/reference/training.md#updates, #classifiers).  Everything random is keyed by seed and
- * position, so that a run continues exactly from its step alone. */
+/* trainer.c - one iteration after the other: images, timesteps, passes, the update (spec
+ * training.md 2, 7).  Everything random is keyed by seed and place, so that a run continues exactly
+ * from its step alone. */
 #include "train/train.h"
 
 #include <float.h>
@@ -11,7 +11,7 @@
  * same. */
 static const uint64_t training_key = 0x7472616e67756964u;
 
-/* Draws of one image, distinguished by gd_noise_*'s step */
+/* Draws of one image, told apart by gd_noise_*'s step */
 enum { DRAW_NOISE, DRAW_TIMESTEP, DRAW_DROPOUT, DRAW_DROPOUT_2 };
 enum { MAX_SKIPPED_IN_ROW = 10 };
 
@@ -88,7 +88,7 @@ static gd_status make(gd_trainer *t, const gd_weights *weights)
     memcpy(o.ema_rate, t->averages.rate, sizeof o.ema_rate);
     GD_TRY(make_process(t));
     GD_TRY(gd_learner_make(&t->learner, &t->config, weights, &o));
-    GD_TRY(gd_microbatch_make(&t->microbatch, t->learner));
+    GD_TRY(gd_worker_make(&t->worker, t->learner));
     return make_buffers(t);
 }
 
@@ -135,7 +135,7 @@ void gd_trainer_free(gd_trainer *t)
         gd_block_free(t->buffers->loss);
         gd_block_free(t->buffers->seen);
     }
-    gd_microbatch_free(t->microbatch);
+    gd_worker_free(t->worker);
     gd_learner_free(t->learner);
     gd_timestep_sampler_free(&t->sampler);
     gd_schedule_free(t->schedule);
@@ -262,7 +262,7 @@ static gd_status run_pass(gd_trainer *t, int first, int n, bool validation)
                              .loss = b->loss + first };
 
     objective.validation = validation;
-    return gd_microbatch_run(t->microbatch, &objective, &batch, &t->means);
+    return gd_worker_run(t->worker, &objective, &batch, &t->means);
 }
 
 static gd_status run_batch(gd_trainer *t, const gd_source *source, bool validation)

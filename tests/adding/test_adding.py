@@ -18,7 +18,7 @@ TOYS = {
                (None, r"(extern const gd_solver )(gd_solver_ddpm\b)", r"\1gd_solver_toy, \2")],
     "operator": [("src/restore/operator.c", r"(kinds\[\] = \{)", r"\1 &gd_kind_toy,"),
                  ("src/restore/restore_private.h", r"(extern const gd_operator_kind )", r"\1gd_kind_toy, ")],
-    "image": [("src/io/image.c", r"\A", ""), ("src/io/io_private.h", r"(IO_IMAGE_FORMATS\(X\)) ", r"\1 X(toy) ")],
+    "image": [("src/io/image_format.c", r"\A", ""), ("src/io/io_private.h", r"(IO_IMAGE_FORMATS\(X\)) ", r"\1 X(toy) ")],
     "dataset": [("src/data/dataset.c", r"\A", ""), ("src/data/data_private.h", r"(DATA_FORMATS\(X\)) ", r"\1 X(toy) ")],
 }
 
