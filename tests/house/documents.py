@@ -67,6 +67,17 @@ def links():
                     heading_exists(path, number, at, anchor)
 
 
+def paths():
+    """`src/cpu/par.c` exists; NAME stands for a file that a reader will add, * for any."""
+    for path in DOCUMENTS:
+        if path.name == "log.md":  # of its time
+            continue
+        for number, line in enumerate(text_of(path).splitlines(), 1):
+            for name in re.findall(r"`((?:src|tests|scripts|bench|examples|include|docs)/[\w./*-]*)`", line):
+                if "NAME" not in name and not list(tree.glob(name.rstrip("/"))):
+                    breach(path, number, f"{name} is not there")
+
+
 def variables():
     source = "\n".join(text_of(p) for p in CODE if p.is_relative_to(tree / "src"))
     read = set(re.findall(r'(?:getenv\(|variable\[\] = )"([A-Z_]+)"', source))
@@ -116,6 +127,7 @@ def tables():
 
 citations()
 links()
+paths()
 variables()
 tables()
 print("\n".join(breaches) if breaches else "documents: all that they name exists")

@@ -27,3 +27,4 @@ echo '/* docs/b.md */' >>"$tree/src/a.c"; expect_breach "a file" "b.md is no fil
 echo 'GUIDED_SPEED' >>"$tree/docs/a.md"; expect_breach "a variable" "docs/a.md:6: GUIDED_SPEED is read by no code"
 echo 'y = getenv("GUIDED_SPEED");' >>"$tree/src/a.c"; expect_breach "a variable without a document" "GUIDED_SPEED is read by the code and documented nowhere"
 echo '[x](c.md)' >>"$tree/docs/a.md"; expect_breach "a link" "links to c.md"
+echo 'See `src/b.c`.' >>"$tree/docs/a.md"; expect_breach "a path" "docs/a.md:6: src/b.c is not there"
