@@ -10,7 +10,7 @@ from pathlib import Path
 tree = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent.parent)
 breaches = []
 CITED_ELSEWHERE = None
-CODE = [p for folder in ("src", "include", "tests", "bench", "scripts", "examples") for p in sorted((tree / folder).rglob("*"))
+CODE = [p for folder in ("src", "include", "tests", "bench", "scripts", "examples", "python") for p in sorted((tree / folder).rglob("*"))
         if p.is_file() and (p.suffix in (".c", ".h", ".inc", ".sh", ".py", ".txt") or (folder in ("bench", "scripts") and not p.suffix))
         and "golden/cases" not in str(p) and p.name not in ("documents.py", "test_documents.sh")]
 DOCUMENTS = sorted((tree / "docs").rglob("*.md")) + sorted((tree / "bench").rglob("*.md")) + [p for p in (tree / "README.md", tree / "CONTRIBUTING.md") if p.exists()]
@@ -81,6 +81,8 @@ def paths():
 def variables():
     source = "\n".join(text_of(p) for p in CODE if p.is_relative_to(tree / "src"))
     read = set(re.findall(r'(?:getenv\(|variable\[\] = )"([A-Z_]+)"', source))
+    python = "\n".join(text_of(p) for p in CODE if p.is_relative_to(tree / "python"))
+    python_reads = set(re.findall(r"environ(?:\.get\(|\[)[\"']([A-Z_]+)[\"']", python))
     options = {"GUIDED_" + o.upper().replace("-", "_") for o in re.findall(r'\{ "([a-z][a-z0-9_-]+)",', source)}
     made = set(re.findall(r"\b(?:option|set)\((GUIDED_[A-Z_]+)", text_of(tree / "CMakeLists.txt"))) if (tree / "CMakeLists.txt").exists() else set()
     documented = ""
@@ -88,7 +90,7 @@ def variables():
         documented += text_of(path)
         for number, line in enumerate(text_of(path).splitlines(), 1):
             for name in re.findall(r"(?<![A-Z_])(?:GUIDED|OMP|OPENBLAS)_[A-Z][A-Z_]*\b", line):
-                if name not in read | options | made | {"GUIDED_NAME"}:
+                if name not in read | python_reads | options | made | {"GUIDED_NAME"}:
                     breach(path, number, f"{name} is read by no code")
     for name in sorted(n for n in read if n.startswith("GUIDED_")):
         if name not in documented:
