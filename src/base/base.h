@@ -1,8 +1,8 @@
-/* base.h - what every other layer stands on: status and messages, memory, files, threads, noise,
+/* base.h - the foundation of every other layer: status and messages, memory, files, threads, noise,
  * hashes, logs.
  *
- * Layer contract: includes nothing of the project but <guided.h>.  Everything that asks the system
- * for something goes through the gd_os table, so that tests can make any call fail. */
+ * Layer contract: includes nothing of the project but <guided.h>.  Every system call goes through
+ * the gd_os table, so that tests can make any call fail. */
 #ifndef GD_BASE_H
 #define GD_BASE_H
 
@@ -58,7 +58,7 @@ GD_CHECKED gd_status gd_fail(gd_status status, const char *format, ...) GD_PRINT
 #ifdef __clang_analyzer__ /* it cannot see that the status comes back */
 #define gd_fail(status, ...) ((void)gd_fail(status, __VA_ARGS__), (status))
 #endif
-/* Put "TEXT: " before the message: each caller tells where it was.  Keeps the message's later lines
+/* Put "TEXT: " before the message: each caller adds its context.  Keeps the message's later lines
  * where they are. */
 void gd_context(const char *format, ...) GD_PRINTF(1, 2);
 /* Append a line to the message: rows of a table, then "hint: ..." (the caller writes the word). */
@@ -146,8 +146,8 @@ typedef struct gd_os_table {
     int (*mkdir)(const char *path, mode_t mode);
 } gd_os_table;
 extern gd_os_table gd_os;
-/* Calls of the table that a signal does not end.  false, -1: errno says why.  Writing is whole;
- * reading ends where the file does: how many bytes that were. */
+/* Calls of the table that a signal does not end.  false, -1: errno has the reason.  Writing is
+ * whole; reading ends where the file does: how many bytes that were. */
 int gd_open(const char *path, int flags, mode_t mode);
 bool gd_write(int fd, const void *data, size_t bytes);
 bool gd_pwrite(int fd, const void *data, size_t bytes, off_t at);
@@ -193,9 +193,9 @@ int gd_affinity(int *cpu, int max);
 /* The calling thread sleeps while *word is `value`, until gd_wake(word); it may wake earlier, so
  * the caller looks again. */
 void gd_sleep_on(const _Atomic uint32_t *word, uint32_t value);
-void gd_wake(const _Atomic uint32_t *word); /* all who sleep on it */
+void gd_wake(const _Atomic uint32_t *word); /* all threads that sleep on it */
 size_t gd_peak_bytes(void);                 /* the most memory that was resident in this process */
-/* Random bytes from the system, for seeds that nobody chose; false when it gives none */
+/* Random bytes from the system, for seeds that no option gives; false when it gives none */
 bool gd_random(void *out, size_t bytes);
 size_t gd_machine_bytes(void); /* of memory that this machine has */
 /* A mapping whose pages may be larger ones; a hint */
@@ -210,7 +210,7 @@ bool gd_own_folder(char *out, size_t bytes);
 
 /* ---- atomic.c: durable whole-file write ---- */
 
-/* What may stand under a name that is to be written.  Folders, devices, pipes and sockets are
+/* What may exist under a name that is to be written.  Folders, devices, pipes and sockets are
  * GD_EEXISTS always. */
 typedef enum gd_replace {
     GD_KEEP,      /* nothing: a path that exists is GD_EEXISTS */
@@ -234,7 +234,7 @@ GD_CHECKED gd_status gd_file_write_at(gd_file *file, uint64_t offset, const void
 GD_CHECKED gd_status gd_file_commit(gd_file *file); /* frees `file` whatever happens */
 void gd_file_abort(gd_file *file);                  /* removes the part file, frees; NULL is fine */
 /* Behind what the file holds, which is made where there is none; links are followed with
- * GD_OVERWRITE only.  Not `durable`: when the system likes. */
+ * GD_OVERWRITE only.  Not `durable`: when the system writes it. */
 GD_CHECKED gd_status gd_file_append(const char *path, gd_replace replace, const void *data,
                                     size_t bytes, bool durable);
 /* What was appended to `path` becomes durable; no file: nothing to do */
@@ -279,8 +279,8 @@ int gd_threads(void);
 void gd_par(int64_t n, void (*fn)(void *ctx, int64_t i), void *ctx);
 /* How long work would take with gd_threads() threads where there are fewer cores: from now on the
  * calling thread runs the chunks of every region by itself, one after the other, and their times
- * are laid out on that many threads.  What threads take from each other, the memory's bandwidth
- * above all, is not in it.  NULL: no longer. */
+ * are laid out on that many threads.  Contention between threads, above all for memory bandwidth,
+ * is not modelled.  NULL: no longer. */
 typedef struct gd_forecast {
     int64_t regions;
     double spent;     /* seconds in regions, as they were run */
@@ -307,7 +307,8 @@ uint32_t gd_noise_below(uint32_t range, uint64_t seed, uint64_t image, uint32_t 
  * `block`, block + 1, ... of (seed, step), for weights */
 void gd_noise_uniform(float *out, int64_t n, uint64_t seed, uint64_t block, uint32_t step);
 
-/* PyTorch's CPU generator: mt19937 with its randint and randn (spec diffusion.md section 12). */
+/* PyTorch's CPU generator: mt19937 with its randint and randn
+ * (docs/reference/diffusion.md#random-numbers). */
 typedef struct gd_torch_rng {
     uint32_t state[624];
     int index;
@@ -320,7 +321,7 @@ void gd_torch_randint(gd_torch_rng *rng, int64_t *out, int64_t n, uint32_t range
 
 /* ---- hash.c: XXH3-128 ---- */
 
-/* For tables of this process alone: XXH3-64 with a seed that nobody outside knows */
+/* For tables of this process alone: XXH3-64 with a secret seed */
 uint64_t gd_seeded_hash(const void *data, size_t bytes);
 
 typedef struct gd_hasher gd_hasher;
@@ -330,7 +331,7 @@ void gd_hasher_text(const gd_hasher *hasher,
                     char text[33]); /* 32 hex digits of what was added so far, high half first */
 void gd_hasher_free(gd_hasher *hasher);
 
-/* ---- settings.c: what one thread's calls go by instead of the process's settings ---- */
+/* ---- settings.c: a thread's settings in place of the process's ---- */
 
 typedef struct gd_settings {
     size_t memory_limit;
@@ -344,13 +345,14 @@ typedef struct gd_settings {
 const gd_settings *gd_use_settings(const gd_settings *settings);
 const gd_settings *gd_used_settings(void);
 
-/* ---- log.c: notices to whoever called gd_set_log; none = silence ---- */
+/* ---- log.c: notices to the callback of gd_set_log; none = silence ---- */
 
 void gd_set_log(gd_log_fn fn, void *ctx, gd_log_level most);
 bool gd_log_wanted(gd_log_level level);
 void gd_log(gd_log_level level, const char *format, ...) GD_PRINTF(2, 3);
 
-/* ---- stop.c: reading and writing weights ends when `wanted` says so (Ctrl-C); NULL: never ---- */
+/* ---- stop.c: reading and writing weights ends when `wanted` returns true (Ctrl-C); NULL: never
+ * ---- */
 
 void gd_set_stop(bool (*wanted)(void));
 GD_CHECKED gd_status gd_check_stop(void); /* GD_EINTERRUPTED when it does */

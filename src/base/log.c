@@ -1,4 +1,4 @@
-/* log.c - notices go to whoever set the callback. */
+/* log.c - notices go to the callback. */
 #include "base/base.h"
 
 static struct {

@@ -156,7 +156,8 @@ void gd_noise_uniform(float *out, int64_t n, uint64_t seed, uint64_t block, uint
     }
 }
 
-/* ---- PyTorch's CPU generator (spec diffusion.md 12): mt19937, Matsumoto & Nishimura 1998 ---- */
+/* ---- PyTorch's CPU generator (docs/reference/diffusion.md#random-numbers): mt19937, Matsumoto &
+ * Nishimura 1998 ---- */
 
 enum { MT_N = 624, MT_M = 397 };
 

@@ -147,7 +147,7 @@ static gd_status no_lock_file(const char *path)
 {
     return gd_fail(GD_EEXISTS,
                    "%s: a link, or not a lock file of this program\n"
-                   "hint: remove it if nobody works in that folder",
+                   "hint: remove it if no process works in that folder",
                    path);
 }
 
@@ -186,7 +186,7 @@ gd_status gd_lock_file_open(int *fd, const char *path)
     return s;
 }
 
-/* What the caller named wrongly, apart from what the system cannot do now: only the first says
+/* Errors of the caller's name, apart from failures of the system: only the first mean
  * something about the file. */
 static gd_status open_failed(const char *path)
 {
@@ -223,7 +223,7 @@ static gd_status map_open_file(gd_mapped *out, int fd, const char *path)
     return GD_OK;
 }
 
-/* O_NONBLOCK: opening a pipe that nobody writes must not hang */
+/* O_NONBLOCK: opening a pipe without a writer must not block */
 gd_status gd_map_file(gd_mapped *out, const char *path)
 {
     int fd = gd_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);

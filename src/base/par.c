@@ -7,8 +7,8 @@
  *
  * A region ends when its work is done.  Work is claimed in chunks: each thread begins with a share
  * of its own, always the same one, so that it finds in its cache what it has written before, and
- * then takes what is left of the others' shares.  A thread that comes late finds nothing to do, and
- * nobody waits for it.
+ * then takes what remains of the others' shares.  A thread that comes late finds nothing to do, and
+ * no thread waits for it.
  *
  * Waiting threads spin for a bounded time and then sleep.  A worker that loses its core to another
  * process, or is late to wake, has seen that the machine is shared: then the team hardly spins for
@@ -46,8 +46,8 @@ static const double SHARED_FROM = 0.1;   /* part of its time, from which it has 
 static const double LOOK_EVERY = 5e-3;   /* for that */
 static const double LATE = 500e-6;       /* from waking a worker until it runs: its core is taken */
 
-/* From the low bits on: chunks that nobody has claimed; chunks at the start; the region's number,
- * so that a claim for an earlier region fails */
+/* From the low bits on: chunks that no thread has claimed; chunks at the start; the region's
+ * number, so that a claim for an earlier region fails */
 typedef struct share {
     alignas(LINE) _Atomic uint64_t word;
 } share;
@@ -252,9 +252,9 @@ static bool any_left(const team *t, int threads)
     return false;
 }
 
-/* First its own share, then those that nobody has begun: their threads are late.  A share that is
- * being worked on is left to its thread for a moment, because what lies in that one's cache would
- * have to move. */
+/* First its own share, then those that no thread has begun: their threads are late.  A share that
+ * is being worked on is left to its thread for a moment, because what lies in that one's cache
+ * would have to move. */
 static void take_part(team *t, int self, int threads)
 {
     uint32_t done;

@@ -1,4 +1,4 @@
-/* stop.c - whoever runs the library may want it to end between two pieces of long work. */
+/* stop.c - a caller can end long work between two pieces of it. */
 #include "base/base.h"
 
 static bool (*stop_wanted)(void);

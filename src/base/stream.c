@@ -1,4 +1,4 @@
-/* stream.c - a stream for people: what would steer their terminal is written as \xHH, whoever
+/* stream.c - a stream for people: what would control their terminal is written as \xHH, whoever
  * printed it. */
 #define _GNU_SOURCE
 #include "base/base.h"

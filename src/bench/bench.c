@@ -100,8 +100,8 @@ static void release(timed *t)
     gd_model_close(t->model);
 }
 
-/* kernels.md's floor (0.260 to 0.302 s at 439 GFLOP/s, bf16 0.194 to 0.222 s at 881) scaled by the
- * peak measured now, plus attention; there are no figures of AMX */
+/* The floor as measured in November 2026 (0.260 to 0.302 s at 439 GFLOP/s, bf16 0.194 to 0.222 s at
+ * 881) scaled by the peak measured now, plus attention; there are no figures of AMX */
 static bool suspect(const timed *t, const char *preset, bool bf16)
 {
     const double peak = 2e-9 * gd_floor_peak_macs(t->floor);

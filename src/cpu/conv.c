@@ -75,6 +75,7 @@ gd_status gd_conv_make(gd_conv **out, const gd_conv_desc *desc)
 {
     const char *mode;
 
+    GD_TRY(gd_isa_check());
     GD_TRY(gd_conv_mode(&mode));
     return gd_conv_make_as(out, desc, gd_conv_choose(desc));
 }

@@ -56,10 +56,10 @@ double gd_conv_macs(const gd_conv_desc *desc); /* multiply-adds of the direct al
  * direct), never of a timing.  Winograd: 3x3 stride 1 with channels in sixteens.  Outer: other
  * float32 gradients of weights with such channels. */
 gd_conv_algo gd_conv_choose(const gd_conv_desc *desc);
-/* The row of the table for the ISA in use: pixels of all images from which it says Winograd */
+/* The row of the table for the ISA in use: pixels of all images from which it chooses Winograd */
 int gd_conv_winograd_pixels(gd_conv_pass pass, gd_dtype dtype);
 const char *gd_conv_algo_name(gd_conv_algo algo);
-/* What GUIDED_CONV says: "auto" or "direct"; GD_EUSAGE for any other word. Checked by
+/* The value of GUIDED_CONV: "auto" or "direct"; GD_EUSAGE for any other word. Checked by
  * gd_conv_make too. */
 GD_CHECKED gd_status gd_conv_mode(const char **out);
 
@@ -83,8 +83,8 @@ int gd_conv_pack_bands(const gd_conv *conv);
 void gd_conv_pack_band(const gd_conv *conv, void *packed, const float *weights, int band,
                        bool stream);
 
-/* Adds what tells how packed weights lie: those that add the same may use each other's.
- * GD_EUSAGE: in no order that could be told */
+/* Adds a description of how packed weights lie: those that add the same may use each other's.
+ * GD_EUSAGE: in no known order */
 GD_CHECKED gd_status gd_conv_hash_layout(const gd_conv *conv, gd_hasher *hasher);
 
 /* Buffers of one use.  FORWARD: x, weights (packed), bias, y, residual (float32 laid out as y; may

@@ -28,6 +28,11 @@ typedef enum gd_isa {
  * it): before the first plan only. */
 gd_isa gd_isa_used(void);
 const char *gd_isa_name(gd_isa isa);
+enum { GD_ISA_NAMES = 128 };
+void gd_isa_names(char list[GD_ISA_NAMES]); /* of this architecture, with commas, in rising order */
+/* GD_EUSAGE: GUIDED_ISA is none of gd_isa_names. More than the machine has is no error: the
+ * machine's best is used. Asked wherever a convolution is made. */
+GD_CHECKED gd_status gd_isa_check(void);
 GD_CHECKED gd_status gd_isa_force(const char *name);
 
 /* ---- activations ---- */
@@ -54,7 +59,8 @@ typedef enum gd_act { GD_ACT_NONE, GD_ACT_SILU } gd_act;
  * (Hendrycks & Gimpel 2016) */
 typedef enum gd_gelu { GD_GELU_EXACT, GD_GELU_QUICK, GD_GELU_TANH } gd_gelu;
 typedef enum gd_resample_kind { GD_UP_NEAREST, GD_DOWN_AVERAGE } gd_resample_kind;
-/* Head layout of the 3C rows of qkv (spec models.md 3.2): legacy h*3ch + p*ch + c; new p*C + h*ch +
+/* Head layout of the 3C rows of qkv (docs/reference/networks.md#attention): legacy h*3ch + p*ch +
+ * c; new p*C + h*ch +
  * c */
 typedef enum gd_head_order { GD_HEADS_LEGACY, GD_HEADS_NEW } gd_head_order;
 
@@ -64,8 +70,8 @@ typedef struct gd_window {
 } gd_window;
 
 /* AdamW with betas, eps and decoupled weight decay, then the averages of the new parameters
- * (training.md 2).  rest = 1 - beta, rounded from double.  decay = 1 - lr * weight_decay, step = lr
- * / (1 - beta1^k), root = sqrt(1 - beta2^k) at update k = 1, 2, .. */
+ * (docs/reference/training.md#updates).  rest = 1 - beta, rounded from double.  decay = 1 - lr *
+ * weight_decay, step = lr / (1 - beta1^k), root = sqrt(1 - beta2^k) at update k = 1, 2, .. */
 enum { GD_MAX_EMA = 4 };
 typedef struct gd_adamw {
     float beta1, rest1, beta2, rest2, eps, decay, step, root;
@@ -116,8 +122,8 @@ typedef struct gd_winograd_packing {
     gd_dtype dtype;
     const float *filters;
     int co, ci;
-    bool turned; /* those of the gradient of the data, which has ci channels out */
-    bool stream; /* past the caches */
+    bool backward_data; /* the filters of backward data, which has ci channels out */
+    bool stream;        /* past the caches */
 } gd_winograd_packing;
 
 /* packed <- filters [co][ci] as oneDNN wants them, band by band: in blocks of 16 x 16, channels in
@@ -154,7 +160,7 @@ typedef struct gd_winograd_weights {
     float *scratch;  /* gd_winograd_weights_scratch */
 } gd_winograd_weights;
 
-/* Group normalisation of x, C divisible by groups (models.md 3) */
+/* Group normalisation of x, C divisible by groups (docs/reference/networks.md#layers) */
 typedef struct gd_norm {
     const gd_view *x;
     /* [N][2][C]: mean, and 1 / sqrt(biased variance + eps), of the channel's group; accurate for
@@ -169,7 +175,7 @@ typedef struct gd_norm {
 } gd_norm;
 
 /* Any kernel parallelises by itself with gd_par, bounds fixed by shape.  y is written whole (pad
- * lanes as zeros); y may be x (same strides) where said.  All views of one call have the same
+ * lanes as zeros); y may be x (same strides) where noted.  All views of one call have the same
  * layout.  bfloat16 is possible for y of convert, norm, resample and attention, dx of
  * norm_grad, and for x of convert; all other views are float32. */
 typedef struct gd_kernels {
@@ -226,14 +232,14 @@ typedef struct gd_kernels {
      * (adjoint of an odd-sized average). DOWN_AVERAGE: y[i,j] = factor * (sum of x's 2x2 block) /
      * 4, y h = x h / 2 rounded down. */
     void (*resample)(const gd_view *y, const gd_view *x, gd_resample_kind kind, float factor);
-    /* bilinear, align_corners = false (models.md 4), any sizes; and its adjoint (dx = sum of
-     * weights * dy) */
+    /* bilinear, align_corners = false (docs/reference/networks.md#upsampler), any sizes; and its
+     * adjoint (dx = sum of weights * dy) */
     void (*bilinear)(const gd_view *y, const gd_view *x);
     void (*bilinear_grad)(const gd_view *dx, const gd_view *dy);
 
     /* y = (v - 128) / 128 with v of x, [y->n][h][w][y->c] bytes, at most 16 channels, resized to
-     * y's size by TensorFlow 1's bilinear: output i stands at i * in / out, without half pixels and
-     * without antialiasing (evaluation.md 2) */
+     * y's size by TensorFlow 1's bilinear: output i samples i * in / out, without half pixels and
+     * without antialiasing (docs/reference/evaluation.md#features) */
     void (*resize_bytes)(const gd_view *y, const uint8_t *x, int h, int w);
 
     /* ---- pooling: under each position of the window, taps outside x not counted ---- */
@@ -243,7 +249,7 @@ typedef struct gd_kernels {
     void (*mean_pool)(const gd_view *y, const gd_view *x, gd_window window);
     void (*mean_pool_grad)(const gd_view *dx, const gd_view *dy, gd_window window);
 
-    /* ---- attention (models.md 3.2) ---- */
+    /* ---- attention (docs/reference/networks.md#attention) ---- */
     /* out[n, h*ch + c, t] = sum_s softmax_s(q.k / sqrt(ch)) v[c, s]; qkv has 3C channels, C =
      * out->c, T = h*w, ch = C / heads, any ch >= 1.  No T x T matrix: tiles with running maximum
      * and sum.  lse: [N][heads][T] log-sum-exp for the backward, may be NULL.  scratch:
@@ -268,14 +274,14 @@ typedef struct gd_kernels {
     void (*winograd_weights)(const gd_winograd_weights *job);
     void (*outer_weights)(const gd_outer *job);
     void (*tiles_run)(const gd_tiles *job); /* NULL but for GD_ISA_AVX512_AMX, as the next */
-    /* packed <- filters [co][ci][taps], taps 1 or 9; turned: those of the gradient of the data,
+    /* packed <- filters [co][ci][taps], taps 1 or 9; backward_data: the filters of backward data,
      * which has ci channels out.  packed: taps * channels in, rounded up to 32, * channels out */
     void (*tiles_pack)(uint16_t *packed, const float *filters, int co, int ci, int taps,
-                       bool turned);
+                       bool backward_data);
 
     /* ---- small ---- */
     /* out[n][dim] = cos(t f_i).., sin(t f_i).., 0 if dim is odd; f_i = exp(-ln(max_period) i /
-     * half) in float (models.md 3) */
+     * half) in float (docs/reference/networks.md#layers) */
     void (*timestep_embedding)(float *out, const float *t, int n, int dim, float max_period);
     /* rows of [n][c] floats, row stride `stride`; y may be x */
     void (*log_softmax)(float *y, const float *x, int n, int c, int64_t stride);

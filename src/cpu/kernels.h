@@ -8,7 +8,7 @@
 extern const gd_kernels gd_kernels_c, gd_kernels_neon, gd_kernels_sse41, gd_kernels_avx2,
     gd_kernels_avx512, gd_kernels_avx512_bf16, gd_kernels_avx512_amx;
 
-/* How ldtilecfg is told that every tile register has 16 rows of 64 bytes */
+/* ldtilecfg's operand: every tile register has 16 rows of 64 bytes */
 typedef struct gd_tile_shape {
     uint8_t palette, start_row, zero[14];
     uint16_t bytes[16]; /* of a row */

@@ -1,4 +1,4 @@
-/* select.c - which ISA's kernels are used: the machine's best, or what GUIDED_ISA says. */
+/* select.c - which ISA's kernels are used: the machine's best, or the one that GUIDED_ISA names. */
 #include "cpu/kernels.h"
 #include "cpu/machine.h"
 
@@ -32,15 +32,34 @@ static const struct {
 
 static int chosen = -1;
 
-static gd_status unknown(const char *name)
+void gd_isa_names(char list[GD_ISA_NAMES])
 {
-    char list[128] = "";
+    size_t length = 0;
 
     for (int i = 0; i < COUNT(isas); i++)
         if (isas[i].kernels)
-            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", *list ? ", " : "",
-                     isas[i].name);
+            length += (size_t)snprintf(list + length, GD_ISA_NAMES - length, "%s%s",
+                                       length ? ", " : "", isas[i].name);
+}
+
+static gd_status unknown(const char *name)
+{
+    char list[GD_ISA_NAMES];
+
+    gd_isa_names(list);
     return gd_fail(GD_EUSAGE, "GUIDED_ISA=%s: expected one of %s", name, list);
+}
+
+gd_status gd_isa_check(void)
+{
+    const char *wish = getenv("GUIDED_ISA");
+
+    if (!wish || !*wish)
+        return GD_OK;
+    for (int i = 0; i < COUNT(isas); i++)
+        if (strcmp(isas[i].name, wish) == 0 && isas[i].kernels)
+            return GD_OK;
+    return unknown(wish);
 }
 
 gd_status gd_isa_force(const char *name)

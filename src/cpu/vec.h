@@ -36,12 +36,12 @@ INLINE vec v_select(vec_int mask, vec a, vec b)
 #include "cpu/vec_any.h"
 #endif
 
-/* What comes this much later is asked for by loops that both compute and wait for memory: left
+/* What comes this much later is prefetched by loops that both compute and wait for memory: left
  * alone, the machine asks too late, all the more with several arrays at once.  (Loops that only
  * copy or add gain nothing.) */
 enum { AHEAD = 512 /* floats */, PIXELS_AHEAD = AHEAD / 16 };
 
-INLINE void ask_for(const void *p)
+INLINE void prefetch(const void *p)
 {
     __builtin_prefetch(p, 0, 3);
 }

@@ -1,4 +1,5 @@
-/* crop.c - the authors' crops, and bytes as the floats that networks see (spec training.md 1). */
+/* crop.c - the authors' crops, and bytes as the floats that networks see
+ * (docs/reference/training.md#images). */
 #include "data/data.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 /* data.h - images on disk: sets of them, their labels, the authors' crop, resize and order.
- * (spec/training.md section 1) */
+ * (docs/reference/training.md#images) */
 #ifndef GD_DATA_H
 #define GD_DATA_H
 
@@ -79,7 +79,7 @@ const char *gd_dataset_class_name(const gd_dataset *set, int c); /* NULL: number
 int64_t gd_dataset_label(const gd_dataset *set, int64_t index);  /* -1: none */
 /* What is odd about the labels of a set that is to have classes, as a line without the set's path:
  * one class, a class per picture, classes of one picture.  GD_LABELS_REFUSED where file names,
- * which nobody called labels, give (nearly) every picture a class of its own. */
+ * without an option that asks for it, give (nearly) every picture a class of its own. */
 typedef enum gd_labels_doubt { GD_LABELS_FINE, GD_LABELS_ODD, GD_LABELS_REFUSED } gd_labels_doubt;
 gd_labels_doubt gd_dataset_doubt(const gd_dataset *set, char *line, size_t size);
 /* Labels by the order of these class names, a model's or another set's, instead of the set's own;

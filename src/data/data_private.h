@@ -1,4 +1,4 @@
-/* data_private.h - what the kinds of image sets share; nobody else includes it. */
+/* data_private.h - what the kinds of image sets share; for this folder alone. */
 #ifndef GD_DATA_PRIVATE_H
 #define GD_DATA_PRIVATE_H
 
@@ -22,17 +22,26 @@ struct gd_dataset {
     int32_t *label; /* [count]; NULL: none */
     int classes;
     const char **class_name; /* NULL: numbers only */
-    bool labels_guessed;     /* from file names, which nobody called labels */
+    bool labels_guessed;     /* from file names, without an option that asks for it */
 };
 
-/* Each fills kind, state, count, and labels as options.labels asks. */
+/* A file that is a set: a file of ours that defines data_format_NAME, and its name in DATA_FORMATS.
+ * `open` fills kind, state, count, and labels as options.labels asks, as the functions below do. */
+typedef struct data_format {
+    const char *about; /* "an IDX file of the MNIST family"; NULL: listed elsewhere */
+    bool (*is)(const gd_mapped *map);
+    gd_status (*open)(gd_dataset *set);
+} data_format;
+#define DATA_FORMATS(X) X(picture) X(archive) X(lmdb) X(idx)
+#define DATA_DECLARE_FORMAT(name) extern const data_format data_format_##name;
+DATA_FORMATS(DATA_DECLARE_FORMAT)
+#undef DATA_DECLARE_FORMAT
 GD_CHECKED gd_status data_open_folder(gd_dataset *set);
 GD_CHECKED gd_status data_open_picture(gd_dataset *set);
 GD_CHECKED gd_status data_open_npz(gd_dataset *set);
-GD_CHECKED gd_status data_open_idx(gd_dataset *set);
 GD_CHECKED gd_status data_open_zip(gd_dataset *set);
 GD_CHECKED gd_status data_open_lmdb(gd_dataset *set);
-bool data_is_lmdb(const gd_mapped *map);
+bool data_begins_with(const gd_mapped *map, const char *magic, size_t n);
 
 /* ---- listed.c: files of a folder, members of a zip ---- */
 

@@ -1,11 +1,11 @@
 /* dataset.c - what all kinds of image sets have in common: opening by content, labels, names. */
 #include "data/data_private.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-enum { MOST_CLASSES = 1 << 20 };
+enum { MAX_CLASSES = 1 << 20 };
 
 /* ---- labels ---- */
 
@@ -23,17 +23,9 @@ gd_status gd_labels_read(gd_labels *out, const char *word)
 
 bool data_is_image_name(const char *name)
 {
-    static const char *const known[] = { "jpg", "jpeg", "png", "gif", "webp" };
     const char *dot = strrchr(name, '.');
 
-    for (int i = 0; dot && i < COUNT(known); i++) {
-        size_t k = 0;
-        while (known[i][k] && tolower((unsigned char)dot[1 + k]) == known[i][k])
-            k++;
-        if (!known[i][k] && !dot[1 + k])
-            return true;
-    }
-    return false;
+    return gd_image_named(name) || (dot && strcasecmp(dot, ".gif") == 0); /* GIF: refused by name */
 }
 
 const char *data_authors_class(gd_arena *mem, const char *name)
@@ -77,9 +69,9 @@ gd_status data_label_by_number(gd_dataset *set, const int64_t *labels)
     if (!set->label)
         return gd_fail(GD_ENOMEM, "%s: out of memory", set->path);
     for (int64_t i = 0; i < set->count; i++) {
-        if (labels[i] < 0 || labels[i] >= MOST_CLASSES)
+        if (labels[i] < 0 || labels[i] >= MAX_CLASSES)
             return gd_fail(GD_EFORMAT, "%s: image %lld has label %lld, expected 0 to %d", set->path,
-                           (long long)i, (long long)labels[i], MOST_CLASSES - 1);
+                           (long long)i, (long long)labels[i], MAX_CLASSES - 1);
         set->label[i] = (int32_t)labels[i];
         set->classes = GD_MAX(set->classes, (int)labels[i] + 1);
     }
@@ -117,7 +109,7 @@ gd_status data_copy_image(gd_image *out, const gd_dataset *set, const uint8_t *p
 
 /* ---- opening ---- */
 
-static bool begins_with(const gd_mapped *map, const char *magic, size_t n)
+bool data_begins_with(const gd_mapped *map, const char *magic, size_t n)
 {
     return map->bytes >= n && memcmp(map->data, magic, n) == 0;
 }
@@ -136,7 +128,12 @@ static gd_status is_npz(bool *yes, const char *path)
     return GD_OK;
 }
 
-static gd_status open_zip(gd_dataset *set)
+static bool is_archive(const gd_mapped *map)
+{
+    return data_begins_with(map, "PK\3\4", 4);
+}
+
+static gd_status open_archive(gd_dataset *set)
 {
     bool npz;
 
@@ -144,33 +141,47 @@ static gd_status open_zip(gd_dataset *set)
     return npz ? data_open_npz(set) : data_open_zip(set);
 }
 
+const data_format data_format_archive = { ".npz, .zip", is_archive, open_archive };
+
+static bool is_picture(const gd_mapped *map)
+{
+    return gd_image_is(map->data, map->bytes);
+}
+
+const data_format data_format_picture = { NULL, is_picture, data_open_picture };
+
+#define ADDRESS(name) &data_format_##name,
+static const data_format *const formats[] = { DATA_FORMATS(ADDRESS) };
+#undef ADDRESS
+
+static gd_status not_read(const gd_mapped *map, const char *path)
+{
+    char pictures[GD_IMAGE_FORMATS], text[GD_IMAGE_FORMATS + 256];
+    int at;
+
+    gd_image_formats(pictures);
+    at = snprintf(text, sizeof text, "a folder of %s", pictures);
+    for (int i = 0; i < COUNT(formats) && at < (int)sizeof text; i++)
+        if (formats[i]->about)
+            at += snprintf(text + at, sizeof text - (size_t)at, ", %s%s",
+                           i == COUNT(formats) - 1 ? "or " : "", formats[i]->about);
+    return gd_not_read(map->data, map->bytes, path, "no set of images", text);
+}
+
 static gd_status open_file(gd_dataset *set)
 {
+    const data_format *format = NULL;
     gd_mapped map;
-    bool zip, gzip, idx, picture, lmdb;
+    gd_status s = GD_OK;
 
     GD_TRY(gd_map_file(&map, set->path));
-    zip = begins_with(&map, "PK\3\4", 4);
-    gzip = begins_with(&map, "\x1f\x8b", 2);
-    idx = begins_with(&map, "\0\0\x08\x03", 4) || begins_with(&map, "\0\0\x08\x04", 4);
-    picture = begins_with(&map, "\x89PNG", 4) || begins_with(&map, "\xff\xd8", 2) ||
-              begins_with(&map, "RIFF", 4);
-    lmdb = data_is_lmdb(&map);
-    if (!(zip || gzip || idx || picture || lmdb)) {
-        const gd_status s = gd_not_read(map.data, map.bytes, set->path, "no set of images",
-                                        "a folder of PNG, JPEG and WebP, .npz, .zip, LMDB, or an "
-                                        "IDX file of the MNIST family");
-        gd_unmap(&map);
-        return s;
-    }
+    for (int i = 0; i < COUNT(formats) && !format; i++)
+        if (formats[i]->is(&map))
+            format = formats[i];
+    if (!format)
+        s = not_read(&map, set->path);
     gd_unmap(&map);
-    if (picture)
-        return data_open_picture(set);
-    if (gzip || idx)
-        return data_open_idx(set);
-    if (lmdb)
-        return data_open_lmdb(set);
-    return open_zip(set);
+    return format ? format->open(set) : s;
 }
 
 static gd_status open_any(gd_dataset *set)

@@ -1,5 +1,5 @@
 /* folder.c - one picture, or a tree of image files, in the authors' order: each folder's entries by
- * name, folders among the files (spec training.md 1). */
+ * name, folders among the files (docs/reference/training.md#images). */
 #include "data/data_private.h"
 
 #include <dirent.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MOST_FILES = 1 << 28, MOST_DEPTH = 64 };
+enum { MAX_FILES = 1 << 28, MAX_DEPTH = 64 };
 
 typedef struct tree {
     const char **file; /* block: paths below the root */
@@ -22,7 +22,7 @@ static gd_status add_file(gd_dataset *set, tree *t, const char *path)
     if (t->n == t->capacity) {
         const int64_t capacity = t->capacity ? 2 * t->capacity : 1024;
         void *wider = realloc(t->file, (size_t)capacity * sizeof *t->file);
-        if (!wider || capacity > MOST_FILES)
+        if (!wider || capacity > MAX_FILES)
             return gd_fail(GD_ENOMEM, "%s: too many files", set->path);
         t->file = wider;
         t->capacity = capacity;
@@ -77,9 +77,9 @@ static gd_status add_entry(gd_dataset *set, tree *t, const char *below, const ch
         return GD_OK;
     if (!S_ISDIR(info.st_mode))
         return take_other(set, t, path, full);
-    if (depth == MOST_DEPTH)
+    if (depth == MAX_DEPTH)
         return gd_fail(GD_EFORMAT, "%s: folders deeper than %d: a circle of links?", path,
-                       MOST_DEPTH);
+                       MAX_DEPTH);
     return list(set, t, path, depth + 1);
 }
 

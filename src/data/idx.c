@@ -6,7 +6,7 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { MOST_BYTES = 1 << 30 };
+enum { MAX_BYTES = 1 << 30 };
 
 typedef struct idx {
     unsigned char *bytes; /* block: the file, inflated */
@@ -63,15 +63,15 @@ static gd_status inflate_all(unsigned char **out, size_t *n, const gd_mapped *ma
     int error;
     gd_status s;
 
-    if (map->bytes > MOST_BYTES)
-        return gd_fail(GD_EFORMAT, "%s: more than %d MiB", path, MOST_BYTES >> 20);
+    if (map->bytes > MAX_BYTES)
+        return gd_fail(GD_EFORMAT, "%s: more than %d MiB", path, MAX_BYTES >> 20);
     if (inflateInit2(&z, 16 + MAX_WBITS) != Z_OK)
         return gd_fail(GD_ENOMEM, "%s: no memory to inflate it", path);
     error = inflate_members(&z);
     *n = HEAD - z.avail_out;
     bytes = GD_MAX(announced(head, *n), (uint64_t)HEAD) + 1; /* a byte more than announced shows */
-    s = bytes > MOST_BYTES ? gd_fail(GD_EFORMAT, "%s: more than %d MiB", path, MOST_BYTES >> 20)
-                           : gd_inflation_check(path, "gzip", map->bytes, bytes);
+    s = bytes > MAX_BYTES ? gd_fail(GD_EFORMAT, "%s: more than %d MiB", path, MAX_BYTES >> 20)
+                          : gd_inflation_check(path, "gzip", map->bytes, bytes);
     if (s == GD_OK)
         s = gd_block_make((void **)out, bytes, path);
     if (s == GD_OK) {
@@ -252,7 +252,13 @@ static void close_idx(gd_dataset *set)
     gd_block_free(((idx *)set->state)->bytes);
 }
 
-gd_status data_open_idx(gd_dataset *set)
+static bool is_idx(const gd_mapped *map)
+{
+    return data_begins_with(map, "\x1f\x8b", 2) || data_begins_with(map, "\0\0\x08\x03", 4) ||
+           data_begins_with(map, "\0\0\x08\x04", 4);
+}
+
+static gd_status open_idx(gd_dataset *set)
 {
     static const data_kind kind = { read_image, name_of, close_idx };
     idx *x = gd_alloc(set->mem, sizeof *x);
@@ -277,3 +283,5 @@ gd_status data_open_idx(gd_dataset *set)
     set->count = dim[0];
     return read_labels(set);
 }
+
+const data_format data_format_idx = { "an IDX file of the MNIST family", is_idx, open_idx };

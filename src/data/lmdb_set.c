@@ -1,7 +1,8 @@
-/* lmdb_set.c - LSUN's sets: an LMDB file whose values are image files (spec training.md 1).
+/* lmdb_set.c - LSUN's sets: an LMDB file whose values are image files
+ * (docs/reference/training.md#images).
  *
  * Read here and not by liblmdb, which trusts the file: a damaged page makes it read anywhere, a
- * truncated file ends in SIGBUS.  Here the whole tree is walked once, every place checked.  The
+ * truncated file ends in SIGBUS.  Here the whole tree is walked once, every offset checked.  The
  * format: pages of one size, two meta pages first (the one of the later transaction counts), then
  * branch and leaf pages of nodes, and runs of overflow pages for large values. */
 #include "data/data_private.h"
@@ -16,8 +17,8 @@ enum {
     IS_LEAF = 2,
     IS_OVERFLOW = 4,
     VALUE_ELSEWHERE = 1, /* a node's flag: the value is the number of its overflow page */
-    MOST_DEPTH = 32,
-    MOST_VALUES = 1 << 28
+    MAX_DEPTH = 32,
+    MAX_VALUES = 1 << 28
 };
 static const uint32_t lmdb_magic = 0xbeefc0de;
 static const uint64_t no_page = UINT64_MAX;
@@ -133,7 +134,7 @@ static gd_status add_value(gd_dataset *set, lmdb *l, const value *v)
     if (l->n == l->capacity) {
         const int64_t capacity = l->capacity ? 2 * l->capacity : 1024;
         void *wider =
-            capacity > MOST_VALUES ? NULL : realloc(l->value, (size_t)capacity * sizeof *l->value);
+            capacity > MAX_VALUES ? NULL : realloc(l->value, (size_t)capacity * sizeof *l->value);
         if (!wider)
             return gd_fail(GD_ENOMEM, "%s: too many images", set->path);
         l->value = wider;
@@ -200,7 +201,7 @@ static gd_status walk(gd_dataset *set, lmdb *l, uint64_t number, int depth)
     page p;
 
     GD_TRY(open_page(set, l, number, &p));
-    if (depth > MOST_DEPTH || ++l->visited > l->pages)
+    if (depth > MAX_DEPTH || ++l->visited > l->pages)
         return damaged(set, number, "pages in a circle");
     if ((p.flags != IS_BRANCH && p.flags != IS_LEAF) || p.lower < PAGE_HEADER ||
         p.lower > l->page_bytes)
@@ -247,7 +248,7 @@ static void close_lmdb(gd_dataset *set)
     free(l->value);
 }
 
-bool data_is_lmdb(const gd_mapped *map)
+static bool is_lmdb(const gd_mapped *map)
 {
     gd_cursor c = { map->data, map->data, map->data + map->bytes, "" };
     const unsigned char *header;
@@ -279,3 +280,5 @@ gd_status data_open_lmdb(gd_dataset *set)
     set->count = l->n;
     return GD_OK;
 }
+
+const data_format data_format_lmdb = { "LMDB", is_lmdb, data_open_lmdb };

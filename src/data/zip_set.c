@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_JSON = 256 << 20, MOST_IMAGE = 1 << 30 };
+enum { MAX_JSON = 256 << 20, MAX_IMAGE = 1 << 30 };
 
 typedef struct zipped {
     gd_archive *archive;
@@ -25,7 +25,7 @@ static gd_status read_image(const gd_dataset *set, int64_t i, gd_image *out)
     void *data;
     gd_status s;
 
-    GD_TRY(gd_archive_read(z->archive, z->member[i], &data, &bytes, MOST_IMAGE));
+    GD_TRY(gd_archive_read(z->archive, z->member[i], &data, &bytes, MAX_IMAGE));
     name_of(set, i, name, sizeof name);
     s = gd_image_decode(out, data, bytes, set->options.channels, name);
     gd_block_free(data);
@@ -131,7 +131,7 @@ static gd_status label(gd_dataset *set, const zipped *z)
     for (int64_t i = 0; i < set->count; i++)
         path[i] = gd_archive_name(z->archive, z->member[i]) + (whole ? 0 : root);
     if (json >= 0)
-        GD_TRY(gd_archive_read(z->archive, json, &text, &bytes, MOST_JSON));
+        GD_TRY(gd_archive_read(z->archive, json, &text, &bytes, MAX_JSON));
     s = data_label_listed(set, path, text, bytes);
     gd_block_free(text);
     return s;

@@ -1,8 +1,8 @@
 /* diffusion.h - the Gaussian diffusion process on plain float arrays, and the samplers.
  *
- * Source: spec diffusion.md; Ho et al. 2020; Nichol & Dhariwal 2021; Song et al. 2020 (DDIM);
- * Dhariwal & Nichol 2021. Tables are float64; each looked-up value is rounded to float before it
- * touches an image, as the authors' code does. */
+ * Source: docs/reference/diffusion.md; Ho et al. 2020; Nichol & Dhariwal 2021; Song et al. 2020
+ * (DDIM); Dhariwal & Nichol 2021. Tables are float64; each looked-up value is rounded to float
+ * before it touches an image, as the authors' code does. */
 #ifndef GD_DIFFUSION_H
 #define GD_DIFFUSION_H
 
@@ -38,7 +38,8 @@ GD_CHECKED gd_status gd_space_timesteps(int **steps, int *n, int n_train, const 
  * rescale_timesteps. */
 float gd_schedule_model_t(const gd_schedule *schedule, int i);
 
-/* ---- process.c: one reverse step's distribution (diffusion.md 2, 4, 7) ---- */
+/* ---- process.c: one reverse step's distribution (docs/reference/diffusion.md#reverse-step) ----
+ */
 
 typedef enum gd_mean_type { GD_MEAN_EPSILON, GD_MEAN_START_X, GD_MEAN_PREVIOUS_X } gd_mean_type;
 typedef enum gd_var_type {
@@ -89,7 +90,7 @@ double gd_normal_cdf(double z, double *slope);
 /* -log of the probability, at least 1e-12, that N(mean, exp(lv)) gives x's bin of 256 */
 gd_bound_term gd_decoder_nll(double x, double mean, double lv);
 
-/* ---- loss.c: the training losses (diffusion.md 8) ---- */
+/* ---- loss.c: the training losses (docs/reference/diffusion.md#training-losses) ---- */
 
 typedef enum gd_loss_type {
     GD_LOSS_MSE,
@@ -111,7 +112,8 @@ void gd_training_loss(gd_loss *loss, float *gradient, const gd_process *p, gd_lo
                       const float *x0, const float *x_t, const float *noise, const float *out,
                       int64_t n, double weight);
 
-/* ---- timestep_sampler.c: which steps a batch trains (diffusion.md 11) ---- */
+/* ---- timestep_sampler.c: which steps a batch trains
+ * (docs/reference/diffusion.md#timestep-samplers) ---- */
 
 /* The authors' numbers */
 enum { GD_LOSS_HISTORY = 10 };
@@ -158,7 +160,7 @@ int gd_solver_count(void); /* of those that can be found */
 const gd_solver *gd_solver_at(int i);
 const char *gd_solver_name(const gd_solver *solver);
 const char *gd_solver_about(const gd_solver *solver);
-const char *gd_solver_steps(const gd_solver *solver); /* where nobody asks for a number */
+const char *gd_solver_steps(const gd_solver *solver); /* the default */
 
 /* What a solver can be given beside the grid; each reads those that mean something to it.  All
  * zero: as its authors set them. */
@@ -279,7 +281,7 @@ size_t gd_trajectory_bytes(const gd_trajectory *trajectory, int n);
 GD_CHECKED gd_status gd_trajectory_run(const gd_trajectory *trajectory, int64_t first, int n,
                                        const int64_t *y, float *x, void *work);
 
-/* ---- likelihood.c: bits per dimension (diffusion.md 10) ---- */
+/* ---- likelihood.c: bits per dimension (docs/reference/diffusion.md#bits-per-dimension) ---- */
 
 typedef struct gd_step_noise {
     void (*draw)(void *ctx, int64_t first, int n, int step, float *out); /* as gd_trajectory's */
@@ -298,8 +300,9 @@ GD_CHECKED gd_status gd_likelihood_run(gd_likelihood *out, const gd_denoiser *de
                                        int64_t image, const float *x0, const int64_t *y,
                                        void *work);
 
-/* ---- precondition.c: the denoiser D(x; s) of every family (few-calls 1; Karras et al. 2022, table
- * 1; Song et al. 2023, appendix C) ---- */
+/* ---- precondition.c: the denoiser D(x; s) of every family
+ * (docs/reference/networks.md#preconditioning; Karras et al. 2022, table 1; Song et al. 2023,
+ * appendix C) ---- */
 
 /* D(x; s) = c_skip x + c_out F(c_in x, time) predicts x_0 from x = x_0 + s noise; F: the network's
  * first `channels` outputs. */
@@ -343,8 +346,8 @@ uint64_t gd_stage_seed(uint64_t seed, int size);
 void gd_stage_disturb(float *low_res, float *noise, int64_t n, double deviation, uint64_t seed,
                       int64_t image);
 
-/* uint8 = trunc(clamp((x + 1) * 127.5, 0, 255)), [C][H*W] float -> [H*W][C] bytes (sampling.md 1)
- */
+/* uint8 = trunc(clamp((x + 1) * 127.5, 0, 255)), [C][H*W] float -> [H*W][C] bytes
+ * (docs/reference/sampling.md#sampling-programs) */
 void gd_to_uint8(uint8_t *out, const float *x, int channels, int64_t pixels);
 
 /* ---- engine.c: the networks behind a denoiser ---- */
@@ -373,7 +376,7 @@ void gd_engine_set_low_res(gd_engine *engine, const float *low_res);
  * [classes] of image i of the latest batch; NULL and 0 where nothing is kept. */
 GD_CHECKED gd_status gd_engine_keep_logits(gd_engine *engine, int images);
 const float *gd_engine_logits(const gd_engine *engine, int i, int *classes);
-/* What the model's configuration says of the process (diffusion.md 4) */
+/* What the model's configuration says of the process (docs/reference/diffusion.md#reverse-step) */
 gd_mean_type gd_model_mean_type(const struct gd_model *model);
 gd_var_type gd_model_var_type(const struct gd_model *model);
 struct gd_diffusion_config;

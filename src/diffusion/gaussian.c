@@ -1,5 +1,5 @@
-/* gaussian.c - one element of the variational bound, in nats, with its slopes (spec diffusion.md 8,
- * 9). */
+/* gaussian.c - one element of the variational bound, in nats, with its slopes
+ * (docs/reference/diffusion.md#discretised-likelihood). */
 #include "diffusion/diffusion.h"
 
 #include <math.h>

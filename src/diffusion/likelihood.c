@@ -1,5 +1,5 @@
-/* likelihood.c - bits per dimension of one image, with all terms of the bound (spec diffusion.md
- * 10). */
+/* likelihood.c - bits per dimension of one image, with all terms of the bound
+ * (docs/reference/diffusion.md#bits-per-dimension). */
 #include "diffusion/diffusion.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /* loss.c - the training losses of one image and their gradient with respect to the network's output
- * (spec diffusion.md 8, 9).  Table entries are rounded to float first, as the authors' code does;
- * the sums are in double. */
+ * (docs/reference/diffusion.md#training-losses).  Table entries are rounded to float first, as the
+ * authors' code does; the sums are in double. */
 #include "diffusion/diffusion.h"
 
 #include <math.h>

@@ -1,5 +1,6 @@
 /* precondition.c - D(x; s), the prediction of x_0 that every family of networks gives at a noise
- * level (few-calls 1; Karras et al. 2022, table 1; Song et al. 2023, appendix C). */
+ * level (docs/reference/networks.md#preconditioning; Karras et al. 2022, table 1; Song et al. 2023,
+ * appendix C). */
 #include "diffusion/diffusion.h"
 #include "nn/config.h"
 

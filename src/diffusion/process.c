@@ -1,5 +1,6 @@
-/* process.c - the forward process and one reverse step's distribution (spec diffusion.md 2, 4, 7).
- * Coefficients are rounded to float first, as the authors' code does. */
+/* process.c - the forward process and one reverse step's distribution
+ * (docs/reference/diffusion.md#reverse-step). Coefficients are rounded to float first, as the
+ * authors' code does. */
 #include "diffusion/diffusion.h"
 
 #include <math.h>

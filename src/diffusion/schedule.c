@@ -1,5 +1,5 @@
-/* schedule.c - noise schedules and timestep respacing.  Source: spec diffusion.md 1, 3; Nichol &
- * Dhariwal 2021. */
+/* schedule.c - noise schedules and timestep respacing.  Source:
+ * docs/reference/diffusion.md#schedules, #respacing; Nichol & Dhariwal 2021. */
 #include "diffusion/diffusion.h"
 
 #include <math.h>

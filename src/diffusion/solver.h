@@ -209,9 +209,9 @@ struct gd_solver {
     int (*calls)(const gd_grid *grid); /* of the networks; NULL: one a step */
     gd_grid_kind grid;
     int order;         /* of a singlestep solver */
-    const char *steps; /* where nobody asks for another number; NULL: 250 */
+    const char *steps; /* default; NULL: 250 */
     bool takes_eta;    /* gd_solver_options.eta has an effect */
-    double eta;        /* where nobody asks for another */
+    double eta;        /* default */
     bool ascends;      /* encodes: from image to noise */
 };
 

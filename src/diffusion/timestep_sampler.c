@@ -1,5 +1,5 @@
-/* timestep_sampler.c - which steps a training batch trains (spec diffusion.md 11; Nichol & Dhariwal
- * 2021, section 3.3). */
+/* timestep_sampler.c - which steps a training batch trains
+ * (docs/reference/diffusion.md#timestep-samplers; Nichol & Dhariwal 2021, section 3.3). */
 #include "diffusion/diffusion.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
-/* upsampling.c - what tells an upsampling stage from the stage before it (sampling.md 4). */
+/* upsampling.c - what tells an upsampling stage from the stage before it
+ * (docs/reference/sampling.md#stacks-and-upsampling). */
 #include "diffusion/diffusion.h"
 
 /* A stage draws with a key of its own size: its noise is not that of the stage before. */

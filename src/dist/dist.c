@@ -57,29 +57,29 @@ void gd_dist_allow(gd_dist *d, double seconds)
 
 /* ---- parcels ---- */
 
-/* Those that are marked: "rank 1 (pid 77 on b), rank 3 (...)" */
+/* The marked ranks as text: "rank 1 (pid 77 on b), rank 3 (...)" */
 static void list_ranks(const gd_dist *d, char *text, size_t bytes)
 {
-    enum { MOST_NAMED = 4 };
+    enum { MAX_NAMED = 4 };
     int n = 0;
     size_t at = 0;
 
     text[0] = '\0';
     for (int q = 0; q < d->ranks && at < bytes; q++) {
         const dist_identity *w = &d->who[q];
-        if (!d->marked[q] || ++n > MOST_NAMED)
+        if (!d->marked[q] || ++n > MAX_NAMED)
             continue;
         at += (size_t)snprintf(text + at, bytes - at, "%srank %d", n > 1 ? ", " : "", q);
         if (*w->host && at < bytes)
             at += (size_t)snprintf(text + at, bytes - at, " (pid %lld on %s)", (long long)w->pid,
                                    w->host);
     }
-    if (n > MOST_NAMED && at < bytes)
-        snprintf(text + at, bytes - at, " and %d more", n - MOST_NAMED);
+    if (n > MAX_NAMED && at < bytes)
+        snprintf(text + at, bytes - at, " and %d more", n - MAX_NAMED);
 }
 
-/* All ranks find it out at the same time: the first of them tells it and ends the others. */
-static void let_first_speak(const gd_dist *d)
+/* All ranks detect it at the same time: the first of them reports it and aborts the others. */
+static void let_first_report(const gd_dist *d)
 {
     const int64_t ms = GD_MIN(50 * (int64_t)d->rank, 2000);
     const struct timespec nap = { ms / 1000, ms % 1000 * 1000000 };
@@ -104,7 +104,7 @@ static gd_status exchange(gd_dist *d)
     list_ranks(d, names, sizeof names);
     if (!*names)
         return s;
-    let_first_speak(d);
+    let_first_report(d);
     if (d->step >= 0)
         snprintf(step, sizeof step, "step %lld", (long long)d->step);
     return gd_fail(GD_EFAILED,
@@ -117,7 +117,7 @@ static gd_status exchange(gd_dist *d)
 
 typedef struct summing {
     float *out;         /* this rank's piece */
-    const float *piece; /* [ranks][n]: everybody's, but its own */
+    const float *piece; /* [ranks][n]: all ranks' but its own */
     int64_t n;
     int rank, ranks;
 } summing;
@@ -143,7 +143,7 @@ static int64_t begin_of(const gd_dist *d, int64_t n, int q)
     return n * q / d->ranks;
 }
 
-/* Every rank's piece to all others, which have a place for it in x */
+/* Every rank's piece to all others, which have room for it in x */
 static gd_status share_pieces(gd_dist *d, unsigned char *x, int64_t n, size_t size, bool root_knows)
 {
     const size_t mine = (size_t)begin_of(d, n, d->rank) * size,
@@ -197,7 +197,7 @@ gd_status gd_dist_gather(gd_dist *d, const void *mine, size_t bytes, void *all)
     return exchange(d);
 }
 
-/* Rank 0 sends each a piece, then the pieces go round: nobody's network carries all of it. */
+/* Rank 0 sends each rank a piece, then the ranks exchange pieces: no link carries all data. */
 static gd_status broadcast_block(gd_dist *d, unsigned char *x, int64_t n)
 {
     for (int q = 0; q < d->ranks; q++) {
@@ -411,7 +411,7 @@ gd_status dist_make(gd_dist **out, const dist_carrier *carrier, void *ctx, int r
         *out = d;
         return s;
     }
-    if (!d->agreed) /* nobody to wait for: the launcher ends a job that a rank leaves */
+    if (!d->agreed) /* no rank to wait for: the launcher ends a job that a rank leaves */
         d->carrier = NULL;
     gd_dist_close(d);
     return s;

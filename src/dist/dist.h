@@ -1,4 +1,4 @@
-/* dist.h - the ranks of a job that do one thing together, on one machine or many.
+/* dist.h - collective work of the ranks of a job, on one machine or many.
  *
  * Layer contract: sees base only; mpi.c alone knows MPI, is built as a module and loaded under a
  * launcher only (mpi_load.c); self.c is a job of one rank without it.  Every function but
@@ -7,7 +7,7 @@
  *
  * No call waits for ever: a rank that does not answer within the deadline is GD_EFAILED, with rank,
  * host and step named.  What a job computes depends on the number of ranks, not on timing: sums
- * are made in the order of the ranks.  Source: reliability 3.8. */
+ * are made in the order of the ranks.  See docs/reliability.md. */
 #ifndef GD_DIST_H
 #define GD_DIST_H
 
@@ -15,8 +15,8 @@
 
 typedef struct gd_dist gd_dist;
 
-/* What the environment says of this process, before MPI is touched: whether a launcher (mpiexec,
- * srun) started it as one of several.  One rank otherwise, and no variable. */
+/* What the environment variables state about this process, before MPI is loaded: whether a launcher
+ * (mpiexec, srun) started it as one of several.  One rank otherwise, and no variable. */
 typedef struct gd_launch {
     int rank, ranks, ranks_here; /* here: on this machine, 0 when the launcher does not say */
     const char *variable;        /* that holds `ranks` */
@@ -48,7 +48,7 @@ int gd_dist_threads(const gd_dist *d);
 void gd_dist_set_deadline(gd_dist *d, double seconds);
 /* A step begins: named in messages, and the time since the last one goes into the median. */
 void gd_dist_step(gd_dist *d, int64_t step);
-/* One rank does more than the others before the next call: it may be this much later. */
+/* One rank does more than the others before the next call: its deadline is extended by this. */
 void gd_dist_allow(gd_dist *d, double seconds);
 double gd_dist_median_step(const gd_dist *d); /* seconds; 0 before the second step */
 
@@ -58,14 +58,14 @@ double gd_dist_median_step(const gd_dist *d); /* seconds; 0 before the second st
 GD_CHECKED gd_status gd_dist_sum(gd_dist *d, float *x, int64_t n);
 /* all: [ranks][bytes], every rank's `mine` in the order of the ranks */
 GD_CHECKED gd_status gd_dist_gather(gd_dist *d, const void *mine, size_t bytes, void *all);
-/* Rank 0's data for everybody */
+/* Rank 0's data, broadcast to all ranks */
 GD_CHECKED gd_status gd_dist_broadcast(gd_dist *d, void *data, size_t bytes);
 /* GD_OK when `status` is GD_OK on all ranks.  Otherwise every rank fails as the first that failed,
  * with its message ("rank 1 on host: " before it, unless all say the same).  *flag (may be NULL)
  * becomes the largest of all ranks'. */
 GD_CHECKED gd_status gd_dist_agree(gd_dist *d, gd_status status, int *flag);
-/* Whether the failure of the last call is one that all ranks have: rank 0 tells it, and nobody
- * needs to be ended.  Asking forgets it.  Always so of one rank. */
+/* Whether the failure of the last call is one that all ranks have: then rank 0 reports it and no
+ * rank has to be aborted.  The call clears the flag.  Always true with one rank. */
 bool gd_dist_agreed(gd_dist *d);
 /* All ranks fail with GD_EFAILED, which names the ranks whose bytes (at most 1024) are not those of
  * most ranks: "step 7: WHAT of rank 1 (...) differ from ...", and the hint. */

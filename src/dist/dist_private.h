@@ -14,7 +14,7 @@ typedef struct dist_parcel {
 
 /* How parcels travel */
 typedef struct dist_carrier {
-    /* send[q] goes to rank q, recv[q] comes from it ([ranks], own places not looked at).  late:
+    /* send[q] goes to rank q, recv[q] comes from it ([ranks], own entries are not read).  late:
      * [ranks], all false, set for those whose parcels did not move within `seconds`; then
      * GD_EFAILED without a message, and the parcels may still be in use.  Other failures have a
      * message. */
@@ -48,12 +48,12 @@ struct gd_dist {
     bool *marked;             /* [ranks]: late, or different */
     struct dist_note *notes;  /* [ranks] */
     unsigned char *block;     /* DIST_BLOCK_BYTES and some: what is being summed */
-    bool agreed, broken;      /* the last failure is everybody's; no more messages go round */
-    double asked, extra;      /* seconds: gd_dist_set_deadline, gd_dist_allow */
-    double pace[DIST_PACE];   /* seconds of the last steps */
-    int n_pace;               /* steps timed */
-    double began;             /* the running step */
-    int64_t step;             /* -1: none yet */
+    bool agreed, broken; /* the last failure is that of all ranks; no more messages are exchanged */
+    double asked, extra; /* seconds: gd_dist_set_deadline, gd_dist_allow */
+    double pace[DIST_PACE]; /* seconds of the last steps */
+    int n_pace;             /* steps timed */
+    double began;           /* the running step */
+    int64_t step;           /* -1: none yet */
 };
 
 /* self.c */

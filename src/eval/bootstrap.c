@@ -1,5 +1,5 @@
 /* bootstrap.c - how far a value moves when the samples are drawn again (Efron 1979): standard
- * deviations over resampled sets.  Draws are keyed by (seed, draw, place), so they are the same
+ * deviations over resampled sets.  Draws are keyed by (seed, draw, position), so they are the same
  * whatever else happens. */
 #include "eval/eval.h"
 
@@ -33,7 +33,7 @@ static double deviation(const spread *s)
     return s->n > 1 ? sqrt(s->squares / (s->n - 1)) : 0;
 }
 
-/* places [first, first + n) draw from themselves */
+/* positions [first, first + n) draw from themselves */
 static void draw(work *w, int d, int64_t first, int64_t n, int stream)
 {
     for (int64_t i = first; i < first + n; i++)

@@ -1,5 +1,5 @@
 /* eval.h - how good a set of images is: FID, sFID, Inception Score, precision and recall, with KID,
- * density and coverage (spec/evaluation.md).
+ * density and coverage (docs/reference/evaluation.md).
  *
  * Everything here has the same bits for any number of threads and any batch size: images keep their
  * index, sums run over chunks of fixed size in order of the index, tiles are bounded by shape. */
@@ -228,7 +228,7 @@ GD_CHECKED gd_status gd_survey_run_all(gd_survey *const *out, gd_extractor *cons
 GD_CHECKED gd_status gd_survey_run(gd_survey *out, gd_extractor *e, gd_images *images,
                                    const gd_survey_options *o);
 void gd_survey_free(gd_survey *s); /* zeroed is fine */
-/* The place in a set of `count` (below 2^31) of the k-th of `kept` spread evenly over it */
+/* The index in a set of `count` (below 2^31) of the k-th of `kept` spread evenly over it */
 int64_t gd_survey_place(int64_t k, int64_t kept, int64_t count);
 
 /* ---- bootstrap.c: error bars ---- */

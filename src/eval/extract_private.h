@@ -1,4 +1,4 @@
-/* extract_private.h - what the kinds of networks share; nobody else includes it. */
+/* extract_private.h - what the kinds of networks share; for this folder alone. */
 #ifndef GD_EVAL_EXTRACT_PRIVATE_H
 #define GD_EVAL_EXTRACT_PRIVATE_H
 

@@ -1,4 +1,5 @@
-/* frechet.c - the distance between two normal distributions (spec/evaluation.md 3).
+/* frechet.c - the distance between two normal distributions
+ * (docs/reference/evaluation.md#frechet-distance).
  *
  * Tr (S1 S2)^(1/2) is the sum of the roots of the eigenvalues of R S2 R^T, where S1 = R^T R comes
  * from S1's eigenvectors.  Those of eigenvalue zero within rounding are left out of R: with fewer

@@ -12,7 +12,7 @@ static inline float gd_round_half(float x)
     const float smallest_normal = 0x1p-14f, limit = 65520; /* rounds to 65536, which is none */
     uint32_t u;
 
-    if (!(fabsf(x) >= smallest_normal)) /* spacing 2^-24: the sum's last place; NaN passes */
+    if (!(fabsf(x) >= smallest_normal)) /* spacing 2^-24: the sum's last digit; NaN passes */
         return x + copysignf(0.75f, x) - copysignf(0.75f, x);
     if (fabsf(x) >= limit)
         return copysignf(INFINITY, x);

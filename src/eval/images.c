@@ -13,7 +13,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-enum { MOST_SHARDS = 4096, LOOK_AT = 64 };
+enum { MAX_SHARDS = 4096, LOOK_AT = 64 };
 
 typedef struct shard {
     const char *path;
@@ -39,8 +39,8 @@ struct gd_images {
 
 static gd_status add_shard(gd_images *s, const char *path, size_t length)
 {
-    if (s->n_shards == MOST_SHARDS)
-        return gd_fail(GD_EUSAGE, "more than %d files", MOST_SHARDS);
+    if (s->n_shards == MAX_SHARDS)
+        return gd_fail(GD_EUSAGE, "more than %d files", MAX_SHARDS);
     const char *copy = gd_sprintf(s->mem, "%.*s", (int)length, path);
     if (!copy)
         return gd_fail(GD_ENOMEM, "%s: out of memory", path);
@@ -107,7 +107,7 @@ static gd_status add_path(gd_images *s, const char *path, size_t length)
 /* One path, or several with commas between them */
 static gd_status list_shards(gd_images *s, const char *paths)
 {
-    s->shard = gd_alloc(s->mem, MOST_SHARDS * sizeof *s->shard);
+    s->shard = gd_alloc(s->mem, MAX_SHARDS * sizeof *s->shard);
     if (!s->shard)
         return gd_fail(GD_ENOMEM, "%s: out of memory", paths);
     if (gd_path_exists(paths))

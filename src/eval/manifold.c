@@ -1,5 +1,6 @@
-/* manifold.c - precision and recall by nearest neighbours (spec/evaluation.md 3), with density and
- * coverage from the same distances.
+/* manifold.c - precision and recall by nearest neighbours
+ * (docs/reference/evaluation.md#precision-and-recall), with density and coverage from the same
+ * distances.
  *
  * Distances are computed tile by tile; a tile's results do not depend on other tiles and are merged
  * in order, so neither threads nor memory for all distances are needed to get the same bits.  A set

@@ -1,10 +1,11 @@
-/* reference.c - means and covariances that a reference file brings along (spec/evaluation.md 1). */
+/* reference.c - means and covariances that a reference file brings along
+ * (docs/reference/evaluation.md#files). */
 #include "eval/eval.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { MOST_WIDTH = 1 << 16 };
+enum { MAX_WIDTH = 1 << 16 };
 
 /* float64 is kept, other types are widened through float32 */
 static gd_status read_double(double *out, const gd_bundle *b, const gd_array *a)
@@ -31,7 +32,7 @@ static gd_status check(const gd_bundle *b, const gd_array *mean, const gd_array 
     if (!mean || !covariance)
         return gd_fail(GD_EFORMAT, "%s: has %s and no %s", path, mean ? mean_name : covariance_name,
                        mean ? covariance_name : mean_name);
-    if (mean->rank != 1 || covariance->rank != 2 || mean->dim[0] < 1 || mean->dim[0] > MOST_WIDTH ||
+    if (mean->rank != 1 || covariance->rank != 2 || mean->dim[0] < 1 || mean->dim[0] > MAX_WIDTH ||
         covariance->dim[0] != mean->dim[0] || covariance->dim[1] != mean->dim[0])
         return gd_fail(GD_EFORMAT,
                        "%s: %s of rank %d and %lld values does not fit %s of rank %d, expected "

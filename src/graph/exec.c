@@ -39,7 +39,7 @@ static gd_view view_of(const gd_exec *e, gd_val v)
     return view;
 }
 
-/* x, y and weights stand at other inputs in each pass */
+/* x, y and weights are other inputs in each pass */
 static gd_status bind_conv(gd_exec *e, const gd_step *s, gd_call *c)
 {
     gd_conv_buffers b = { .scratch = e->scratch + s->scratch_offset,
@@ -376,12 +376,12 @@ static size_t content_bytes(const gd_exec *e, gd_val v, const gd_view *view)
     return (size_t)count * gd_dtype_bytes(value->type.dtype);
 }
 
-/* ---- a step whose result a test chooses ---- */
+/* ---- a step whose result a test sets ---- */
 
 static struct {
-    uint64_t left; /* steps until the one that is chosen; 0: none will be */
+    uint64_t left; /* steps until the one that the test sets; 0: none */
     float value;
-    const gd_node *node; /* the chosen one */
+    const gd_node *node; /* that step's */
     char name[256];
 } fault;
 
@@ -427,7 +427,7 @@ static void spoil(gd_exec *e, int i)
 typedef struct wave {
     gd_exec *e;
     int first, end;
-    double *seconds; /* [end - first]: what each step takes; or NULL */
+    double *seconds; /* [end - first]: time of each step; or NULL */
 } wave;
 
 static void run_part(void *ctx, int64_t part)
@@ -479,7 +479,7 @@ void gd_exec_run_after(gd_exec *e, gd_val boundary)
     run_steps(e, e->plan->graph->value[boundary.id].node + 1, e->plan->n_step);
 }
 
-/* Each step of a wave has the share of its time that it has of its threads'. */
+/* Attribute a wave's wall time to its steps in proportion to their thread time. */
 static void time_wave(wave *w, double *seconds)
 {
     double own[GD_WAVE_STEPS], all = 0;

@@ -2,8 +2,9 @@
  * run.
  *
  * A graph is built once, every shape is checked while it is built, gradients are appended as
- * further nodes, passes rewrite it, a plan gives each value its place in one arena, and an executor
- * runs the plan any number of times without allocating. Knows no diffusion and no files. */
+ * further nodes, passes rewrite it, a plan gives each value its offset in one arena, and an
+ * executor runs the plan any number of times without allocating. Knows no diffusion and no files.
+ */
 #ifndef GD_GRAPH_H
 #define GD_GRAPH_H
 
@@ -40,14 +41,14 @@ typedef struct gd_value {
     int interleaved;  /* PARAM: heads of gd_param_interleaved; 0: rows as they are fetched */
 } gd_value;
 
-/* Everything an operation can be told; each op's file says which fields it reads. */
+/* All attributes of operations; each op's file lists the fields it reads. */
 typedef struct gd_attr {
     int kernel, stride, pad;      /* convolution and pooling */
     int kernel_w, pad_w;          /* of a kernel that is not square (gd_conv_desc) */
     bool relu;                    /* convolution: max(0, .) last of all */
     bool bf16;                    /* attention: products of bfloat16 */
     int groups, heads, c0, count; /* norms; attention; channel ranges */
-    int h, w, n;                  /* sizes that inputs do not tell */
+    int h, w, n;                  /* sizes that do not follow from the inputs */
     float factor, eps;
     gd_act act;
     gd_gelu gelu;
@@ -106,7 +107,7 @@ typedef struct gd_adjoint {
 
 struct gd_op {
     const char *name;
-    gd_status (*infer)(gd_infer *c); /* the only place where a shape can be wrong */
+    gd_status (*infer)(gd_infer *c); /* the only function that refuses a shape */
     void (*run)(const gd_call *c);   /* compute; cannot fail, allocate or lock */
     void (*vjp)(
         const gd_adjoint *a,
@@ -186,7 +187,7 @@ gd_val gd_plus(gd_graph *g, gd_val a, gd_val b);
 gd_val gd_times(gd_graph *g, gd_val a,
                 gd_val b); /* element by element, equal shapes (dropout masks) */
 gd_val gd_scaled(gd_graph *g, gd_val x, float factor);
-/* keys: plain I32 [N,1,1,2], new ones for every step; layer: told apart by it, p: of a zero */
+/* keys: plain I32 [N,1,1,2], new ones for every step; layer: its layer's number, p: of a zero */
 gd_val gd_dropout(gd_graph *g, gd_val x, gd_val keys, int layer, float p);
 gd_val gd_plus_channel(gd_graph *g, gd_val x, gd_val e); /* e: [N,1,1,C] over all pixels */
 gd_val gd_mean_pixels(gd_graph *g, gd_val x);            /* [N,1,1,C] */
@@ -258,12 +259,12 @@ void gd_plan_free(gd_plan *plan);
 size_t gd_plan_arena_bytes(const gd_plan *plan);   /* activations */
 size_t gd_plan_scratch_bytes(const gd_plan *plan); /* the largest scratch of any step */
 size_t gd_plan_weights_bytes(const gd_plan *plan); /* packed weights and resident parameters */
-/* layout.c: 32 hex digits and a zero that tell how the weights lie, whatever their values, the
+/* layout.c: 32 hex digits and a zero of the weights' layout, whatever their values, the
  * threads or the version of oneDNN.  GD_EUSAGE: in no order that could be stored. */
 GD_CHECKED gd_status gd_plan_layout(const gd_plan *plan, char text[33]);
 double gd_plan_macs(const gd_plan *plan);
 int gd_plan_steps(const gd_plan *plan);
-/* One notice (GD_LOG_DEBUG) for each step: shape, place and bytes of its result, kernel, layer */
+/* One notice (GD_LOG_DEBUG) for each step: shape, offset and bytes of its result, kernel, layer */
 void gd_plan_log(const gd_plan *plan);
 /* A line for each kind and shape of step, longest first: kernel, calls, milliseconds of one, share,
  * GFLOP/s or, where bytes decide, GB/s.  seconds: of every step (gd_exec_profile). */
@@ -319,12 +320,12 @@ void gd_exec_set_band(gd_exec *exec, gd_val param, const float *data, int band);
 const char *gd_exec_probe(gd_exec *exec);
 /* Time of every step, the least of several runs: fills seconds[gd_plan_steps]. */
 void gd_exec_profile(gd_exec *exec, double *seconds);
-/* Tests: fill the arena with NaN, so that a step that reads what nobody wrote shows. */
+/* Tests: fill the arena with NaN, so that a read of memory that no step wrote shows. */
 void gd_exec_poison(gd_exec *exec);
 /* Tests: fill the output of the k-th step that any executor runs from now (0: off) with `value`,
  * and the output of that step whenever it runs again. */
 void gd_fail_node(uint64_t k, float value);
-/* The step that was chosen, as gd_exec_probe names it; "" before it ran */
+/* That step, as gd_exec_probe names it; "" before it ran */
 const char *gd_failed_node(void);
 
 #endif

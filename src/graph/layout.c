@@ -1,4 +1,4 @@
-/* layout.c - how a plan's packed weights lie, as a hash: every parameter's name, place and order.
+/* layout.c - how a plan's packed weights lie, as a hash: every parameter's name, offset and order.
  */
 #include "graph/plan.h"
 
@@ -6,10 +6,10 @@
 
 static void add_place(gd_hasher *hasher, const char *name, size_t offset, size_t bytes)
 {
-    const uint64_t place[2] = { offset, bytes };
+    const uint64_t extent[2] = { offset, bytes };
 
     gd_hasher_add(hasher, name, strlen(name) + 1);
-    gd_hasher_add(hasher, place, sizeof place);
+    gd_hasher_add(hasher, extent, sizeof extent);
 }
 
 static gd_status add_all(const gd_plan *plan, gd_hasher *hasher)

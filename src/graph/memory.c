@@ -1,4 +1,4 @@
-/* memory.c - a place in one arena for every value of a plan.
+/* memory.c - an offset in one arena for every value of a plan.
  *
  * A value lives from the wave that makes it to the last wave that reads it; inputs and outputs live
  * throughout.  An op that allows it writes over an input that dies there: the two values share one

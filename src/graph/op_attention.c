@@ -1,6 +1,6 @@
-/* op_attention.c - multi-head attention (spec models.md 3.2) and the token pooling of the
- * classifier (models.md 5). attr: heads, order, bf16.  Second output: log-sum-exp [N,heads,T],
- * which the gradient reads. */
+/* op_attention.c - multi-head attention (docs/reference/networks.md#attention) and the token
+ * pooling of the classifier (#classifier). attr: heads, order, bf16.  Second output: log-sum-exp
+ * [N,heads,T], which the gradient reads. */
 #include "graph/ops.h"
 
 static gd_status infer(gd_infer *c)

@@ -1,4 +1,5 @@
-/* op_embed.c - the timestep's sinusoids and rows of a table by label (spec models.md 3). */
+/* op_embed.c - the timestep's sinusoids and rows of a table by label
+ * (docs/reference/networks.md#layers). */
 #include "graph/ops.h"
 
 #include <math.h>

@@ -5,7 +5,7 @@
 enum { TAPS = 4 };
 static const float tap[TAPS] = { 0.125f, 0.375f, 0.375f, 0.125f };
 
-/* 16 channels of one pixel, or what is left of them in nhwc; lanes beyond C are read and written as
+/* 16 channels of one pixel, or those that remain in nhwc; lanes beyond C are read and written as
  * zeros where they exist */
 static int lanes_of(const gd_view *v, int block)
 {

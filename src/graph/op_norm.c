@@ -1,4 +1,5 @@
-/* op_norm.c - group normalisation with modulation and SiLU, and its gradients (spec models.md 3).
+/* op_norm.c - group normalisation with modulation and SiLU, and its gradients
+ * (docs/reference/networks.md#layers).
  *
  *   u = (xhat * gamma + beta) * (1 + scale) + shift,   y = act(u),   xhat = (x - mean) * rstd
  *

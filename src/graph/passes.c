@@ -62,7 +62,7 @@ static void fuse_silu(pass *p)
     }
 }
 
-/* ---- a + conv(x) -> conv(x) with residual a, at the place of the sum, where a exists ---- */
+/* ---- a + conv(x) -> conv(x) with residual a, at the position of the sum, where a exists ---- */
 
 static void fuse_residual(pass *p)
 {

@@ -176,7 +176,7 @@ void gd_plan_free(gd_plan *plan)
     gd_arena_free(plan->mem);
 }
 
-/* ---- what a plan says of itself ---- */
+/* ---- a plan's description of itself ---- */
 
 size_t gd_plan_arena_bytes(const gd_plan *plan)
 {

@@ -1,5 +1,5 @@
-/* plan.h - a plan's inside, shared by plan.c (which makes it), waves.c (what runs at once),
- * memory.c (which places values) and exec.c (which runs it). */
+/* plan.h - a plan's inside, shared by plan.c (which makes it), waves.c (which steps run at the same
+ * time), memory.c (which gives values their offsets) and exec.c (which runs it). */
 #ifndef GD_GRAPH_PLAN_H
 #define GD_GRAPH_PLAN_H
 
@@ -57,7 +57,8 @@ void gd_plan_waves(gd_plan *plan);
 void gd_plan_place_scratch(gd_plan *plan);
 /* Multiply-adds of one step; 0: it is none that multiplies */
 double gd_step_macs(const gd_plan *plan, const gd_step *s);
-/* memory.c: places every value that a step makes or an input holds; sets arena_bytes. */
+/* memory.c: gives an offset to every value that a step makes or an input holds; sets arena_bytes.
+ */
 GD_CHECKED gd_status gd_plan_place(gd_plan *plan);
 /* Bytes of a value in this plan's layouts */
 size_t gd_plan_value_bytes(const gd_plan *plan, gd_val v);

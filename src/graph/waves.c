@@ -1,6 +1,6 @@
 /* waves.c - small steps side by side.
  *
- * Threads that share a small step lose much of it: each reads what the other has just written, and
+ * Threads that share a small step waste much of it: each reads what the other has just written, and
  * waits for the other at the end.  Steps that follow one another and do not need each other's
  * results, above all the gradients of a convolution's data and weights, may be a wave: each is run
  * by one thread.  Every step has the same bits for any number of threads, so that only time depends

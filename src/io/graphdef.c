@@ -1,6 +1,6 @@
 /* graphdef.c - TensorFlow's GraphDef (frozen .pb): its float32 Const nodes as named arrays, and as
  * scalars NODE/variance_epsilon and NODE/scale_after_normalization (0, 1) what its batch
- * normalisations are told by attributes.
+ * normalisations are marked by attributes.
  *
  * Protocol buffers on the wire: a message is a row of fields, each a key (number * 8 + kind) and a
  * value: a varint, four or eight bytes, or a length and so many bytes, which may be a message

@@ -105,16 +105,13 @@ static bool png_has_alpha(const unsigned char *p, size_t bytes)
 gd_status gd_image_decode(gd_image *out, const void *data, size_t bytes, int channels,
                           const char *name)
 {
+    const io_image_format *format = io_image_format_of(data, bytes);
     const unsigned char *p = data;
     gd_status s;
 
     *out = (gd_image){ 0 };
-    if (io_is_png(data, bytes))
-        s = io_decode_png(out, data, bytes, name);
-    else if (bytes > 3 && p[0] == 0xff && p[1] == 0xd8)
-        s = io_decode_jpeg(out, data, bytes, name);
-    else if (io_is_webp(data, bytes))
-        s = io_decode_webp(out, data, bytes, name);
+    if (format)
+        s = format->decode(out, data, bytes, name);
     else
         s = gd_not_read(data, bytes, name, "neither PNG, JPEG nor WebP", NULL);
     if (s == GD_OK && io_is_png(data, bytes))

@@ -1,9 +1,9 @@
 /* io.h - files as named arrays.  Sees base only.
  *
- * Untrusted bytes: whatever a file holds, these functions return a status with file, place and
+ * Untrusted bytes: whatever a file holds, these functions return a status with file, offset and
  * remedy; they never crash, hang, evaluate anything, or hold more than 64 MiB beyond the file's
  * size before the caller asked for an array's data. Only cursor.c takes integers out of untrusted
- * bytes; sizes go through gd_mul / gd_add.  Rules: reliability 3.1, 3.2. */
+ * bytes; sizes go through gd_mul / gd_add.  See docs/reliability.md. */
 #ifndef GD_IO_H
 #define GD_IO_H
 
@@ -56,11 +56,11 @@ typedef struct gd_array {
 typedef struct gd_bundle gd_bundle;
 
 /* Open .safetensors, .pt (zip or legacy container, a state dict: flat mapping name -> tensor),
- * .npz or .pb (TensorFlow's GraphDef: the float32 constants, by node name); told by content, not by
- * name. GD_EFORMAT for anything else.  A .pt whose top level is not
- * such a mapping is refused here (gd_pickle_open reads other trees).  Everything is validated
- * before this returns; array data is read later, when asked for: archives then compare the CRC-32,
- * once for each entry.  One thread at a time may use a bundle. */
+ * .npz or .pb (TensorFlow's GraphDef: the float32 constants, by node name); recognised by content,
+ * not by name. GD_EFORMAT for anything else.  A .pt whose top level is not such a mapping is
+ * refused here (gd_pickle_open reads other trees).  Everything is validated before this returns;
+ * array data is read later, when asked for: archives then compare the CRC-32, once for each entry.
+ * One thread at a time may use a bundle. */
 GD_CHECKED gd_status gd_bundle_open(gd_bundle **out, const char *path);
 /* The same for a .pt of any tree: *root, which lives as long as the bundle, and arrays named by
  * their paths in it ("ema.out.2.bias").  NULL: another file. */
@@ -103,7 +103,7 @@ GD_CHECKED gd_status gd_bundle_need(const gd_array **out, const gd_bundle *bundl
                                     const char *name);
 bool gd_bundle_refuses(const gd_bundle *bundle, const char *name); /* there, but cannot be read */
 /* The elements where they lie in the file, in row-major order; NULL where they do not lie so
- * (deflated, strided, big-endian).  Valid as long as the bundle; unchecked but for its place. */
+ * (deflated, strided, big-endian).  Valid as long as the bundle; unchecked but for its offset. */
 const void *gd_bundle_view(const gd_bundle *bundle, const gd_array *array);
 /* Drop the file's pages from resident memory after reading `array`; a hint. */
 void gd_bundle_release(const gd_bundle *bundle, const gd_array *array);
@@ -113,7 +113,7 @@ void gd_bundle_release(const gd_bundle *bundle, const gd_array *array);
  * files are refused whichever bit is damaged. */
 GD_CHECKED gd_status gd_bundle_verify(const gd_bundle *bundle, bool *checked);
 /* The XXH3-128 of all arrays as float32 in their order, where opening the file has found it right;
- * NULL: nobody knows it yet */
+ * NULL: not known yet */
 const char *gd_bundle_f32_hash(const gd_bundle *bundle);
 
 /* ---- elements.c: an array of an archive, one element after another ---- */
@@ -130,7 +130,7 @@ GD_CHECKED gd_status gd_elements_read(gd_elements *elements, void *out, size_t b
 GD_CHECKED gd_status gd_elements_read_f32(gd_elements *elements, float *out, int64_t n);
 GD_CHECKED gd_status gd_elements_read_u8(gd_elements *elements, uint8_t *out, int64_t n);
 void gd_elements_close(gd_elements *elements); /* NULL is fine */
-/* Adds what tells the content of an array in an archive, without reading it: type, shape, CRC-32 */
+/* Adds a description of an array in an archive, without reading it: type, shape, CRC-32 */
 GD_CHECKED gd_status gd_bundle_fingerprint(const gd_bundle *bundle, const gd_array *array,
                                            gd_hasher *hasher);
 
@@ -270,7 +270,7 @@ GD_CHECKED gd_status gd_inflation_check(const char *file, const char *name, uint
 gd_status gd_not_read(const void *data, size_t bytes, const char *name, const char *expected,
                       const char *remedy);
 
-/* ---- image.c, jpeg.c, webp.c: decoding, as Pillow does it ---- */
+/* ---- image.c, png.c, jpeg.c, webp.c: decoding, as Pillow does it ---- */
 
 typedef struct gd_image {
     int width, height, channels;
@@ -280,12 +280,16 @@ typedef struct gd_image {
     bool had_alpha, lossy;
 } gd_image;
 void gd_image_free(gd_image *image);
-/* A PNG, JPEG or WebP, told by content.  channels: 3 (Pillow's convert("RGB"): alpha is dropped,
- * palettes are expanded), 1 (convert("L")), or 0: 1 for grey images, 3 for others.  GD_EFORMAT
- * "NAME: ..." for anything damaged, warnings of the decoder included.  Thread-safe. */
+/* A PNG, JPEG or WebP, recognised by content.  channels: 3 (Pillow's convert("RGB"): alpha is
+ * dropped, palettes are expanded), 1 (convert("L")), or 0: 1 for grey images, 3 for others.
+ * GD_EFORMAT "NAME: ..." for anything damaged, warnings of the decoder included.  Thread-safe. */
 GD_CHECKED gd_status gd_image_decode(gd_image *out, const void *data, size_t bytes, int channels,
                                      const char *name);
 GD_CHECKED gd_status gd_image_open(gd_image *out, const char *path, int channels);
+bool gd_image_is(const void *data, size_t bytes); /* it begins as one of the formats does */
+bool gd_image_named(const char *name);            /* by its suffix, in any case */
+enum { GD_IMAGE_FORMATS = 128 };
+void gd_image_formats(char out[GD_IMAGE_FORMATS]); /* "PNG, JPEG and WebP" */
 
 /* ---- zip.c: the members of an archive ---- */
 
@@ -298,7 +302,7 @@ const char *gd_archive_name(const gd_archive *archive, int i);
  * larger one */
 GD_CHECKED gd_status gd_archive_read(gd_archive *archive, int i, void **out, size_t *bytes,
                                      uint64_t most);
-/* Adds what tells a member's content without reading it: name, size, CRC-32 */
+/* Adds a description of a member without reading it: name, size, CRC-32 */
 void gd_archive_fingerprint(const gd_archive *archive, int i, gd_hasher *hasher);
 
 /* ---- json.c: a checked view of jansson for untrusted text ---- */

@@ -12,12 +12,12 @@ typedef struct io_entry {
     const char *name;
     const unsigned char *packed; /* inside the archive */
     uint64_t packed_bytes, bytes;
-    uint32_t crc;  /* as the directory says */
+    uint32_t crc;  /* from the directory */
     bool deflated; /* else stored: packed is the content */
     bool checked;  /* its CRC-32 was found right */
 } io_entry;
 
-/* Every entry's name, sizes and place are valid, names are unique, no byte belongs to two. */
+/* Every entry's name, sizes and offset are valid, names are unique, no byte belongs to two. */
 GD_CHECKED gd_status io_zip_open(io_zip **out, const gd_mapped *map, gd_arena *mem,
                                  const char *file);
 void io_zip_close(io_zip *zip); /* NULL is fine */
@@ -30,7 +30,7 @@ GD_CHECKED gd_status io_zip_read(io_zip *zip, int i, void *out, uint64_t bytes);
  * pages behind. */
 GD_CHECKED gd_status io_zip_check(io_zip *zip, int i, const gd_mapped *map);
 /* A member's content in pieces, one after another.  Of `map`, which may be NULL, pages behind are
- * let go.  io_member_end, when all is read: CRC-32 and length are what the directory says. */
+ * let go.  io_member_end, when all is read: CRC-32 and length are those of the directory. */
 typedef struct io_member io_member;
 GD_CHECKED gd_status io_member_open(io_member **out, io_zip *zip, int i, const gd_mapped *map);
 GD_CHECKED gd_status io_member_read(io_member *member, void *out, uint64_t bytes);
@@ -61,7 +61,7 @@ struct gd_bundle {
     gd_array *array;
     io_source *source;
     int n, capacity;
-    int *by_name; /* places of arrays, sorted by name */
+    int *by_name; /* indices of arrays, sorted by name */
     gd_meta *meta;
     int n_meta;
     const unsigned char *data; /* safetensors: the data section, for its hash */
@@ -108,7 +108,7 @@ enum {
     IO_ZIP_END = 22,    /* bytes of the last record, and of those before it in a large archive */
     IO_ZIP_END64 = 56 + 20
 };
-static const uint64_t IO_MOST_32 = 0xffffffff; /* in a 32-bit field: see the zip64 one */
+static const uint64_t IO_MAX_32 = 0xffffffff; /* in a 32-bit field: see the zip64 one */
 
 typedef struct io_fields {
     unsigned char byte[GD_MAX_NAME + 128];
@@ -136,14 +136,21 @@ void io_swap_bytes(unsigned char *data, gd_dtype dtype, int64_t n);
 GD_CHECKED gd_status io_image_check(const gd_image *image, size_t bytes, const char *name);
 /* What a decoder may hold besides for a file of so many bytes */
 uint64_t io_decoder_bytes(size_t bytes);
-/* out->pixels is a block even when it fails */
-GD_CHECKED gd_status io_decode_png(gd_image *out, const void *data, size_t bytes, const char *name);
-GD_CHECKED gd_status io_decode_jpeg(gd_image *out, const void *data, size_t bytes,
-                                    const char *name);
-GD_CHECKED gd_status io_decode_webp(gd_image *out, const void *data, size_t bytes,
-                                    const char *name);
+/* A format of pictures is a file that defines io_format_NAME, and its name in IO_IMAGE_FORMATS. */
+typedef struct io_image_format {
+    const char *name;      /* "PNG" */
+    const char *suffix[2]; /* lower case, without the dot */
+    bool (*is)(const void *data, size_t bytes);
+    /* out->pixels is a block even when it fails */
+    gd_status (*decode)(gd_image *out, const void *data, size_t bytes, const char *name);
+} io_image_format;
+#define IO_IMAGE_FORMATS(X) X(png) X(jpeg) X(webp)
+#define IO_DECLARE_FORMAT(name) extern const io_image_format io_format_##name;
+IO_IMAGE_FORMATS(IO_DECLARE_FORMAT)
+#undef IO_DECLARE_FORMAT
 bool io_is_png(const void *data, size_t bytes);
-bool io_is_webp(const void *data, size_t bytes);
+/* image_format.c: by content; NULL: none */
+const io_image_format *io_image_format_of(const void *data, size_t bytes);
 
 /* ---- pickle.c ---- */
 
@@ -151,7 +158,7 @@ bool io_is_webp(const void *data, size_t bytes);
 typedef struct io_storage {
     const char *key;
     gd_dtype dtype;
-    int64_t count;             /* elements, as the pickle says */
+    int64_t count;             /* elements, from the pickle */
     const unsigned char *data; /* filled in by the container's reader, as in io_source */
     uint64_t bytes;
     int entry;

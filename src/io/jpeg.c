@@ -8,8 +8,8 @@
 #include <jerror.h>
 
 /* A progressive file repeats its whole image for each scan. */
-enum { MOST_SCANS = 500, FREE_SCANS = 20 };
-static const int64_t most_scanned = (int64_t)1 << 31; /* pixels of all scans */
+enum { MAX_SCANS = 500, FREE_SCANS = 20 };
+static const int64_t max_scanned = (int64_t)1 << 31; /* pixels of all scans */
 
 typedef struct reader {
     struct jpeg_error_mgr errors;
@@ -54,7 +54,7 @@ static void count_scans(j_common_ptr info)
     const int64_t scans = r->jpeg.input_scan_number,
                   pixels = (int64_t)r->jpeg.image_width * r->jpeg.image_height;
 
-    if (scans <= FREE_SCANS || (scans <= MOST_SCANS && scans * pixels <= most_scanned))
+    if (scans <= FREE_SCANS || (scans <= MAX_SCANS && scans * pixels <= max_scanned))
         return;
     r->status = gd_fail(GD_EFORMAT, "%s: more than %lld scans", r->name, (long long)scans - 1);
     longjmp(r->failed, 1);
@@ -112,7 +112,13 @@ static void read_rows(reader *r)
     jpeg_finish_decompress(j);
 }
 
-gd_status io_decode_jpeg(gd_image *out, const void *data, size_t bytes, const char *name)
+static bool is_jpeg(const void *data, size_t bytes)
+{
+    const unsigned char *p = data;
+    return bytes > 3 && p[0] == 0xff && p[1] == 0xd8;
+}
+
+static gd_status decode_jpeg(gd_image *out, const void *data, size_t bytes, const char *name)
 {
     reader r = { .name = name, .image = out };
 
@@ -139,3 +145,5 @@ gd_status io_decode_jpeg(gd_image *out, const void *data, size_t bytes, const ch
     gd_block_free(r.row);
     return r.status;
 }
+
+const io_image_format io_format_jpeg = { "JPEG", { "jpg", "jpeg" }, is_jpeg, decode_jpeg };

@@ -12,7 +12,7 @@ enum {
     ARRAY_BYTES = 110,
     MEMBER_BYTES = 90,
     ITEM_BYTES = 40,
-    MOST_BYTES = 44 << 20
+    MAX_BYTES = 44 << 20
 };
 
 static uint64_t cost_of(char c)
@@ -54,9 +54,9 @@ static gd_status check_limits(uint64_t *needed, const char *text, size_t bytes, 
         if (depth > max_depth)
             return gd_fail(GD_EFORMAT, "%s: JSON nested deeper than %d at byte %zu", file,
                            max_depth, i);
-        if (held > MOST_BYTES)
+        if (held > MAX_BYTES)
             return gd_fail(GD_EFORMAT, "%s: JSON that needs more than %d MiB, at byte %zu", file,
-                           MOST_BYTES >> 20, i);
+                           MAX_BYTES >> 20, i);
     }
     *needed = held;
     return GD_OK;

@@ -1,5 +1,6 @@
-/* network_pickle.c - a network that was pickled as an object, as NVlabs/edm does (few-calls 1.3):
- * arrays named by the path of modules, and what its constructor was called with. */
+/* network_pickle.c - a network that was pickled as an object, as NVlabs/edm does
+ * (docs/reference/networks.md#pickled-networks): arrays named by the path of modules, and what its
+ * constructor was called with. */
 #include "io/io_private.h"
 
 #include <jansson.h>

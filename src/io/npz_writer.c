@@ -7,8 +7,8 @@
 #include <zlib.h>
 
 enum {
-    MOST_MEMBERS = 64,
-    LOCAL_CRC = 14, /* its place in a local header */
+    MAX_MEMBERS = 64,
+    LOCAL_CRC = 14, /* its offset in a local header */
     EXTRA_64 = 1
 };
 
@@ -20,7 +20,7 @@ typedef struct member {
 
 struct gd_npz_writer {
     gd_file *file;
-    member member[MOST_MEMBERS];
+    member member[MAX_MEMBERS];
     int n;
     uint64_t at, left; /* bytes written; that the array under way still lacks */
 };
@@ -41,13 +41,13 @@ static gd_status write_bytes(gd_npz_writer *w, const void *data, size_t bytes)
 
 static bool is_large(const member *m)
 {
-    return m->bytes >= IO_MOST_32 || m->at >= IO_MOST_32;
+    return m->bytes >= IO_MAX_32 || m->at >= IO_MAX_32;
 }
 
 /* What local header and directory have in common: from the version that is needed to the lengths */
 static void put_facts(io_fields *r, const member *m, bool large, int extra_bytes)
 {
-    const uint64_t bytes = large ? IO_MOST_32 : m->bytes;
+    const uint64_t bytes = large ? IO_MAX_32 : m->bytes;
 
     io_put(r, large ? IO_ZIP_VERSION_64 : IO_ZIP_VERSION, 2);
     io_put(r, 0, 2); /* flags */
@@ -63,7 +63,7 @@ static void put_facts(io_fields *r, const member *m, bool large, int extra_bytes
 
 static gd_status write_local(gd_npz_writer *w, const member *m)
 {
-    const bool large = m->bytes >= IO_MOST_32;
+    const bool large = m->bytes >= IO_MAX_32;
     io_fields r = { .n = 0 };
 
     io_put(&r, 0x04034b50, 4);
@@ -90,7 +90,7 @@ static gd_status write_entry(gd_npz_writer *w, const member *m)
     io_put(&r, 0, 2); /* disk */
     io_put(&r, 0, 2); /* attributes */
     io_put(&r, 0, 4);
-    io_put(&r, large ? IO_MOST_32 : m->at, 4);
+    io_put(&r, large ? IO_MAX_32 : m->at, 4);
     put_text(&r, m->name);
     if (large) {
         io_put(&r, EXTRA_64, 2);
@@ -150,8 +150,8 @@ gd_status gd_npz_array(gd_npz_writer *w, const gd_array *a)
     member *m;
 
     GD_TRY(end_member(w));
-    if (w->n == MOST_MEMBERS || strlen(a->name) > GD_MAX_NAME)
-        return gd_fail(GD_EUSAGE, "npz: more than %d arrays, or too long a name", MOST_MEMBERS);
+    if (w->n == MAX_MEMBERS || strlen(a->name) > GD_MAX_NAME)
+        return gd_fail(GD_EUSAGE, "npz: more than %d arrays, or too long a name", MAX_MEMBERS);
     m = &w->member[w->n++];
     w->left = (uint64_t)gd_array_count(a) * gd_dtype_bytes(a->dtype) + bytes;
     *m = (member){ .at = w->at, .bytes = w->left };

@@ -1,5 +1,5 @@
 /* pickle.c - torch.save's pickles as typed records: about thirty opcodes, nothing is evaluated
- * (reliability 3.2).
+ * (docs/reliability.md).
  *
  * Every value has a tag and every use checks it.  A global must be one of a short list; REDUCE
  * builds one of three records or fails. Whatever else a pickle asks for is refused with opcode and
@@ -73,7 +73,7 @@ gd_status io_pickle_make(machine *m, value **out, gd_pickle_kind kind, tag t)
     return io_pickle_push(m, *out);
 }
 
-/* One value for all places: made at its first use */
+/* One value for all uses: made at its first use */
 static gd_status push_shared(machine *m, value **shared, gd_pickle_kind kind, tag t, int64_t n)
 {
     if (*shared)

@@ -53,7 +53,7 @@ struct io_pickle {
     value **stack, **memo;
     int depth, cap_stack, n_memo, used_memo, n_storage, cap_storage;
     io_storage *storage;
-    int32_t *slot; /* [KEY_SLOTS] of storages by the hash of their key: place + 1 */
+    int32_t *slot; /* [KEY_SLOTS] of storages by the hash of their key: index + 1 */
     value *mark, *none, *boolean[2], *small[SMALL_INTEGERS];
     value *root;
     int walked;

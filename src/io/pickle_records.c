@@ -6,7 +6,7 @@
 
 enum { MAX_STORAGES = GD_MAX_ARRAYS };
 
-/* The slot of `key`, or the free one where it belongs.  The hash is seeded: nobody can choose keys
+/* The slot of `key`, or the free one where it belongs.  The hash is seeded: no file can choose keys
  * that meet in one slot. */
 static int32_t *slot_of(const machine *m, const char *key)
 {
@@ -19,8 +19,8 @@ static int32_t *slot_of(const machine *m, const char *key)
 
 io_storage *io_pickle_find_storage(io_pickle *p, const char *key)
 {
-    const int32_t place = p->slot ? *slot_of(p, key) : 0;
-    return place > 0 ? &p->storage[place - 1] : NULL;
+    const int32_t index = p->slot ? *slot_of(p, key) : 0;
+    return index > 0 ? &p->storage[index - 1] : NULL;
 }
 
 static gd_status grow_storages(machine *m)
@@ -40,8 +40,8 @@ static gd_status grow_storages(machine *m)
     return GD_OK;
 }
 
-/* The storage's place: a new one, or the same as before with the same type and count */
-static gd_status place_of(machine *m, int *out, const io_storage *s)
+/* The storage's index: a new one, or the same as before with the same type and count */
+static gd_status index_of(machine *m, int *out, const io_storage *s)
 {
     int32_t *slot;
 
@@ -81,7 +81,7 @@ static bool is_key(const char *text)
 gd_status io_pickle_push_storage(machine *m)
 {
     value *t, *v;
-    int place;
+    int index;
 
     GD_TRY(io_pickle_pop(m, &t));
     if (!is(t, GD_PICKLE_TUPLE) || t->node.count < 5 || t->node.count > 6 ||
@@ -91,13 +91,13 @@ gd_status io_pickle_push_storage(machine *m)
         !is(item(t, 3), GD_PICKLE_STRING) || !is(item(t, 4), GD_PICKLE_INT) ||
         item(t, 4)->node.integer < 0 || (t->node.count == 6 && !is(item(t, 5), GD_PICKLE_NONE)))
         return io_pickle_refuse(m, "a persistent id that is no storage");
-    GD_TRY(place_of(m, &place,
+    GD_TRY(index_of(m, &index,
                     &(io_storage){ .key = item(t, 2)->node.text,
                                    .dtype = item(t, 1)->dtype,
                                    .count = item(t, 4)->node.integer,
                                    .entry = -1 }));
     GD_TRY(io_pickle_make(m, &v, GD_PICKLE_NONE, TAG_STORAGE));
-    v->storage = place;
+    v->storage = index;
     return GD_OK;
 }
 

@@ -169,7 +169,7 @@ static void get_bytes(png_structp png, png_bytep data, size_t bytes)
     s->at += bytes;
 }
 
-/* Chunks that change no pixel are passed over unread, so that none takes memory. */
+/* Chunks that change no pixel are skipped unread, so that none takes memory. */
 static void limit_reading(void *ctx)
 {
     stream *s = ctx;
@@ -279,7 +279,7 @@ bool io_is_png(const void *data, size_t bytes)
     return bytes > 8 && png_sig_cmp(data, 0, 8) == 0;
 }
 
-gd_status io_decode_png(gd_image *out, const void *data, size_t bytes, const char *name)
+static gd_status decode_png(gd_image *out, const void *data, size_t bytes, const char *name)
 {
     stream s;
     decoding d = { .s = &s, .image = out };
@@ -289,3 +289,5 @@ gd_status io_decode_png(gd_image *out, const void *data, size_t bytes, const cha
         status = decode(&d);
     return end(&s, status);
 }
+
+const io_image_format io_format_png = { "PNG", { "png" }, io_is_png, decode_png };

@@ -1,5 +1,5 @@
 /* torch.c - torch.save's two containers: a zip of data.pkl and data/KEY, and the legacy stream of
- * five pickles (models.md 8). */
+ * five pickles (docs/reference/networks.md#checkpoint-containers). */
 #include "io/io_private.h"
 
 #include <string.h>

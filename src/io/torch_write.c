@@ -1,6 +1,7 @@
 /* torch_write.c - a torch.save file in one pass: a zip of stored entries, each with its CRC-32
- * behind it, data aligned to 64 bytes by a padding field as PyTorch does it (models.md 8).  Every
- * place is known before the first byte is written; zip64 where the file is that large. */
+ * behind it, data aligned to 64 bytes by a padding field as PyTorch does it
+ * (docs/reference/networks.md#checkpoint-containers).  Every offset is known before the first byte
+ * is written; zip64 where the file is that large. */
 #include "io/io_private.h"
 
 #include <string.h>
@@ -11,7 +12,7 @@ enum {
     LOCAL_BYTES = 30,
     CENTRAL_BYTES = 46,
     DESCRIPTOR_BYTES = 16,
-    OFFSET64_BYTES = 12,  /* the extra field of a place beyond 4 GiB */
+    OFFSET64_BYTES = 12,  /* the extra field of an offset beyond 4 GiB */
     PADDING_ID = 0x4246,  /* "FB", PyTorch's */
     SIZES_FOLLOW = 0x0808 /* general purpose bits: descriptor behind the data, UTF-8 names */
 };
@@ -43,7 +44,7 @@ static gd_status write_fields(gd_torch_writer *w, const io_fields *f)
 
 static gd_status add_entry(gd_torch_writer *w, const char *name, uint64_t bytes)
 {
-    if (bytes >= IO_MOST_32)
+    if (bytes >= IO_MAX_32)
         return gd_fail(GD_EUSAGE, "%s: a tensor of %llu bytes is larger than .pt files hold here",
                        w->path, (unsigned long long)bytes);
     w->entry[w->n++] = (entry){ .name = gd_strdup(w->mem, name), .bytes = bytes };
@@ -85,7 +86,7 @@ static uint64_t lay_out(gd_torch_writer *w)
         e->padding = field_header + (unsigned)((DATA_ALIGN - data % DATA_ALIGN) % DATA_ALIGN);
         at += LOCAL_BYTES + strlen(e->name) + e->padding + e->bytes + DESCRIPTOR_BYTES;
         w->directory_bytes +=
-            CENTRAL_BYTES + strlen(e->name) + (e->offset >= IO_MOST_32 ? OFFSET64_BYTES : 0);
+            CENTRAL_BYTES + strlen(e->name) + (e->offset >= IO_MAX_32 ? OFFSET64_BYTES : 0);
     }
     w->directory = at;
     at += w->directory_bytes;
@@ -165,7 +166,7 @@ static gd_status add_bytes(gd_torch_writer *w, const void *data, uint64_t bytes)
 
 static gd_status write_central(gd_torch_writer *w, const entry *e)
 {
-    const bool far = e->offset >= IO_MOST_32;
+    const bool far = e->offset >= IO_MAX_32;
     io_fields f = { .n = 0 };
 
     io_put(&f, 0x02014b50, 4);
@@ -182,7 +183,7 @@ static gd_status write_central(gd_torch_writer *w, const entry *e)
     io_put(&f, far ? OFFSET64_BYTES : 0, 2);
     io_put(&f, 0, 2);
     io_put(&f, 0, 8); /* disk, attributes */
-    io_put(&f, far ? IO_MOST_32 : e->offset, 4);
+    io_put(&f, far ? IO_MAX_32 : e->offset, 4);
     GD_TRY(write_fields(w, &f));
     GD_TRY(gd_file_write(w->file, e->name, strlen(e->name)));
     f.n = 0;

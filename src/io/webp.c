@@ -11,13 +11,13 @@ static const char *reason(VP8StatusCode code)
                                                     : "damaged WebP";
 }
 
-bool io_is_webp(const void *data, size_t bytes)
+static bool is_webp(const void *data, size_t bytes)
 {
     const char *p = data;
     return bytes > 12 && memcmp(p, "RIFF", 4) == 0 && memcmp(p + 8, "WEBP", 4) == 0;
 }
 
-gd_status io_decode_webp(gd_image *out, const void *data, size_t bytes, const char *name)
+static gd_status decode_webp(gd_image *out, const void *data, size_t bytes, const char *name)
 {
     const int channels = 3;
     WebPBitstreamFeatures info;
@@ -36,3 +36,5 @@ gd_status io_decode_webp(gd_image *out, const void *data, size_t bytes, const ch
         return gd_fail(GD_EFORMAT, "%s: damaged WebP", name);
     return GD_OK;
 }
+
+const io_image_format io_format_webp = { "WebP", { "webp" }, is_webp, decode_webp };

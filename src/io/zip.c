@@ -1,8 +1,8 @@
 /* zip.c - the entries of an archive in memory, by libzip.
  *
  * libzip reads the archive through a source of ours, and so shows where an entry's bytes lie:
- * weights that are stored uncompressed are then used in place.  Before that every place and size is
- * checked against the file, and no byte may belong to two entries. */
+ * weights that are stored uncompressed are then used in place.  Before that every offset and size
+ * is checked against the file, and no byte may belong to two entries. */
 #define _GNU_SOURCE
 #include "io/io_private.h"
 
@@ -21,8 +21,9 @@ struct io_zip {
     zip_t *zip;
     const gd_mapped *map;
     const char *file;
-    zip_error_t error;        /* of the source */
-    uint64_t at, last, taken; /* the source's place; where the last read began; bytes read in all */
+    zip_error_t error; /* of the source */
+    uint64_t at, last,
+        taken; /* the source's offset; where the last read began; bytes read in all */
     bool opening;
     io_entry *entry;
     int *by_name;
@@ -34,7 +35,7 @@ static gd_status damaged(const io_zip *z, const char *what)
     return gd_fail(GD_EFORMAT, "%s: damaged zip: %s", z->file, what);
 }
 
-/* What libzip says: not every failure of it is the file's. */
+/* libzip's error: not every failure is the file's. */
 static gd_status refused(const io_zip *z, const zip_error_t *error, const char *what)
 {
     if (zip_error_code_zip(error) == ZIP_ER_MEMORY)
@@ -63,7 +64,7 @@ static zip_int64_t source_read(io_zip *z, void *out, uint64_t bytes)
 static zip_int64_t source(void *ctx, void *data, zip_uint64_t bytes, zip_source_cmd_t command)
 {
     io_zip *z = ctx;
-    zip_int64_t place;
+    zip_int64_t offset;
 
     switch (command) {
     case ZIP_SOURCE_OPEN:
@@ -82,10 +83,10 @@ static zip_int64_t source(void *ctx, void *data, zip_uint64_t bytes, zip_source_
     case ZIP_SOURCE_ERROR:
         return zip_error_to_data(&z->error, data, bytes);
     case ZIP_SOURCE_SEEK:
-        place = zip_source_seek_compute_offset(z->at, z->map->bytes, data, bytes, &z->error);
-        if (place < 0)
+        offset = zip_source_seek_compute_offset(z->at, z->map->bytes, data, bytes, &z->error);
+        if (offset < 0)
             return -1;
-        z->at = (uint64_t)place;
+        z->at = (uint64_t)offset;
         return 0;
     case ZIP_SOURCE_TELL:
         return (zip_int64_t)z->at;
@@ -312,7 +313,7 @@ static bool read_content(zip_file_t *f, unsigned char *out, uint64_t bytes, bool
 static gd_status mismatch(const io_zip *z, int i)
 {
     return damaged(z, z->entry[i].deflated
-                          ? "an entry does not inflate to what its size and checksum say"
+                          ? "an entry does not inflate to the size and checksum of the directory"
                           : "an entry does not match its checksum");
 }
 
@@ -405,7 +406,7 @@ gd_status io_member_open(io_member **out, io_zip *z, int i, const gd_mapped *map
     return GD_OK;
 }
 
-/* The source's place is where libzip last read for this member. */
+/* The source's offset is where libzip last read for this member. */
 static void let_go(io_member *m)
 {
     const uint64_t at = m->zip->at;

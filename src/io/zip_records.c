@@ -2,7 +2,7 @@
  * end an archive (PKWARE's APPNOTE 6.3.3, sections 4.3.14 to 4.3.16). */
 #include "io/io_private.h"
 
-static const uint64_t most_16 = 0xffff;
+static const uint64_t max_16 = 0xffff;
 
 void io_put(io_fields *f, uint64_t value, int bytes)
 {
@@ -12,7 +12,7 @@ void io_put(io_fields *f, uint64_t value, int bytes)
 
 bool io_zip_is_large(uint64_t entries, uint64_t end)
 {
-    return end >= IO_MOST_32 || entries >= most_16;
+    return end >= IO_MAX_32 || entries >= max_16;
 }
 
 void io_put_zip_end(io_fields *f, uint64_t entries, uint64_t directory, uint64_t directory_bytes)
@@ -36,9 +36,9 @@ void io_put_zip_end(io_fields *f, uint64_t entries, uint64_t directory, uint64_t
     }
     io_put(f, 0x06054b50, 4);
     io_put(f, 0, 4); /* disks */
-    io_put(f, GD_MIN(entries, most_16), 2);
-    io_put(f, GD_MIN(entries, most_16), 2);
-    io_put(f, GD_MIN(directory_bytes, IO_MOST_32), 4);
-    io_put(f, GD_MIN(directory, IO_MOST_32), 4);
+    io_put(f, GD_MIN(entries, max_16), 2);
+    io_put(f, GD_MIN(entries, max_16), 2);
+    io_put(f, GD_MIN(directory_bytes, IO_MAX_32), 4);
+    io_put(f, GD_MIN(directory, IO_MAX_32), 4);
     io_put(f, 0, 2); /* comment */
 }

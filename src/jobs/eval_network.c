@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Under these names the 2015 network's weights are passed on (spec/evaluation.md 4) */
+/* Under these names the 2015 network's weights are passed on (docs/reference/networks.md#inception)
+ */
 static const char *const known_files[] = { "classify_image_graph_def.pb",
                                            "pt_inception-2015-12-05-6726825d.pth",
                                            "weights-inception-2015-12-05-6726825d.pth",

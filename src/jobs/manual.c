@@ -248,6 +248,8 @@ static void options_page(const page *p, const job_kind *c)
 
 static void settings_page(const page *p)
 {
+    char isas[GD_ISA_NAMES], text[GD_ISA_NAMES + 40];
+
     heading(p, "CONFIGURATION");
     paragraph(p, "An option comes from the command line; else from the variable GUIDED_NAME, the "
                  "option's long name in capitals with _ for - (GUIDED_STEPS=ddim25); else from the "
@@ -255,8 +257,12 @@ static void settings_page(const page *p)
                  "else from the model's preset. --print-config prints such a file.");
     heading(p, "ENVIRONMENT");
     item(p, "GUIDED_MODELS", "folder of the built-in models");
-    item(p, "GUIDED_ISA", "c, sse41, avx2, avx512: kernels at most of this kind");
+    gd_isa_names(isas);
+    snprintf(text, sizeof text, "%s: kernels at most of this kind", isas);
+    item(p, "GUIDED_ISA", text);
     item(p, "GUIDED_CONV", "auto or direct: direct leaves Winograd convolutions out");
+    item(p, "GUIDED_INCEPTION", "weights of the 2015 network for eval");
+    item(p, "OMP_NUM_THREADS", "threads, where --threads is not given");
     item(p, "NO_COLOR", "no colours");
 }
 

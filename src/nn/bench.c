@@ -46,7 +46,7 @@ static size_t tensor_bytes(int n, int c, int h, int w)
     return (size_t)n * (size_t)((c + 15) / 16 * 16) * (size_t)h * (size_t)w * sizeof(float) + 64;
 }
 
-/* Written once: pages that nobody wrote are all the same page of zeros, and reading them costs no
+/* Written once: pages never written are all the same page of zeros, and reading them costs no
  * way to memory. */
 static gd_status make_buffer(void **out, size_t bytes)
 {

@@ -1,5 +1,5 @@
-/* config.c - the authors' defaults, and which configurations can exist.  Source: spec models.md
- * 1, 2. */
+/* config.c - the authors' defaults, and which configurations can exist.  Source:
+ * docs/reference/networks.md#flags, #unet. */
 #include "nn/config_private.h"
 #include "nn/family.h"
 #include "nn/scripts.h"
@@ -63,7 +63,7 @@ int nn_default_channel_mult(double mult[GD_MAX_LEVELS], gd_net_kind kind, int im
     return 0;
 }
 
-/* What no flag of theirs says, then the script's defaults */
+/* Values without a flag of theirs, then the script's defaults */
 void nn_script_defaults(gd_model_config *out, gd_net_kind kind, int project)
 {
     enum { MOST = 64 };

@@ -1,5 +1,5 @@
 /* config.h - what a network and its diffusion process are: plain data, filled from a preset, a
- * file's keys, or flags. Sources: spec models.md 1, results.md 1, sampling.md. */
+ * file's keys, or flags. Sources: docs/reference/networks.md#flags, #presets. */
 #ifndef GD_NN_CONFIG_H
 #define GD_NN_CONFIG_H
 
@@ -95,11 +95,11 @@ typedef struct gd_diffusion_config {
     double one_call_sigma;       /* > 0: a generator, image = D(one_call_sigma * noise, the same) */
 } gd_diffusion_config;
 
-/* Everything a model file says or is assumed to say */
+/* Everything a model file states or is assumed to state */
 typedef struct gd_model_config {
     gd_net_config net;
     gd_diffusion_config diffusion;
-    char preset[48];       /* "64x64_diffusion"; "" when the file is nobody's */
+    char preset[48];       /* "64x64_diffusion"; "" when the file is not of a known preset */
     double guidance_scale; /* the preset's classifier scale at 250 steps, 1.0 otherwise */
 } gd_model_config;
 
@@ -119,7 +119,8 @@ const char *gd_architecture_name(const gd_net_config *net);
 /* Of the rows of qkv in the file */
 const char *gd_head_order_name(const gd_net_config *net);
 
-/* ---- presets: the 15 published files (results.md 1), by file name without ".pt" ---- */
+/* ---- presets: the 15 published files (docs/reference/networks.md#presets), by file name without
+ * ".pt" ---- */
 int gd_preset_count(void); /* of published files; gd_preset_config knows ours too: small32, ... */
 const char *gd_preset_name(int i);
 /* GD_EUSAGE with the nearest names for an unknown one */
@@ -129,8 +130,8 @@ GD_CHECKED gd_status gd_preset_config(gd_model_config *out, const char *name);
 const char *gd_preset_partner(const char *name);
 
 /* ---- flags by the authors' names ---- */
-/* A word of the authors' command line, "image_size" and "64"; bool values as sampling.md spells
- * them */
+/* A word of the authors' command line, "image_size" and "64"; bool values as
+ * docs/reference/networks.md#flags spells them */
 typedef guided_option gd_flag;
 bool gd_flag_known(const char *name);
 bool gd_flag_fits(const char *name, gd_net_kind kind); /* it changes a network of this kind */
@@ -169,7 +170,7 @@ typedef struct gd_param_spec {
     char name[GD_MAX_NAME];
     int rank;
     int64_t dim[4];
-    gd_init_rule init; /* models.md 6 */
+    gd_init_rule init; /* docs/reference/networks.md#initialisation */
     double init_scale;
 } gd_param_spec;
 /* All parameters in state_dict order.  *out from `arena`.  GD_EUSAGE for an impossible
@@ -180,7 +181,7 @@ GD_CHECKED gd_status gd_config_params(const gd_model_config *config, gd_arena *a
 int64_t gd_param_count(const gd_param_spec *spec); /* elements */
 
 /* ---- init.c: weights without a file ---- */
-/* Fresh weights as PyTorch would initialise them, keyed by (seed, index); index = place in
+/* Fresh weights as PyTorch would initialise them, keyed by (seed, index); index = position in
  * gd_config_params' list. */
 void gd_init_parameter(float *out, const gd_param_spec *spec, uint64_t seed, int index);
 /* The synthetic weights of the reference cases at full size: a pure function of salt, name and

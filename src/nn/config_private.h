@@ -1,4 +1,4 @@
-/* config_private.h - what the files about configurations share; nobody else includes it. */
+/* config_private.h - what the files about configurations share; for this folder alone. */
 #ifndef GD_NN_CONFIG_PRIVATE_H
 #define GD_NN_CONFIG_PRIVATE_H
 
@@ -84,8 +84,8 @@ GD_CHECKED gd_status nn_open_weights(gd_bundle **out, const char *path, const gd
 /* ---- nested.c ---- */
 
 /* Any file of arrays; of a .pt with more in it than a state dict, that at `key` ("model", "a.b"),
- * or, where key is NULL, at the first of the places people use, averages first.  A notice names it.
- * GD_EUSAGE: nothing at key. */
+ * or, where key is NULL, under the first of the keys people use, averages first.  A notice names
+ * it. GD_EUSAGE: nothing at key. */
 GD_CHECKED gd_status nn_open_state_dict(gd_bundle **out, const char *path, const char *key);
 
 /* ---- prefixes.c ---- */

@@ -1,5 +1,6 @@
 /* diffusers_folder.c - a folder as diffusers' save_pretrained writes it: config.json, weights and
- * scheduler_config.json, flat or in unet/ and scheduler/ (few-calls 1.5). */
+ * scheduler_config.json, flat or in unet/ and scheduler/
+ * (docs/reference/networks.md#other-families). */
 #include "nn/diffusers.h"
 
 #include <string.h>

@@ -1,5 +1,6 @@
 /* diffusers_save.c - an ADM model as a folder that diffusers' UNet2DModel loads: the same network
- * under other names, with queries, keys and values apart (few-calls 1.5). */
+ * under other names, with queries, keys and values apart
+ * (docs/reference/networks.md#other-families). */
 #include "nn/diffusers.h"
 #include "nn/model_private.h"
 

@@ -1,5 +1,5 @@
-/* diffusers_unet.c - diffusers' UNet2DModel (few-calls 1.5; Ho et al. 2020).  Shape comments:
- * [N,H,W,C]. */
+/* diffusers_unet.c - diffusers' UNet2DModel (docs/reference/networks.md#other-families; Ho et al.
+ * 2020).  Shape comments: [N,H,W,C]. */
 #include "nn/diffusers.h"
 
 enum { MAX_BLOCKS = GD_MAX_LEVELS * (NN_MAX_RES_BLOCKS + 1) + 1 };

@@ -1,5 +1,5 @@
-/* edm_unet.c - DhariwalUNet and SongUNet, the networks of NVlabs/edm (Karras et al. 2022; few-calls
- * 1.2).  Shape comments: [N,H,W,C]. */
+/* edm_unet.c - DhariwalUNet and SongUNet, the networks of NVlabs/edm (Karras et al. 2022;
+ * docs/reference/networks.md#other-families).  Shape comments: [N,H,W,C]. */
 #include "nn/edm.h"
 
 #include <math.h>
@@ -140,7 +140,7 @@ static nn at_block(build *b, const char *half, int level, int i)
 }
 
 /* x = aux = (x + conv(aux)) / sqrt 2: the image, kept beside the encoder at every size.  It takes
- * the place of the skip just kept. */
+ * the position of the skip just kept. */
 static void residual_branch(build *b, int level)
 {
     nn m = at_level(b, "enc", level, "aux_residual");

@@ -64,7 +64,7 @@ gd_status nn_family_find(const nn_family **out, const nn_evidence *e)
             *out = families[i];
             return GD_OK;
         }
-    *out = &nn_family_adm; /* whose reader says which of its keys is missing */
+    *out = &nn_family_adm; /* whose reader names the missing key */
     return GD_OK;
 }
 

@@ -22,7 +22,7 @@ void nn_assume(nn_evidence *e, const char *flag, const char *value, const char *
 typedef struct nn_family {
     /* Do the keys have this family's names?  Asked in the order of the table. */
     bool (*claims)(const nn_evidence *e);
-    /* The configuration that keys, shapes and what stands beside them say */
+    /* The configuration that follows from keys, shapes and the files beside them */
     gd_status (*infer)(gd_model_config *out, nn_evidence *e);
     /* A preset's text, on top of the defaults of the family */
     gd_status (*read_text)(gd_model_config *out, const char *text);
@@ -30,7 +30,7 @@ typedef struct nn_family {
     gd_status (*check)(const gd_model_config *config);
     /* Nodes up to out->out; `listing` is handed to every layer */
     void (*build)(gd_net *out, nn m, const gd_net_config *config, const gd_net_size *size);
-    /* Is this constant of the file what the configuration says?  NULL: the family has none */
+    /* Is this constant of the file what the configuration requires?  NULL: the family has none */
     gd_status (*check_constant)(const gd_model_config *config, const gd_bundle *bundle,
                                 const gd_array *constant);
 } nn_family;
@@ -38,7 +38,7 @@ typedef struct nn_family {
 extern const nn_family nn_family_adm, nn_family_consistency, nn_family_edm, nn_family_diffusers;
 
 const nn_family *nn_family_of(const gd_net_config *config);
-/* The family of a file, or GD_EFORMAT that says whose file it is where that is known */
+/* The family of a file, or GD_EFORMAT that names whose file it is where that is known */
 GD_CHECKED gd_status nn_family_find(const nn_family **out, const nn_evidence *e);
 /* Constants that stand among the parameters in the family's own files */
 GD_CHECKED gd_status nn_config_constants(const gd_model_config *config, gd_arena *arena,

@@ -1,5 +1,6 @@
-/* family_consistency.c - openai/consistency_models (few-calls 1.1): ADM's UNetModel, whose
- * attention has two-dimensional convolutions and rows in the new order whatever the flag says. */
+/* family_consistency.c - openai/consistency_models (docs/reference/networks.md#other-families):
+ * ADM's UNetModel, whose attention has two-dimensional convolutions and rows in the new order
+ * whatever the flag. */
 #include "nn/family.h"
 
 #include <string.h>
@@ -25,7 +26,7 @@ static bool claims(const nn_evidence *e)
     return (qkv && qkv->rank == 4) || (proj && proj->rank == 4);
 }
 
-/* The authors' names begin with edm_, cd_, ct_; nothing in the file tells. */
+/* The authors' names begin with edm_, cd_, ct_; nothing in the file decides it. */
 static void infer_form(gd_model_config *out, nn_evidence *e)
 {
     const char *name = base_name(e->keys->path);

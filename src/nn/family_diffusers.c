@@ -1,5 +1,5 @@
-/* family_diffusers.c - folders of diffusers' UNet2DModel: config.json says what the network is,
- * scheduler_config.json what it was trained for (few-calls 1.5). */
+/* family_diffusers.c - folders of diffusers' UNet2DModel: config.json describes the network,
+ * scheduler_config.json what it was trained for (docs/reference/networks.md#other-families). */
 #include "nn/diffusers.h"
 
 #include <jansson.h>

@@ -1,5 +1,6 @@
-/* family_edm.c - NVlabs/edm and what has its networks: SiD's pickles, DMD2's state dicts (few-calls
- * 1.2 to 1.4).  A pickle says the constructor's arguments; of a state dict the shapes say them. */
+/* family_edm.c - NVlabs/edm and what has its networks: SiD's pickles, DMD2's state dicts
+ * (docs/reference/networks.md#other-families).  A pickle has the constructor's arguments; for a
+ * state dict they follow from the shapes. */
 #define _GNU_SOURCE /* strcasestr */
 #include "nn/edm.h"
 
@@ -140,7 +141,7 @@ static gd_status read_mult(gd_net_config *net, const json_t *list, const char *n
     return GD_OK;
 }
 
-/* Where the constructors attend if they are not told: 16, or 32, 16 and 8 */
+/* Where the constructors attend by default: 16, or 32, 16 and 8 */
 static void attend_by_default(gd_net_config *net, int size)
 {
     net->attention_ds = 0;

@@ -1,4 +1,4 @@
-/* flags.c - the authors' flags, by their names.  Source: spec models.md 1.1, 1.2; sampling.md. */
+/* flags.c - the authors' flags, by their names.  Source: docs/reference/networks.md#flags. */
 #include "nn/config_private.h"
 #include "nn/scripts.h"
 

@@ -1,6 +1,7 @@
 /* inception.h - the Inception network of 5 December 2015, whose features Frechet distances,
- * Inception Scores and precision / recall are measured in.  Source: spec evaluation.md 2, 4;
- * Szegedy et al. 2015, "Rethinking the Inception Architecture".
+ * Inception Scores and precision / recall are measured in.  Source:
+ * docs/reference/networks.md#inception; Szegedy et al. 2015, "Rethinking the Inception
+ * Architecture".
  *
  * Not torchvision's inception_v3: means of SAME pooling divide by the taps inside the image, the
  * last block pools the maximum, images are resized by TensorFlow 1's bilinear and scaled to (v -
@@ -17,7 +18,7 @@ enum { GD_INCEPTION_SIDE = 299 }; /* what images are resized to */
 
 /* ---- inception_file.c: a file of weights, no network made yet ---- */
 
-/* Told by what it holds, whatever the container (io.h): TensorFlow's GraphDef (the authors'
+/* Recognised by content, whatever the container (io.h): TensorFlow's GraphDef (the authors'
  * classify_image_graph_def.pb), the state dict of pytorch-fid and torch-fidelity
  * (Conv2d_1a_3x3.conv.weight ..), that of the NVIDIA / OpenAI ports (layers.conv.weight ..), or our
  * own safetensors.  Every key and shape is checked: GD_EFORMAT with one table of what is missing or
@@ -58,7 +59,7 @@ GD_CHECKED gd_status gd_inception_make(gd_inception **out, const gd_weights *wei
 void gd_inception_close(gd_inception *net); /* NULL is fine */
 /* pixels [n][height][width][3], any n -> pool [n][2048], spatial [n][2023] (may be NULL),
  * probabilities [n][1008] (may be NULL).  The result of an image depends neither on n, on `batch`,
- * on its place nor on the number of threads.  GD_EFAILED names the image, counted from 0 in this
+ * on its position nor on the number of threads.  GD_EFAILED names the image, counted from 0 in this
  * call, whose features are not finite. */
 GD_CHECKED gd_status gd_inception_run(gd_inception *net, int n, const uint8_t *pixels, float *pool,
                                       float *spatial, float *probabilities);

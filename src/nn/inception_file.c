@@ -10,7 +10,7 @@
 
 enum { MAX_ROWS = 20, FEW_KEYS = 10 };
 
-/* What stands behind a convolution's scope in a file's keys.  folded: weight and bias only. */
+/* What follows a convolution's scope in a file's keys.  folded: weight and bias only. */
 typedef struct naming {
     const char *format;
     void (*scope)(char out[GD_MAX_NAME], const inception_layer *layer);
@@ -132,7 +132,7 @@ static void each_key(const naming *names, const gd_bundle *bundle, const incepti
 
 typedef struct tally {
     int expected, present, different;
-    bool say;
+    bool report;
 } tally;
 
 static int shape_text(char out[64], const int64_t *dim, int rank)
@@ -154,7 +154,7 @@ static void look_up(void *ctx, const gd_bundle *bundle, const key *k)
     t->present += a != NULL;
     if (a && a->rank == k->rank && memcmp(a->dim, k->dim, (size_t)k->rank * sizeof *k->dim) == 0)
         return;
-    if (t->say && t->different < MAX_ROWS) {
+    if (t->report && t->different < MAX_ROWS) {
         shape_text(wanted, k->dim, k->rank);
         if (a)
             shape_text(found, a->dim, a->rank);
@@ -198,7 +198,7 @@ static gd_status recognise(gd_inception_file *f)
         return GD_OK;
     s = gd_fail(GD_EFORMAT, "%s: %d keys expected, %d missing or of another shape",
                 gd_bundle_path(f->bundle), t.expected, t.different);
-    t = (tally){ .say = true };
+    t = (tally){ .report = true };
     each_key(f->names, f->bundle, &f->net, look_up, &t);
     if (t.different > MAX_ROWS)
         gd_detail("  ... and %d more", t.different - MAX_ROWS);
@@ -319,22 +319,22 @@ static gd_status read_weight(const gd_inception_file *f, const inception_layer *
 
 /* ---- batch normalisation: y = (conv - mean) gamma / sqrt(variance + epsilon) + beta ---- */
 
-enum { MOST_CHANNELS = 512 };
-static const double usual_epsilon = 1e-3; /* of files that do not tell */
+enum { MAX_CHANNELS = 512 };
+static const double usual_epsilon = 1e-3; /* of files that do not state it */
 
 typedef struct norm {
-    float beta[MOST_CHANNELS], gamma[MOST_CHANNELS], mean[MOST_CHANNELS], variance[MOST_CHANNELS];
+    float beta[MAX_CHANNELS], gamma[MAX_CHANNELS], mean[MAX_CHANNELS], variance[MAX_CHANNELS];
     double epsilon;
 } norm;
 
 /* A number that a GraphDef keeps with the layer's batch normalisation; false: it does not */
-static gd_status read_told(const gd_inception_file *f, const inception_layer *l, const char *leaf,
-                           float *out, bool *told)
+static gd_status read_optional(const gd_inception_file *f, const inception_layer *l,
+                               const char *leaf, float *out, bool *found)
 {
     const key k = key_of(f->names, l, leaf);
     const gd_array *a = f->names->tensorflow ? gd_bundle_find(f->bundle, k.name) : NULL;
 
-    *told = a != NULL;
+    *found = a != NULL;
     if (!a)
         return GD_OK;
     if (gd_array_count(a) != 1)
@@ -345,11 +345,11 @@ static gd_status read_told(const gd_inception_file *f, const inception_layer *l,
 static gd_status read_epsilon(const gd_inception_file *f, const inception_layer *l, norm *n)
 {
     float value;
-    bool told;
+    bool found;
 
     n->epsilon = usual_epsilon;
-    GD_TRY(read_told(f, l, "/batchnorm/variance_epsilon", &value, &told));
-    if (!told || value == (float)usual_epsilon)
+    GD_TRY(read_optional(f, l, "/batchnorm/variance_epsilon", &value, &found));
+    if (!found || value == (float)usual_epsilon)
         return GD_OK;
     if (!(value > 0 && value < 1))
         return gd_fail(GD_EFORMAT, "%s: variance_epsilon of %s is %g", gd_bundle_path(f->bundle),
@@ -364,7 +364,7 @@ static gd_status read_norm(const gd_inception_file *f, const inception_layer *l,
     const key beta = key_of(names, l, names->beta), mean = key_of(names, l, names->mean),
               variance = key_of(names, l, names->variance);
     float scales;
-    bool told;
+    bool found;
 
     for (int o = 0; o < l->co; o++)
         n->gamma[o] = 1.0f;
@@ -374,8 +374,8 @@ static gd_status read_norm(const gd_inception_file *f, const inception_layer *l,
     GD_TRY(read_epsilon(f, l, n));
     if (!names->gamma)
         return GD_OK;
-    GD_TRY(read_told(f, l, "/batchnorm/scale_after_normalization", &scales, &told));
-    if (told && scales == 0) /* gamma is there and not used */
+    GD_TRY(read_optional(f, l, "/batchnorm/scale_after_normalization", &scales, &found));
+    if (found && scales == 0) /* gamma is there and not used */
         return GD_OK;
     const key gamma = key_of(names, l, names->gamma);
     return gd_bundle_find(f->bundle, gamma.name) ? read_key(f, &gamma, n->gamma) : GD_OK;

@@ -1,6 +1,6 @@
-/* inception_graph.c - the network, block by block (spec evaluation.md 4).  Every convolution is
- * followed by ReLU; its batch normalisation is in its weights.  Beside TensorFlow's scopes stand
- * the names that the PyTorch ports gave. */
+/* inception_graph.c - the network, block by block (docs/reference/networks.md#inception).  Every
+ * convolution is followed by ReLU; its batch normalisation is in its weights.  Beside TensorFlow's
+ * scopes stand the names that the PyTorch ports gave. */
 #include "nn/inception_private.h"
 
 #include <string.h>

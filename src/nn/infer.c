@@ -1,4 +1,5 @@
-/* infer.c - a configuration from the keys and shapes of a file.  Source: spec models.md 2.2, 5. */
+/* infer.c - a configuration from the keys and shapes of a file.  Source:
+ * docs/reference/networks.md#names-of-parameters, #classifier. */
 #include "nn/family.h"
 
 #include <stdlib.h>
@@ -379,7 +380,7 @@ static gd_status find_preset(inference *in, gd_model_config *like, bool *found_l
     return GD_OK;
 }
 
-/* ---- what shapes do not tell ---- */
+/* ---- what does not follow from shapes ---- */
 
 /* Every published network ends at 8x8; only the authors' earlier CIFAR-10 network with widths
  * 1,2,2,2 ends at 4x4. */
@@ -469,7 +470,7 @@ static void say_guesses(inference *in)
     assume_bool(in, "rescale_timesteps", diffusion->rescale_timesteps);
 }
 
-/* What shapes do not tell */
+/* What does not follow from shapes */
 static bool same_guesses(const gd_model_config *a, const gd_model_config *b)
 {
     const gd_net_config *m = &a->net, *n = &b->net;

@@ -1,5 +1,5 @@
-/* layers.c - the blocks that the three networks share (spec models.md 3).  Shape comments:
- * [N,H,W,C]. */
+/* layers.c - the blocks that the three networks share (docs/reference/networks.md#layers).  Shape
+ * comments: [N,H,W,C]. */
 #include "nn/nn.h"
 
 #include <math.h>
@@ -233,7 +233,7 @@ static gd_val resample(nn m, gd_val x, nn_resample kind)
     return smooth ? gd_downsample_smooth(m.g, x, 1) : gd_downsample(m.g, x);
 }
 
-/* A layer's draws are told from the others' by its name. */
+/* A layer's draws differ from the others' by its name. */
 static int name_hash(const char *name)
 {
     uint32_t h = 2166136261u; /* FNV-1a */

@@ -291,7 +291,7 @@ static gd_status add_to_hash(void *ctx, int i, const float *data, int64_t count)
 }
 
 /* A file of ours was hashed when it was opened: its data are the parameters in this order, or its
- * header says what they were. */
+ * header states what they were. */
 static const char *hash_of_file(const gd_model *m)
 {
     if (gd_model_packed(m))

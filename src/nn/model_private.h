@@ -25,7 +25,7 @@ struct gd_model {
 typedef gd_status nn_visit(void *ctx, int i, const float *data, int64_t count);
 GD_CHECKED gd_status nn_each_param(const gd_model *m, nn_visit *visit, void *ctx);
 
-/* model_save.c: what a file of ours says of a model; classes NULL: the model's own */
+/* model_save.c: a model's description in a file of ours; classes NULL: the model's own */
 enum { NN_MODEL_META = 4 };
 GD_CHECKED gd_status nn_model_describe(const gd_model *m, gd_arena *mem, const char *const *classes,
                                        int n_classes, gd_meta meta[NN_MODEL_META], int *n);

@@ -1,4 +1,4 @@
-/* model_save.c - writing a model's weights: safetensors that say what they are, or a state dict. */
+/* model_save.c - writing a model's weights: self-describing safetensors, or a state dict. */
 #include "nn/model_private.h"
 
 #include <jansson.h>
@@ -95,7 +95,7 @@ static gd_status write_safetensors(const gd_model *m, gd_arena *mem, saving *s,
     return status;
 }
 
-/* A state dict and nothing else: a .pt has no place for the rest. */
+/* A state dict and nothing else: a .pt has no fields for the rest. */
 static gd_status write_torch(const gd_model *m, gd_arena *mem, saving *s, const gd_array *arrays,
                              const char *path, bool overwrite)
 {

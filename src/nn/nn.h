@@ -1,7 +1,7 @@
 /* nn.h - the networks of the paper on the graph engine, and model files.
  *
  * A scope passed by value gives parameters their checkpoint names, so that the code reads like the
- * paper and a file loads strictly by name.  Source: spec models.md. */
+ * paper and a file loads strictly by name.  Source: docs/reference/networks.md. */
 #ifndef GD_NN_H
 #define GD_NN_H
 
@@ -40,7 +40,7 @@ typedef struct nn {
     double dropout;        /* > 0: ResBlocks drop with this probability, by the input
                               NN_DROPOUT_KEYS: I32 [N,1,1,2], new ones for every step */
     const nn_style *style; /* NULL: ADM's */
-    nn_listing *listing;   /* NULL: nobody asked */
+    nn_listing *listing;   /* NULL: not asked for */
 } nn;
 
 typedef enum nn_resample { NN_SAME, NN_UP, NN_DOWN } nn_resample;
@@ -74,7 +74,7 @@ gd_val nn_downsample(nn m, gd_val x, bool conv, int channels);
 typedef struct gd_net {
     gd_val augment;      /* [N,1,1,augment_dim] input "augment", when built with it */
     gd_val x;            /* [N,H,W,in] input "x" */
-    gd_val t;            /* [N] input "t", float: what the schedule tells the network */
+    gd_val t;            /* [N] input "t", float: the time that the schedule gives the network */
     gd_val y;            /* [N] input "y", int32 labels; none when not class-conditional */
     gd_val low_res;      /* input "low_res" of the super-resolution network */
     gd_val dropout_keys; /* when built for training with dropout */
@@ -137,7 +137,7 @@ typedef struct gd_model_cost {
 GD_CHECKED gd_status gd_model_get_cost(gd_model_cost *out, const gd_model *m, bool bf16);
 GD_CHECKED gd_status gd_model_dump_graph(const gd_model *m, FILE *out);
 /* Write safetensors with configuration, classes and hash (io.h), or, where the path ends in ".pt",
- * a state dict as torch.save does, which has no place for them.  dtype GD_F32, GD_BF16 or GD_F16.
+ * a state dict as torch.save does, which has no fields for them.  dtype GD_F32, GD_BF16 or GD_F16.
  * classes may be NULL: those of m. */
 GD_CHECKED gd_status gd_model_save(const gd_model *m, const char *path, bool overwrite,
                                    gd_dtype dtype, const char *const *classes, int n_classes);

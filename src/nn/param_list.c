@@ -1,5 +1,6 @@
 /* param_list.c - the parameters of ADM's networks: names = checkpoint keys, in state_dict order.
- * Source: spec models.md 2, 5, 6. */
+ * Source: docs/reference/networks.md#unet, #classifier,
+ * #initialisation. */
 #include "nn/family.h"
 
 #include <math.h>

@@ -8,7 +8,7 @@
 static const char *const prefixes[] = { "module.",          "_orig_mod.",  "ema_model.",
                                         "diffusion_model.", "denoise_fn.", "model." };
 
-/* iDDPMPrecond's levels stand beside the network. */
+/* iDDPMPrecond's levels are a buffer beside the network. */
 static bool stands_apart(const char *name)
 {
     return strcmp(name, "u") == 0;

@@ -1,5 +1,5 @@
 /* presets.c - the published files, as their authors' README writes them, and small ones of ours.
- * Source: spec results.md 1. */
+ * Source: docs/reference/networks.md#presets. */
 #include "nn/family.h"
 
 #include <string.h>

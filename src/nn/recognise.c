@@ -1,5 +1,5 @@
-/* recognise.c - what network a file holds: its own guided.config, or what keys and shapes say; then
- * flags; then a strict check of every key. */
+/* recognise.c - what network a file holds: its own guided.config, or what follows from keys and
+ * shapes; then flags; then a strict check of every key. */
 #include "nn/family.h"
 
 #include <stdlib.h>
@@ -124,8 +124,8 @@ static void report(int row, const char *name, const char *wanted, const char *fo
         gd_detail("  %-44.60s expected %-20s %s", name, wanted, found);
 }
 
-/* Number of keys that differ; with `say`, a row of the table for each */
-static int differences(const nn_keys *keys, const expected *e, bool say)
+/* Number of keys that differ; with `list`, a row of the table for each */
+static int differences(const nn_keys *keys, const expected *e, bool list)
 {
     char wanted[96], shape[96], found[128];
     int rows = 0;
@@ -138,7 +138,7 @@ static int differences(const nn_keys *keys, const expected *e, bool say)
             continue;
         if (a)
             snprintf(found, sizeof found, "found %s", shape_text(shape, a->dim, a->rank));
-        if (say)
+        if (list)
             report(rows, spec->name, shape_text(wanted, spec->dim, spec->rank),
                    a ? found : "missing");
         rows++;
@@ -149,7 +149,7 @@ static int differences(const nn_keys *keys, const expected *e, bool say)
         if (is_expected(e, nn_key_name(keys, i)))
             continue;
         snprintf(found, sizeof found, "found %s", shape_text(shape, a->dim, a->rank));
-        if (say)
+        if (list)
             report(rows, nn_key_name(keys, i), "no such key", found);
         rows++;
     }
@@ -254,7 +254,7 @@ static gd_status check_keys(const reading *r, const gd_model_config *config)
     return s;
 }
 
-/* Weights as a plan wants them (packed.c): the configuration is all that says what they are. */
+/* Weights as a plan wants them (packed.c): only the configuration describes them. */
 static gd_status check_packed(const nn_keys *keys, const char *packed_for)
 {
     if (keys->n == 1 && nn_key_find(keys, NN_PACKED) && keys->sorted[0]->dtype == GD_U8 &&

@@ -1,5 +1,5 @@
-/* unet.c - UNetModel, SuperResModel and EncoderUNetModel (spec models.md 2, 4, 5).  Shape comments:
- * [N,H,W,C]. */
+/* unet.c - UNetModel, SuperResModel and EncoderUNetModel (docs/reference/networks.md#unet,
+ * #upsampler, #classifier).  Shape comments: [N,H,W,C]. */
 #include "nn/family.h"
 
 enum { MAX_BLOCKS = GD_MAX_LEVELS * (NN_MAX_RES_BLOCKS + 1) };

@@ -223,9 +223,9 @@ gd_status gd_records_claim(gd_records *r, int most, gd_claim *what, int64_t *ima
     return GD_OK;
 }
 
-/* How many of the states of [at, at + count), count at most CHUNK; the place of the k-th of them */
+/* How many of the states of [at, at + count), count at most CHUNK; the index of the k-th of them */
 static gd_status count_made(gd_records *r, int64_t at, int64_t count, int64_t k, int64_t *n,
-                            int64_t *place)
+                            int64_t *index)
 {
     unsigned char state[CHUNK];
 
@@ -233,7 +233,7 @@ static gd_status count_made(gd_records *r, int64_t at, int64_t count, int64_t k,
     GD_TRY(read_at(r, state, (size_t)count, RECORDS_PAGE + (uint64_t)at));
     for (int64_t i = 0; i < count; i++) {
         if (state[i] == MADE && *n == k)
-            *place = at + i;
+            *index = at + i;
         *n += state[i] == MADE;
     }
     return GD_OK;
@@ -241,11 +241,11 @@ static gd_status count_made(gd_records *r, int64_t at, int64_t count, int64_t k,
 
 gd_status gd_records_count(gd_records *r, int64_t *done)
 {
-    int64_t more, place;
+    int64_t more, index;
 
     *done = r->next;
     for (int64_t at = r->next; at < r->layout.n; at += CHUNK) {
-        GD_TRY(count_made(r, at, GD_MIN(CHUNK, r->layout.n - at), -1, &more, &place));
+        GD_TRY(count_made(r, at, GD_MIN(CHUNK, r->layout.n - at), -1, &more, &index));
         *done += more;
     }
     return GD_OK;
@@ -253,15 +253,15 @@ gd_status gd_records_count(gd_records *r, int64_t *done)
 
 gd_status gd_records_made(gd_records *r, int64_t k, int64_t *image)
 {
-    int64_t here, place = -1;
+    int64_t here, index = -1;
 
-    for (int64_t at = 0; at < r->layout.n && place < 0; at += CHUNK) {
-        GD_TRY(count_made(r, at, GD_MIN(CHUNK, r->layout.n - at), k, &here, &place));
+    for (int64_t at = 0; at < r->layout.n && index < 0; at += CHUNK) {
+        GD_TRY(count_made(r, at, GD_MIN(CHUNK, r->layout.n - at), k, &here, &index));
         k -= here;
     }
-    if (place < 0)
+    if (index < 0)
         return gd_fail(GD_EFAILED, "%s: fewer images than were counted", r->folder);
-    *image = r->layout.first + place;
+    *image = r->layout.first + index;
     return GD_OK;
 }
 

@@ -125,19 +125,19 @@ static gd_status pack_npz(packing *p)
     return GD_OK;
 }
 
-enum { MOST_TEXTS = 4 };
+enum { MAX_TEXTS = 4 };
 
 static gd_status put_png(packing *p, int64_t i, const gd_text *texts, int n_texts)
 {
     const gd_records_layout *l = &p->r->layout;
     const unsigned char *pixels = p->r->record + sizeof(record_head) + p->before;
-    gd_text all[MOST_TEXTS + 1];
+    gd_text all[MAX_TEXTS + 1];
     char number[24];
     void *png;
     size_t bytes;
     gd_status s;
 
-    n_texts = GD_MIN(n_texts, MOST_TEXTS);
+    n_texts = GD_MIN(n_texts, MAX_TEXTS);
     for (int k = 0; k < n_texts; k++)
         all[k] = texts[k];
     if (p->part == l->n_parts - 1) { /* the recipe's command makes this image, not its stages */
@@ -189,7 +189,7 @@ gd_status gd_records_pack(gd_records *r, bool *finished, gd_status (*wish)(void)
     GD_TRY(records_try_lock(r, RECORDS_PACKING, &mine));
     if (!mine)
         return GD_OK;
-    *finished = gd_records_finished(r); /* by whoever had the lock until now */
+    *finished = gd_records_finished(r); /* by the process that held the lock until now */
     if (!*finished) {
         s = pack(&p, texts, n_texts);
         *finished = s == GD_OK;

@@ -7,7 +7,7 @@
  * - An image is claimed by a lock of the system on its state byte.  The lock dies with its owner,
  *   so a claim is free at once; no claim is ever stolen from a living process.
  * - The result appears whole under its name or not at all, and depends on the records' content
- *   alone: the same bytes whoever made which image in which order.
+ *   alone: the same bytes whichever process made which image in which order.
  * - After a loss of power at most the images of the last 30 seconds are made again: records are
  *   synced that often, and each is checked when it is packed.
  *
@@ -91,7 +91,7 @@ GD_CHECKED gd_status gd_records_get(gd_records *r, int64_t image, int64_t *label
 bool gd_records_finished(gd_records *r);
 /* Make the result when every image has its record, then remove the record file.  *finished false
  * without failure: another process is at it, or a record was damaged and is to be made again; go on
- * with gd_records_claim.  `wish` (may be NULL) is asked again and again; a status other than GD_OK
+ * with gd_records_claim.  `wish` (may be NULL) is called repeatedly; a status other than GD_OK
  * stops.  texts: of PNGs, at most 4; guided.image, its number, is added. */
 GD_CHECKED gd_status gd_records_pack(gd_records *r, bool *finished, gd_status (*wish)(void),
                                      const gd_text *texts, int n_texts);

@@ -1,6 +1,6 @@
 /* checkpoint.c - everything of a run in one file: parameters, averages, moments, counters, the
- * timestep sampler, options, configuration, class names (reliability 3.4).  A safetensors file with
- * the hashes of our model files; arrays "model.NAME", "ema_RATE.NAME", "adam_m.NAME",
+ * timestep sampler, options, configuration, class names (docs/reliability.md).  A safetensors file
+ * with the hashes of our model files; arrays "model.NAME", "ema_RATE.NAME", "adam_m.NAME",
  * "adam_v.NAME", "sampler.history", "sampler.count". */
 #include "train/train.h"
 

@@ -1,4 +1,5 @@
-/* csv.c - progress.csv: a row for each interval, columns as they come (training.md 5). */
+/* csv.c - progress.csv: a row for each interval, columns as they come
+ * (docs/reference/training.md#logs). */
 #include "train/train_private.h"
 
 #include <stdlib.h>

@@ -227,8 +227,8 @@ gd_exec *gd_learner_exec(gd_learner *l)
     return l->network->exec;
 }
 
-/* Before anything large is taken: what is needed, what there is, and the microbatch that would fit
- * (activations grow with it) */
+/* Before any large allocation: the memory needed, the memory there is, and the microbatch that
+ * would fit (activations grow with it) */
 static gd_status check_memory(const gd_learner *l)
 {
     const size_t machine = gd_machine_bytes();
@@ -471,7 +471,7 @@ void gd_learner_forget(gd_learner *l)
     l->network->fresh = true;
 }
 
-/* The network gets what has changed. */
+/* Passes the new parameters to the network. */
 static gd_status refresh(const gd_learner *l, int i)
 {
     const network *w = l->network;
@@ -479,7 +479,7 @@ static gd_status refresh(const gd_learner *l, int i)
     return w->param[i].id ? gd_exec_set_param(w->exec, w->param[i], l->p + l->offset[i]) : GD_OK;
 }
 
-/* The network packs it while it is in the cache. */
+/* The network packs it while the cache holds it. */
 static bool is_packed_at_once(const gd_learner *l, const piece *p)
 {
     return p->band >= 0 || p->count == gd_param_count(&l->spec[p->param]);
@@ -521,8 +521,8 @@ static void update_piece(const sweep *s, piece *p)
         p->status = refresh(l, p->param);
 }
 
-/* What update_piece has left, parameters in several pieces; its failures by name, because texts of
- * errors belong to a thread */
+/* The parameters in several pieces that update_piece skips; failures by name, because error texts
+ * belong to a thread */
 static gd_status refresh_rest(const gd_learner *l)
 {
     const network *w = l->network;

@@ -1,6 +1,6 @@
 /* pt_set.c - a run's state as the authors' files: modelNNNNNN.pt, ema_RATE_NNNNNN.pt,
- * optNNNNNN.pt, written so that their program resumes from them, and read as it writes them (spec
- * training.md 4). */
+ * optNNNNNN.pt, written so that their program resumes from them, and read as it writes them
+ * (docs/reference/training.md#checkpoints). */
 #define _DEFAULT_SOURCE
 #include "train/train.h"
 
@@ -330,7 +330,7 @@ static gd_status read_each(optimizer *o)
 }
 
 /* One with mixed precision: vectors and numbers flat in state 0, all other parameters in state 1
- * (training.md 3) */
+ * (docs/reference/training.md#mixed-precision) */
 static gd_status read_group(optimizer *o, int number)
 {
     const gd_learner *l = o->t->learner;

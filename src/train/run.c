@@ -1,5 +1,5 @@
 /* run.c - a training run in its folder: lock, iterations, records, checkpoints that come and go
- * (reliability 3.4, 3.5). */
+ * (docs/reliability.md). */
 #define _DEFAULT_SOURCE
 #include "train/train_private.h"
 
@@ -51,7 +51,7 @@ void gd_run_unlock(int fd)
 
 /* ---- the folder ---- */
 
-/* What a writer that was killed left behind, whose name the next one may not need soon */
+/* Part files of killed writers, whose names the next writer may not need soon */
 static void remove_parts(const char *folder)
 {
     static const char *const kinds[] = { "checkpoint-0.safetensors",
@@ -126,7 +126,7 @@ gd_status gd_run_check_space(const gd_trainer *t, const char *folder)
 
 /* ---- the run ---- */
 
-/* Bits that memory or a processor lost are found within so many steps. */
+/* Bit errors of memory or processor are detected within so many steps. */
 enum { COMPARE_INTERVAL = 100 };
 
 /* Time that the others give rank 0: a slow disk's, and a grid's (400 passes of one image, each of
@@ -224,8 +224,8 @@ static gd_status one_step(run *r)
     return r->first ? r->hooks->sample(r->hooks->ctx, r->t) : GD_OK;
 }
 
-/* Alone: what is wished now.  Of several ranks: what any wished before the last step, in which all
- * were told; this rank's wish goes with the next. */
+/* One rank: the present request.  Several ranks: any rank's request before the last step, which
+ * told all of it; this rank's own request goes out with the next step. */
 static gd_run_wish next_wish(run *r)
 {
     const gd_run_wish told = (gd_run_wish)r->t->wish;
@@ -260,7 +260,7 @@ static gd_status begin(run *r)
     return train_events_open(r->events, r->folder);
 }
 
-/* After the last step, or one that was wished to be the last */
+/* After the last step, or the one after which the run was asked to stop */
 static gd_status end(run *r, gd_status s)
 {
     const char *message = gd_strdup(r->t->mem, gd_error());

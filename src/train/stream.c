@@ -1,6 +1,6 @@
 /* stream.c - a data set as an endless order of images, decoded ahead by threads.
  *
- * What stands at a position depends on the seed and the position alone: an epoch's order is a keyed
+ * The image at a position depends on the seed and the position alone: an epoch's order is a keyed
  * bijection of its indices, so that no list is kept and any position can be read next.  A ring
  * holds the positions that come next; threads fill its slots in any order, the reader empties them
  * in order. */
@@ -13,7 +13,7 @@
 
 enum { MAX_WORKERS = 64, FEISTEL_ROUNDS = 6 };
 
-/* Draws of one position, told apart by gd_noise_below's step */
+/* Draws of one position, distinguished by gd_noise_below's step */
 enum { DRAW_CROP_SIDE = 16, DRAW_CROP_X, DRAW_CROP_Y, DRAW_FLIP, DRAW_EPOCH };
 
 typedef struct slot {
@@ -74,7 +74,7 @@ static int64_t permuted(int64_t i, int64_t count, const uint32_t key[FEISTEL_ROU
     return (int64_t)x;
 }
 
-/* The image at `position`, `later` places further in its epoch, around its end */
+/* The image at `position`, `later` positions further in its epoch, around its end */
 static int64_t index_at(const gd_stream *s, int64_t position, int64_t later)
 {
     const int64_t epoch = position / s->count;
@@ -221,7 +221,7 @@ static slot *slot_of(gd_stream *s, int64_t turn)
     return &s->slot[turn % s->n_slot];
 }
 
-/* Turns go on by one; positions leave out what other ranks read. */
+/* Turns count by one; positions skip those that other ranks read. */
 static int64_t position_of(const gd_stream *s, int64_t turn)
 {
     const int64_t n = turn - s->turn0;
@@ -260,7 +260,7 @@ static void *work(void *stream)
     return NULL;
 }
 
-/* Another place than the next: what is being decoded is waited for, the rest forgotten. */
+/* Another position than the next: waits for what is being decoded, drops the rest. */
 static void go_to(gd_stream *s, int64_t position)
 {
     for (int64_t turn = s->first; turn < s->next; turn++)

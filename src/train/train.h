@@ -2,7 +2,7 @@
  *
  * learner.c holds a network's parameters and runs its forward and backward pass; objective.c turns
  * images into losses; trainer.c makes updates of them; checkpoint.c keeps a run; run.c is the whole
- * run of a folder.  Source: spec training.md. */
+ * run of a folder.  Source: docs/reference/training.md. */
 #ifndef GD_TRAIN_H
 #define GD_TRAIN_H
 
@@ -38,7 +38,7 @@ typedef struct gd_learner {
     struct gd_learner_network *network;
 } gd_learner;
 
-/* Fresh averages are copies of the parameters.  GD_ENOMEM says how much is needed. */
+/* Fresh averages are copies of the parameters.  GD_ENOMEM states how much is needed. */
 GD_CHECKED gd_status gd_learner_make(gd_learner **out, const gd_model_config *config,
                                      const gd_weights *weights, const gd_learner_options *options);
 void gd_learner_free(gd_learner *l); /* NULL is fine */
@@ -81,7 +81,7 @@ const char *gd_learner_probe(gd_learner *l);
 /* ---- objective.c: one update's images -> losses and gradients ---- */
 
 /* What the values mean is the authors': means over the images, times the importance weights; _q0 to
- * _q3 over the quarters of the schedule (training.md 5). */
+ * _q3 over the quarters of the schedule (docs/reference/training.md#logs). */
 enum { GD_MAX_MEANS = 32 };
 typedef struct gd_means {
     struct {
@@ -126,7 +126,7 @@ void gd_worker_free(gd_worker *w); /* NULL is fine */
 GD_CHECKED gd_status gd_worker_run(gd_worker *w, const gd_objective *objective,
                                    const gd_train_batch *batch, gd_means *means);
 
-/* ---- options.c: what a run is told, kept in its checkpoints ---- */
+/* ---- options.c: the options of a run, kept in its checkpoints ---- */
 
 typedef struct gd_train_options {
     int batch_size;     /* images of one update, over all ranks */
@@ -175,7 +175,7 @@ typedef struct gd_source {
     void *ctx;
 } gd_source;
 
-/* Draws of the caller in place of the trainer's own: timesteps t[n] and noise [n][C][S][S] of the
+/* Draws of the caller instead of the trainer's own: timesteps t[n] and noise [n][C][S][S] of the
  * images first .. first + n - 1 of the update `step`.  They are taken pass by pass, and a pass's
  * losses are in the history of the timestep sampler before the next pass's weights, as in the
  * authors' program.  The trainer's own draws use the history before the update instead, so that
@@ -218,8 +218,8 @@ GD_CHECKED gd_status gd_trainer_make(gd_trainer **out, const gd_model_config *co
                                      const gd_weights *weights, const gd_train_options *options,
                                      const gd_source *source, gd_dist *dist);
 void gd_trainer_free(gd_trainer *t); /* NULL is fine */
-/* One iteration.  A loss or gradient that is not finite makes no update: counted, said, and after
- * ten in a row GD_EFAILED. */
+/* One iteration.  A loss or gradient that is not finite makes no update: it is counted and
+ * reported, and after ten in a row the call fails with GD_EFAILED. */
 GD_CHECKED gd_status gd_trainer_step(gd_trainer *t);
 /* The validation batch of this step: adds val_ means */
 GD_CHECKED gd_status gd_trainer_validate(gd_trainer *t);
@@ -231,8 +231,8 @@ GD_CHECKED gd_status gd_trainer_share(gd_trainer *t);
 /* All ranks have the same parameters: GD_EFAILED names step and ranks. */
 GD_CHECKED gd_status gd_trainer_compare(const gd_trainer *t);
 /* [planes][height][width] -> [planes][h][w]: what the authors make the low-resolution images with
- * (training.md 1).  An entry is the mean of the block of pixels it covers; blocks overlap where the
- * sizes are no multiples (PyTorch's adaptive average pooling). */
+ * (docs/reference/training.md#images).  An entry is the mean of the block of pixels it covers;
+ * blocks overlap where the sizes are no multiples (PyTorch's adaptive average pooling). */
 void gd_area_average(float *out, const float *x, int planes, int height, int width, int h, int w);
 
 /* ---- checkpoint.c: everything of a run in one file ---- */
@@ -241,7 +241,7 @@ typedef struct gd_class_names {
     const char *const *name; /* NULL: none */
     int n;
 } gd_class_names;
-/* Atomic and durable (reliability 3.4). */
+/* Atomic and durable (docs/reliability.md). */
 GD_CHECKED gd_status gd_checkpoint_save(const gd_trainer *t, const char *path,
                                         const gd_class_names *classes);
 uint64_t gd_checkpoint_bytes(const gd_trainer *t);
@@ -255,7 +255,7 @@ bool gd_checkpoint_step(const char *path, int64_t *step);
 /* ---- pt_set.c: the authors' files, for their program or from it ---- */
 
 /* FOLDER/opt000100.pt, ema_RATE_000100.pt, model000100.pt at step 100; each atomic, the model's
- * last. */
+ * file last. */
 GD_CHECKED gd_status gd_pt_set_save(const gd_trainer *t, const char *folder);
 void gd_pt_set_remove(const gd_trainer *t, const char *folder, int64_t step);
 /* The model's file: `path` itself, or that with the largest number in the folder `path`.  false:
@@ -305,9 +305,9 @@ GD_CHECKED gd_status gd_run_lock(int *fd, const char *folder);
 void gd_run_unlock(int fd);
 /* GD_ENOSPACE when the checkpoints that are kept would not fit */
 GD_CHECKED gd_status gd_run_check_space(const gd_trainer *t, const char *folder);
-/* Iterations until options.iterations or a wish to stop (GD_EINTERRUPTED, after saving).  Writes
- * progress.csv, TensorBoard events, loss.svg and checkpoints; the folder is there and locked.  Of
- * several ranks the first does that, a wish of any counts for all after the step, and parameters
+/* Iterations until options.iterations or a request to stop (GD_EINTERRUPTED, after saving).  Writes
+ * progress.csv, TensorBoard events, loss.svg and checkpoints; the folder is there and locked.  With
+ * several ranks rank 0 writes, a request of any rank holds for all after the step, and parameters
  * are compared every 100 steps and before each checkpoint. */
 GD_CHECKED gd_status gd_run_train(gd_trainer *t, const char *folder, const gd_class_names *classes,
                                   const gd_run_hooks *hooks);

@@ -1,4 +1,4 @@
-/* train_private.h - what a run's folder holds besides checkpoints; nobody else includes it. */
+/* train_private.h - what a run's folder holds besides checkpoints; for this folder alone. */
 #ifndef GD_TRAIN_PRIVATE_H
 #define GD_TRAIN_PRIVATE_H
 

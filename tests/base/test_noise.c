@@ -74,7 +74,7 @@ static void images_steps_and_seeds_differ(void **state)
     }
 }
 
-/* spec diffusion.md 12 */
+/* docs/reference/diffusion.md#random-numbers */
 static void torch_draws_are_pytorchs(void **state)
 {
     static const double normal[] = { 0.8487103581, 0.6920091510, -0.3160127699, -2.1152193546 };

@@ -626,6 +626,14 @@ static void the_choice_is_a_function_of_the_shape(void **state)
     assert_int_equal(gd_conv_make(&conv, &d), GD_EUSAGE);
     assert_non_null(strstr(gd_error(), "GUIDED_CONV=fastest"));
     unsetenv("GUIDED_CONV");
+    const char *before = getenv("GUIDED_ISA");
+    setenv("GUIDED_ISA", "fastest", 1);
+    assert_int_equal(gd_conv_make(&conv, &d), GD_EUSAGE);
+    assert_non_null(strstr(gd_error(), "GUIDED_ISA=fastest: expected one of c, "));
+    if (before)
+        setenv("GUIDED_ISA", before, 1);
+    else
+        unsetenv("GUIDED_ISA");
 }
 
 int main(void)

@@ -162,7 +162,7 @@ static void a_nan_is_the_largest(void **state)
         }
 }
 
-/* evaluation.md 2, with every rounding where TensorFlow has it */
+/* docs/reference/evaluation.md#features, with every rounding where TensorFlow has it */
 static float resized(const uint8_t *x, int h, int w, int c, float at_y, float at_x)
 {
     const int i = (int)floorf(at_y), j = (int)floorf(at_x);

@@ -87,7 +87,7 @@ static void average_and_nearest_are_adjoint(void **state)
         }
 }
 
-/* models.md 4, in double */
+/* docs/reference/networks.md#upsampler, in double */
 static double bilinear(const gd_view *x, int n, int c, double at_y, double at_x)
 {
     const double fy = fmax(at_y, 0), fx = fmax(at_x, 0);

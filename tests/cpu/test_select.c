@@ -18,6 +18,9 @@ static void forcing_an_isa(void **state)
         assert_ptr_equal(gd_kernels_get(), gd_kernels_of((gd_isa)isa));
     }
     assert_int_equal(gd_isa_force("avx1024"), GD_EUSAGE);
+    char names[GD_ISA_NAMES];
+    gd_isa_names(names);
+    assert_non_null(strstr(names, gd_isa_name(gd_isa_used())));
     assert_non_null(strstr(gd_error(), "avx1024"));
     assert_non_null(strstr(gd_error(), gd_isa_name(best))); /* names what there is */
     assert_int_equal(gd_isa_force(gd_isa_name(best)), GD_OK);

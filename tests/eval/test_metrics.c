@@ -11,7 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-/* models.md 12 */
+/* Pseudo-random numbers of the case file */
 static double u(uint32_t k, uint32_t i)
 {
     uint32_t h = (k * 1000003u + i) * 2654435761u;

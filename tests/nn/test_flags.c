@@ -26,7 +26,7 @@ static void refuse(gd_net_kind kind, const char *name, const char *value, const 
         fail_msg("--%s %s: \"%s\" does not say \"%s\"", name, value, gd_error(), message);
 }
 
-/* models.md 1.1, 1.2 */
+/* docs/reference/networks.md#flags */
 static void defaults_are_the_authors(void **state)
 {
     gd_model_config c;

@@ -58,7 +58,8 @@ static void assert_all(const weights *w, int i, float value)
             fail_msg("%s[%d] is %g, not %g", w->spec[i].name, (int)k, w->value[i][k], value);
 }
 
-/* models.md 6: which parameters are zero, by names written down here again */
+/* docs/reference/networks.md#initialisation: which parameters are zero, by names written down here
+ * again */
 static bool is_zero(const char *name, bool unet)
 {
     return strstr(name, "out_layers.3.") || strstr(name, "proj_out.") ||

@@ -18,7 +18,7 @@ static gd_model_config preset(const char *name)
 /* guided-diffusion's files, which come first */
 enum { GUIDED_DIFFUSION = 15 };
 
-/* Names, order and shapes of models.md's key lists; the LSUN files share one. */
+/* Names, order and shapes of the published files' key lists; the LSUN files share one. */
 static void presets_have_the_published_keys(void **state)
 {
     (void)state;
@@ -35,7 +35,7 @@ static void presets_have_the_published_keys(void **state)
     }
 }
 
-/* models.md 10; few-calls 1 */
+/* docs/reference/networks.md#presets */
 static void presets_have_the_published_parameter_counts(void **state)
 {
     static const struct {
@@ -94,7 +94,7 @@ static void presets_have_the_published_parameter_counts(void **state)
     }
 }
 
-/* What no shape tells: results.md 1 */
+/* What no shape tells: docs/reference/networks.md#presets */
 static void presets_know_heads_schedules_and_scales(void **state)
 {
     gd_model_config c;

@@ -1,5 +1,5 @@
 """make_curve.py GUIDED - what training should come to, by PyTorch: the network of `flags` from weights of
-`guided init`, trained on the images beside this script with the hybrid loss (spec diffusion.md 8) and AdamW. Writes
+`guided init`, trained on the images beside this script with the hybrid loss (docs/reference/diffusion.md#training-losses) and AdamW. Writes
 curve-1000.csv and curve-10.csv, for so many diffusion steps: for every 50 updates the mean over the seeds of
 mse and vb by quarters of the schedule, as progress.csv has them, and the standard deviation from seed to seed:
 relative to the mean, and taken over a column's whole length, as few seeds tell little. Left out is vb of the last
