@@ -11,6 +11,7 @@ typedef struct options {
     cli_sampling make;
     const char *output, *format;
     int threads, columns, memory;
+    double deadline;
     bool overwrite, quiet, json, ddim, keep, resume, share, preview, dry_run;
 } options;
 
@@ -95,6 +96,8 @@ static const cli_option table[] = {
     { "columns", 0, CLI_INT, "N", "of the grid", AT(columns), 1, 10000 },
     { "resume", 0, CLI_SWITCH, "", "start or go on with a run in a folder, -o RUN/", AT(resume) },
     { "share", 0, CLI_SWITCH, "", "beside other processes in the same folder", AT(share) },
+    { "deadline", 0, CLI_REAL, "SECONDS",
+      "how long a shared run waits for a silent process (default 600)", AT(deadline), 1, 1e6 },
     { "overwrite", 0, CLI_SWITCH, "", "replace what exists", AT(overwrite) },
     { "preview", 0, CLI_SWITCH, "", "show the images in the terminal", AT(preview) },
     { "dry-run", 0, CLI_SWITCH, "", "tell parameters, memory and about how long, and stop",
@@ -266,6 +269,7 @@ static gd_status sample_large(run *r, gd_launch launch)
                         .keep = o->keep,
                         .png = o->format && strcmp(o->format, "folder") == 0,
                         .quiet = o->quiet || launch.rank > 0,
+                        .deadline = o->deadline,
                         .words = &r->words };
     const double start = gd_seconds();
 
@@ -348,7 +352,7 @@ static gd_status work(run *r)
 
 static gd_status run_sample(int argc, char **argv)
 {
-    run r = { .o = { .make = cli_sampling_default(), .output = "samples.png" } };
+    run r = { .o = { .make = cli_sampling_default(), .output = "samples.png", .deadline = 600 } };
     gd_status s;
 
     GD_TRY(cli_parse(&cli_sample, argc, argv, &r.o, &r.words));

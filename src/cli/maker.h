@@ -47,6 +47,7 @@ typedef struct cli_maker {
     char all_steps[16];     /* "1000" where all steps are taken */
     char files[2][4096];    /* of a built-in model and its classifier */
     cli_progress *progress; /* counts network calls; may be NULL */
+    gd_records *records;    /* of a run in a folder, which others may wait for; may be NULL */
 } cli_maker;
 
 /* Defaults of the options that have some */
@@ -94,6 +95,7 @@ void cli_recipe_close(cli_recipe *recipe);
 typedef struct cli_large {
     const char *folder;
     bool share, keep, png, quiet;
+    double deadline;        /* seconds to wait for a process that shows no sign of work */
     const cli_words *words; /* the command line */
     int64_t done;           /* out: images that have their record */
 } cli_large;
