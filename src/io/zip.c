@@ -10,6 +10,10 @@
 #include <string.h>
 #include <zip.h>
 
+#ifndef ZIP_ER_TRUNCATED_ZIP
+#define ZIP_ER_TRUNCATED_ZIP ZIP_ER_NOZIP /* before libzip 1.11 the same */
+#endif
+
 enum {
     DIRECTORY_BYTES = 8 << 20, /* libzip holds about six times the directory that it reads */
     INFLATION = 1032,          /* of deflate at most */
@@ -230,7 +234,7 @@ static gd_status open_archive(io_zip *z)
     if (!z->zip) {
         const int code = zip_error_code_zip(&error);
         s = refused(z, &error, zip_error_strerror(&error));
-        if (code == ZIP_ER_NOZIP)
+        if (code == ZIP_ER_NOZIP || code == ZIP_ER_TRUNCATED_ZIP)
             s = cut_short(z);
         zip_source_free(from);
     }

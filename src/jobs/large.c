@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct run {
     job_maker *m;
@@ -61,6 +60,7 @@ static gd_status prepare(run *r)
     job_progress_start(&r->progress, "steps", GD_MAX((r->layout.n - r->begun) * r->m->steps, 1),
                        r->l->quiet);
     r->m->progress = &r->progress;
+    r->m->records = r->records;
     return GD_OK;
 }
 
@@ -76,14 +76,6 @@ static gd_status take(void *ctx, int64_t image, int64_t label, int part, const f
     if (part < r->m->n_stages)
         return GD_OK;
     return gd_records_put(r->records, label, (const uint8_t *const *)r->part);
-}
-
-static gd_status nap(void)
-{
-    const struct timespec time = { .tv_nsec = 50 * 1000 * 1000 };
-
-    nanosleep(&time, NULL);
-    return gd_check_stop();
 }
 
 static gd_status make_some(run *r, int64_t image, int n)
@@ -113,8 +105,10 @@ static gd_status work_with(run *r, const char *recipe)
         }
         if (what == GD_CLAIM_NONE)
             GD_TRY(gd_records_pack(r->records, &finished, gd_check_stop, texts, COUNT(texts)));
-        if (!finished)
-            GD_TRY(nap());
+        if (!finished) {
+            GD_TRY(gd_records_wait(r->records, r->l->deadline));
+            GD_TRY(gd_check_stop());
+        }
     }
     r->l->done = r->layout.n;
     return GD_OK;
@@ -150,6 +144,7 @@ static gd_status run_all(run *r)
     s = work(r);
     job_progress_end(&r->progress);
     r->m->progress = NULL;
+    r->m->records = NULL;
     return s;
 }
 

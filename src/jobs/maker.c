@@ -325,6 +325,8 @@ static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_st
     (void)n_steps;
     GD_TRY(gd_check_stop());
     job_branch_step(m, n, step);
+    if (m->records)
+        GD_TRY(gd_records_beat(m->records));
     for (int i = 0; i < n && step > 1 && m->progress; i++)
         job_progress_step(m->progress);
     return GD_OK;

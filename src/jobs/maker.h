@@ -58,6 +58,7 @@ typedef struct job_maker {
     char all_steps[16];     /* "1000" where all steps are taken */
     char files[2][4096];    /* of a built-in model and its classifier */
     job_progress *progress; /* counts network calls; may be NULL */
+    gd_records *records;    /* of a run in a folder, which others may wait for; may be NULL */
     int64_t branch_label;   /* -1: none */
     bool branched;          /* in this batch */
 } job_maker;
@@ -116,6 +117,7 @@ void job_recipe_close(job_recipe *recipe);
 typedef struct job_large {
     const char *folder;
     bool share, keep, png, quiet;
+    double deadline;        /* seconds to wait for a process that shows no sign of work */
     const job_words *words; /* the command line */
     int64_t done;           /* out: images that have their record */
 } job_large;

@@ -11,6 +11,7 @@ typedef struct options {
     job_sampling make;
     const char *output, *format;
     int threads, columns, memory;
+    double deadline;
     bool overwrite, quiet, json, ddim, keep, resume, share, preview, dry_run;
 } options;
 
@@ -102,6 +103,8 @@ static const job_option table[] = {
     { "columns", 0, JOB_INT, "N", "of the grid", AT(columns), 1, 10000 },
     { "resume", 0, JOB_SWITCH, "", "start or go on with a run in a folder, -o RUN/", AT(resume) },
     { "share", 0, JOB_SWITCH, "", "beside other processes in the same folder", AT(share) },
+    { "deadline", 0, JOB_REAL, "SECONDS",
+      "how long a shared run waits for a silent process (default 600)", AT(deadline), 1, 1e6 },
     { "overwrite", 0, JOB_SWITCH, "", "replace what exists", AT(overwrite) },
     { "preview", 0, JOB_SWITCH, "", "show the images in the terminal", AT(preview) },
     { "dry-run", 0, JOB_SWITCH, "", "tell parameters, memory and about how long, and stop",
@@ -273,6 +276,7 @@ static gd_status sample_large(run *r, gd_launch launch)
                         .keep = o->keep,
                         .png = o->format && strcmp(o->format, "folder") == 0,
                         .quiet = o->quiet || launch.rank > 0,
+                        .deadline = o->deadline,
                         .words = &r->words };
     const double start = gd_seconds();
 
@@ -355,7 +359,7 @@ static gd_status work(run *r)
 
 static gd_status run_sample(gd_job *job)
 {
-    run r = { .o = { .make = job_sampling_default(), .output = "samples.png" } };
+    run r = { .o = { .make = job_sampling_default(), .output = "samples.png", .deadline = 600 } };
     gd_status s;
 
     GD_TRY(job_parse(job, &r.o, &r.words));

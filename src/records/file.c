@@ -212,6 +212,7 @@ gd_status gd_records_claim(gd_records *r, int most, gd_claim *what, int64_t *ima
             GD_TRY(try_image(r, i, &mine, &others));
             if (mine) {
                 GD_TRY(claim_from(r, i, most));
+                GD_TRY(records_work_begins(r));
                 *what = GD_CLAIM_IMAGE;
                 *image = r->layout.first + i;
                 *count = (int)(r->claimed_end - i);

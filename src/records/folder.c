@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 enum {
-    SLOT = 128, /* bytes of FOLDER/lock for each process: who it is; locked while it lives */
     MAX_SLOTS = 4096,
     GATE = 0,
     SETUP_SECONDS = 60,
@@ -21,7 +20,7 @@ enum {
 /* Behind all slots: locks need no bytes under them. */
 static off_t lock_at(int which)
 {
-    return (off_t)SLOT * MAX_SLOTS + which;
+    return (off_t)RECORDS_SLOT * MAX_SLOTS + which;
 }
 
 /* ---- locks ---- */
@@ -48,27 +47,33 @@ void records_unlock(gd_records *r, int which)
     (void)gd_os.lock(r->lock_fd, F_UNLCK, lock_at(which), 1);
 }
 
+bool records_read_slot(gd_records *r, int k, char text[RECORDS_SLOT + 1], bool *alive)
+{
+    const off_t at = (off_t)k * RECORDS_SLOT;
+    const ssize_t n = k < MAX_SLOTS ? gd_pread(r->lock_fd, text, RECORDS_SLOT, at) : 0;
+
+    if (n <= 0)
+        return false;
+    memset(text + n, 0, (size_t)(RECORDS_SLOT + 1 - n));
+    *alive = gd_os.lock(r->lock_fd, F_RDLCK, at, RECORDS_SLOT) != 0;
+    if (!*alive)
+        (void)gd_os.lock(r->lock_fd, F_UNLCK, at, RECORDS_SLOT);
+    return true;
+}
+
 /* Those whose slots are locked live; the first is named. */
 static gd_status in_use(gd_records *r)
 {
-    char text[SLOT + 1], owner[SLOT + 1] = "another process";
-    int alive = 0;
-    ssize_t n;
+    char text[RECORDS_SLOT + 1], owner[RECORDS_SLOT + 1] = "another process";
+    int others = 0;
+    bool alive;
 
-    for (int k = 0; k < MAX_SLOTS; k++) {
-        n = gd_pread(r->lock_fd, text, SLOT, (off_t)k * SLOT);
-        if (n <= 0)
-            break;
-        text[n] = '\0';
-        text[strcspn(text, "\n")] = '\0';
-        if (gd_os.lock(r->lock_fd, F_RDLCK, (off_t)k * SLOT, SLOT) == 0)
-            (void)gd_os.lock(r->lock_fd, F_UNLCK, (off_t)k * SLOT, SLOT);
-        else if (alive++ == 0)
-            memcpy(owner, text, sizeof owner);
-    }
-    gd_status s = alive > 1 ? gd_fail(GD_EFAILED, "%s: in use by %s, and %d more", r->folder, owner,
-                                      alive - 1)
-                            : gd_fail(GD_EFAILED, "%s: in use by %s", r->folder, owner);
+    for (int k = 0; records_read_slot(r, k, text, &alive); k++)
+        if (alive && others++ == 0)
+            snprintf(owner, sizeof owner, "%.*s", (int)strcspn(text, "\n"), text);
+    gd_status s = others > 1 ? gd_fail(GD_EFAILED, "%s: in use by %s, and %d more", r->folder,
+                                       owner, others - 1)
+                             : gd_fail(GD_EFAILED, "%s: in use by %s", r->folder, owner);
     gd_detail(r->share ? "hint: that run does not share: start all of them with --share"
                        : "hint: wait for it, give another --output, or start all with --share");
     return s;
@@ -76,17 +81,19 @@ static gd_status in_use(gd_records *r)
 
 static gd_status take_slot(gd_records *r)
 {
-    char text[SLOT], host[64] = "";
+    char text[RECORDS_SLOT], host[64] = "";
     int n;
 
     gethostname(host, sizeof host - 1);
     memset(text, ' ', sizeof text);
-    n = snprintf(text, SLOT, "pid %ld on %s", (long)getpid(), host);
-    text[n] = text[SLOT - 1] = '\n';
+    n = snprintf(text, sizeof text, "pid %ld on %s", (long)getpid(), host);
+    text[n] = text[RECORDS_SLOT - 1] = '\n';
     for (int k = 0; k < MAX_SLOTS; k++)
-        if (gd_os.lock(r->lock_fd, F_WRLCK, (off_t)k * SLOT, SLOT) == 0) {
-            return gd_pwrite(r->lock_fd, text, SLOT, (off_t)k * SLOT) ? GD_OK
-                                                                      : records_fail(r, "lock");
+        if (gd_os.lock(r->lock_fd, F_WRLCK, (off_t)k * RECORDS_SLOT, RECORDS_SLOT) == 0) {
+            r->slot = k;
+            return gd_pwrite(r->lock_fd, text, sizeof text, (off_t)k * RECORDS_SLOT)
+                       ? GD_OK
+                       : records_fail(r, "lock");
         } else if (errno != EAGAIN) {
             return no_locks(r);
         }

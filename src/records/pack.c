@@ -51,6 +51,7 @@ static gd_status take(packing *p, int64_t i)
         return GD_OK;
     if (p->wish)
         GD_TRY(p->wish());
+    GD_TRY(gd_records_beat(p->r));
     GD_TRY(records_load(p->r, i, &whole));
     if (!whole) {
         p->damaged = true;
@@ -191,7 +192,9 @@ gd_status gd_records_pack(gd_records *r, bool *finished, gd_status (*wish)(void)
         return GD_OK;
     *finished = gd_records_finished(r); /* by the process that held the lock until now */
     if (!*finished) {
-        s = pack(&p, texts, n_texts);
+        s = records_work_begins(r);
+        if (s == GD_OK)
+            s = pack(&p, texts, n_texts);
         *finished = s == GD_OK;
     }
     records_unlock(r, RECORDS_PACKING);

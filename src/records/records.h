@@ -85,6 +85,15 @@ bool gd_records_has_file(const gd_records *r);
 GD_CHECKED gd_status gd_records_get(gd_records *r, int64_t image, int64_t *label,
                                     const uint8_t **pixels);
 
+/* ---- alive.c: whether those who are waited for still work ---- */
+
+/* This process works.  Called at each network call; of a run that is shared, FOLDER/lock shows it
+ * to the others, once a second. */
+GD_CHECKED gd_status gd_records_beat(gd_records *r);
+/* Nothing to claim: waits a moment.  GD_EFAILED names a process that has images and has made no
+ * network call for `seconds`, and neither has any other: it is stopped, or its host is gone. */
+GD_CHECKED gd_status gd_records_wait(gd_records *r, double seconds);
+
 /* ---- pack.c: the result ---- */
 
 /* True when the result is there: nothing is left to do. */

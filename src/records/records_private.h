@@ -8,7 +8,9 @@ enum {
     RECORDS_PATH = 4400,
     RECORDS_PAGE = 4096, /* the text at the file's head; the states are padded to it */
     RECORD_HASH = 32,    /* hex digits */
-    RECORDS_FOOT = 64    /* bytes behind the recipe at the file's end */
+    RECORDS_FOOT = 64,   /* bytes behind the recipe at the file's end */
+    RECORDS_SLOT = 128   /* bytes of FOLDER/lock for each process: "pid N on HOST", a newline, at
+                            the end what alive.c writes; locked while the process lives */
 };
 
 /* Begins each record; numbers are little-endian */
@@ -27,6 +29,14 @@ struct gd_records {
     uint64_t pixels, stride, records_at; /* bytes: of all parts, of a record; the first record */
     int64_t next;                        /* every image before it has its record */
     int64_t claimed, claimed_end;        /* indices of the images that are this process's */
+    int slot;                            /* of FOLDER/lock */
+    struct {
+        uint64_t beats;       /* written so far */
+        double beaten;        /* time of the last */
+        bool waiting;         /* the slot reports that this process has no image */
+        double looked, quiet; /* time of the last look at other slots; since when they are equal */
+        char seen[33];        /* hash of what they held */
+    } alive;
     bool unsynced;
     double synced;         /* time of the last fsync */
     unsigned char *record; /* block: one record */
@@ -40,6 +50,15 @@ enum { RECORDS_SETUP = 1, RECORDS_PACKING = 2 };
 /* Without waiting; *taken false: another has it */
 GD_CHECKED gd_status records_try_lock(gd_records *r, int which, bool *taken);
 void records_unlock(gd_records *r, int which);
+
+/* The text of slot k, and whether its process lives; false behind the last slot.  Not for the own.
+ */
+bool records_read_slot(gd_records *r, int k, char text[RECORDS_SLOT + 1], bool *alive);
+
+/* ---- alive.c ---- */
+
+/* This process has images to make, or packs: its slot reports no more that it waits. */
+GD_CHECKED gd_status records_work_begins(gd_records *r);
 
 GD_CHECKED gd_status records_hash_text(const char *text, char hash[33]);
 

@@ -94,7 +94,7 @@ grep -q -- "--timestep_respacing ddim5" out.txt || fail "the recipe's command: $
 # ---- F10: booleans, empty values, flags that change nothing ----
 init --kind upsampler --large_size 64 --small_size 16 --num_channels 32 --num_res_blocks 1 up.safetensors
 "$g" sample -n 2 --steps ddim2 -q -o grey.npz
-python3 - <<'END'
+/usr/bin/python3 - <<'END'
 import struct, zipfile
 header = "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 16, 16, 3), }"
 header += ' ' * (63 - (len(header) + 10) % 64) + '\n'

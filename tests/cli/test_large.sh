@@ -60,6 +60,19 @@ export OMP_NUM_THREADS=1
     grep -q "images are kept; the same command goes on" busy.err || fail "SIGTERM: $(cat busy.err)"
     expect 0 "all equal" "$g" verify busy --sample 3
 
+    # a process that is stopped keeps its images: the others name it after the deadline, and end; once it is gone the run goes on
+    "$g" $base -n 1000 --seed 4 -o stopped --share -q 2>one.err & pid=$!
+    first_made() { od -An -tu1 -j 4096 -N 1 stopped/samples.records | grep -q 1; }
+    wait_for first_made
+    kill -STOP $pid
+    expect 1 "stopped: no answer for 2 s from pid $pid on " "$g" $base -n 1000 --seed 4 -o stopped --share --deadline 2
+    expect 1 "images are kept; the same command goes on" "$g" $base -n 1000 --seed 4 -o stopped --share --deadline 1
+    kill -KILL $pid
+    wait $pid
+    expect 0 "" "$g" $base -n 1000 --seed 4 -o stopped --share --deadline 1
+    expect 0 "" "$g" $base -n 1000 --seed 4 -o unstopped --resume
+    cmp -s unstopped/samples_1000x8x8x1.npz stopped/samples_1000x8x8x1.npz || fail "a stopped process changed the bytes"
+
     # verify: what was changed is found, by image
     expect 0 "40 images made again, all equal" "$g" verify run --sample 40
     expect 0 "all equal" "$g" verify plain.npz --recipe run/run.json --sample 3

@@ -69,11 +69,11 @@ torch="sample --rng torch --seed 5 --batch_size 3 --timestep_respacing 6 -q"
     expect 0 "" "$g" init --kind diffusion $net u.safetensors
     # the authors' labels after torch.manual_seed(5): three, the noise of 3x10x10 at 6 steps, three more
     expect 0 "" "$g" $torch --model c.safetensors --class random --num_samples 6 -o p2.npz
-    [ "$(python3 labels.py p2.npz)" = "411 814 767 674 216 848" ] || fail "labels by PyTorch's numbers: $(python3 labels.py p2.npz)"
+    [ "$(/usr/bin/python3 labels.py p2.npz)" = "411 814 767 674 216 848" ] || fail "labels by PyTorch's numbers: $(/usr/bin/python3 labels.py p2.npz)"
     for n in 4 5; do # a batch that is not wanted whole is drawn whole
         expect 0 "" "$g" $torch --model u.safetensors --num_samples $n -o p1.npz --overwrite
         expect 0 "" "$g" $torch --model u.safetensors --num_samples 6 -o p0.npz --overwrite
-        python3 - $n <<'END' || fail "--num_samples $n of batches of 3 differs from the first $n of 6"
+        /usr/bin/python3 - $n <<'END' || fail "--num_samples $n of batches of 3 differs from the first $n of 6"
 import struct, sys, zipfile
 def read(path):
     b = zipfile.ZipFile(path).read('arr_0.npy')
@@ -92,7 +92,7 @@ if [ -d "$faults" ]; then
         expect 0 "" "$g" $torch --model_path "$faults/m0.pt" $flags --class_cond False --num_samples 5 -o r1.npz
         expect 0 "" "$g" $torch --model_path "$faults/m1.pt" $flags --class_cond True --class random --num_samples 6 -o r2.npz
     }
-    python3 - "$faults" <<'END' || fail "other pixels than the authors' program"
+    /usr/bin/python3 - "$faults" <<'END' || fail "other pixels than the authors' program"
 import struct, sys, zipfile
 def read(path, name='arr_0.npy'):
     b = zipfile.ZipFile(path).read(name)

@@ -10,7 +10,7 @@ export GUIDED_THREADS=1
 train="train --preset small8 --batch-size 2 --iterations 1"
 classes_of() { "$g" info "$1" --json | sed 's/.*"classes":\([0-9]*\).*/\1/'; }
 zip_of() { # ARCHIVE FOLDER: the folder's contents; with a third word, under the folder's name
-    python3 - "$@" <<'END'
+    /usr/bin/python3 - "$@" <<'END'
 import os, sys, zipfile
 root = os.path.dirname(sys.argv[2]) if len(sys.argv) > 3 else sys.argv[2]
 with zipfile.ZipFile(sys.argv[1], 'w') as z:
@@ -53,7 +53,7 @@ grep -q "^Inception Score  *1.000000" out.txt || fail "score of one image: $(cat
 expect 2 "two sets" "$g" eval --samples few --features c32.safetensors --metrics fid
 
 # ---- F12: sets that begin with black pictures ----
-python3 - <<'END'
+/usr/bin/python3 - <<'END'
 import struct, zlib
 def png(path, v):
     rows = b''.join(b'\0' + bytes([v] * 96) for _ in range(32))
@@ -140,7 +140,7 @@ for n in 0 1 2 10 11; do mkdir -p ages/$n && image 0 ages/$n/a.png && image 1 ag
 expect 0 "5 classes" "$g" $train --data ages --out run8
 make() { "$g" sample --model run8 --class "$1" --steps ddim2 --seed 1 -q -o - --format grid >"$2" 2>err.txt; }
 made() { # CLASS INDEX
-    "$g" sample --model run8 --class "$1" --steps ddim2 --seed 1 -q --overwrite -o y.npz && python3 - "$2" <<'END' || fail "--class $1 is not index $2"
+    "$g" sample --model run8 --class "$1" --steps ddim2 --seed 1 -q --overwrite -o y.npz && /usr/bin/python3 - "$2" <<'END' || fail "--class $1 is not index $2"
 import struct, sys, zipfile
 label = zipfile.ZipFile('y.npz').read('arr_1.npy')
 sys.exit(struct.unpack('<q', label[-8:])[0] != int(sys.argv[1]))

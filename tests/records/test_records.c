@@ -203,6 +203,51 @@ static void claims(void **state)
     check_result();
 }
 
+/* Until GD_EFAILED, at most `most` times; how often it waited */
+static int wait_long(gd_records *r, double seconds, int most, gd_records *beating)
+{
+    for (int i = 0; i < most; i++) {
+        if (beating)
+            assert_int_equal(gd_records_beat(beating), GD_OK);
+        if (gd_records_wait(r, seconds) != GD_OK)
+            return i;
+    }
+    return most;
+}
+
+/* A process that has images and makes no call is named after the deadline; one that makes calls is
+ * waited for, one that only waits itself is not the one that is named. */
+static void silent_process(void **state)
+{
+    char owner[64];
+    gd_records *a, *b, *c;
+    gd_claim what;
+    int64_t image;
+    int count;
+
+    (void)state;
+    a = join(true);
+    b = join(true);
+    c = join(true);
+    assert_int_equal(gd_records_claim(a, N, &what, &image, &count), GD_OK);
+    assert_int_equal(gd_records_claim(b, 1, &what, &image, &count), GD_OK);
+    assert_int_equal(what, GD_CLAIM_WAIT);
+    assert_int_equal(wait_long(b, 1.5, 60, a), 60); /* 3 s */
+    assert_true(wait_long(b, 0.5, 60, NULL) < 60);
+    snprintf(owner, sizeof owner, "no answer for 0 s from pid %ld on ", (long)getpid());
+    assert_true(wait_long(c, 0.4, 60, NULL) < 60);
+    assert_non_null(strstr(gd_error(), owner));
+    assert_null(strstr(gd_error(), "more")); /* b waits */
+    gd_records_leave(a);
+    assert_int_equal(gd_records_claim(b, N, &what, &image, &count), GD_OK);
+    assert_int_equal(what, GD_CLAIM_IMAGE);
+    assert_int_equal(wait_long(c, 0.5, 8, NULL), 8); /* b's claim is a sign of work */
+    gd_records_leave(b);
+    assert_int_equal(work(c), GD_OK);
+    gd_records_leave(c);
+    check_result();
+}
+
 static void refused(bool first, bool second)
 {
     gd_records *a, *b;
@@ -638,6 +683,7 @@ int main(void)
         TEST(one_process),
         TEST(pictures),
         TEST(claims),
+        TEST(silent_process),
         TEST(without_sharing),
         TEST(recipes),
         TEST(foreign_files),
