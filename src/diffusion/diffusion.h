@@ -174,9 +174,6 @@ typedef struct gd_solver_options {
     int lower_order_below; /* grids of fewer steps end with lower orders; 0: the paper's, -1: none
                             */
     bool denoise_to_zero;  /* one more call: the prediction at the grid's end */
-    /* consistency sampling: what is known of image `image` replaces its part of x0 [C][H][W] */
-    void (*project)(void *ctx, int64_t image, double *x0);
-    void *project_ctx;
     bool keep_epsilon; /* DDIM: epsilon stays the network's where x_0 is clipped (diffusers) */
 } gd_solver_options;
 

@@ -10,6 +10,7 @@ struct gd_network_prior {
     gd_runner *model, *classifier;
     gd_network_options options;
     gd_mean_type mean_type;
+    gd_preconditioner *precond; /* NULL: a network for discrete steps */
     uint64_t image;
     int64_t n, out_n;
     float *x, *out, *c, *g, *noise; /* one block */
@@ -20,6 +21,26 @@ static void narrow(float *out, const double *in, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
         out[i] = (float)in[i];
+}
+
+/* eps = (x - alpha D(x / alpha; s)) / sigma, s = sigma / alpha */
+static gd_status predict_level(void *ctx, const gd_level *at, const double *x, double *eps,
+                               double *v)
+{
+    gd_network_prior *p = ctx;
+    const gd_scaling c = gd_precondition(p->precond, at->sigma / at->alpha);
+    const int64_t *label = p->options.label >= 0 ? &p->options.label : NULL;
+    const float t = (float)c.time;
+
+    for (int64_t i = 0; i < p->n; i++)
+        p->x[i] = (float)(c.c_in * x[i] / at->alpha);
+    GD_TRY(gd_runner_run(p->model, p->x, &t, label, NULL, p->out));
+    for (int64_t i = 0; i < p->n; i++) {
+        const double d = c.c_skip * x[i] / at->alpha + c.c_out * p->out[i];
+        eps[i] = (x[i] - at->alpha * d) / at->sigma;
+        v[i] = 0;
+    }
+    return GD_OK;
 }
 
 static gd_status predict(void *ctx, const gd_level *at, const double *x, double *eps, double *v)
@@ -101,6 +122,12 @@ static gd_status check(const gd_model *model, const gd_model *classifier,
                        gd_model_path(model),
                        c->kind == GD_NET_CLASSIFIER ? "a classifier" : "an upsampler");
     GD_TRY(check_size(model, o));
+    if (gd_model_get_config(model)->diffusion.precond != GD_PRECOND_STEPS &&
+        (classifier || o->gradient))
+        return gd_fail(GD_EMISMATCH,
+                       "%s: its noise levels are no steps of a schedule: neither classifiers nor "
+                       "solvers with the network's gradient restore with it",
+                       gd_model_path(model));
     if (c->num_classes > 0 && (o->label < 0 || o->label >= c->num_classes))
         return gd_fail(GD_EUSAGE, "%s: a class from 0 to %d is needed (--class)",
                        gd_model_path(model), c->num_classes - 1);
@@ -123,17 +150,20 @@ static gd_status make(gd_network_prior *p, const gd_model *model, const gd_model
 {
     const gd_network_options *o = &p->options;
     const gd_net_config *c = &gd_model_get_config(model)->net;
+    const gd_diffusion_config *d = &gd_model_get_config(model)->diffusion;
     gd_net_size size = gd_net_natural_size(c, 1);
     float *f;
 
     size.h = o->h > 0 ? o->h : size.h;
     size.w = o->w > 0 ? o->w : size.w;
     p->mean_type = gd_model_mean_type(model);
+    if (d->precond != GD_PRECOND_STEPS)
+        GD_TRY(gd_preconditioner_make(&p->precond, d, NULL, NULL));
     p->prior = (gd_prior){ .ctx = p,
                            .shape = { c->in_channels, size.h, size.w },
                            .schedule = schedule,
                            .var_type = gd_model_var_type(model),
-                           .predict = predict,
+                           .predict = p->precond ? predict_level : predict,
                            .vjp = o->gradient ? vjp : NULL,
                            .guide = classifier ? guide : NULL,
                            .noise = noise };
@@ -178,6 +208,7 @@ void gd_network_prior_free(gd_network_prior *p)
         return;
     gd_runner_free(p->model);
     gd_runner_free(p->classifier);
+    gd_preconditioner_free(p->precond);
     gd_block_free(p->block);
     gd_block_free(p);
 }

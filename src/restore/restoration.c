@@ -58,8 +58,33 @@ static void scale_step(gd_restore_options *o, const char *solver)
         o->scale *= 1000.0 / o->steps;
 }
 
-static gd_status settle_solver(gd_restoration *r, const gd_restoration_settings *s)
+/* Networks for noise levels have no steps for the other solvers to walk. */
+static gd_status check_model(const gd_restoration *r, const gd_model *model)
 {
+    const gd_precond precond = gd_model_get_config(model)->diffusion.precond;
+    const bool few = r->restorer == &gd_restorer_consistency;
+
+    if (few && precond != GD_PRECOND_CONSISTENCY)
+        return gd_fail(GD_EUSAGE,
+                       "solver consistency: %s is no consistency model\nhint: --solver auto",
+                       gd_model_path(model));
+    if (!few && precond == GD_PRECOND_CONSISTENCY)
+        return gd_fail(GD_EUSAGE,
+                       "solver %s walks the steps of a schedule, %s is a consistency model\nhint: "
+                       "--solver consistency",
+                       r->restorer->name, gd_model_path(model));
+    if (precond != GD_PRECOND_STEPS && !few)
+        return gd_fail(GD_EUSAGE,
+                       "solver %s walks the steps of a schedule, which %s does not have\nhint: a "
+                       "model for discrete steps, or a consistency model",
+                       r->restorer->name, gd_model_path(model));
+    return GD_OK;
+}
+
+static gd_status settle_solver(gd_restoration *r, const gd_model *model,
+                               const gd_restoration_settings *s)
+{
+    const gd_diffusion_config *d = &gd_model_get_config(model)->diffusion;
     const char *text = s->solver ? s->solver : "auto", *op = r->op->kind->name;
     char *copy = gd_strdup(r->mem, text);
     bool scaled = false;
@@ -71,9 +96,15 @@ static gd_status settle_solver(gd_restoration *r, const gd_restoration_settings 
     if (words.value)
         return gd_fail(GD_EUSAGE, "solver %s: \"%s\" is not KEY=VALUE", words.name, words.value);
     if (strcmp(words.name, "auto") == 0)
-        words.name = choose(r->op, s->sigma_y);
+        words.name =
+            d->precond == GD_PRECOND_CONSISTENCY ? "consistency" : choose(r->op, s->sigma_y);
     GD_TRY(gd_restorer_find(&r->restorer, words.name));
+    GD_TRY(check_model(r, model));
     gd_restorer_defaults(r->restorer, op, s->sigma_y, &r->options);
+    if (r->restorer == &gd_restorer_consistency) {
+        r->options.sigma_min = d->sigma_min;
+        r->options.sigma_max = d->sigma_max;
+    }
     if (s->as_published)
         publish(&r->options, words.name, op);
     if (s->steps > 0)
@@ -144,14 +175,13 @@ static gd_status open(gd_restoration *r, const gd_model *model, const gd_model *
                              .seed = s->seed };
 
     GD_TRY(gd_operator_parse(&r->op, s->op ? s->op : "denoise", r->shape, s->seed));
-    GD_TRY(settle_solver(r, s));
+    GD_TRY(settle_solver(r, model, s));
     if (!r->restorer->respaced && r->options.steps > c->diffusion.steps)
         return gd_fail(GD_EUSAGE, "%s: %d steps, the model has %d", r->restorer->name,
                        r->options.steps, c->diffusion.steps);
     GD_TRY(make_schedule(r, &c->diffusion, s));
     n.gradient = r->restorer->needs & GD_NEEDS_VJP;
-    GD_TRY(gd_restorer_check(r->restorer, &(gd_prior){ .vjp = n.gradient ? (void *)r : NULL },
-                             r->op, &r->options));
+    GD_TRY(gd_restorer_check(r->restorer, n.gradient, r->op, &r->options));
     GD_TRY(gd_network_prior_make(&r->network, model, classifier, r->schedule, &n));
     r->prior = gd_network_prior_get(r->network);
     r->measured = gd_alloc(r->mem, (size_t)gd_shape_count(r->op->measurement) * sizeof(double));

@@ -182,7 +182,8 @@ struct gd_restorer {
 };
 extern const gd_restorer gd_restorer_ddnm, gd_restorer_ddrm, gd_restorer_diffpir,
     gd_restorer_repaint, gd_restorer_blended, gd_restorer_ilvr, gd_restorer_daps, gd_restorer_dps,
-    gd_restorer_mcg, gd_restorer_pigdm, gd_restorer_reddiff, gd_restorer_sdedit, gd_restorer_invert;
+    gd_restorer_mcg, gd_restorer_pigdm, gd_restorer_reddiff, gd_restorer_sdedit, gd_restorer_invert,
+    gd_restorer_consistency;
 
 /* Zeroed memory of the run; NULL and a recorded GD_ENOMEM */
 double *gd_solving_array(gd_solving *s, int64_t count);

@@ -175,6 +175,7 @@ void golden_cm_denoiser(golden *g);
 void golden_edm_denoiser(golden *g);
 void golden_sigma_sampler_edm(golden *g);
 void golden_cm_sample(golden *g);
+void golden_cm_edit(golden *g);
 /* kind_denoiser.c: config.flags; false: the case has failed */
 bool golden_cm_config(golden *g, gd_model_config *out);
 /* kind_denoiser.c: config.preconditioning and config.init_kwargs; false: the case has failed */

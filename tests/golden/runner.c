@@ -40,6 +40,7 @@ static const struct {
     { "edm_denoiser", golden_edm_denoiser },
     { "sigma_sampler_edm", golden_sigma_sampler_edm },
     { "cm_sample", golden_cm_sample },
+    { "cm_edit", golden_cm_edit },
     { "edm_pkl", golden_edm_pkl },
     { "diffusers_unet2d", golden_diffusers_unet2d },
     { "diffusers_folder", golden_diffusers_folder },
