@@ -52,25 +52,22 @@ static gd_status predict(void *ctx, const gd_level *at, const double *x, double 
     narrow(p->x, x, p->n);
     GD_TRY(gd_runner_run(p->model, p->x, &t, label, NULL, p->out));
     for (int64_t i = 0; i < p->n; i++)
-        eps[i] = p->mean_type == GD_MEAN_START_X ? (x[i] - at->alpha * p->out[i]) / at->sigma
-                                                 : p->out[i];
+        eps[i] = gd_prediction_eps(p->mean_type, at->alpha, at->sigma, x[i], p->out[i]);
     for (int64_t i = 0; i < p->n; i++)
         v[i] = p->out_n > p->n ? p->out[p->n + i] : 0;
     return GD_OK;
 }
 
-/* Of a network of x0, eps = (x - alpha x0(x)) / sigma */
+/* eps is linear in the network's output and in x */
 static gd_status vjp(void *ctx, const gd_level *at, const double *c, double *g)
 {
     gd_network_prior *p = ctx;
-    const bool start_x = p->mean_type == GD_MEAN_START_X;
-
     narrow(p->c, c, p->n);
     for (int64_t i = p->n; i < p->out_n; i++)
         p->c[i] = 0;
     GD_TRY(gd_runner_vjp(p->model, p->c, p->g));
     for (int64_t i = 0; i < p->n; i++)
-        g[i] = start_x ? (c[i] - at->alpha * p->g[i]) / at->sigma : p->g[i];
+        g[i] = gd_prediction_eps(p->mean_type, at->alpha, at->sigma, c[i], p->g[i]);
     return GD_OK;
 }
 

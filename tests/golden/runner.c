@@ -41,6 +41,8 @@ static const struct {
     { "sigma_sampler_edm", golden_sigma_sampler_edm },
     { "cm_sample", golden_cm_sample },
     { "cm_edit", golden_cm_edit },
+    { "cm_losses", golden_cm_losses },
+    { "training_extras", golden_training_extras },
     { "edm_pkl", golden_edm_pkl },
     { "diffusers_unet2d", golden_diffusers_unet2d },
     { "diffusers_folder", golden_diffusers_folder },
