@@ -56,6 +56,8 @@ static const cli_option table[] = {
     { "sampler", 0, CLI_TEXT, CLI_SAMPLER,
       "guided help samplers lists them (default: ddim where --steps begins with ddim, else ddpm)",
       MAKE(sampler) },
+    { "fast", 0, CLI_SWITCH, "", "few network calls: solver, steps and levels for this model",
+      MAKE(fast) },
     { "eta", 0, CLI_REAL, "E", "DDIM noise: 0 deterministic, 1 ancestral", MAKE(eta), 0, 1 },
     { "spacing", 0, CLI_TEXT, "time|logsnr|quadratic|karras|exponential|vp|ve|iddpm",
       "of the noise levels: the first three for DPM-Solver++ and UniPC, the others in sigma space",

@@ -43,6 +43,20 @@ void gd_stage_defaults(const char **sampler, const char **steps, const gd_model 
         *steps = one_call ? "1" : "18";
 }
 
+bool gd_stage_fast(const char **sampler, const char **steps, const char **spacing,
+                   const char **threshold, const gd_model *model)
+{
+    if (gd_model_get_config(model)->diffusion.precond != GD_PRECOND_STEPS)
+        return false;
+    if (!*sampler) {
+        *sampler = "dpmpp-2m";
+        *spacing = *spacing ? *spacing : "time";
+        *threshold = *threshold ? *threshold : "clip";
+    }
+    *steps = *steps ? *steps : "10";
+    return true;
+}
+
 /* ---- noise levels ---- */
 
 /* A network for discrete steps hears the schedule's entry at a level, others the level itself. */
