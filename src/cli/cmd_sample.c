@@ -317,6 +317,21 @@ static gd_status dry_run(const run *r)
     return cli_dry_run(load, n, m->c.n, strcmp(m->c.precision, "bf16") == 0);
 }
 
+/* A recipe names the scale of a run without a classifier too; a command line that does means one.
+ */
+static gd_status check_scale(const run *r)
+{
+    const cli_given *scale = cli_given_named(&r->words, "scale");
+
+    if (!scale || r->maker.classifier[0] || r->maker.c.scale == 0)
+        return GD_OK;
+    return gd_fail(
+        GD_EUSAGE,
+        "--scale %s: there is no classifier\nhint: --classifier FILE, or --guidance-scale "
+        "with --uncond-model",
+        scale->text);
+}
+
 static gd_status work(run *r)
 {
     const gd_launch launch = gd_dist_launched();
@@ -341,6 +356,7 @@ static gd_status work(run *r)
     if (large)
         o->make.batch = 1; /* it changes nothing, and recipes are to be equal */
     GD_TRY(cli_maker_open(&r->maker, &o->make));
+    GD_TRY(check_scale(r));
     say_assumed(r, r->maker.model[0]);
     say_assumed(r, r->maker.classifier[0]);
     if (o->dry_run)

@@ -49,11 +49,11 @@ bool gd_stage_fast(const char **sampler, const char **steps, const char **spacin
     if (gd_model_get_config(model)->diffusion.precond != GD_PRECOND_STEPS)
         return false;
     if (!*sampler) {
-        *sampler = "dpmpp-2m";
+        *sampler = "dpmpp-2m-sde";
         *spacing = *spacing ? *spacing : "time";
         *threshold = *threshold ? *threshold : "clip";
     }
-    *steps = *steps ? *steps : "10";
+    *steps = *steps ? *steps : "15";
     return true;
 }
 
@@ -64,7 +64,8 @@ static gd_status map_of(gd_sigma_map *out, gd_stage *s, const gd_diffusion_confi
 {
     float levels[GD_EDM_LEVELS];
 
-    *out = (gd_sigma_map){ .kind = d->precond == GD_PRECOND_STEPS ? GD_TIME_LOG : GD_TIME_NONE,
+    *out = (gd_sigma_map){ .kind = d->precond == GD_PRECOND_STEPS || s->classifier ? GD_TIME_LOG
+                                                                                   : GD_TIME_NONE,
                            .schedule = s->schedule };
     if (d->precond != GD_PRECOND_IDDPM)
         return GD_OK;
@@ -190,10 +191,14 @@ static gd_status make_grid(gd_stage *s, const gd_diffusion_config *d)
 {
     const gd_grid_kind kind = s->trajectory.solver->grid;
     const bool discrete = kind == GD_GRID_DISCRETE;
+    /* a classifier hears steps also where the model hears levels: those of its own schedule */
+    const gd_diffusion_config *steps = s->classifier && d->precond != GD_PRECOND_STEPS
+                                           ? &gd_model_get_config(s->classifier)->diffusion
+                                           : d;
 
     GD_TRY(check_few_calls(s, d));
-    GD_TRY(gd_schedule_make(&s->schedule, d->noise_schedule, d->steps, discrete ? s->o.steps : "",
-                            d->rescale_timesteps));
+    GD_TRY(gd_schedule_make(&s->schedule, steps->noise_schedule, steps->steps,
+                            discrete ? s->o.steps : "", steps->rescale_timesteps));
     if (kind == GD_GRID_CONSISTENCY)
         return make_consistency_grid(s, d);
     return discrete ? gd_grid_discrete(&s->grid, s->schedule, s->schedule->n - 1, false)

@@ -37,6 +37,18 @@ expect 2 "a generator of one call" "$g" sample --model "$generator" --sampler he
 expect 0 "is a consistency model: heun expects" "$g" sample --model cm.safetensors --sampler heun --steps 3 --seed 1 -o heun.png
 [ ! -e none.png ] || fail "something was written"
 
+# --fast: what is not said of solver and levels; other families have few calls already
+expect 0 "15 of 15 steps" "$g" sample --fast --class 3 --seed 5 -o fast.npz --progress plain
+expect 0 "" "$g" sample --sampler dpmpp-2m-sde --steps 15 --spacing time --threshold clip --class 3 --seed 5 -q -o said.npz
+cmp -s fast.npz said.npz || fail "--fast is another solver than documented"
+expect 0 "" "$g" sample --fast --steps 3 --sampler heun --class 3 --seed 5 -q -o fast.png
+again=$("$g" info fast.png | sed -n 's/^guided sample /sample /p' | sed 's/ -o .*/ -q -o fast2.png/')
+# shellcheck disable=SC2086
+expect 0 "" "$g" $again
+cmp -s fast.png fast2.png || fail "--fast: the recipe makes another picture: $again"
+expect 0 "" "$g" sample --model cm.safetensors --fast --seed 5 -q -o fast1.npz
+cmp -s one.npz fast1.npz || fail "--fast: a consistency model is not sampled by one call"
+
 # editing: the result gives the measurement exactly
 expect 0 "" "$g" sample --model cm.safetensors --seed 7 -q -o truth.png
 for op in box_down:4 gray inpaint:box=6 cubic_down:2; do
