@@ -68,7 +68,7 @@ typedef struct cli_command {
 
 extern const cli_command cli_sample, cli_upsample, cli_nll, cli_eval, cli_train,
     cli_train_classifier, cli_info, cli_convert, cli_init, cli_bench, cli_completion, cli_help,
-    cli_verify, cli_models, cli_restore, cli_invert, cli_purify, cli_img2img;
+    cli_verify, cli_models, cli_restore, cli_invert, cli_purify, cli_img2img, cli_sweep;
 extern const cli_command *const cli_commands[]; /* commands.c */
 extern const int cli_n_commands;
 const cli_command *cli_command_find(const char *name); /* NULL: no such verb */

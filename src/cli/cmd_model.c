@@ -107,7 +107,9 @@ static void print_info(const gd_model *m, const gd_model_cost *cost)
     if (c->diffusion.precond == GD_PRECOND_STEPS)
         printf("diffusion       %s, %d steps%s%s%s\n", c->diffusion.noise_schedule,
                c->diffusion.steps, c->diffusion.learn_sigma ? ", learned sigma" : "",
-               c->diffusion.predict_xstart ? ", predicts x_0" : "",
+               c->diffusion.predict_xstart ? ", predicts x_0"
+               : c->diffusion.predict_v    ? ", predicts v"
+                                           : "",
                c->diffusion.rescale_timesteps ? ", rescaled timesteps" : "");
     printf("parameters      %lld\n", (long long)gd_model_parameters(m));
     printf("forward         %.3f GMACs%s", cost->forward_macs * 1e-9,

@@ -4,9 +4,10 @@
 #include <string.h>
 
 const cli_command *const cli_commands[] = {
-    &cli_sample, &cli_upsample,         &cli_restore, &cli_img2img, &cli_purify,     &cli_invert,
-    &cli_train,  &cli_train_classifier, &cli_nll,     &cli_eval,    &cli_info,       &cli_convert,
-    &cli_init,   &cli_models,           &cli_bench,   &cli_verify,  &cli_completion, &cli_help
+    &cli_sample, &cli_upsample, &cli_restore,          &cli_img2img, &cli_purify,
+    &cli_invert, &cli_train,    &cli_train_classifier, &cli_nll,     &cli_eval,
+    &cli_sweep,  &cli_info,     &cli_convert,          &cli_init,    &cli_models,
+    &cli_bench,  &cli_verify,   &cli_completion,       &cli_help
 };
 const int cli_n_commands = COUNT(cli_commands);
 
