@@ -70,7 +70,7 @@ static gd_status denoise(guided_denoiser *d, const float *x, double sigma, int64
     const gd_sigma_map map = { .kind = GD_TIME_LOG, .schedule = d->schedule };
     const gd_level at = gd_sigma_level(&map, sigma);
     const float time = (float)at.time;
-    const bool start_x = gd_model_mean_type(d->model) == GD_MEAN_START_X;
+    const gd_mean_type type = gd_model_mean_type(d->model);
     const int classes = gd_model_class_count(d->model);
 
     d->ready = false;
@@ -80,8 +80,8 @@ static gd_status denoise(guided_denoiser *d, const float *x, double sigma, int64
         return gd_fail(GD_EUSAGE, "denoiser: label %lld is outside 0 to %d", (long long)label,
                        classes - 1);
     d->c_in = 1 / sqrt(1 + sigma * sigma);
-    d->skip = start_x ? 0 : 1;
-    d->weight = start_x ? 1 : -sigma;
+    d->skip = gd_prediction_x0(type, d->c_in, sigma * d->c_in, d->c_in, 0);
+    d->weight = gd_prediction_x0(type, d->c_in, sigma * d->c_in, 0, 1);
     for (int64_t i = 0; i < d->image; i++)
         d->input[i] = (float)(d->c_in * x[i]);
     GD_TRY(gd_runner_run(d->runner, d->input, &time, classes > 0 ? &label : NULL, NULL, d->result));

@@ -235,7 +235,7 @@ guided_status guided_inception_score(guided_context *context, double *out,
 
     if (s == GD_OK) {
         gd_inception_score_add(score, probabilities, n);
-        *out = gd_inception_score_value(score);
+        *out = gd_inception_score_value(score, NULL);
     }
     gd_inception_score_free(score);
     return gd_leave(&before, s);

@@ -75,7 +75,7 @@ static gd_status make(guided_trainer *t)
     GD_TRY(gd_train_check(&options, 1));
     GD_TRY(gd_model_create(&t->fresh, &c, o->seed, false));
     weights = gd_model_weights(t->fresh);
-    return gd_trainer_make(&t->trainer, &c, &weights, &options, &source, NULL);
+    return gd_trainer_make(&t->trainer, &c, &weights, &options, &source, NULL, NULL);
 }
 
 guided_status guided_trainer_open(guided_trainer **out, guided_context *context,

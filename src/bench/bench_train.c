@@ -92,7 +92,7 @@ static gd_status make(timed *t, gd_model_config *c, const char *preset, bool bf1
     gd_noise_images(t->images, t->image_count, 0, 0, batch_size, 0);
     GD_TRY(gd_model_create(&t->model, c, 0, true));
     weights = gd_model_weights(t->model);
-    GD_TRY(gd_trainer_make(&t->trainer, c, &weights, &o, &source, NULL));
+    GD_TRY(gd_trainer_make(&t->trainer, c, &weights, &o, &source, NULL, NULL));
     t->planned_bytes = program + gd_memory_held(); /* as guided train announces it */
     return gd_floor_make(&t->floor, gd_learner_plan(t->trainer->learner), bf16);
 }

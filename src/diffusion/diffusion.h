@@ -23,9 +23,11 @@ typedef struct gd_schedule {
     int *original;
 } gd_schedule;
 
-/* kind "linear" or "cosine"; n_train >= 1; spacing "250", "ddim25", "leading50" (multiples of
- * floor(n_train / 50)), "10,10,20", NULL or "" keeps all. GD_EUSAGE: unknown kind (nearest name), a
- * spacing that n_train cannot serve (the message says what it can). */
+/* kind "linear", "cosine", or either with "-zero-snr": sqrt(alpha_bar) is shifted and scaled so
+ * that the last step keeps nothing of the image (Lin et al. 2023, algorithm 1); n_train >= 1;
+ * spacing "250", "ddim25", "leading50" (multiples of floor(n_train / 50)), "10,10,20", NULL or ""
+ * keeps all. GD_EUSAGE: unknown kind (nearest name), a spacing that n_train cannot serve (the
+ * message says what it can). */
 GD_CHECKED gd_status gd_schedule_make(gd_schedule **out, const char *kind, int n_train,
                                       const char *spacing, bool rescale_timesteps);
 /* With these original steps, kept [n] ascending, n >= 2 */
@@ -41,7 +43,12 @@ float gd_schedule_model_t(const gd_schedule *schedule, int i);
 /* ---- process.c: one reverse step's distribution (docs/reference/diffusion.md#reverse-step) ----
  */
 
-typedef enum gd_mean_type { GD_MEAN_EPSILON, GD_MEAN_START_X, GD_MEAN_PREVIOUS_X } gd_mean_type;
+typedef enum gd_mean_type {
+    GD_MEAN_EPSILON,
+    GD_MEAN_START_X,
+    GD_MEAN_PREVIOUS_X,
+    GD_MEAN_V /* alpha eps - sigma x_0 */
+} gd_mean_type;
 typedef enum gd_var_type {
     GD_VAR_LEARNED_RANGE,
     GD_VAR_LEARNED,
@@ -78,6 +85,27 @@ void gd_condition_mean(float *mean, const float *variance, const float *gradient
 void gd_condition_score(const gd_process *p, int t, const float *x_t, const float *gradient,
                         float *x0, float *mean, int64_t n);
 
+/* ---- prediction.c: what a network predicts at x_t = alpha x_0 + sigma eps, element by element;
+ * not of GD_MEAN_PREVIOUS_X ---- */
+
+double gd_prediction_of(gd_mean_type type, double alpha, double sigma, double x0, double eps);
+double gd_prediction_x0(gd_mean_type type, double alpha, double sigma, double x_t, double out);
+double gd_prediction_eps(gd_mean_type type, double alpha, double sigma, double x_t, double out);
+
+/* Weights of the squared error by the signal-to-noise ratio alpha_bar / (1 - alpha_bar) */
+typedef enum gd_snr_weight_kind {
+    GD_SNR_UNIFORM,
+    GD_SNR_MIN, /* Hang et al. 2023: min(snr, gamma), for what the network predicts */
+    GD_SNR_P2,  /* Choi et al. 2022: 1 / (k + snr)^gamma */
+    GD_N_SNR_WEIGHTS
+} gd_snr_weight_kind;
+extern const char *const gd_snr_weight_names[GD_N_SNR_WEIGHTS];
+typedef struct gd_snr_weight {
+    gd_snr_weight_kind kind;
+    double gamma, k;
+} gd_snr_weight;
+double gd_snr_weight_of(const gd_snr_weight *w, gd_mean_type type, double snr);
+
 /* ---- gaussian.c: one element of the variational bound, in nats (diffusion.md 8, 9) ---- */
 
 typedef struct gd_bound_term {
@@ -106,11 +134,12 @@ typedef struct gd_loss {
 } gd_loss;
 
 /* Loss of one image at respaced step t and the gradient of weight * loss with respect to the
- * network's output.  x0, x_t, noise: [n], n = C*H*W; out, gradient: [n], or [2n] with a learned
- * variance.  p->clip_denoised is not looked at: the losses never clip. */
-void gd_training_loss(gd_loss *loss, float *gradient, const gd_process *p, gd_loss_type type, int t,
-                      const float *x0, const float *x_t, const float *noise, const float *out,
-                      int64_t n, double weight);
+ * network's output.  by_snr weighs the squared error, not the bound.  x0, x_t, noise: [n], n =
+ * C*H*W; out, gradient: [n], or [2n] with a learned variance.  p->clip_denoised is not looked at:
+ * the losses never clip. */
+void gd_training_loss(gd_loss *loss, float *gradient, const gd_process *p, gd_loss_type type,
+                      const gd_snr_weight *by_snr, int t, const float *x0, const float *x_t,
+                      const float *noise, const float *out, int64_t n, double weight);
 
 /* ---- timestep_sampler.c: which steps a batch trains
  * (docs/reference/diffusion.md#timestep-samplers) ---- */
@@ -176,10 +205,7 @@ typedef struct gd_solver_options {
     int lower_order_below; /* grids of fewer steps end with lower orders; 0: the paper's, -1: none
                             */
     bool denoise_to_zero;  /* one more call: the prediction at the grid's end */
-    /* consistency sampling: what is known of image `image` replaces its part of x0 [C][H][W] */
-    void (*project)(void *ctx, int64_t image, double *x0);
-    void *project_ctx;
-    bool keep_epsilon; /* DDIM: epsilon stays the network's where x_0 is clipped (diffusers) */
+    bool keep_epsilon;     /* DDIM: epsilon stays the network's where x_0 is clipped (diffusers) */
 } gd_solver_options;
 
 /* What becomes of the predicted image before a solver uses it */

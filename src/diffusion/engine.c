@@ -301,7 +301,7 @@ void gd_engine_set_low_res(gd_engine *e, const float *low_res)
 
 gd_mean_type gd_config_mean_type(const gd_diffusion_config *d)
 {
-    return d->predict_xstart ? GD_MEAN_START_X : GD_MEAN_EPSILON;
+    return d->predict_v ? GD_MEAN_V : d->predict_xstart ? GD_MEAN_START_X : GD_MEAN_EPSILON;
 }
 
 gd_var_type gd_config_var_type(const gd_diffusion_config *d)

@@ -7,7 +7,8 @@
 
 /* What one step's Gaussians depend on besides the image */
 typedef struct coefficients {
-    double x0_from_xt, x0_from_eps;   /* x0 = x0_from_xt * x_t - x0_from_eps * eps */
+    double x0_from_xt, x0_from_out; /* x0 = x0_from_xt * x_t - x0_from_out * out, of eps and v */
+    double alpha, sigma;
     double mean_x0, mean_xt;          /* posterior mean = mean_x0 * x0 + mean_xt * x_t */
     double true_log_variance;         /* of the posterior */
     double log_low, log_high;         /* learned range: v = -1, v = 1 */
@@ -20,7 +21,9 @@ static void look_up(coefficients *c, const gd_process *p, int t)
     const gd_schedule *s = p->schedule;
 
     *c = (coefficients){ .x0_from_xt = (float)s->sqrt_recip_alpha_bar[t],
-                         .x0_from_eps = (float)s->sqrt_recipm1_alpha_bar[t],
+                         .x0_from_out = (float)s->sqrt_recipm1_alpha_bar[t],
+                         .alpha = (float)s->sqrt_alpha_bar[t],
+                         .sigma = (float)s->sqrt_one_minus_alpha_bar[t],
                          .mean_x0 = (float)s->posterior_mean_coef1[t],
                          .mean_xt = (float)s->posterior_mean_coef2[t],
                          .true_log_variance = (float)s->posterior_log_variance[t],
@@ -29,9 +32,13 @@ static void look_up(coefficients *c, const gd_process *p, int t)
                          .fixed_log_variance = (float)s->posterior_log_variance[t] };
     if (p->var_type == GD_VAR_FIXED_LARGE)
         c->fixed_log_variance = (float)log(t == 0 ? s->posterior_variance[1] : s->beta[t]);
-    c->mean_slope = p->mean_type == GD_MEAN_EPSILON   ? -c->mean_x0 * c->x0_from_eps
-                    : p->mean_type == GD_MEAN_START_X ? c->mean_x0
-                                                      : 1;
+    if (p->mean_type == GD_MEAN_V) {
+        c->x0_from_xt = c->alpha;
+        c->x0_from_out = c->sigma;
+    }
+    c->mean_slope = p->mean_type == GD_MEAN_START_X      ? c->mean_x0
+                    : p->mean_type == GD_MEAN_PREVIOUS_X ? 1
+                                                         : -c->mean_x0 * c->x0_from_out;
     c->log_var_slope = p->var_type == GD_VAR_LEARNED_RANGE ? (c->log_high - c->log_low) / 2
                        : p->var_type == GD_VAR_LEARNED     ? 1
                                                            : 0;
@@ -41,8 +48,8 @@ static double model_mean(const coefficients *c, gd_mean_type type, double out, d
 {
     if (type == GD_MEAN_PREVIOUS_X)
         return out;
-    if (type == GD_MEAN_EPSILON)
-        out = c->x0_from_xt * x_t - c->x0_from_eps * out;
+    if (type != GD_MEAN_START_X)
+        out = c->x0_from_xt * x_t - c->x0_from_out * out;
     return c->mean_x0 * out + c->mean_xt * x_t;
 }
 
@@ -103,10 +110,10 @@ static double squared_error(const image *im, double weight)
     double sum = 0;
 
     for (int64_t i = 0; i < im->n; i++) {
-        const double target = type == GD_MEAN_EPSILON ? im->noise[i]
-                              : type == GD_MEAN_START_X
-                                  ? im->x0[i]
-                                  : im->c.mean_x0 * im->x0[i] + im->c.mean_xt * im->x_t[i];
+        const double target =
+            type == GD_MEAN_PREVIOUS_X
+                ? im->c.mean_x0 * im->x0[i] + im->c.mean_xt * im->x_t[i]
+                : gd_prediction_of(type, im->c.alpha, im->c.sigma, im->x0[i], im->noise[i]);
         const double d = im->out[i] - target;
         sum += d * d;
         im->gradient[i] += (float)(weight * 2 * d / (double)im->n);
@@ -114,10 +121,12 @@ static double squared_error(const image *im, double weight)
     return sum / (double)im->n;
 }
 
-void gd_training_loss(gd_loss *loss, float *gradient, const gd_process *p, gd_loss_type type, int t,
-                      const float *x0, const float *x_t, const float *noise, const float *out,
-                      int64_t n, double weight)
+void gd_training_loss(gd_loss *loss, float *gradient, const gd_process *p, gd_loss_type type,
+                      const gd_snr_weight *by_snr, int t, const float *x0, const float *x_t,
+                      const float *noise, const float *out, int64_t n, double weight)
 {
+    const double ab = p->schedule->alpha_bar[t],
+                 share = gd_snr_weight_of(by_snr, p->mean_type, ab / (1 - ab));
     image im = { p, { 0 }, t, n, x0, x_t, noise, out, gradient };
     double scale = 1;
 
@@ -130,7 +139,7 @@ void gd_training_loss(gd_loss *loss, float *gradient, const gd_process *p, gd_lo
         loss->loss = scale * bound(&im, weight * scale, true);
         return;
     }
-    loss->mse = squared_error(&im, weight);
+    loss->mse = share * squared_error(&im, weight * share);
     loss->has_vb = learned(p);
     if (loss->has_vb) {
         scale = type == GD_LOSS_RESCALED_MSE ? p->schedule->n / 1000.0 : 1;

@@ -192,15 +192,17 @@ static gd_status from_output(const gd_problem *p, const gd_level *at, const doub
 {
     const gd_mean_type type = p->run->process.mean_type;
     const int64_t stride = out_count(p->run->denoiser);
+    const double norm = sqrt(at->alpha * at->alpha + at->sigma * at->sigma); /* v is of norm 1 */
 
     if (type == GD_MEAN_PREVIOUS_X)
-        return gd_fail(GD_EUSAGE, "%s: needs a network that predicts epsilon or x_0",
+        return gd_fail(GD_EUSAGE, "%s: needs a network that predicts epsilon, x_0 or v",
                        p->run->solver->name);
     for (int i = 0; i < p->images; i++)
         for (int64_t k = 0; k < p->count; k++) {
-            const double out = p->out[i * stride + k];
-            x0[i * p->count + k] =
-                type == GD_MEAN_START_X ? out : (x[i * p->count + k] - at->sigma * out) / at->alpha;
+            const double out = p->out[i * stride + k], state = x[i * p->count + k];
+            x0[i * p->count + k] = type == GD_MEAN_V
+                                       ? (at->alpha * state / norm - at->sigma * out) / norm
+                                       : gd_prediction_x0(type, at->alpha, at->sigma, state, out);
         }
     return GD_OK;
 }

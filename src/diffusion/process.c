@@ -52,7 +52,7 @@ void gd_eps_from_x0(const gd_process *p, int t, const float *x_t, const float *x
                 b = (float)p->schedule->sqrt_recipm1_alpha_bar[t];
 
     for (int64_t i = 0; i < n; i++)
-        eps[i] = (a * x_t[i] - x0[i]) / b;
+        eps[i] = isinf(a) ? x_t[i] : (a * x_t[i] - x0[i]) / b; /* the last step of zero-snr */
 }
 
 /* Learned range: v = -1 is the posterior's (clipped) log variance, v = 1 that of beta; not clamped
@@ -108,6 +108,9 @@ void gd_p_mean_variance(const gd_process *p, int t, const float *x_t, const floa
         gd_x0_from_eps(p, t, x_t, out, x0, n);
     else if (p->mean_type == GD_MEAN_PREVIOUS_X)
         gd_x0_from_xprev(p, t, x_t, out, x0, n);
+    else if (p->mean_type == GD_MEAN_V)
+        combine(x0, p->schedule->sqrt_alpha_bar[t], x_t, -p->schedule->sqrt_one_minus_alpha_bar[t],
+                out, n);
     for (int64_t i = 0; i < n; i++) {
         const float v = p->mean_type == GD_MEAN_START_X ? out[i] : x0[i];
         x0[i] = p->clip_denoised && v < -1 ? -1.0f : p->clip_denoised && v > 1 ? 1.0f : v;
@@ -130,6 +133,8 @@ void gd_condition_score(const gd_process *p, int t, const float *x_t, const floa
 {
     const float shift = sqrtf(1 - (float)p->schedule->alpha_bar[t]);
 
+    if (p->schedule->alpha_bar[t] == 0) /* x_t is noise alone: eps says nothing of x_0 */
+        return;
     gd_eps_from_x0(p, t, x_t, x0, mean, n); /* mean holds eps until it is known */
     for (int64_t i = 0; i < n; i++)
         mean[i] -= shift * gradient[i];

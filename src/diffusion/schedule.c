@@ -1,6 +1,7 @@
 /* schedule.c - noise schedules and timestep respacing.  Source:
  * docs/reference/diffusion.md#schedules, #respacing; Nichol & Dhariwal 2021. */
 #include "diffusion/diffusion.h"
+#include "nn/config.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -155,25 +156,54 @@ static double cosine_alpha_bar(double u)
     return c * c;
 }
 
+/* Lin et al. 2023, algorithm 1: sqrt(alpha_bar) shifted to 0 at the last step, scaled to stay as it
+ * is at the first */
+static void remove_last_signal(double *beta, int n)
+{
+    double alpha_bar = 1, first = 0, last, before = 1;
+
+    for (int i = 0; i < n; i++) {
+        alpha_bar *= 1 - beta[i];
+        first = i == 0 ? sqrt(alpha_bar) : first;
+    }
+    last = sqrt(alpha_bar);
+    alpha_bar = 1;
+    for (int i = 0; i < n; i++) {
+        alpha_bar *= 1 - beta[i];
+        const double root = i == n - 1 ? 0 : (sqrt(alpha_bar) - last) * first / (first - last);
+        beta[i] = 1 - root * root / before;
+        before = root * root;
+    }
+}
+
+static bool is_schedule(const char *kind)
+{
+    for (int i = 0; i < GD_N_NOISE_SCHEDULES; i++)
+        if (strcmp(kind, gd_noise_schedules[i]) == 0)
+            return true;
+    return false;
+}
+
 static gd_status train_betas(double *beta, const char *kind, int n)
 {
-    static const char *const kinds[] = { "linear", "cosine" };
     const double scale = 1000.0 / n;
 
-    if (strcmp(kind, "linear") == 0) {
+    if (strncmp(kind, "linear", 6) == 0 && is_schedule(kind)) {
         const double first = scale * 0.0001, last = scale * 0.02,
                      step = n > 1 ? (last - first) / (n - 1) : 0;
         for (int i = 0; i < n; i++)
             beta[i] = i == n - 1 && n > 1 ? last : first + i * step;
-    } else if (strcmp(kind, "cosine") == 0) {
+    } else if (is_schedule(kind)) {
         for (int i = 0; i < n; i++)
             beta[i] = fmin(
                 1 - cosine_alpha_bar((double)(i + 1) / n) / cosine_alpha_bar((double)i / n), 0.999);
     } else {
-        const char *near = gd_nearest(kind, kinds, COUNT(kinds));
+        const char *near = gd_nearest(kind, gd_noise_schedules, GD_N_NOISE_SCHEDULES);
         return gd_fail(GD_EUSAGE, "noise schedule %s: expected linear or cosine%s%s", kind,
                        near ? "; did you mean " : "", near ? near : "");
     }
+    if (gd_ends_with(kind, "-zero-snr"))
+        remove_last_signal(beta, n);
     for (int i = 0; i < n; i++)
         if (!(beta[i] > 0 && beta[i] <= 1))
             return gd_fail(GD_EUSAGE, "%s schedule with %d steps: beta %d is %g, outside (0, 1]",

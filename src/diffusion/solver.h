@@ -124,10 +124,18 @@ typedef struct gd_sigma_range {
 enum { GD_IDDPM_LEVELS = 1001 };
 void gd_iddpm_levels(double u[GD_IDDPM_LEVELS]);                    /* descending to 0 */
 gd_sigma_range gd_sigma_range_settled(const gd_sigma_range *range); /* no zeros are left */
-/* The levels at [n] of Karras' `points`, ascending numbers (Song et al. 2023: ts of a grid): a call
- * at each but the last, which says how much noise stays; ends at the lowest level. */
-GD_CHECKED gd_status gd_grid_consistency(gd_grid **out, const gd_sigma_range *range, int points,
-                                         const int *at, int n, const gd_sigma_map *map);
+/* Levels of a consistency model's calls (Song et al. 2023: ts of steps): numbers at [n], ascending,
+ * of Karras' `points`.  A call at each but the last, which says how much noise stays. */
+enum { GD_CONSISTENCY_POINTS = 40, GD_MAX_CONSISTENCY_CALLS = 64 };
+typedef struct gd_consistency_calls {
+    int points, n;
+    int at[GD_MAX_CONSISTENCY_CALLS + 1];
+} gd_consistency_calls;
+/* "2": so many calls at even distances of 40 points; "0,22,39/40": the numbers and the points */
+GD_CHECKED gd_status gd_consistency_calls_read(gd_consistency_calls *out, const char *steps);
+GD_CHECKED gd_status gd_grid_consistency(gd_grid **out, const gd_sigma_range *range,
+                                         const gd_consistency_calls *calls,
+                                         const gd_sigma_map *map);
 /* `steps` levels, then 0 */
 GD_CHECKED gd_status gd_grid_sigma(gd_grid **out, const gd_sigma_range *range, int steps,
                                    const gd_sigma_map *map);

@@ -145,8 +145,8 @@ typedef struct job_kind {
 } job_kind;
 
 extern const job_kind job_sample, job_upsample, job_nll, job_eval, job_train, job_train_classifier,
-    job_info, job_convert, job_init, job_bench, job_completion, job_help, job_version, job_verify,
-    job_models, job_restore, job_invert, job_purify, job_img2img, job_serve;
+    job_info, job_convert, job_init, job_bench, job_completion, job_help, job_version, job_sweep,
+    job_verify, job_models, job_restore, job_invert, job_purify, job_img2img, job_serve;
 extern const job_kind *const job_kinds[]; /* kinds.c */
 extern const int job_n_kinds;
 const job_kind *job_kind_find(const char *name); /* NULL: no such verb */

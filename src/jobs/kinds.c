@@ -8,7 +8,8 @@ const job_kind *const job_kinds[] = {
     &job_purify,     &job_invert,   &job_train,   &job_train_classifier,
     &job_nll,        &job_eval,     &job_info,    &job_convert,
     &job_init,       &job_models,   &job_bench,   &job_verify,
-    &job_completion, &job_help,     &job_version, &job_serve
+    &job_completion, &job_help,     &job_version, &job_sweep,
+    &job_serve
 };
 const int job_n_kinds = COUNT(job_kinds);
 

@@ -28,11 +28,9 @@ static bool is_bf16(const job_sampling *c)
 }
 
 /* What a stage was not told it takes from the stage before, the first from the base model's
- * `steps`; eta and classifier are its own. */
-static void settle_stages(job_sampling *c, const char *steps)
+ * `steps` and `sampler` (NULL: by the steps); eta and classifier are its own. */
+static void settle_stages(job_sampling *c, const char *steps, const char *sampler)
 {
-    const char *sampler = NULL;
-
     for (int k = 0; k < JOB_MAX_STAGES; k++) {
         job_stage_choice *s = &c->stage[k];
         if (!s->steps) {
@@ -85,23 +83,26 @@ static gd_status settle(job_maker *m)
  * discrete steps and take no others' defaults. */
 static gd_status settle_solver(job_maker *m)
 {
-    const char *sampler = m->c.sampler, *steps = m->c.steps, *others = m->c.steps;
+    job_sampling *c = &m->c;
+    const bool fast =
+        c->fast && gd_stage_fast(&c->sampler, &c->steps, &c->spacing, &c->threshold, m->model[0]);
+    const char *sampler = c->sampler, *steps = c->steps, *others = c->steps;
     const gd_solver *solver;
 
     gd_stage_defaults(&sampler, &steps, m->model[0]);
-    if (!m->c.sampler && sampler)
+    if (!c->sampler && sampler)
         GD_TRY(gd_stage_solver(&solver, &others, NULL));
     GD_TRY(gd_stage_solver(&solver, &steps, sampler));
-    m->c.sampler = gd_solver_name(solver);
-    m->c.steps = steps;
-    settle_stages(&m->c, others ? others : steps);
+    c->sampler = gd_solver_name(solver);
+    c->steps = steps;
+    settle_stages(c, others ? others : steps, fast ? sampler : NULL);
     return GD_OK;
 }
 
 void job_maker_set_seed(job_maker *m, uint64_t seed)
 {
     m->c.seed = seed;
-    settle_stages(&m->c, m->c.steps);
+    settle_stages(&m->c, m->c.steps, NULL);
     gd_stage_set_seed(&m->stack.stage[0], seed);
     for (int k = 0; k < m->n_stages; k++)
         gd_stage_set_seed(&m->stack.stage[k + 1], m->c.stage[k].seed);

@@ -32,6 +32,7 @@ typedef struct job_sampling {
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
     bool clip, unguided;
+    bool fast; /* few calls: what is not said of solver and levels is as gd_stage_fast says */
     job_stage_choice stage[JOB_MAX_STAGES];
     const gd_flag *flag; /* the authors' flags, of the network */
     int n_flags;

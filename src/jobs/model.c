@@ -111,7 +111,9 @@ static void print_info(const gd_model *m, const gd_model_cost *cost)
     if (c->diffusion.precond == GD_PRECOND_STEPS)
         fprintf(job_out(), "diffusion       %s, %d steps%s%s%s\n", c->diffusion.noise_schedule,
                 c->diffusion.steps, c->diffusion.learn_sigma ? ", learned sigma" : "",
-                c->diffusion.predict_xstart ? ", predicts x_0" : "",
+                c->diffusion.predict_xstart ? ", predicts x_0"
+                : c->diffusion.predict_v    ? ", predicts v"
+                                            : "",
                 c->diffusion.rescale_timesteps ? ", rescaled timesteps" : "");
     fprintf(job_out(), "parameters      %lld\n", (long long)gd_model_parameters(m));
     fprintf(job_out(), "forward         %.3f GMACs%s", cost->forward_macs * 1e-9,

@@ -57,6 +57,8 @@ static const job_option table[] = {
     { "sampler", 0, JOB_TEXT, JOB_SAMPLER,
       "guided help samplers lists them (default: ddim where --steps begins with ddim, else ddpm)",
       MAKE(sampler) },
+    { "fast", 0, JOB_SWITCH, "", "few network calls: solver, steps and levels for this model",
+      MAKE(fast) },
     { "eta", 0, JOB_REAL, "E", "DDIM noise: 0 deterministic, 1 ancestral", MAKE(eta), 0, 1 },
     { "spacing", 0, JOB_TEXT, "time|logsnr|quadratic|karras|exponential|vp|ve|iddpm",
       "of the noise levels: the first three for DPM-Solver++ and UniPC, the others in sigma space",
@@ -326,6 +328,21 @@ static gd_status dry_run(const run *r)
     return job_dry_run(load, n, m->c.n, strcmp(m->c.precision, "bf16") == 0);
 }
 
+/* A recipe names the scale of a run without a classifier too; a command line that does means one.
+ */
+static gd_status check_scale(const run *r)
+{
+    const job_given *scale = job_given_named(&r->words, "scale");
+
+    if (!scale || r->maker.classifier[0] || r->maker.c.scale == 0)
+        return GD_OK;
+    return gd_fail(
+        GD_EUSAGE,
+        "--scale %s: there is no classifier\nhint: --classifier FILE, or --guidance-scale "
+        "with --uncond-model",
+        scale->text);
+}
+
 static gd_status work(run *r)
 {
     const gd_launch launch = gd_dist_launched();
@@ -350,6 +367,7 @@ static gd_status work(run *r)
     if (large)
         o->make.batch = 1; /* it changes nothing, and recipes are to be equal */
     GD_TRY(job_maker_open(&r->maker, &o->make));
+    GD_TRY(check_scale(r));
     say_assumed(r, r->maker.model[0]);
     say_assumed(r, r->maker.classifier[0]);
     if (o->dry_run)

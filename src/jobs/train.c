@@ -20,6 +20,25 @@ static const job_option train_table[] = {
     { "schedule_sampler", 0, JOB_TEXT, "NAME", "= --schedule-sampler", AT(schedule_sampler) },
     { "fp16_scale_growth", 0, JOB_REAL, "R", "= of the authors' lines: no loss is scaled here",
       AT(scale_growth), 0, 1e6 },
+    { "loss", 0, JOB_TEXT, "steps|edm|cd|ct|progdist",
+      "of discrete steps (default), or at noise levels: EDM's, consistency distillation and "
+      "training, progressive distillation",
+      AT(loss) },
+    { "teacher", 0, JOB_TEXT, "FILE", "model that cd and progdist distil", AT(teacher) },
+    { "scales", 0, JOB_INT, "N", "levels of cd and ct, steps of progdist (default 40)",
+      AT(train.scales), 2, 100000 },
+    { "target-ema", 0, JOB_REAL, "R", "average that is the target of cd and ct (default 0.95)",
+      AT(train.target_ema), 0, 1 },
+    { "loss-norm", 0, JOB_TEXT, "l2|l1", "of losses at noise levels", AT(loss_norm) },
+    { "loss-weight", 0, JOB_TEXT, "NAME",
+      "uniform, min-snr, p2; at noise levels uniform, snr, snr+1, karras, truncated-snr",
+      AT(loss_weight) },
+    { "weight-gamma", 0, JOB_REAL, "G", "of min-snr (default 5) and p2 (default 1)",
+      AT(train.weight_gamma), 0, 1e6 },
+    { "weight-k", 0, JOB_REAL, "K", "of p2 (default 1)", AT(train.weight_k), 0, 1e6 },
+    { "label-dropout", 0, JOB_REAL, "P",
+      "share of labels replaced by a class of their own, which --null-class names",
+      AT(train.label_dropout), 0, 1 },
     { "sample-interval", 0, JOB_WIDE, "N", "updates between sample grids; 0: none",
       AT(train.sample_interval), 0, 1e12 },
 };
@@ -57,6 +76,7 @@ static gd_status settle(train_options *o, gd_net_kind kind)
     if (kind != GD_NET_CLASSIFIER)
         GD_TRY(keep_text(t->schedule_sampler, sizeof t->schedule_sampler, o->schedule_sampler,
                          "schedule-sampler"));
+    GD_TRY(train_settle_loss(o));
     GD_TRY(keep_text(t->timestep_respacing, sizeof t->timestep_respacing, o->timestep_respacing,
                      "timestep_respacing"));
     t->microbatch = GD_MAX(t->microbatch, 0); /* -1 is the authors' word for all */
@@ -135,6 +155,7 @@ gd_status train_describe_network(train_run *r)
     }
     if (r->o.channels)
         set_channels(&r->config, r->o.channels);
+    train_shape_network(r);
     return GD_OK;
 }
 
@@ -166,13 +187,15 @@ static gd_status make_trainer(train_run *r)
     const bool mixed = r->o.init_from && r->first;
 
     GD_TRY(gd_model_create(&r->fresh, &r->config, r->o.train.seed, false));
+    GD_TRY(train_open_teacher(r));
     if (mixed)
         GD_TRY(gd_model_open(&r->begin, r->o.init_from, NULL, 0));
     train_mix mix = { .from = r->begin, .fresh = r->fresh };
     const gd_weights weights =
         mixed ? (gd_weights){ train_mix_fetch, &mix }
               : gd_model_weights(*r->pt_model && r->first ? r->begin : r->fresh);
-    GD_TRY(gd_trainer_make(&r->trainer, &r->config, &weights, &r->o.train, &source, r->dist));
+    GD_TRY(gd_trainer_make(&r->trainer, &r->config, &weights, &r->o.train, &source, r->dist,
+                           r->teacher));
     if (mixed)
         GD_TRY(train_mix_end(&mix));
     if (r->validation)
@@ -370,6 +393,7 @@ static void release(train_run *r)
     gd_trainer_free(r->trainer);
     gd_model_close(r->fresh);
     gd_model_close(r->begin);
+    gd_model_close(r->teacher);
     gd_bundle_close(r->checkpoint);
     gd_stream_close(r->stream);
     gd_stream_close(r->validation);

@@ -8,7 +8,8 @@
 typedef struct train_options {
     gd_train_options train;
     const char *data, *val_data, *labels, *out, *resume, *init_from, *preset, *ema_rate,
-        *schedule_sampler, *timestep_respacing, *precision;
+        *schedule_sampler, *timestep_respacing, *precision, *loss, *loss_weight, *loss_norm,
+        *teacher;
     int channels, super_res, workers, threads, memory;
     int64_t lr_anneal_steps;
     double max_bad, deadline;
@@ -38,7 +39,7 @@ typedef struct train_run {
     gd_stream *stream, *validation;
     gd_bundle *checkpoint;      /* resumed from */
     char pt_model[GD_MAX_PATH]; /* or from the authors' files of this one; "" */
-    gd_model *fresh, *begin;
+    gd_model *fresh, *begin, *teacher;
     gd_trainer *trainer;
     const char **names;
     gd_class_names classes;
@@ -64,6 +65,12 @@ train_take_known(train_run *r); /* known_classes of the checkpoint, to all ranks
 GD_CHECKED gd_status train_compare_sets(const train_run *r);
 GD_CHECKED gd_status train_settle_classes(train_run *r);
 bool train_flag_given(const train_run *r, const char *name); /* with a value that is not empty */
+
+/* train_loss.c: the options of losses, and the teacher of a distillation; how the loss changes the
+ * network's configuration */
+GD_CHECKED gd_status train_settle_loss(train_options *o);
+GD_CHECKED gd_status train_open_teacher(train_run *r);
+void train_shape_network(train_run *r);
 
 /* train_mix.c: what --init-from begins with: parameters of another model where it has one of that
  * name and shape, fresh ones elsewhere */

@@ -27,18 +27,22 @@ static gd_status open_set(train_run *r, gd_dataset **out, const char *path)
 static gd_status take_names(train_run *r, const gd_dataset *set)
 {
     const int n = gd_dataset_classes(set);
+    /* a run that goes on names it already */
+    const bool none = r->o.train.label_dropout > 0 && n < gd_net_classes(&r->config.net);
 
     free(r->names);
     r->names = NULL;
     r->classes = (gd_class_names){ 0 };
     if (n == 0 || !gd_dataset_class_name(set, 0))
         return GD_OK;
-    r->names = calloc((size_t)n, sizeof *r->names);
+    r->names = calloc((size_t)(n + none), sizeof *r->names);
     if (!r->names)
         return gd_fail(GD_ENOMEM, "class names: out of memory");
     for (int i = 0; i < n; i++)
         r->names[i] = gd_dataset_class_name(set, i);
-    r->classes = (gd_class_names){ r->names, n };
+    if (none)
+        r->names[n] = "none";
+    r->classes = (gd_class_names){ r->names, n + none };
     return GD_OK;
 }
 
@@ -128,6 +132,11 @@ static gd_status check_classes(const train_run *r)
     if (classes > have && have > 0)
         return gd_fail(GD_EMISMATCH, "%s: %d classes, the model has %d", r->o.train.data, classes,
                        have);
+    if (r->o.train.label_dropout > 0 && have <= classes && !r->o.resume)
+        return gd_fail(GD_EUSAGE,
+                       "--label-dropout: the model has %d classes, the images have %d: none is "
+                       "left for no label\nhint: --class_cond True, --num_classes %d",
+                       have, classes, classes + 1);
     return GD_OK;
 }
 
@@ -176,7 +185,7 @@ static gd_status set_classes(train_run *r)
     if (n->num_classes == 0)
         return GD_OK;
     if (classes > 0 && !train_flag_given(r, "num_classes"))
-        n->num_classes = classes;
+        n->num_classes = classes + (r->o.train.label_dropout > 0); /* the last is none */
     return GD_OK;
 }
 

@@ -106,9 +106,10 @@ static gd_status make_grid(grid *g, const char *path)
 {
     const gd_model_config *c = &g->t->config;
     const gd_weights weights = { fetch_shown, g->t->learner };
-    const gd_stage_options o = {
-        .steps = "ddim25", .clip = true, .bf16 = g->t->options.bf16, .seed = GRID_SEED
-    };
+    const gd_stage_options o = { .steps = g->t->levels ? NULL : "ddim25",
+                                 .clip = true,
+                                 .bf16 = g->t->options.bf16,
+                                 .seed = GRID_SEED };
     const size_t image = (size_t)c->net.in_channels * (size_t)c->net.image_size *
                          (size_t)c->net.image_size * sizeof(float);
 

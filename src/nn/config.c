@@ -13,6 +13,9 @@ const char *const gd_family_names[GD_N_FAMILIES] = { "adm", "consistency_models"
 const char *const gd_precond_names[GD_N_PRECONDS] = { "steps",      "edm",   "vp",
                                                       "ve",         "iddpm", "consistency_edm",
                                                       "consistency" };
+const char *const gd_noise_schedules[GD_N_NOISE_SCHEDULES] = { "linear", "cosine",
+                                                               "linear-zero-snr",
+                                                               "cosine-zero-snr" };
 const char *const nn_kind_names[3] = { "unet", "superres", "classifier" };
 const char *const nn_pool_names[4] = { "attention", "adaptive", "spatial", "spatial_v2" };
 
@@ -109,6 +112,16 @@ void nn_sigma_defaults(gd_model_config *config, gd_precond precond)
     config->diffusion.sigma_max = 80;
 }
 
+void gd_config_for_levels(gd_model_config *config, gd_precond precond)
+{
+    config->net.family = GD_FAMILY_CONSISTENCY;
+    config->net.out_channels = config->net.in_channels;
+    config->net.use_new_attention_order = true;
+    config->diffusion.learn_sigma = false;
+    config->preset[0] = 0;
+    nn_sigma_defaults(config, precond);
+}
+
 /* ---- what can exist ---- */
 
 gd_status nn_check_range(const char *name, int value, int min, int max)
@@ -197,6 +210,28 @@ static gd_status check_heads(const gd_net_config *net)
     return GD_OK;
 }
 
+static gd_status check_noise(const gd_diffusion_config *d)
+{
+    int which = 0;
+
+    while (which < GD_N_NOISE_SCHEDULES &&
+           strcmp(d->noise_schedule, gd_noise_schedules[which]) != 0)
+        which++;
+    if (which == GD_N_NOISE_SCHEDULES)
+        return gd_fail(GD_EUSAGE,
+                       "noise_schedule is \"%s\", must be linear or cosine, or either with "
+                       "-zero-snr",
+                       d->noise_schedule);
+    if (d->predict_v && d->predict_xstart)
+        return gd_fail(GD_EUSAGE, "predict_v and predict_xstart: a network predicts one of them");
+    if (strstr(d->noise_schedule, "-zero-snr") && !d->predict_v && !d->predict_xstart)
+        return gd_fail(GD_EUSAGE,
+                       "noise_schedule %s leaves nothing of the image at its last step, where the "
+                       "noise tells nothing\nhint: --predict_v True",
+                       d->noise_schedule);
+    return GD_OK;
+}
+
 static gd_status check_diffusion(const gd_model_config *config)
 {
     const gd_diffusion_config *diffusion = &config->diffusion;
@@ -204,10 +239,7 @@ static gd_status check_diffusion(const gd_model_config *config)
     int outputs = (diffusion->learn_sigma ? 2 : 1) * net->in_channels;
 
     GD_TRY(nn_check_range("diffusion_steps", diffusion->steps, 1, NN_MAX_STEPS));
-    if (strcmp(diffusion->noise_schedule, "linear") != 0 &&
-        strcmp(diffusion->noise_schedule, "cosine") != 0)
-        return gd_fail(GD_EUSAGE, "noise_schedule is \"%s\", must be linear or cosine",
-                       diffusion->noise_schedule);
+    GD_TRY(check_noise(diffusion));
     if (net->kind != GD_NET_CLASSIFIER && net->out_channels != outputs)
         return gd_fail(
             GD_EUSAGE,

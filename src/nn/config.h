@@ -84,9 +84,9 @@ typedef enum gd_precond {
 
 typedef struct gd_diffusion_config {
     int steps;               /* diffusion_steps, 1000 */
-    char noise_schedule[16]; /* "linear", "cosine" */
-    bool learn_sigma, sigma_small, predict_xstart, rescale_timesteps, rescale_learned_sigmas,
-        use_kl;
+    char noise_schedule[16]; /* of gd_noise_schedules */
+    bool learn_sigma, sigma_small, predict_xstart, predict_v, rescale_timesteps,
+        rescale_learned_sigmas, use_kl;
 
     /* Noise levels s, for gd_preconds other than GD_PRECOND_STEPS */
     gd_precond precond;
@@ -113,6 +113,8 @@ static inline int gd_net_classes(const gd_net_config *net)
 extern const char *const gd_net_kind_names[3];
 extern const char *const gd_family_names[GD_N_FAMILIES];
 extern const char *const gd_precond_names[GD_N_PRECONDS];
+enum { GD_N_NOISE_SCHEDULES = 4 };
+extern const char *const gd_noise_schedules[GD_N_NOISE_SCHEDULES];
 
 /* ": SongUNet (DDPM++)", ... or "" where the family has one architecture */
 const char *gd_architecture_name(const gd_net_config *net);
@@ -150,6 +152,9 @@ GD_CHECKED gd_status gd_flags_apply(gd_model_config *config, const gd_flag *flag
  * alone.
  */
 void gd_config_defaults(gd_model_config *out, gd_net_kind kind);
+/* The same UNetModel as a network of the consistency family: without learned variances, for noise
+ * levels 0.002 to 80 */
+void gd_config_for_levels(gd_model_config *config, gd_precond precond);
 /* A configuration from flags alone: what they leave out has the defaults of the script that takes
  * such a line (scripts.h). */
 GD_CHECKED gd_status gd_config_from_flags(gd_model_config *out, gd_net_kind kind,

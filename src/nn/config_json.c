@@ -38,6 +38,7 @@ static const struct field {
     size_t size;
     const char *const *words;
     unsigned families; /* 0: all */
+    bool later;        /* a switch that is written only where it is on */
 } fields[] = {
     { "family", WORD, NET(family), GD_N_FAMILIES, gd_family_names, OTHERS },
     { "kind", WORD, NET(kind), COUNT(nn_kind_names), nn_kind_names },
@@ -67,6 +68,7 @@ static const struct field {
     { "learn_sigma", BOOL, DIFFUSION(learn_sigma) },
     { "sigma_small", BOOL, DIFFUSION(sigma_small) },
     { "predict_xstart", BOOL, DIFFUSION(predict_xstart) },
+    { "predict_v", BOOL, DIFFUSION(predict_v), .later = true },
     { "rescale_timesteps", BOOL, DIFFUSION(rescale_timesteps) },
     { "rescale_learned_sigmas", BOOL, DIFFUSION(rescale_learned_sigmas) },
     { "use_kl", BOOL, DIFFUSION(use_kl) },
@@ -153,7 +155,8 @@ gd_status gd_config_to_json(const gd_model_config *config, gd_arena *arena, char
     bool failed = json_object_set_new(root, "version", json_integer(CONFIG_VERSION)) != 0;
 
     for (int i = 0; i < COUNT(fields); i++)
-        if (concerns(&fields[i], config->net.family))
+        if (concerns(&fields[i], config->net.family) &&
+            !(fields[i].later && !*(const bool *)((const char *)config + fields[i].offset)))
             failed |= json_object_set_new(root, fields[i].name, value_of(config, &fields[i])) != 0;
     char *text = failed ? NULL : json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17));
     json_decref(root);
@@ -305,6 +308,8 @@ static gd_status read_root(gd_model_config *out, json_t *root)
         if (!concerns(&fields[i], family))
             continue;
         value = json_object_get(root, fields[i].name);
+        if (!value && fields[i].later)
+            continue;
         if (!value)
             return gd_fail(GD_EFORMAT, "\"%s\" is missing", fields[i].name);
         GD_TRY(read_field(out, value, &fields[i]));

@@ -273,16 +273,20 @@ static json_t *network_json(const gd_net_config *net)
 
 static json_t *scheduler_json(const gd_diffusion_config *d)
 {
-    const bool cosine = strcmp(d->noise_schedule, "cosine") == 0;
+    const bool cosine = strncmp(d->noise_schedule, "cosine", 6) == 0;
 
-    return json_pack("{s:s, s:i, s:s, s:f, s:f, s:s, s:s, s:b}", "_class_name", "DDPMScheduler",
-                     "num_train_timesteps", d->steps, "beta_schedule",
-                     cosine ? "squaredcos_cap_v2" : "linear", "beta_start", 1e-4, "beta_end", 0.02,
-                     "variance_type",
-                     d->learn_sigma   ? "learned_range"
-                     : d->sigma_small ? "fixed_small"
-                                      : "fixed_large",
-                     "prediction_type", d->predict_xstart ? "sample" : "epsilon", "clip_sample", 1);
+    return json_pack(
+        "{s:s, s:i, s:s, s:f, s:f, s:s, s:s, s:b, s:b}", "_class_name", "DDPMScheduler",
+        "num_train_timesteps", d->steps, "beta_schedule", cosine ? "squaredcos_cap_v2" : "linear",
+        "beta_start", 1e-4, "beta_end", 0.02, "variance_type",
+        d->learn_sigma   ? "learned_range"
+        : d->sigma_small ? "fixed_small"
+                         : "fixed_large",
+        "prediction_type",
+        d->predict_v        ? "v_prediction"
+        : d->predict_xstart ? "sample"
+                            : "epsilon",
+        "clip_sample", 1, "rescale_betas_zero_snr", strstr(d->noise_schedule, "-zero-snr") != NULL);
 }
 
 /* Takes root over */

@@ -76,6 +76,7 @@ static const struct flag {
     { "noise_schedule", SCHEDULE, ALL, 0, 0, 0 },
     { "use_kl", BOOL, ALL, AT(diffusion.use_kl), 0, 0 },
     { "predict_xstart", BOOL, ALL, AT(diffusion.predict_xstart), 0, 0 },
+    { "predict_v", BOOL, DENOISERS, AT(diffusion.predict_v), 0, 0 },
     { "rescale_timesteps", BOOL, ALL, AT(diffusion.rescale_timesteps), 0, 0 },
     { "rescale_learned_sigmas", BOOL, ALL, AT(diffusion.rescale_learned_sigmas), 0, 0 },
     { "large_size", SIZE, SUPERRES, AT(net.image_size), 1, NN_MAX_IMAGE_SIZE },
@@ -315,12 +316,11 @@ static gd_status parse_resolutions(gd_net_config *net, const struct flag *flag, 
 
 static gd_status parse_schedule(gd_model_config *config, const struct flag *flag, const char *value)
 {
-    static const char *const names[] = { "linear", "cosine" };
     int which;
 
-    GD_TRY(parse_word(&which, flag, value, names, COUNT(names)));
+    GD_TRY(parse_word(&which, flag, value, gd_noise_schedules, GD_N_NOISE_SCHEDULES));
     snprintf(config->diffusion.noise_schedule, sizeof config->diffusion.noise_schedule, "%s",
-             names[which]);
+             gd_noise_schedules[which]);
     return GD_OK;
 }
 
@@ -551,8 +551,9 @@ static void add_value(line *l, const gd_model_config *c, const struct flag *flag
         add(l, " --%s %d", flag->name, *(const int *)field);
         break;
     case BOOL:
-        if (strcmp(flag->name, "sigma_small") == 0 && !*(const bool *)field)
-            break; /* guided-diffusion has no such flag */
+        if (!*(const bool *)field &&
+            (strcmp(flag->name, "sigma_small") == 0 || strcmp(flag->name, "predict_v") == 0))
+            break; /* guided-diffusion has no such flags */
         add(l, " --%s %s", flag->name, *(const bool *)field ? "True" : "False");
         break;
     case REAL:

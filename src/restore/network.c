@@ -55,8 +55,7 @@ static gd_status predict_steps(gd_network_prior *p, const gd_level *at, const do
     narrow(p->x, 1, x, p->n);
     GD_TRY(run_network(p, at->time));
     for (int64_t i = 0; i < p->n; i++)
-        eps[i] = p->mean_type == GD_MEAN_START_X ? (x[i] - at->alpha * p->out[i]) / at->sigma
-                                                 : p->out[i];
+        eps[i] = gd_prediction_eps(p->mean_type, at->alpha, at->sigma, x[i], p->out[i]);
     return GD_OK;
 }
 
@@ -96,15 +95,15 @@ static gd_status predict(void *ctx, const gd_level *at, const double *x, double 
 static gd_status vjp(void *ctx, const gd_level *at, const double *c, const double *cv, double *g)
 {
     gd_network_prior *p = ctx;
-    double in = 0, out = 1, scale = 1;
+    double in, out, scale = 1;
 
     if (p->preconditioner) {
         in = (1 - p->scaling.c_skip) / at->sigma;
         out = p->outside;
         scale = p->scaling.c_in;
-    } else if (p->mean_type == GD_MEAN_START_X) {
-        in = 1 / at->sigma;
-        out = -at->alpha / at->sigma;
+    } else {
+        in = gd_prediction_eps(p->mean_type, at->alpha, at->sigma, 1, 0);
+        out = gd_prediction_eps(p->mean_type, at->alpha, at->sigma, 0, 1);
     }
     narrow(p->c, out, c, p->n);
     for (int64_t i = p->n; i < p->out_n; i++)

@@ -63,9 +63,22 @@ static void scale_step(gd_restore_options *o, const char *solver)
         o->scale *= 1000.0 / o->steps;
 }
 
-static gd_status settle_solver(gd_restoration *r, const gd_restoration_settings *s,
-                               bool consistency)
+/* What the solver's own levels are for */
+static gd_status check_model(const gd_restoration *r, const gd_model *model)
 {
+    if (r->restorer == &gd_restorer_consistency &&
+        gd_model_get_config(model)->diffusion.precond != GD_PRECOND_CONSISTENCY)
+        return gd_fail(GD_EUSAGE,
+                       "solver consistency: %s is no consistency model\nhint: --solver auto",
+                       gd_model_path(model));
+    return GD_OK;
+}
+
+static gd_status settle_solver(gd_restoration *r, const gd_model *model,
+                               const gd_restoration_settings *s)
+{
+    const gd_diffusion_config *d = &gd_model_get_config(model)->diffusion;
+    const bool consistency = d->precond == GD_PRECOND_CONSISTENCY;
     const char *text = s->solver ? s->solver : "auto", *op = r->op->kind->name;
     char *copy = gd_strdup(r->mem, text);
     bool scaled = false;
@@ -77,11 +90,18 @@ static gd_status settle_solver(gd_restoration *r, const gd_restoration_settings 
     if (words.value)
         return gd_fail(GD_EUSAGE, "solver %s: \"%s\" is not KEY=VALUE", words.name, words.value);
     if (strcmp(words.name, "auto") == 0)
-        words.name = choose(r->op, s->sigma_y);
+        words.name = consistency && r->op->linear && r->op->has_pinv && s->sigma_y == 0
+                         ? "consistency"
+                         : choose(r->op, s->sigma_y);
     GD_TRY(gd_restorer_find(&r->restorer, words.name));
+    GD_TRY(check_model(r, model));
     gd_restorer_defaults(r->restorer, op, s->sigma_y, &r->options);
     if (consistency)
         r->options.eta = 1; /* the difference from its image is not the noise */
+    if (r->restorer == &gd_restorer_consistency) {
+        r->options.sigma_min = d->sigma_min;
+        r->options.sigma_max = d->sigma_max;
+    }
     if (s->as_published)
         publish(&r->options, words.name, op);
     if (s->steps > 0)
@@ -145,7 +165,7 @@ static gd_status make_steps(gd_restoration *r)
     int64_t all = r->schedule->n;
     int *ts;
 
-    if (r->restorer->respaced || n == 0)
+    if (r->restorer->respaced || r->restorer == &gd_restorer_consistency || n == 0)
         return GD_OK;
     if (n > usable)
         return gd_fail(GD_EUSAGE, "%s: %d steps, the model has %d%s", r->restorer->name, n, usable,
@@ -240,7 +260,7 @@ static gd_status open(gd_restoration *r, const gd_model *model, const gd_model *
     const gd_diffusion_config *d = &gd_model_get_config(model)->diffusion;
 
     GD_TRY(gd_operator_parse(&r->op, s->op ? s->op : "denoise", r->shape, s->seed));
-    GD_TRY(settle_solver(r, s, d->precond == GD_PRECOND_CONSISTENCY));
+    GD_TRY(settle_solver(r, model, s));
     GD_TRY(check_options(r, model));
     GD_TRY(make_schedule(r, d, s));
     GD_TRY(make_steps(r));

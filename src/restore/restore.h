@@ -197,7 +197,9 @@ typedef struct gd_restore_options {
     int steps;      /* network calls of solvers on the training steps */
     const int *ts;  /* [n_ts] ascending indices instead */
     int n_ts;
-    bool clip; /* x0 of ancestral steps and diffpir */
+    int points; /* consistency: of whose levels ts are numbers */
+    double rho; /* consistency: 0 is 7 */
+    bool clip;  /* x0 of ancestral steps and diffpir */
     double eta, eta_b;
     int travel_length, travel_repeat; /* ddnm */
     double lambda, zeta;              /* diffpir */

@@ -207,7 +207,8 @@ struct gd_restorer {
 };
 extern const gd_restorer gd_restorer_ddnm, gd_restorer_ddrm, gd_restorer_diffpir,
     gd_restorer_repaint, gd_restorer_blended, gd_restorer_ilvr, gd_restorer_daps, gd_restorer_dps,
-    gd_restorer_mcg, gd_restorer_pigdm, gd_restorer_reddiff, gd_restorer_sdedit, gd_restorer_invert;
+    gd_restorer_mcg, gd_restorer_pigdm, gd_restorer_reddiff, gd_restorer_sdedit, gd_restorer_invert,
+    gd_restorer_consistency;
 
 /* A run of `r` from the beginning; free s->mem whatever happened */
 GD_CHECKED gd_status gd_solving_begin(gd_solving *s, const gd_restorer *r, const gd_prior *prior,

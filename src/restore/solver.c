@@ -8,10 +8,10 @@
 #include <string.h>
 
 static const gd_restorer *const restorers[] = {
-    &gd_restorer_ddnm,    &gd_restorer_ddrm,    &gd_restorer_diffpir, &gd_restorer_daps,
-    &gd_restorer_dps,     &gd_restorer_mcg,     &gd_restorer_pigdm,   &gd_restorer_reddiff,
-    &gd_restorer_repaint, &gd_restorer_blended, &gd_restorer_ilvr,    &gd_restorer_sdedit,
-    &gd_restorer_invert,
+    &gd_restorer_ddnm,    &gd_restorer_ddrm,        &gd_restorer_diffpir, &gd_restorer_daps,
+    &gd_restorer_dps,     &gd_restorer_mcg,         &gd_restorer_pigdm,   &gd_restorer_reddiff,
+    &gd_restorer_repaint, &gd_restorer_blended,     &gd_restorer_ilvr,    &gd_restorer_sdedit,
+    &gd_restorer_invert,  &gd_restorer_consistency,
 };
 
 gd_status gd_restorer_find(const gd_restorer **out, const char *name)

@@ -57,6 +57,12 @@ GD_CHECKED gd_status gd_stage_solver(const gd_solver **solver, const char **step
                                      const char *sampler);
 /* For a network with a preconditioner: what its authors sample with, where both are NULL */
 void gd_stage_defaults(const char **sampler, const char **steps, const gd_model *model);
+/* Few network calls for a network for discrete steps that predicts the mean image: solver, steps,
+ * spacing and threshold as guided sample names them, those that are NULL (docs/sampling.md says by
+ * which study).  Spacing and threshold stay where the sampler is the caller's.  false: a network
+ * with defaults of few calls already (gd_stage_defaults). */
+bool gd_stage_fast(const char **sampler, const char **steps, const char **spacing,
+                   const char **threshold, const gd_model *model);
 /* Solver, schedule and noise levels: quick, nothing is loaded.  The models (classifier NULL:
  * unguided) must outlive the stage.  GD_EUSAGE: an option that cannot be; GD_EMISMATCH: a
  * classifier instead of a diffusion model.  Close it whatever happened. */

@@ -36,10 +36,25 @@ void gd_stage_defaults(const char **sampler, const char **steps, const gd_model 
     const gd_diffusion_config *d = &gd_model_get_config(model)->diffusion;
     const bool one_call = d->precond == GD_PRECOND_CONSISTENCY || d->one_call_sigma > 0;
 
-    if (*sampler || *steps || d->precond == GD_PRECOND_STEPS)
+    if (*sampler || d->precond == GD_PRECOND_STEPS)
         return;
     *sampler = one_call ? "consistency" : "heun";
-    *steps = one_call ? "1" : "18";
+    if (!*steps)
+        *steps = one_call ? "1" : "18";
+}
+
+bool gd_stage_fast(const char **sampler, const char **steps, const char **spacing,
+                   const char **threshold, const gd_model *model)
+{
+    if (gd_model_get_config(model)->diffusion.precond != GD_PRECOND_STEPS)
+        return false;
+    if (!*sampler) {
+        *sampler = "dpmpp-2m-sde";
+        *spacing = *spacing ? *spacing : "time";
+        *threshold = *threshold ? *threshold : "clip";
+    }
+    *steps = *steps ? *steps : "15";
+    return true;
 }
 
 /* ---- noise levels ---- */
@@ -49,7 +64,8 @@ static gd_status map_of(gd_sigma_map *out, gd_stage *s, const gd_diffusion_confi
 {
     float levels[GD_EDM_LEVELS];
 
-    *out = (gd_sigma_map){ .kind = d->precond == GD_PRECOND_STEPS ? GD_TIME_LOG : GD_TIME_NONE,
+    *out = (gd_sigma_map){ .kind = d->precond == GD_PRECOND_STEPS || s->classifier ? GD_TIME_LOG
+                                                                                   : GD_TIME_NONE,
                            .schedule = s->schedule };
     if (d->precond != GD_PRECOND_IDDPM)
         return GD_OK;
@@ -99,26 +115,41 @@ static gd_status make_sigma_grid(gd_stage *s, int steps, const gd_diffusion_conf
     return gd_grid_sigma(&s->grid, &range, steps, &map);
 }
 
-/* Calls at even distances of Karras' levels */
-static gd_status make_consistency_grid(gd_stage *s, int steps, const gd_diffusion_config *d)
+/* Only a consistency model goes to the image in one call from any level; a generator does from one
+ * level, and knows no other. */
+static gd_status check_few_calls(const gd_stage *s, const gd_diffusion_config *d)
 {
-    enum { POINTS = 40, MOST = POINTS / 2 };
-    const int most = d->one_call_sigma > 0 ? 1 : MOST;
-    gd_sigma_range range = { .min = s->o.sigma_min, .max = s->o.sigma_max };
-    gd_sigma_map map;
-    int at[MOST + 1];
+    const bool few = s->trajectory.solver->grid == GD_GRID_CONSISTENCY;
+    const char *name = s->trajectory.solver->name;
 
-    if (steps > most && most == 1)
+    if (d->one_call_sigma > 0 && (!few || strcmp(s->o.steps, "1") != 0))
         return gd_fail(GD_EUSAGE,
-                       "steps %d: the network is a generator of one call\nhint: --steps 1", steps);
-    if (steps > most)
-        return gd_fail(GD_EUSAGE, "steps %d: a consistency model takes 1 to %d", steps, MOST);
+                       "%s, steps %s: %s is a generator of one call\nhint: --sampler consistency "
+                       "--steps 1",
+                       name, s->o.steps, gd_model_path(s->model));
+    if (few && d->one_call_sigma == 0 && d->precond != GD_PRECOND_CONSISTENCY)
+        return gd_fail(GD_EUSAGE,
+                       "%s: no consistency model, which the sampler consistency needs\nhint: "
+                       "another --sampler; guided help samplers lists them",
+                       gd_model_path(s->model));
+    if (!few && d->precond == GD_PRECOND_CONSISTENCY)
+        gd_log(GD_LOG_NOTE,
+               "%s is a consistency model: %s expects another network, a mean image for every "
+               "noise level; --sampler consistency --steps 1 is what it was trained for",
+               gd_model_path(s->model), name);
+    return GD_OK;
+}
+
+static gd_status make_consistency_grid(gd_stage *s, const gd_diffusion_config *d)
+{
+    gd_consistency_calls calls;
+    gd_sigma_range range;
+    gd_sigma_map map;
+
+    GD_TRY(gd_consistency_calls_read(&calls, s->o.steps));
     GD_TRY(map_of(&map, s, d));
-    if (d->precond != GD_PRECOND_STEPS)
-        GD_TRY(range_of(&range, s, d));
-    for (int k = 0; k <= steps; k++)
-        at[k] = (int)rint((double)(POINTS - 1) * k / steps);
-    return gd_grid_consistency(&s->grid, &range, POINTS, at, steps + 1, &map);
+    GD_TRY(range_of(&range, s, d));
+    return gd_grid_consistency(&s->grid, &range, &calls, &map);
 }
 
 /* Of a solver in continuous time: a count of steps, or a respacing whose entries it walks */
@@ -135,8 +166,6 @@ static gd_status make_vp_grid(gd_stage *s, const gd_diffusion_config *d)
     if (*end == 0 && (steps < 1 || steps > s->schedule->n))
         return gd_fail(GD_EUSAGE, "steps %s: %s takes 1 to %d", s->o.steps, solver->name,
                        s->schedule->n);
-    if (*end == 0 && solver->grid == GD_GRID_CONSISTENCY)
-        return make_consistency_grid(s, (int)steps, d);
     if (*end == 0 && solver->grid == GD_GRID_SIGMA)
         return make_sigma_grid(s, (int)steps, d);
     if (*end == 0 && solver->grid == GD_GRID_STRIDED)
@@ -160,10 +189,18 @@ static gd_status make_vp_grid(gd_stage *s, const gd_diffusion_config *d)
 
 static gd_status make_grid(gd_stage *s, const gd_diffusion_config *d)
 {
-    const bool discrete = s->trajectory.solver->grid == GD_GRID_DISCRETE;
+    const gd_grid_kind kind = s->trajectory.solver->grid;
+    const bool discrete = kind == GD_GRID_DISCRETE;
+    /* a classifier hears steps also where the model hears levels: those of its own schedule */
+    const gd_diffusion_config *steps = s->classifier && d->precond != GD_PRECOND_STEPS
+                                           ? &gd_model_get_config(s->classifier)->diffusion
+                                           : d;
 
-    GD_TRY(gd_schedule_make(&s->schedule, d->noise_schedule, d->steps, discrete ? s->o.steps : "",
-                            d->rescale_timesteps));
+    GD_TRY(check_few_calls(s, d));
+    GD_TRY(gd_schedule_make(&s->schedule, steps->noise_schedule, steps->steps,
+                            discrete ? s->o.steps : "", steps->rescale_timesteps));
+    if (kind == GD_GRID_CONSISTENCY)
+        return make_consistency_grid(s, d);
     return discrete ? gd_grid_discrete(&s->grid, s->schedule, s->schedule->n - 1, false)
                     : make_vp_grid(s, d);
 }

@@ -279,7 +279,7 @@ gd_status gd_checkpoint_load(gd_trainer *t, const gd_bundle *b)
         GD_TRY(read_set(t, b, &sets[i]));
     GD_TRY(read_sampler(t, b));
     GD_TRY(read_counters(t, b));
-    return gd_learner_refresh(t->learner);
+    return gd_trainer_refresh(t);
 }
 
 bool gd_checkpoint_step(const char *path, int64_t *step)

@@ -34,11 +34,14 @@ typedef struct piece {
 
 static gd_status list_params(gd_learner *l)
 {
-    if (l->config.net.family != GD_FAMILY_ADM || l->config.diffusion.precond != GD_PRECOND_STEPS)
+    const gd_family family = l->config.net.family;
+
+    if (family != GD_FAMILY_CONSISTENCY &&
+        (family != GD_FAMILY_ADM || l->config.diffusion.precond != GD_PRECOND_STEPS))
         return gd_fail(GD_EUSAGE,
-                       "a network of the family %s cannot be trained: its losses are not "
-                       "those of discrete steps",
-                       gd_family_names[l->config.net.family]);
+                       "a network of the family %s cannot be trained\nhint: networks of the "
+                       "families adm and consistency_models can",
+                       gd_family_names[family]);
     GD_TRY(gd_config_params(&l->config, l->mem, &l->spec, &l->n_param));
     l->offset = gd_alloc(l->mem, (size_t)l->n_param * sizeof *l->offset);
     if (!l->offset)

@@ -61,6 +61,7 @@ struct gd_worker {
     float *t;                /* [microbatch] */
     gd_loss *loss;           /* [microbatch] */
     double *top1, *top5;     /* [microbatch] */
+    gd_level_pass level;     /* of losses at noise levels */
 };
 
 typedef struct micro {
@@ -92,8 +93,23 @@ static void diffusion_image(void *ctx, int64_t i)
     const int64_t at = i * m->w->image, out = gd_learner_out_count(m->w->l);
 
     gd_training_loss(&m->w->loss[i], m->w->dout + i * out, m->o->process, m->o->loss_type,
-                     m->b->t[i], m->b->x0 + at, m->w->x_t + i * m->w->image, m->b->noise + at,
-                     m->w->out + i * out, m->w->image, m->b->share * weight_of(m, (int)i));
+                     &m->o->by_snr, m->b->t[i], m->b->x0 + at, m->w->x_t + i * m->w->image,
+                     m->b->noise + at, m->w->out + i * out, m->w->image,
+                     m->b->share * weight_of(m, (int)i));
+}
+
+static void level_image(void *ctx, int64_t i)
+{
+    const micro *m = ctx;
+    const gd_worker *w = m->w;
+    const int64_t at = i * w->image;
+    const gd_scaling c = gd_precondition(m->o->levels->form, w->level.sigma[i]);
+
+    w->loss[i].loss =
+        gd_level_loss_of(m->o->levels, &c, w->level.sigma[i], w->level.x + at, w->level.target + at,
+                         w->out + at, w->image, m->b->share * weight_of(m, (int)i), w->dout + at);
+    w->loss[i].is_bound = true; /* no terms beside it */
+    w->loss[i].has_vb = false;
 }
 
 /* Cross-entropy, its gradient, and whether the label is the largest logit or among the five */
@@ -124,8 +140,12 @@ static void classifier_image(void *ctx, int64_t i)
 static void note_quarter(gd_means *means, const micro *m, int i, const char *name, double value)
 {
     char quarter[32];
-    const int q = 4 * m->b->t[i] / m->o->process->schedule->n;
+    const gd_level_rule *levels = m->o->levels;
+    const int n = levels ? gd_level_count(levels) : m->o->process->schedule->n,
+              q = 4 * m->b->t[i] / n;
 
+    if (levels && levels->kind == GD_LEVEL_EDM) /* its levels are drawn, not numbered */
+        return;
     snprintf(quarter, sizeof quarter, "%s_q%d", name, q);
     gd_means_add(means, quarter, value);
 }
@@ -186,6 +206,32 @@ static float network_t(const gd_objective *o, int t)
     return o->classifier ? (float)t : gd_schedule_model_t(o->process->schedule, t);
 }
 
+/* The network's input of a loss at noise levels: c_in x_s and the preconditioner's time */
+static gd_status prepare_levels(const micro *m)
+{
+    const gd_objective *o = m->o;
+    gd_worker *w = m->w;
+
+    if (o->follower)
+        gd_follower_set_keys(o->follower, m->b->keys);
+    GD_TRY(gd_level_prepare(&w->level, o->levels, m->b, w->image));
+    for (int i = 0; i < m->b->n; i++) {
+        const gd_scaling c = gd_precondition(o->levels->form, w->level.sigma[i]);
+        w->t[i] = (float)c.time;
+        for (int64_t k = 0; k < w->image; k++)
+            w->x_t[i * w->image + k] = (float)c.c_in * w->level.x[i * w->image + k];
+    }
+    return GD_OK;
+}
+
+static gd_status prepare_steps(const micro *m)
+{
+    gd_par(m->b->n, noise_image, (void *)m);
+    for (int i = 0; i < m->b->n; i++)
+        m->w->t[i] = network_t(m->o, m->b->t[i]);
+    return GD_OK;
+}
+
 gd_status gd_worker_run(gd_worker *w, const gd_objective *objective, const gd_train_batch *b,
                         gd_means *means)
 {
@@ -194,11 +240,13 @@ gd_status gd_worker_run(gd_worker *w, const gd_objective *objective, const gd_tr
         .n = b->n, .x = w->x_t, .t = w->t, .y = b->y, .low_res = b->low_res, .keys = b->keys
     };
 
-    gd_par(b->n, noise_image, &m);
-    for (int i = 0; i < b->n; i++)
-        w->t[i] = network_t(objective, b->t[i]);
+    GD_TRY(objective->levels ? prepare_levels(&m) : prepare_steps(&m));
     gd_learner_forward(w->l, &pass, w->out);
-    gd_par(b->n, objective->classifier ? classifier_image : diffusion_image, &m);
+    gd_par(b->n,
+           objective->classifier ? classifier_image
+           : objective->levels   ? level_image
+                                 : diffusion_image,
+           &m);
     GD_TRY(check_finite(&m));
     note_losses(means, &m);
     for (int i = 0; i < b->n && b->loss; i++)
@@ -224,7 +272,12 @@ static gd_status make_buffers(gd_worker *w)
     return gd_block_make((void **)&w->top5, n * sizeof *w->top5, "scores");
 }
 
-gd_status gd_worker_make(gd_worker **out, gd_learner *l)
+int64_t gd_drop_label(int64_t label, double u, double p, int64_t null_class)
+{
+    return u < p ? null_class : label;
+}
+
+gd_status gd_worker_make(gd_worker **out, gd_learner *l, const gd_level_rule *levels)
 {
     const gd_net_config *c = &l->config.net;
     gd_worker *w = gd_alloc(l->mem, sizeof *w);
@@ -236,6 +289,8 @@ gd_status gd_worker_make(gd_worker **out, gd_learner *l)
     w->image = (int64_t)c->in_channels * c->image_size * c->image_size;
     w->low = (int64_t)c->in_channels * c->small_size * c->small_size;
     s = make_buffers(w);
+    if (s == GD_OK && levels)
+        s = gd_level_pass_make(&w->level, levels, l->options.microbatch, w->image);
     if (s != GD_OK) {
         gd_worker_free(w);
         return s;
@@ -255,4 +310,5 @@ void gd_worker_free(gd_worker *w)
     gd_block_free(w->loss);
     gd_block_free(w->top1);
     gd_block_free(w->top5);
+    gd_level_pass_free(&w->level);
 }

@@ -1,5 +1,5 @@
 /* options.c - what a training run is told: defaults, limits, and as JSON in its checkpoints. */
-#include "train/train.h"
+#include "train/train_private.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -29,6 +29,17 @@ static const struct {
     { "timestep_respacing", TEXT, AT(timestep_respacing), 0,
       sizeof((gd_train_options *)0)->timestep_respacing, .later = true },
     { "noised", BOOL, AT(noised), 0, 0 },
+    { "loss", TEXT, AT(loss), 0, sizeof((gd_train_options *)0)->loss, .later = true },
+    { "loss_weight", TEXT, AT(loss_weight), 0, sizeof((gd_train_options *)0)->loss_weight,
+      .later = true },
+    { "loss_norm", TEXT, AT(loss_norm), 0, sizeof((gd_train_options *)0)->loss_norm,
+      .later = true },
+    { "weight_gamma", REAL, AT(weight_gamma), 0, 1e6, .later = true },
+    { "weight_k", REAL, AT(weight_k), 0, 1e6, .later = true },
+    { "label_dropout", REAL, AT(label_dropout), 0, 1, .later = true },
+    { "scales", INT, AT(scales), 2, 100000, .later = true },
+    { "target_ema", REAL, AT(target_ema), 0, 1, .later = true },
+    { "teacher", TEXT, AT(teacher), 0, sizeof((gd_train_options *)0)->teacher, .later = true },
     { "random_flip", BOOL, AT(random_flip), 0, 0 },
     { "random_crop", BOOL, AT(random_crop), 0, 0 },
     { "pad", BOOL, AT(pad), 0, 0 },
@@ -57,6 +68,9 @@ void gd_train_defaults(gd_train_options *o, gd_net_kind kind)
                              .ema_rate = "0.9999",
                              .schedule_sampler = "uniform",
                              .noised = true,
+                             .weight_k = 1,
+                             .scales = 40, /* as cd_* were trained */
+                             .target_ema = 0.95,
                              .random_flip = true,
                              .random_crop = classifier,
                              .log_interval = 10,
@@ -96,6 +110,7 @@ gd_status gd_train_check(const gd_train_options *o, int ranks)
         return gd_fail(GD_EUSAGE,
                        "anneal_lr needs iterations: the rate falls to 0 at the last one");
     GD_TRY(gd_timestep_sampler_check(o->schedule_sampler));
+    GD_TRY(train_loss_check(o));
     return gd_averages_read(&averages, o->ema_rate);
 }
 

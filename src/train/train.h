@@ -78,6 +78,71 @@ GD_CHECKED gd_status gd_learner_refresh(gd_learner *l);
 /* Name of the first layer whose result is not finite in the last pass; "" if none */
 const char *gd_learner_probe(gd_learner *l);
 
+/* ---- levels.c: losses at noise levels, of networks with a preconditioner ---- */
+
+struct gd_train_batch;
+typedef enum gd_level_loss {
+    GD_LEVEL_EDM,         /* the image, at levels whose logarithm is normal */
+    GD_LEVEL_DISTILL,     /* consistency distillation: one Heun step of the teacher */
+    GD_LEVEL_CONSISTENCY, /* consistency training: no teacher */
+    GD_LEVEL_PROGRESSIVE, /* two Euler steps of the teacher in one */
+    GD_N_LEVEL_LOSSES
+} gd_level_loss;
+typedef enum gd_level_weight {
+    GD_LEVEL_UNIFORM,
+    GD_LEVEL_SNR, /* s^-2 */
+    GD_LEVEL_SNR_PLUS_1,
+    GD_LEVEL_KARRAS,        /* s^-2 + 1 / sigma_data^2 */
+    GD_LEVEL_TRUNCATED_SNR, /* max(s^-2, 1) */
+    GD_N_LEVEL_WEIGHTS
+} gd_level_weight;
+extern const char *const gd_level_loss_names[GD_N_LEVEL_LOSSES];
+extern const char *const gd_level_weight_names[GD_N_LEVEL_WEIGHTS];
+typedef struct gd_level_rule {
+    gd_level_loss kind;
+    gd_level_weight weight;
+    bool absolute; /* |d|, not d^2 */
+    int scales;    /* Karras' levels are so many points, of progressive distillation steps */
+    double sigma_min, sigma_max, rho, sigma_data;
+    const gd_preconditioner *form; /* of the network and its target */
+    const gd_denoiser *target;     /* consistency losses */
+    const gd_denoiser *teacher;    /* NULL: none; with a form of its own */
+    const gd_preconditioner *teacher_form;
+} gd_level_rule;
+int gd_level_count(const gd_level_rule *r);                  /* batch.t is below it */
+double gd_level_sigma(const gd_level_rule *r, double share); /* 0: sigma_max, 1: sigma_min */
+double gd_level_weight_of(const gd_level_rule *r, double sigma);
+
+/* One pass over n images: x_s and what the network's prediction there is compared with */
+typedef struct gd_level_pass {
+    double *sigma, *next, *last; /* [n]; next, last: of the teacher's steps */
+    float *x, *target, *slope;   /* [n][C][H][W]; slope: working space of two */
+    void *work;
+} gd_level_pass;
+GD_CHECKED gd_status gd_level_pass_make(gd_level_pass *out, const gd_level_rule *r, int n,
+                                        int64_t count);
+void gd_level_pass_free(gd_level_pass *p);
+/* Fills sigma, x and target of a batch whose images have `count` elements. */
+GD_CHECKED gd_status gd_level_prepare(const gd_level_pass *p, const gd_level_rule *r,
+                                      const struct gd_train_batch *b, int64_t count);
+/* One image's loss, a mean over its n elements, from the network's output `out`; gradient [n] of
+ * weight * loss with respect to out */
+double gd_level_loss_of(const gd_level_rule *r, const gd_scaling *c, double sigma, const float *x,
+                        const float *target, const float *out, int64_t n, double weight,
+                        float *gradient);
+
+/* ---- follower.c: the network of an average of the parameters, without gradients ---- */
+
+typedef struct gd_follower gd_follower;
+/* values [total] in the order of the learner's parameters; both outlive it.  Passes of at most the
+ * learner's microbatch */
+GD_CHECKED gd_status gd_follower_make(gd_follower **out, const gd_learner *l, const float *values);
+void gd_follower_free(gd_follower *f);                    /* NULL is fine */
+GD_CHECKED gd_status gd_follower_refresh(gd_follower *f); /* after the values have changed */
+const gd_denoiser *gd_follower_denoiser(gd_follower *f);
+/* Dropout of the next pass: the learner's keys [n][2], or NULL */
+void gd_follower_set_keys(gd_follower *f, const uint32_t *keys);
+
 /* ---- objective.c: one update's images -> losses and gradients ---- */
 
 /* What the values mean is the authors': means over the images, times the importance weights; _q0 to
@@ -99,8 +164,11 @@ double gd_means_get(const gd_means *means, const char *name); /* NaN: none */
 typedef struct gd_objective {
     const gd_process *process; /* noise; clip_denoised is not looked at */
     gd_loss_type loss_type;    /* diffusion models */
-    bool classifier;           /* cross-entropy of noised images instead */
-    bool validation;           /* classifier: names begin with val_, no gradient */
+    gd_snr_weight by_snr;
+    const gd_level_rule *levels; /* losses at noise levels instead; NULL: at discrete steps */
+    gd_follower *follower;       /* whose denoiser is levels->target; NULL: none */
+    bool classifier;             /* cross-entropy of noised images instead */
+    bool validation;             /* classifier: names begin with val_, no gradient */
 } gd_objective;
 
 /* At most a microbatch of images */
@@ -110,7 +178,8 @@ typedef struct gd_train_batch {
                                 over the microbatch for a diffusion model (so that microbatches are
                                 summed), 1 over the whole batch for a classifier */
     const float *x0, *noise; /* [n][C][H][W]; noise NULL: clean images (a classifier's), t = 0 */
-    const int *t;            /* [n] respaced steps */
+    const int *t;            /* [n] respaced steps, or numbers of levels */
+    const double *sigma;     /* [n] levels of GD_LEVEL_EDM */
     const float *weight;     /* [n] importance weights; NULL: 1 */
     const int64_t *y;        /* [n] or NULL */
     const float *low_res;    /* [n][C][h][w] or NULL */
@@ -118,10 +187,14 @@ typedef struct gd_train_batch {
     double *loss;            /* [n] out, unweighted; NULL: not wanted */
 } gd_train_batch;
 
+/* The label that training sees: null_class where u, uniform in [0, 1), is below p */
+int64_t gd_drop_label(int64_t label, double u, double p, int64_t null_class);
+
 /* Forward and backward over one microbatch.  GD_EFAILED when a loss is not finite, with the first
  * bad layer's name; then there is no gradient. */
 typedef struct gd_worker gd_worker;
-GD_CHECKED gd_status gd_worker_make(gd_worker **out, gd_learner *l);
+/* levels: of the objective that it will run, NULL: none */
+GD_CHECKED gd_status gd_worker_make(gd_worker **out, gd_learner *l, const gd_level_rule *levels);
 void gd_worker_free(gd_worker *w); /* NULL is fine */
 GD_CHECKED gd_status gd_worker_run(gd_worker *w, const gd_objective *objective,
                                    const gd_train_batch *batch, gd_means *means);
@@ -138,6 +211,14 @@ typedef struct gd_train_options {
     char schedule_sampler[32];
     char timestep_respacing[64]; /* the steps that are trained; "": all */
     bool noised;                 /* a classifier's images */
+    char loss[16];               /* "steps", or one of gd_level_loss_names; "": steps */
+    char loss_weight[16]; /* of gd_snr_weight_names, or gd_level_weight_names; "": the loss's own */
+    char loss_norm[8];    /* of losses at levels: "l2", "l1"; "": l2 */
+    double weight_gamma, weight_k; /* of min-snr and p2; gamma 0: the paper's */
+    double label_dropout;          /* share of labels that become the last class, which is none */
+    int scales;                    /* levels of cd and ct, steps of progdist */
+    double target_ema;             /* of the target network of cd and ct, one of ema_rate */
+    char teacher[1024];            /* of cd and progdist */
     bool random_flip, random_crop;
     bool pad;        /* gd_stream_options.pad */
     char labels[16]; /* "", "folder", "name", "none" */
@@ -195,6 +276,7 @@ typedef struct gd_trainer {
     gd_schedule *schedule;
     gd_process process;
     gd_objective objective;
+    struct gd_train_levels *levels; /* losses at noise levels; NULL: none */
     gd_timestep_sampler sampler;
     gd_source source, validation; /* validation.read NULL: none */
     gd_draws draws;               /* pass NULL: keyed by seed and position; alone only */
@@ -210,13 +292,20 @@ typedef struct gd_trainer {
     struct gd_train_buffers *buffers;
 } gd_trainer;
 
-/* weights: what training begins with.  Of the ranks of `dist` each takes an equal share of every
- * batch, a row of positions, and makes the same updates; all make the trainer and its steps
- * together.  GD_ENOMEM says how much is needed, before anything is allocated, and which
+/* The loss is at noise levels: one of gd_level_loss_names */
+bool gd_train_at_levels(const gd_train_options *o);
+/* After parameters and averages were filled: the networks get them. */
+GD_CHECKED gd_status gd_trainer_refresh(gd_trainer *t);
+
+/* teacher: of cd and progdist, outlives the trainer; NULL: none.  weights: what training begins
+ * with.  Of the ranks of `dist` each takes an equal share of every batch, a row of positions, and
+ * makes the same updates; all make the trainer and its steps together.  GD_ENOMEM says how much is
+ * needed, before anything is allocated, and which
  * --microbatch would fit. */
 GD_CHECKED gd_status gd_trainer_make(gd_trainer **out, const gd_model_config *config,
                                      const gd_weights *weights, const gd_train_options *options,
-                                     const gd_source *source, gd_dist *dist);
+                                     const gd_source *source, gd_dist *dist,
+                                     const gd_model *teacher);
 void gd_trainer_free(gd_trainer *t); /* NULL is fine */
 /* One iteration.  A loss or gradient that is not finite makes no update: it is counted and
  * reported, and after ten in a row the call fails with GD_EFAILED. */

@@ -4,6 +4,17 @@
 
 #include "train/train.h"
 
+/* ---- level_setup.c ---- */
+/* Before the learner is made; teacher NULL: none.  Sets t->levels and t->objective.levels where the
+ * loss is at noise levels. */
+GD_CHECKED gd_status train_levels_make(gd_trainer *t, const gd_model *teacher);
+/* After it: the target network */
+GD_CHECKED gd_status train_levels_follow(gd_trainer *t);
+GD_CHECKED gd_status train_levels_updated(gd_trainer *t); /* the averages have changed */
+void train_levels_free(gd_trainer *t);
+GD_CHECKED gd_status train_loss_check(const gd_train_options *o);
+gd_snr_weight train_snr_weight(const gd_train_options *o);
+
 /* ---- csv.c ---- */
 typedef struct train_csv train_csv;
 /* FOLDER/progress.csv; rows from `step` on, of an attempt that was lost, are dropped. */

@@ -1,7 +1,7 @@
 /* trainer.c - one iteration after the other: images, timesteps, passes, the update (spec
  * training.md 2, 7).  Everything random is keyed by seed and place, so that a run continues exactly
  * from its step alone. */
-#include "train/train.h"
+#include "train/train_private.h"
 
 #include <float.h>
 #include <math.h>
@@ -12,7 +12,7 @@
 static const uint64_t training_key = 0x7472616e67756964u;
 
 /* Draws of one image, told apart by gd_noise_*'s step */
-enum { DRAW_NOISE, DRAW_TIMESTEP, DRAW_DROPOUT, DRAW_DROPOUT_2 };
+enum { DRAW_NOISE, DRAW_TIMESTEP, DRAW_DROPOUT, DRAW_DROPOUT_2, DRAW_LABEL, DRAW_LEVEL };
 enum { MAX_SKIPPED_IN_ROW = 10 };
 
 typedef struct seen {
@@ -24,6 +24,7 @@ typedef struct gd_train_buffers {
     float *x0, *noise, *low_res, *weight; /* blocks: [images] of this rank */
     int64_t *y;
     int *t;
+    double *sigma;  /* levels of GD_LEVEL_EDM */
     uint32_t *keys; /* [images][2] */
     double *loss;
     struct seen *seen;  /* [batch], of all ranks; only where losses decide the timesteps */
@@ -51,6 +52,7 @@ static gd_status make_buffers(gd_trainer *t)
     GD_TRY(gd_block_make((void **)&b->weight, n * sizeof *b->weight, "weights"));
     GD_TRY(gd_block_make((void **)&b->y, n * sizeof *b->y, "labels"));
     GD_TRY(gd_block_make((void **)&b->t, n * sizeof *b->t, "timesteps"));
+    GD_TRY(gd_block_make((void **)&b->sigma, n * sizeof *b->sigma, "noise levels"));
     GD_TRY(gd_block_make((void **)&b->keys, n * 2 * sizeof *b->keys, "dropout"));
     if (t->sampler.by_loss)
         GD_TRY(gd_block_make((void **)&b->seen, (size_t)t->options.batch_size * sizeof *b->seen,
@@ -58,7 +60,7 @@ static gd_status make_buffers(gd_trainer *t)
     return gd_block_make((void **)&b->loss, n * sizeof *b->loss, "losses");
 }
 
-static gd_status make_process(gd_trainer *t)
+static gd_status make_process(gd_trainer *t, const gd_model *teacher)
 {
     const gd_diffusion_config *d = &t->config.diffusion;
 
@@ -67,12 +69,16 @@ static gd_status make_process(gd_trainer *t)
     t->process = (gd_process){ t->schedule, gd_config_mean_type(d), gd_config_var_type(d), false };
     t->objective = (gd_objective){ .process = &t->process,
                                    .loss_type = gd_config_loss_type(d),
+                                   .by_snr = train_snr_weight(&t->options),
                                    .classifier = t->config.net.kind == GD_NET_CLASSIFIER };
-    return gd_timestep_sampler_make(&t->sampler, t->options.schedule_sampler, t->schedule->n,
+    GD_TRY(train_levels_make(t, teacher));
+    return gd_timestep_sampler_make(&t->sampler, t->options.schedule_sampler,
+                                    t->levels ? gd_level_count(t->objective.levels)
+                                              : t->schedule->n,
                                     GD_LOSS_HISTORY, GD_UNIFORM_SHARE);
 }
 
-static gd_status make(gd_trainer *t, const gd_weights *weights)
+static gd_status make(gd_trainer *t, const gd_weights *weights, const gd_model *teacher)
 {
     gd_learner_options o = { .bf16 = t->options.bf16, .recompute = t->options.recompute };
 
@@ -86,15 +92,16 @@ static gd_status make(gd_trainer *t, const gd_weights *weights)
     o.accumulate = o.microbatch < t->images || ranks > 1;
     o.n_ema = t->averages.n;
     memcpy(o.ema_rate, t->averages.rate, sizeof o.ema_rate);
-    GD_TRY(make_process(t));
+    GD_TRY(make_process(t, teacher));
     GD_TRY(gd_learner_make(&t->learner, &t->config, weights, &o));
-    GD_TRY(gd_worker_make(&t->worker, t->learner));
+    GD_TRY(train_levels_follow(t));
+    GD_TRY(gd_worker_make(&t->worker, t->learner, t->objective.levels));
     return make_buffers(t);
 }
 
 gd_status gd_trainer_make(gd_trainer **out, const gd_model_config *config,
                           const gd_weights *weights, const gd_train_options *options,
-                          const gd_source *source, gd_dist *dist)
+                          const gd_source *source, gd_dist *dist, const gd_model *teacher)
 {
     gd_arena *mem;
     gd_trainer *t;
@@ -111,7 +118,7 @@ gd_status gd_trainer_make(gd_trainer **out, const gd_model_config *config,
     t->options = *options;
     t->source = *source;
     t->dist = dist;
-    s = make(t, weights);
+    s = make(t, weights, teacher);
     if (s != GD_OK) {
         gd_trainer_free(t);
         return s;
@@ -131,11 +138,13 @@ void gd_trainer_free(gd_trainer *t)
         gd_block_free(t->buffers->weight);
         gd_block_free(t->buffers->y);
         gd_block_free(t->buffers->t);
+        gd_block_free(t->buffers->sigma);
         gd_block_free(t->buffers->keys);
         gd_block_free(t->buffers->loss);
         gd_block_free(t->buffers->seen);
     }
     gd_worker_free(t->worker);
+    train_levels_free(t);
     gd_learner_free(t->learner);
     gd_timestep_sampler_free(&t->sampler);
     gd_schedule_free(t->schedule);
@@ -173,6 +182,21 @@ typedef struct drawing {
     int64_t first; /* position of the batch's first image */
 } drawing;
 
+static double draw_uniform(const gd_trainer *t, uint64_t image, uint32_t what)
+{
+    return gd_noise_below(UINT32_MAX, t->options.seed ^ training_key, image, what) / 4294967295.0;
+}
+
+/* Karras et al. 2022, table 1: log s is normal */
+static double draw_level(const gd_trainer *t, uint64_t image)
+{
+    const double mean = -1.2, deviation = 1.2;
+    float z;
+
+    gd_noise_normal(&z, 1, t->options.seed ^ training_key, image, DRAW_LEVEL);
+    return exp(mean + deviation * z);
+}
+
 /* All that an image's position decides, but its timestep */
 static void draw_image(void *ctx, int64_t i)
 {
@@ -184,6 +208,11 @@ static void draw_image(void *ctx, int64_t i)
     gd_noise_normal(b->noise + i * b->image, b->image, seed, image, DRAW_NOISE);
     b->keys[2 * i] = gd_noise_below(UINT32_MAX, seed, image, DRAW_DROPOUT);
     b->keys[2 * i + 1] = gd_noise_below(UINT32_MAX, seed, image, DRAW_DROPOUT_2);
+    if (d->t->levels)
+        b->sigma[i] = draw_level(d->t, image);
+    if (d->t->options.label_dropout > 0)
+        b->y[i] = gd_drop_label(b->y[i], draw_uniform(d->t, image, DRAW_LABEL),
+                                d->t->options.label_dropout, c->num_classes - 1);
     if (b->low > 0)
         gd_area_average(b->low_res + i * b->low, b->x0 + i * b->image, c->in_channels,
                         c->image_size, c->image_size, c->small_size, c->small_size);
@@ -193,14 +222,11 @@ static void draw_image(void *ctx, int64_t i)
  * ranks */
 static void draw_timesteps(gd_trainer *t, int64_t position)
 {
-    const double range = 4294967295.0;
     buffers *b = t->buffers;
 
     gd_timestep_sampler_refresh(&t->sampler);
     for (int i = 0; i < t->images; i++) {
-        const double u = gd_noise_below(UINT32_MAX, t->options.seed ^ training_key,
-                                        (uint64_t)(position + i), DRAW_TIMESTEP) /
-                         range;
+        const double u = draw_uniform(t, (uint64_t)(position + i), DRAW_TIMESTEP);
         const bool clean = t->objective.classifier && !t->options.noised;
         b->t[i] = clean ? 0 : gd_timestep_sampler_draw(&t->sampler, u);
         b->weight[i] = gd_timestep_sampler_importance(&t->sampler, b->t[i]);
@@ -255,6 +281,7 @@ static gd_status run_pass(gd_trainer *t, int first, int n, bool validation)
                              .x0 = b->x0 + first * b->image,
                              .noise = clean ? NULL : b->noise + first * b->image,
                              .t = b->t + first,
+                             .sigma = b->sigma + first,
                              .weight = b->weight + first,
                              .y = labelled ? b->y + first : NULL,
                              .low_res = b->low > 0 ? b->low_res + first * b->low : NULL,
@@ -333,7 +360,7 @@ gd_status gd_trainer_share(gd_trainer *t)
                                  steps * (size_t)t->sampler.length * sizeof(double)));
         GD_TRY(gd_dist_broadcast(t->dist, t->sampler.count, steps * sizeof(int64_t)));
     }
-    return gd_learner_refresh(l);
+    return gd_trainer_refresh(t);
 }
 
 gd_status gd_trainer_compare(const gd_trainer *t)
@@ -387,6 +414,7 @@ static gd_status update(gd_trainer *t, double norm)
     gd_means_add(&t->means, "grad_norm", norm);
     GD_TRY(update_sampler(t));
     GD_TRY(gd_learner_update(t->learner, gd_trainer_lr(t), t->options.weight_decay, &param_norm));
+    GD_TRY(train_levels_updated(t));
     gd_means_add(&t->means, "param_norm", param_norm);
     t->step++;
     t->skipped_in_row = 0;

@@ -54,6 +54,7 @@ static gd_status make_grid(toy *t, const gd_solver *solver)
     const gd_vp vp = gd_vp_make(t->schedule);
     const gd_sigma_map map = { .kind = GD_TIME_LOG, .schedule = t->schedule };
     const gd_sigma_range range = { .min = gd_sigma_of(t->schedule, 0), .max = 100 };
+    const gd_consistency_calls calls = { 40, 5, { 0, 10, 20, 30, 39 } };
 
     switch (solver->grid) {
     case GD_GRID_DISCRETE:
@@ -65,8 +66,7 @@ static gd_status make_grid(toy *t, const gd_solver *solver)
     case GD_GRID_STRIDED:
         return gd_grid_strided(&t->grid, t->schedule, STEPS, false);
     case GD_GRID_CONSISTENCY:
-        return gd_grid_consistency(&t->grid, &range, 40, (const int[]){ 0, 10, 20, 30, 39 }, 5,
-                                   &map);
+        return gd_grid_consistency(&t->grid, &range, &calls, &map);
     case GD_GRID_SIGMA:
         return gd_grid_sigma(&t->grid, &range, STEPS, &map);
     }

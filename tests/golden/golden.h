@@ -175,12 +175,15 @@ void golden_cm_denoiser(golden *g);
 void golden_edm_denoiser(golden *g);
 void golden_sigma_sampler_edm(golden *g);
 void golden_cm_sample(golden *g);
+void golden_cm_edit(golden *g);
+void golden_cm_losses(golden *g);
+void golden_training_extras(golden *g);
 /* kind_denoiser.c: config.flags; false: the case has failed */
 bool golden_cm_config(golden *g, gd_model_config *out);
 /* kind_denoiser.c: config.preconditioning and config.init_kwargs; false: the case has failed */
 bool golden_edm_config(golden *g, gd_model_config *out);
-/* The column of in.class_labels that is 1 for each of n images; NULL: there are no labels */
-int64_t *golden_class_labels(golden *g, const char *suffix, int n);
+/* The column of the tensor `name` that is 1 for each of n images; NULL: there are no labels */
+int64_t *golden_class_labels(golden *g, const char *name, int n);
 void golden_edm_pkl(golden *g);
 void golden_onecall_state_dict(golden *g);
 void golden_diffusers_unet2d(golden *g);

@@ -39,18 +39,17 @@ static double number_of(flight *f, const char *key, double absent)
 /* One call from the noisiest level, or calls at the entries of ts but the last */
 static gd_status consistency_grid(flight *f, const gd_sigma_range *range, const gd_sigma_map *map)
 {
-    enum { MOST = 64 };
-    const int points = golden_int(f->run, "steps", 0);
     json_t *ts = json_object_get(f->run, "ts"), *item;
-    int at[MOST] = { 0, points - 1 }, n = ts ? 0 : 2;
+    const int points = golden_int(f->run, "steps", 0);
+    gd_consistency_calls calls = { points, ts ? 0 : 2, { 0, points - 1 } };
     size_t i;
 
     json_array_foreach(ts, i, item)
     {
-        if (n < MOST)
-            at[n++] = (int)json_integer_value(item);
+        if (calls.n <= GD_MAX_CONSISTENCY_CALLS)
+            calls.at[calls.n++] = (int)json_integer_value(item);
     }
-    return gd_grid_consistency(&f->grid, range, points, at, n, map);
+    return gd_grid_consistency(&f->grid, range, &calls, map);
 }
 
 static gd_status make_grid(flight *f)

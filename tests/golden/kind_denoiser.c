@@ -45,10 +45,10 @@ static bool build(golden *g, network *w, const gd_net_config *c, const gd_weight
     return golden_plan(g, &w->u, outputs, 2, weights);
 }
 
-int64_t *golden_class_labels(golden *g, const char *suffix, int images)
+int64_t *golden_class_labels(golden *g, const char *name, int images)
 {
     int64_t n, *labels = golden_alloc(g, (size_t)images * sizeof *labels);
-    const float *rows = golden_f32(g, &n, "in.class_labels%s", suffix);
+    const float *rows = golden_f32(g, &n, "%s", name);
 
     for (int i = 0; rows && i < images; i++) {
         labels[i] = -1;
@@ -65,7 +65,7 @@ static void put_labels(golden *g, const network *w)
     const int64_t *y = golden_i64(g, NULL, "in.y%s", w->suffix);
     int32_t *labels = golden_alloc(g, (size_t)w->n * sizeof *labels);
 
-    y = y ? y : golden_class_labels(g, w->suffix, w->n);
+    y = y ? y : golden_class_labels(g, gd_sprintf(g->mem, "in.class_labels%s", w->suffix), w->n);
     for (int i = 0; i < w->n; i++)
         labels[i] = y ? (int32_t)y[i] : -1;
     if (w->net.y.id)

@@ -54,7 +54,7 @@ static void run_all(golden *g, const gd_engine *engine)
         levels[k] = u[k];
     if (u)
         gd_preconditioner_set_levels((gd_preconditioner *)gd_engine_preconditioner(engine), u);
-    f.labels = golden_class_labels(g, "", f.images);
+    f.labels = golden_class_labels(g, "in.class_labels", f.images);
     f.denoiser = *gd_engine_denoiser(engine);
     json_array_foreach(json_object_get(g->config, "runs"), i, run)
     {

@@ -28,8 +28,9 @@ static void one_type(batch *b, const gd_process *p, const char *suffix)
     for (int i = 0; i < b->n; i++) {
         const int64_t at = i * b->image;
         gd_q_sample(p, (int)b->t[i], b->x0 + at, b->noise + at, b->x_t + at, b->image);
-        gd_training_loss(&terms, gradient + i * width, p, b->type, (int)b->t[i], b->x0 + at,
-                         b->x_t + at, b->noise + at, out + i * width, b->image, 1.0 / b->n);
+        gd_training_loss(&terms, gradient + i * width, p, b->type, &(gd_snr_weight){ 0 },
+                         (int)b->t[i], b->x0 + at, b->x_t + at, b->noise + at, out + i * width,
+                         b->image, 1.0 / b->n);
         loss[i] = (float)terms.loss;
         mse[i] = (float)terms.mse;
         vb[i] = (float)terms.vb;

@@ -127,7 +127,7 @@ void golden_training_losses_unet(golden *g)
     read_batch(&t, "in.x_start");
     if (golden_process(g, &process, &schedule) == GD_OK &&
         gd_learner_make(&t.learner, &t.config, &weights, &options) == GD_OK &&
-        gd_worker_make(&worker, t.learner) == GD_OK)
+        gd_worker_make(&worker, t.learner, NULL) == GD_OK)
         run_losses(&t, worker, &process);
     else
         golden_fail(g, "%s", gd_error());
@@ -293,7 +293,7 @@ static void train(golden *g, const char *prefix)
     if (g->failed)
         return;
     const gd_source images = { stored_images, &t };
-    if (gd_trainer_make(&trainer, &t.config, &weights, &options, &images, NULL) == GD_OK &&
+    if (gd_trainer_make(&trainer, &t.config, &weights, &options, &images, NULL, NULL) == GD_OK &&
         fill_history(g, &trainer->sampler) == GD_OK) {
         trainer->draws = (gd_draws){ stored_draws, &t };
         t.learner = trainer->learner;

@@ -23,8 +23,9 @@ bool golden_flags_config(golden *g, json_t *flags, gd_net_kind kind, gd_model_co
 {
     enum { MAX_FLAGS = 64 };
     /* a script's line has them too, and no network depends on them */
-    static const char *const of_sampling[] = { "timestep_respacing", "clip_denoised", "num_samples",
-                                               "batch_size", "use_ddim", "classifier_scale" };
+    static const char *const of_sampling[] = { "timestep_respacing", "clip_denoised",
+                                               "num_samples",        "batch_size",
+                                               "use_ddim",           "classifier_scale" };
     gd_flag list[MAX_FLAGS];
     const char *name;
     json_t *value;

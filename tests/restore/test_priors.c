@@ -50,6 +50,13 @@ static void predicts_x0(gd_model_config *c)
     flagged(c, flags, COUNT(flags));
 }
 
+static void velocity(gd_model_config *c)
+{
+    static const gd_flag flags[] = { SMALL };
+    flagged(c, flags, COUNT(flags));
+    c->diffusion.predict_v = true;
+}
+
 static void consistency_of(gd_model_config *c, gd_precond precond)
 {
     static const gd_flag flags[] = { SMALL, { "class_cond", "True" }, { "num_classes", "4" } };
@@ -131,6 +138,7 @@ static const struct network {
     { "consistency", consistency, true },
     { "consistency's teacher", consistency_teacher, false },
     { "diffusers", diffusers, false },
+    { "velocity", velocity, false },
 };
 
 static gd_model *make(const struct network *n)
@@ -191,9 +199,7 @@ static void by_engine(const gd_model *m, const gd_level *at, const double *x, in
             in[i] = (float)x[i];
         assert_int_equal(d->predict(d->ctx, 1, in, &t, y, out), GD_OK);
         for (int i = 0; i < n; i++)
-            x0[i] = gd_model_mean_type(m) == GD_MEAN_START_X
-                        ? out[i]
-                        : (x[i] - at->sigma * out[i]) / at->alpha;
+            x0[i] = gd_prediction_x0(gd_model_mean_type(m), at->alpha, at->sigma, x[i], out[i]);
     }
     for (int i = 0; i < n; i++)
         eps[i] = (x[i] - at->alpha * x0[i]) / at->sigma;

@@ -80,7 +80,7 @@ gd_trainer *fixture_trainer(const gd_model_config *config, const gd_train_option
     if (gd_model_create(&m, config, 5, false) != GD_OK)
         fail_msg("%s", gd_error());
     const gd_weights weights = gd_model_weights(m);
-    if (gd_trainer_make(&t, config, &weights, options, &source, NULL) != GD_OK)
+    if (gd_trainer_make(&t, config, &weights, options, &source, NULL, NULL) != GD_OK)
         fail_msg("%s", gd_error());
     gd_model_close(m);
     return t;

@@ -20,7 +20,7 @@ static gd_trainer *resumed(const char *path)
     if (gd_checkpoint_open(&b, path, &o, &c) != GD_OK || gd_model_create(&m, &c, 1, false) != GD_OK)
         fail_msg("%s", gd_error());
     const gd_weights w = gd_model_weights(m);
-    if (gd_trainer_make(&t, &c, &w, &o, &source, NULL) != GD_OK ||
+    if (gd_trainer_make(&t, &c, &w, &o, &source, NULL, NULL) != GD_OK ||
         gd_checkpoint_load(t, b) != GD_OK)
         fail_msg("%s", gd_error());
     gd_model_close(m);

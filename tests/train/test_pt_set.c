@@ -24,7 +24,7 @@ static gd_trainer *beginning(const gd_train_options *o, const gd_model_config *c
     if (gd_model_open(&m, model, NULL, 0) != GD_OK)
         fail_msg("%s", gd_error());
     const gd_weights w = gd_model_weights(m);
-    if (gd_trainer_make(&t, c, &w, o, &source, NULL) != GD_OK)
+    if (gd_trainer_make(&t, c, &w, o, &source, NULL, NULL) != GD_OK)
         fail_msg("%s", gd_error());
     gd_model_close(m);
     return t;

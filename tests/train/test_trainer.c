@@ -167,7 +167,7 @@ static void bad_options_are_named(void **state)
     o[3].anneal_lr = true;
     strcpy(o[4].schedule_sampler, "best");
     for (int i = 0; i < COUNT(o); i++) {
-        assert_int_equal(gd_trainer_make(&t, &c, &w, &o[i], &source, NULL), GD_EUSAGE);
+        assert_int_equal(gd_trainer_make(&t, &c, &w, &o[i], &source, NULL, NULL), GD_EUSAGE);
         if (!strstr(gd_error(), said[i]))
             fail_msg("%s does not say %s", gd_error(), said[i]);
     }
