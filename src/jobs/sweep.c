@@ -342,6 +342,7 @@ static gd_status open_reference(sweep_run *r)
                                        : r->features ? r->features
                                                      : "fashion32" };
     e->wanted[EVAL_FID] = e->wanted[EVAL_IS] = e->wanted[EVAL_PR] = true;
+    GD_TRY(eval_dialects_read(e));
     GD_TRY(eval_network_find(e));
     GD_TRY(eval_open(e, &e->ref, r->ref));
     return survey(r, &e->ref);

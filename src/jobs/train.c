@@ -304,7 +304,7 @@ static void say_beginning(const train_run *r)
         return;
     gd_log(GD_LOG_NOTE,
            "%s: %lld images, %d classes; %lld parameters, %.1f MiB in memory, "
-           "checkpoints of %.1f MiB\n",
+           "checkpoints of %.1f MiB",
            o->data, (long long)gd_dataset_count(r->set),
            gd_net_classes(&t->config.net) > 0 ? gd_dataset_classes(r->set) : 0,
            (long long)t->learner->total, (double)(r->program + gd_memory_held()) / 1048576,

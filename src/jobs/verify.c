@@ -291,7 +291,7 @@ static gd_status compare(run *r, int64_t image)
     if (wrong == 0 && label == r->label)
         return GD_OK;
     if (r->differs++ < MOST_NAMED)
-        gd_log(GD_LOG_NOTE, "image %lld: %zu of %zu bytes differ; label %lld, the recipe's %lld\n",
+        gd_log(GD_LOG_NOTE, "image %lld: %zu of %zu bytes differ; label %lld, the recipe's %lld",
                (long long)image, wrong, r->bytes, (long long)label, (long long)r->label);
     return GD_OK;
 }

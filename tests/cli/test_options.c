@@ -17,7 +17,7 @@
 
 #include "nn/scripts.h"
 
-enum { MOST = 512, LONG = 4096, SECONDS = 20 };
+enum { MOST = 1024, LONG = 4096, SECONDS = 20 };
 
 typedef struct option {
     char verb[32], name[64], type[16], argument[64];

@@ -11,7 +11,7 @@ static const float values[] = { NAN, INFINITY, -INFINITY };
 static const char train[] =
     "train --data images --image_size 8 --num_channels 32 --channel_mult 1 --num_res_blocks 1"
     " --attention_resolutions 8 --diffusion_steps 50 --class_cond True --batch-size 2"
-    " --microbatch 1 --iterations 1 --seed 9 --workers 1 -t 1 -q --out run";
+    " --microbatch 1 --iterations 1 --seed 9 --workers 1 -t 1 --out run";
 
 static char last_log[1024];
 
@@ -19,7 +19,8 @@ static void note(void *ctx, gd_log_level level, const char *line)
 {
     (void)ctx;
     (void)level;
-    snprintf(last_log, sizeof last_log, "%s", line);
+    if (!strstr(line, "parameters") && !strstr(line, "from step")) /* how a training begins */
+        snprintf(last_log, sizeof last_log, "%s", line);
 }
 
 /* x sigmoid(x) of minus infinity is -0: an infinity right before it may be no fault at all.  Minus
