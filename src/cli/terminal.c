@@ -81,7 +81,7 @@ int cli_report(gd_status status)
 {
     const bool colour = has_colours();
 
-    if (status != GD_OK && !reader_left && *guided_error()) { /* of several ranks one speaks */
+    if (status != GD_OK && !reader_left && *guided_error()) { /* rank 0 reports */
         cli_progress_hide();
         cli_raw_text(stderr, "%sguided:%s", colour ? "\033[1;31m" : "", colour ? "\033[0m" : "");
         fprintf(stderr, " %s\n", guided_error());

@@ -1,5 +1,6 @@
 /* resize.c - Pillow's resize, to the bit: horizontally, then vertically, in 22-bit fixed point with
- * rounding to bytes after each pass (spec training.md 1); and the same filters on floats. */
+ * rounding to bytes after each pass (docs/reference/training.md#images); and the same filters on
+ * floats. */
 #include "data/data.h"
 
 #include <math.h>

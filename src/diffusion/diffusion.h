@@ -106,7 +106,8 @@ typedef struct gd_snr_weight {
 } gd_snr_weight;
 double gd_snr_weight_of(const gd_snr_weight *w, gd_mean_type type, double snr);
 
-/* ---- gaussian.c: one element of the variational bound, in nats (diffusion.md 8, 9) ---- */
+/* ---- gaussian.c: one element of the variational bound, in nats
+ * (docs/reference/diffusion.md#training-losses, #discretised-likelihood) ---- */
 
 typedef struct gd_bound_term {
     double value, d_mean, d_log_variance; /* slopes by the model's mean and log variance */

@@ -1,5 +1,5 @@
 /* inception_score.c - exp of the mean divergence of an image's classes from their mean, over splits
- * of the images (spec/evaluation.md 3).
+ * of the images (docs/reference/evaluation.md#inception-score).
  *
  * mean_i sum_c p_ic (ln p_ic - ln q_c) with q = mean_i p_i is mean_i sum_c p_ic ln p_ic - sum_c q_c
  * ln q_c: two sums a split suffice, and no image is kept. */

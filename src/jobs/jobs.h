@@ -121,7 +121,7 @@ typedef struct job_option {
         *about; /* about "= --NAME": the authors' name of another option; NULL: not in the help */
     size_t offset;   /* in the command's structure: bool, int (COUNT, INT), int64_t (WIDE), uint64_t
                       * (and a bool *_given after it), double, const char * */
-    double min, max; /* a number outside is not set yet */
+    double min, max; /* defaults outside [min, max] mean unset */
 } job_option;
 
 typedef struct job_words {

@@ -293,7 +293,7 @@ static gd_status make_folder(train_run *r)
     return check_folder(r->o.out); /* another may have begun meanwhile */
 }
 
-/* A trainer holds all that it will from its making on: with the program itself, what the run takes.
+/* The trainer allocates everything up front; the process's own memory comes on top.
  */
 static void say_beginning(const train_run *r)
 {

@@ -233,7 +233,8 @@ void gd_ancestral(gd_solving *s, int t);
  * beyond. */
 #define GD_NOISIEST 160
 int gd_usable_levels(const gd_schedule *schedule); /* so many, from the first */
-/* Variance and its log of one element of the ancestral step (diffusion.md 4) */
+/* Variance and its log of one element of the ancestral step
+ * (docs/reference/diffusion.md#reverse-step) */
 void gd_variance_of(const gd_solving *s, int t, double v, double *variance, double *log_variance);
 /* The ascending list of training steps: o->ts, or every floor(T / N)-th */
 GD_CHECKED gd_status gd_step_list(gd_solving *s, int **list, int *n);

@@ -1,5 +1,6 @@
 /* objective.c - one update's images through the network in microbatches: noise, losses, gradients
- * (spec diffusion.md 8, training.md 2 and 7). */
+ * (docs/reference/diffusion.md#training-losses, docs/reference/training.md#updates, #classifiers).
+ */
 #include "train/train.h"
 
 #include <math.h>
@@ -54,7 +55,7 @@ double gd_means_get(const gd_means *m, const char *name)
 
 /* ---- one microbatch ---- */
 
-struct gd_worker {
+struct gd_microbatch {
     gd_learner *l;
     int64_t image, low;      /* elements of one image */
     float *x_t, *out, *dout; /* blocks, as the others: [microbatch] images */
@@ -65,7 +66,7 @@ struct gd_worker {
 };
 
 typedef struct micro {
-    gd_worker *w;
+    gd_microbatch *w;
     const gd_objective *o;
     const gd_train_batch *b;
 } micro;
@@ -101,7 +102,7 @@ static void diffusion_image(void *ctx, int64_t i)
 static void level_image(void *ctx, int64_t i)
 {
     const micro *m = ctx;
-    const gd_worker *w = m->w;
+    const gd_microbatch *w = m->w;
     const int64_t at = i * w->image;
     const gd_scaling c = gd_precondition(m->o->levels->form, w->level.sigma[i]);
 
@@ -167,7 +168,7 @@ static void note(gd_means *means, const micro *m, const char *name, size_t offse
 
 static void note_losses(gd_means *means, const micro *m)
 {
-    const gd_worker *w = m->w;
+    const gd_microbatch *w = m->w;
     const bool val = m->o->validation;
 
     if (m->o->classifier) {
@@ -210,7 +211,7 @@ static float network_t(const gd_objective *o, int t)
 static gd_status prepare_levels(const micro *m)
 {
     const gd_objective *o = m->o;
-    gd_worker *w = m->w;
+    gd_microbatch *w = m->w;
 
     if (o->follower)
         gd_follower_set_keys(o->follower, m->b->keys);
@@ -232,8 +233,8 @@ static gd_status prepare_steps(const micro *m)
     return GD_OK;
 }
 
-gd_status gd_worker_run(gd_worker *w, const gd_objective *objective, const gd_train_batch *b,
-                        gd_means *means)
+gd_status gd_microbatch_run(gd_microbatch *w, const gd_objective *objective,
+                            const gd_train_batch *b, gd_means *means)
 {
     micro m = { w, objective, b };
     const gd_pass pass = {
@@ -258,7 +259,7 @@ gd_status gd_worker_run(gd_worker *w, const gd_objective *objective, const gd_tr
 
 /* ---- life ---- */
 
-static gd_status make_buffers(gd_worker *w)
+static gd_status make_buffers(gd_microbatch *w)
 {
     const size_t n = (size_t)w->l->options.microbatch,
                  out = n * (size_t)gd_learner_out_count(w->l) * sizeof(float);
@@ -277,10 +278,10 @@ int64_t gd_drop_label(int64_t label, double u, double p, int64_t null_class)
     return u < p ? null_class : label;
 }
 
-gd_status gd_worker_make(gd_worker **out, gd_learner *l, const gd_level_rule *levels)
+gd_status gd_microbatch_make(gd_microbatch **out, gd_learner *l, const gd_level_rule *levels)
 {
     const gd_net_config *c = &l->config.net;
-    gd_worker *w = gd_alloc(l->mem, sizeof *w);
+    gd_microbatch *w = gd_alloc(l->mem, sizeof *w);
     gd_status s;
 
     if (!w)
@@ -292,14 +293,14 @@ gd_status gd_worker_make(gd_worker **out, gd_learner *l, const gd_level_rule *le
     if (s == GD_OK && levels)
         s = gd_level_pass_make(&w->level, levels, l->options.microbatch, w->image);
     if (s != GD_OK) {
-        gd_worker_free(w);
+        gd_microbatch_free(w);
         return s;
     }
     *out = w;
     return GD_OK;
 }
 
-void gd_worker_free(gd_worker *w)
+void gd_microbatch_free(gd_microbatch *w)
 {
     if (!w)
         return;

@@ -192,12 +192,13 @@ int64_t gd_drop_label(int64_t label, double u, double p, int64_t null_class);
 
 /* Forward and backward over one microbatch.  GD_EFAILED when a loss is not finite, with the first
  * bad layer's name; then there is no gradient. */
-typedef struct gd_worker gd_worker;
+typedef struct gd_microbatch gd_microbatch;
 /* levels: of the objective that it will run, NULL: none */
-GD_CHECKED gd_status gd_worker_make(gd_worker **out, gd_learner *l, const gd_level_rule *levels);
-void gd_worker_free(gd_worker *w); /* NULL is fine */
-GD_CHECKED gd_status gd_worker_run(gd_worker *w, const gd_objective *objective,
-                                   const gd_train_batch *batch, gd_means *means);
+GD_CHECKED gd_status gd_microbatch_make(gd_microbatch **out, gd_learner *l,
+                                        const gd_level_rule *levels);
+void gd_microbatch_free(gd_microbatch *w); /* NULL is fine */
+GD_CHECKED gd_status gd_microbatch_run(gd_microbatch *w, const gd_objective *objective,
+                                       const gd_train_batch *batch, gd_means *means);
 
 /* ---- options.c: the options of a run, kept in its checkpoints ---- */
 
@@ -272,7 +273,7 @@ typedef struct gd_trainer {
     gd_averages averages;
     gd_model_config config;
     gd_learner *learner;
-    gd_worker *worker;
+    gd_microbatch *worker;
     gd_schedule *schedule;
     gd_process process;
     gd_objective objective;

@@ -87,17 +87,17 @@ static gd_status run_rule(golden *g, const char *name, const gd_model_config *c,
     const gd_learner_options options = { .microbatch = b.n };
     const gd_objective objective = { .levels = rule };
     gd_learner *l = NULL;
-    gd_worker *w = NULL;
+    gd_microbatch *w = NULL;
     gd_means means = { 0 };
     gd_status s = gd_learner_make(&l, c, &weights, &options);
 
     if (s == GD_OK)
-        s = gd_worker_make(&w, l, rule);
+        s = gd_microbatch_make(&w, l, rule);
     if (s == GD_OK)
-        s = gd_worker_run(w, &objective, &b, &means);
+        s = gd_microbatch_run(w, &objective, &b, &means);
     if (s == GD_OK)
         compare_run(g, name, l, &b);
-    gd_worker_free(w);
+    gd_microbatch_free(w);
     gd_learner_free(l);
     return s;
 }

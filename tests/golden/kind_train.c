@@ -73,7 +73,7 @@ static void compare_parameter_gradients(training *t)
 }
 
 /* The mean over a batch of one image is that image's value. */
-static void compare_terms(training *t, gd_worker *worker, const gd_objective *objective)
+static void compare_terms(training *t, gd_microbatch *worker, const gd_objective *objective)
 {
     static const char *const terms[] = { "loss", "mse", "vb" };
     float *value = golden_alloc(t->g, (size_t)t->batch.n * sizeof *value);
@@ -89,7 +89,7 @@ static void compare_terms(training *t, gd_worker *worker, const gd_objective *ob
                                    .t = t->batch.t + i,
                                    .y = t->batch.y ? t->batch.y + i : NULL };
             gd_means means = { 0 };
-            if (gd_worker_run(worker, objective, &one, &means) != GD_OK)
+            if (gd_microbatch_run(worker, objective, &one, &means) != GD_OK)
                 golden_fail(t->g, "%s", gd_error());
             value[i] = (float)gd_means_get(&means, terms[k]);
         }
@@ -97,7 +97,7 @@ static void compare_terms(training *t, gd_worker *worker, const gd_objective *ob
     }
 }
 
-static void run_losses(training *t, gd_worker *worker, const gd_process *p)
+static void run_losses(training *t, gd_microbatch *worker, const gd_process *p)
 {
     const gd_objective objective = { .process = p,
                                      .loss_type = gd_config_loss_type(&t->config.diffusion) };
@@ -106,7 +106,7 @@ static void run_losses(training *t, gd_worker *worker, const gd_process *p)
     compare_terms(t, worker, &objective);
     t->batch.weight = golden_f32(t->g, NULL, "in.weights");
     t->batch.share = 1.0 / t->batch.n;
-    if (gd_worker_run(worker, &objective, &t->batch, &means) != GD_OK)
+    if (gd_microbatch_run(worker, &objective, &t->batch, &means) != GD_OK)
         golden_fail(t->g, "%s", gd_error());
     compare_parameter_gradients(t);
 }
@@ -116,7 +116,7 @@ void golden_training_losses_unet(golden *g)
     golden_weights source = { g, "model" };
     const gd_weights weights = golden_source(&source);
     gd_schedule *schedule = NULL;
-    gd_worker *worker = NULL;
+    gd_microbatch *worker = NULL;
     gd_process process;
     training t;
 
@@ -127,11 +127,11 @@ void golden_training_losses_unet(golden *g)
     read_batch(&t, "in.x_start");
     if (golden_process(g, &process, &schedule) == GD_OK &&
         gd_learner_make(&t.learner, &t.config, &weights, &options) == GD_OK &&
-        gd_worker_make(&worker, t.learner, NULL) == GD_OK)
+        gd_microbatch_make(&worker, t.learner, NULL) == GD_OK)
         run_losses(&t, worker, &process);
     else
         golden_fail(g, "%s", gd_error());
-    gd_worker_free(worker);
+    gd_microbatch_free(worker);
     gd_learner_free(t.learner);
     gd_schedule_free(schedule);
 }

@@ -23,7 +23,7 @@ check "$tree" >/dev/null || { echo "a tree without breaches is refused"; exit 1;
 echo '/* docs/a.md#three */' >>"$tree/src/a.c"; expect_breach "a heading" "src/a.c:2: a.md has no heading #three"
 printf '/* docs/a.md#two-words,\n * #four */\n' >>"$tree/src/a.c"; expect_breach "a second heading in the next line" "no heading #four"
 echo '/* docs/b.md */' >>"$tree/src/a.c"; expect_breach "a file" "b.md is no file"
-# CITED_ELSEWHERE
+echo '/* spec models.md 3 */' >>"$tree/src/a.c"; expect_breach "a specification" "src/a.c:2: cites a specification"
 echo 'GUIDED_SPEED' >>"$tree/docs/a.md"; expect_breach "a variable" "docs/a.md:6: GUIDED_SPEED is read by no code"
 echo 'y = getenv("GUIDED_SPEED");' >>"$tree/src/a.c"; expect_breach "a variable without a document" "GUIDED_SPEED is read by the code and documented nowhere"
 echo '[x](c.md)' >>"$tree/docs/a.md"; expect_breach "a link" "links to c.md"
