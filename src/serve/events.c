@@ -60,7 +60,7 @@ void serve_wake_watchers(serve *s, bool ping)
         w->ping = w->ping || ping;
         if (w->suspended) {
             w->suspended = false;
-            MHD_resume_connection(w->connection);
+            mhd.resume_connection(w->connection);
         }
     }
 }
@@ -183,7 +183,7 @@ static ssize_t read_events(void *ctx, uint64_t at, char *buffer, size_t space)
     }
     if (n == 0 && !w->ended && !w->s->stopping) {
         w->suspended = true;
-        MHD_suspend_connection(w->connection);
+        mhd.suspend_connection(w->connection);
     }
     const bool end = n == 0 && (w->ended || w->s->stopping);
     pthread_mutex_unlock(&w->s->lock);
@@ -233,7 +233,7 @@ struct MHD_Response *serve_watch(serve *s, struct MHD_Connection *connection, in
         return NULL;
     *w = (serve_watcher){ .s = s, .connection = connection, .id = id, .all = all, .log = -1 };
     response =
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, CHUNK, read_events, w, stop_watching);
+        mhd.create_response_from_callback(MHD_SIZE_UNKNOWN, CHUNK, read_events, w, stop_watching);
     if (!response) {
         free(w);
         return NULL;
@@ -243,6 +243,6 @@ struct MHD_Response *serve_watch(serve *s, struct MHD_Connection *connection, in
     w->next = s->watchers;
     s->watchers = w;
     pthread_mutex_unlock(&s->lock);
-    MHD_add_response_header(response, "Content-Type", "text/event-stream");
+    mhd.add_response_header(response, "Content-Type", "text/event-stream");
     return response;
 }

@@ -44,11 +44,11 @@ bool serve_token_equal(const serve *s, const char *token)
 
 static bool has_token(const serve *s, struct MHD_Connection *c)
 {
-    const char *header = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Authorization");
+    const char *header = mhd.lookup_connection_value(c, MHD_HEADER_KIND, "Authorization");
 
     if (header && strncmp(header, "Bearer ", 7) == 0)
         return serve_token_equal(s, header + 7);
-    return serve_token_equal(s, MHD_lookup_connection_value(c, MHD_COOKIE_KIND, "guided_token"));
+    return serve_token_equal(s, mhd.lookup_connection_value(c, MHD_COOKIE_KIND, "guided_token"));
 }
 
 /* ---- Host and Origin ---- */
@@ -96,9 +96,9 @@ static bool origin_is_ours(const char *origin, const char *host)
 int serve_guard(const serve *s, struct MHD_Connection *c, const char *method, const char *url,
                 const char **why)
 {
-    const char *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host");
-    const char *origin = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Origin");
-    const char *site = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Sec-Fetch-Site");
+    const char *host = mhd.lookup_connection_value(c, MHD_HEADER_KIND, "Host");
+    const char *origin = mhd.lookup_connection_value(c, MHD_HEADER_KIND, "Origin");
+    const char *site = mhd.lookup_connection_value(c, MHD_HEADER_KIND, "Sec-Fetch-Site");
     const bool reads = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 
     *why = "the Host header names another server";

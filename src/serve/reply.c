@@ -13,8 +13,8 @@ static const char policy[] = "default-src 'none'; script-src 'self'; style-src '
 
 static void set_once(struct MHD_Response *response, const char *name, const char *value)
 {
-    if (!MHD_get_response_header(response, name))
-        MHD_add_response_header(response, name, value);
+    if (!mhd.get_response_header(response, name))
+        mhd.add_response_header(response, name, value);
 }
 
 enum MHD_Result serve_reply(serve_request *r, int status, struct MHD_Response *response)
@@ -28,18 +28,18 @@ enum MHD_Result serve_reply(serve_request *r, int status, struct MHD_Response *r
     set_once(response, "Referrer-Policy", "no-referrer");
     set_once(response, "Cross-Origin-Resource-Policy", "same-origin");
     set_once(response, "Cache-Control", "no-store");
-    result = MHD_queue_response(r->connection, (unsigned)status, response);
-    MHD_destroy_response(response);
+    result = mhd.queue_response(r->connection, (unsigned)status, response);
+    mhd.destroy_response(response);
     return result;
 }
 
 enum MHD_Result serve_reply_text(serve_request *r, int status, const char *type, const char *text)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(
+    struct MHD_Response *response = mhd.create_response_from_buffer(
         strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
 
     if (response)
-        MHD_add_response_header(response, "Content-Type", type);
+        mhd.add_response_header(response, "Content-Type", type);
     return serve_reply(r, status, response);
 }
 
@@ -102,12 +102,12 @@ enum MHD_Result serve_reply_file(serve_request *r, const char *folder, const cha
     if (fd < 0)
         return serve_reply_error(r, MHD_HTTP_NOT_FOUND, "there is no such file");
     if (fstat(fd, &st) == 0)
-        response = MHD_create_response_from_fd64((uint64_t)st.st_size, fd);
+        response = mhd.create_response_from_fd64((uint64_t)st.st_size, fd);
     if (!response) {
         close(fd);
         return MHD_NO;
     }
-    MHD_add_response_header(response, "Content-Type", type_of(relative));
-    MHD_add_response_header(response, "Content-Security-Policy", "default-src 'none'; sandbox");
+    mhd.add_response_header(response, "Content-Type", type_of(relative));
+    mhd.add_response_header(response, "Content-Security-Policy", "default-src 'none'; sandbox");
     return serve_reply(r, MHD_HTTP_OK, response);
 }

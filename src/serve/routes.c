@@ -6,7 +6,7 @@
 
 static const char *query(const serve_request *r, const char *name)
 {
-    return MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, name);
+    return mhd.lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
 /* A whole number of the query, `otherwise` where it is not given or none */
@@ -43,10 +43,10 @@ static enum MHD_Result page(serve_request *r)
     for (int i = 0; i < serve_n_assets; i++) {
         const serve_asset *a = &serve_assets[i];
         if (strcmp(path, a->path) == 0) {
-            struct MHD_Response *response = MHD_create_response_from_buffer(
+            struct MHD_Response *response = mhd.create_response_from_buffer(
                 a->bytes, (void *)(uintptr_t)a->data, MHD_RESPMEM_PERSISTENT);
             if (response)
-                MHD_add_response_header(response, "Content-Type", a->type);
+                mhd.add_response_header(response, "Content-Type", a->type);
             return serve_reply(r, MHD_HTTP_OK, response);
         }
     }
@@ -104,7 +104,7 @@ static enum MHD_Result get_models(serve_request *r)
 
 static enum MHD_Result post_job(serve_request *r)
 {
-    const char *type = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Content-Type");
+    const char *type = mhd.lookup_connection_value(r->connection, MHD_HEADER_KIND, "Content-Type");
     json_error_t error;
     json_t *request, *job = NULL;
     int64_t id;
@@ -185,7 +185,7 @@ static enum MHD_Result delete_job(serve_request *r)
 
 static enum MHD_Result watch(serve_request *r, int64_t id, bool all)
 {
-    const char *last = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Last-Event-ID");
+    const char *last = mhd.lookup_connection_value(r->connection, MHD_HEADER_KIND, "Last-Event-ID");
 
     return serve_reply(r, MHD_HTTP_OK, serve_watch(r->s, r->connection, id, all, last));
 }

@@ -18,8 +18,8 @@ typedef struct serve_options {
 
 /* Serves until stop_wanted(); the running job is then interrupted, and begins again with the next
  * server on the same state folder.  Prints the page's address on standard output.  GD_EUSAGE: an
- * address or a folder that cannot be; GD_EFAILED: another server uses the state folder; GD_EIO: the
- * port is taken. */
+ * address or a folder that cannot be; GD_EFAILED: libmicrohttpd is missing, or another server uses
+ * the state folder; GD_EIO: the port is taken. */
 GD_CHECKED gd_status serve_run(const serve_options *options);
 
 #endif

@@ -8,6 +8,31 @@
 #include <microhttpd.h>
 #include <pthread.h>
 
+/* ---- http_library.c ---- */
+
+#define MHD_FUNCTIONS(X)                                                                           \
+    X(add_response_header)                                                                         \
+    X(create_response_from_buffer)                                                                 \
+    X(create_response_from_callback)                                                               \
+    X(create_response_from_fd64)                                                                   \
+    X(destroy_response)                                                                            \
+    X(get_response_header)                                                                         \
+    X(lookup_connection_value)                                                                     \
+    X(queue_response)                                                                              \
+    X(resume_connection)                                                                           \
+    X(start_daemon)                                                                                \
+    X(stop_daemon)                                                                                 \
+    X(suspend_connection)
+
+typedef struct mhd_functions {
+#define MHD_POINTER(name) __typeof__(MHD_##name) *name;
+    MHD_FUNCTIONS(MHD_POINTER)
+#undef MHD_POINTER
+} mhd_functions;
+extern mhd_functions mhd; /* once serve_load_library was successful */
+/* GD_EFAILED with the reason */
+GD_CHECKED gd_status serve_load_library(void);
+
 enum {
     SERVE_PATH = 4096,
     SERVE_MAX_FOLDERS = 32,

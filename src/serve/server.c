@@ -26,22 +26,22 @@ typedef struct exchange {
 static enum MHD_Result take_token(exchange *x)
 {
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
+        mhd.create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
     char cookie[256];
 
     if (!response)
         return MHD_NO;
     snprintf(cookie, sizeof cookie, "guided_token=%s; HttpOnly; SameSite=Strict; Path=/",
              x->r.s->token);
-    MHD_add_response_header(response, "Set-Cookie", cookie);
-    MHD_add_response_header(response, "Location", "/");
+    mhd.add_response_header(response, "Set-Cookie", cookie);
+    mhd.add_response_header(response, "Location", "/");
     return serve_reply(&x->r, MHD_HTTP_SEE_OTHER, response);
 }
 
 static bool brings_token(const exchange *x)
 {
     return *x->r.s->token && x->refusal == MHD_HTTP_UNAUTHORIZED && strcmp(x->url, "/") == 0 &&
-           serve_token_equal(x->r.s, MHD_lookup_connection_value(x->r.connection,
+           serve_token_equal(x->r.s, mhd.lookup_connection_value(x->r.connection,
                                                                  MHD_GET_ARGUMENT_KIND, "token"));
 }
 
@@ -50,7 +50,7 @@ static void begin(exchange *x, const char *method)
 {
     serve_request *r = &x->r;
     const char *length =
-        MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Content-Length");
+        mhd.lookup_connection_value(r->connection, MHD_HEADER_KIND, "Content-Length");
 
     r->limit = SERVE_MAX_BODY;
     x->refusal = serve_guard(r->s, r->connection, method, x->url, &x->why);
@@ -208,7 +208,7 @@ static gd_status open_port(serve *s)
     GD_TRY(find_address(s, &address));
     status = listen_at(s, &address, &fd);
     if (status == GD_OK)
-        s->daemon = MHD_start_daemon(
+        s->daemon = mhd.start_daemon(
             MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
                 MHD_USE_ERROR_LOG,
             0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, quiet, NULL,
@@ -274,9 +274,11 @@ static gd_status keep_environment(void)
 
 gd_status serve_run(const serve_options *options)
 {
-    serve *s = calloc(1, sizeof *s);
+    serve *s;
     gd_status status;
 
+    GD_TRY(serve_load_library());
+    s = calloc(1, sizeof *s);
     if (!s)
         return gd_fail(GD_ENOMEM, "the server: out of memory");
     s->o = options;
@@ -287,7 +289,7 @@ gd_status serve_run(const serve_options *options)
     if (status == GD_OK)
         status = run(s);
     if (s->daemon)
-        MHD_stop_daemon(s->daemon);
+        mhd.stop_daemon(s->daemon);
     serve_store_close(s);
     free(s->models);
     pthread_cond_destroy(&s->work);

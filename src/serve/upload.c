@@ -36,7 +36,7 @@ static gd_status make_folder(serve_request *r, char path[SERVE_PATH])
 
 gd_status serve_upload_begin(serve_request *r)
 {
-    const char *name = MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, "name");
+    const char *name = mhd.lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, "name");
     char folder[SERVE_PATH], path[SERVE_PATH];
 
     if (!name_is_fine(name))
