@@ -1,7 +1,7 @@
 // evaluate.js - two sets of images, compared.
-import { follow, getJob, hasEnded, postJob, upload } from '/api.js';
+import { postJob, upload } from '/api.js';
 import { models } from '/models.js';
-import { fill, make, meter, told, tools, values } from '/parts.js';
+import { fill, make, told, values, watch } from '/parts.js';
 
 const form = document.getElementById('eval-form');
 const place = document.getElementById('eval-result');
@@ -25,16 +25,7 @@ async function submit(e) {
   options.samples = await upload(samples.name, samples);
   options.ref = await upload(ref.name, ref);
   const { id } = await postJob('eval', options);
-  const progress = meter(id), outcome = make('div');
-  place.replaceChildren(make('h2', {}, `Job ${id}`), progress.element, outcome);
-  place.dataset.state = 'queued';
-  follow(id, () => {}, told(async job => {
-    progress.update(job);
-    if (!hasEnded(job.state)) return;
-    const whole = await getJob(id);
-    outcome.replaceChildren(whole.result ? table(whole.result) : make('p', {}, whole.error || job.state), tools(whole));
-    place.dataset.state = job.state;
-  }));
+  watch(place, id, job => (job.result ? [table(job.result)] : job.error ? [] : [make('p', {}, job.state)]));
 }
 
 export function start() {

@@ -1,5 +1,5 @@
 // parts.js - pieces of the page that several tabs have.
-import { deleteJob, fileUrl, getFiles, getJob, hasEnded, onJob, postJob } from '/api.js';
+import { deleteJob, fileUrl, follow, getFiles, getJob, hasEnded, onJob, postJob } from '/api.js';
 
 // make('button', { type: 'button', onclick: f }, 'text', child): an element
 export function make(name, attributes = {}, ...children) {
@@ -62,6 +62,21 @@ export function meter(id) {
     }
   };
   return { element, update };
+}
+
+// A job in `place` until it has ended, then what result(job) makes, an error, and tools; `meanwhile` stands between. Returns what
+// stops the watching.
+export function watch(place, id, result, ...meanwhile) {
+  const progress = meter(id), outcome = make('div');
+  place.replaceChildren(make('h2', {}, `Job ${id}`), progress.element, ...meanwhile, outcome);
+  place.dataset.state = 'queued';
+  return follow(id, () => {}, told(async job => {
+    progress.update(job);
+    if (!hasEnded(job.state)) return;
+    const whole = await getJob(id);
+    outcome.replaceChildren(...await result(whole), whole.error ? make('p', {}, whole.error) : '', tools(whole));
+    place.dataset.state = job.state;
+  }));
 }
 
 // Copy the command, download the receipt, verify

@@ -1,7 +1,7 @@
 // restore.js - a picture with missing parts, blurred or reduced, and what it may have been.
-import { fileUrl, follow, getJob, hasEnded, postJob, upload } from '/api.js';
+import { fileUrl, postJob, upload } from '/api.js';
 import { offer } from '/models.js';
-import { figure, make, meter, pictures, told, tools, values } from '/parts.js';
+import { figure, make, pictures, told, values, watch } from '/parts.js';
 
 const form = document.getElementById('restore-form');
 const place = document.getElementById('restore-result');
@@ -79,18 +79,8 @@ async function submit(e) {
     options.operator = `inpaint:${await upload('mask.png', await mask.convertToBlob({ type: 'image/png' }))}`;
   if (options.class === 'balanced') options.class = '#0';
   const { id } = await postJob('restore', options);
-  const progress = meter(id), outcome = make('div');
-  place.replaceChildren(make('h2', {}, `Job ${id}`), progress.element, outcome);
-  place.dataset.state = 'queued';
-  follow(id, () => {}, told(async job => {
-    progress.update(job);
-    if (!hasEnded(job.state)) return;
-    const whole = await getJob(id);
-    outcome.replaceChildren(
-      make('div', { class: 'pair' }, ...(await pictures(id)).map(name => figure(fileUrl(id, name), name))),
-      whole.error ? make('p', {}, whole.error) : '', tools(whole));
-    place.dataset.state = job.state;
-  }));
+  watch(place, id, async () => [
+    make('div', { class: 'pair' }, ...(await pictures(id)).map(name => figure(fileUrl(id, name), name)))]);
 }
 
 export function start() {

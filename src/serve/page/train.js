@@ -1,6 +1,6 @@
 // train.js - training a model, its curve and the pictures that it makes meanwhile.
-import { ask, fileUrl, follow, getFiles, getJob, hasEnded, postJob, upload } from '/api.js';
-import { figure, fill, make, meter, told, tools, values } from '/parts.js';
+import { ask, fileUrl, getFiles, postJob, upload } from '/api.js';
+import { figure, fill, make, told, values, watch } from '/parts.js';
 
 const form = document.getElementById('train-form');
 const place = document.getElementById('train-result');
@@ -38,21 +38,15 @@ async function look(id, to) {
 }
 
 export function open(id) {
-  const progress = meter(id), now = make('div'), outcome = make('div');
+  const now = make('div');
   if (stop) stop();
   clearInterval(timer);
-  place.replaceChildren(make('h2', {}, `Job ${id}`), progress.element, now, outcome);
-  place.dataset.state = 'queued';
   timer = setInterval(() => look(id, now).catch(() => {}), 3000);
-  stop = follow(id, () => {}, told(async job => {
-    progress.update(job);
-    if (!hasEnded(job.state)) return;
+  stop = watch(place, id, async () => {
     clearInterval(timer);
     await look(id, now);
-    const whole = await getJob(id);
-    outcome.replaceChildren(whole.error ? make('p', {}, whole.error) : '', tools(whole));
-    place.dataset.state = job.state;
-  }));
+    return [];
+  }, now);
 }
 
 async function offerRuns() {
