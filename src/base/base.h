@@ -345,16 +345,14 @@ typedef struct gd_settings {
 const gd_settings *gd_use_settings(const gd_settings *settings);
 const gd_settings *gd_used_settings(void);
 
-/* ---- log.c: notices to the callback of gd_set_log; none = silence ---- */
+/* ---- log.c: notices to the log of the thread's settings; none = silence ---- */
 
-void gd_set_log(gd_log_fn fn, void *ctx, gd_log_level most);
 bool gd_log_wanted(gd_log_level level);
 void gd_log(gd_log_level level, const char *format, ...) GD_PRINTF(2, 3);
 
-/* ---- stop.c: reading and writing weights ends when `wanted` returns true (Ctrl-C); NULL: never
- * ---- */
+/* ---- stop.c: whoever set the thread's settings wants its work to end (Ctrl-C) ---- */
 
-void gd_set_stop(bool (*wanted)(void));
+bool gd_stop_wanted(void);
 GD_CHECKED gd_status gd_check_stop(void); /* GD_EINTERRUPTED when it does */
 
 /* ---- small.c ---- */
@@ -385,6 +383,19 @@ FILE *gd_plain_stream(int fd, bool buffered);
 /* A stream whose text goes to put(ctx, ..), which is false where it cannot be taken (errno);
  * fclose.  NULL: out of memory */
 FILE *gd_text_stream(bool (*put)(void *ctx, const char *text, size_t n), void *ctx);
+
+/* ---- buffer.c ---- */
+
+/* Text that grows; all zero: empty.  data ends with a zero once something was printed; free(data).
+ */
+typedef struct gd_buffer {
+    char *data;
+    size_t n, room;
+    bool failed; /* out of memory: nothing more is added */
+} gd_buffer;
+void gd_buffer_print(gd_buffer *buffer, const char *format, ...) GD_PRINTF(2, 3);
+/* Room for so many bytes and a zero behind n; false: failed */
+bool gd_buffer_reserve(gd_buffer *buffer, size_t more);
 
 /* ---- nearest.c ---- */
 

@@ -2,41 +2,10 @@
 #include "jobs/sweep.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- text that grows ---- */
-
-typedef struct text {
-    char *data;
-    size_t n, room;
-    bool failed;
-} text;
-
-static void print(text *t, const char *format, ...) GD_PRINTF(2, 3);
-static void print(text *t, const char *format, ...)
-{
-    va_list ap, again;
-    int n;
-
-    va_start(ap, format);
-    va_copy(again, ap);
-    n = vsnprintf(NULL, 0, format, ap);
-    if (t->n + (size_t)n + 1 > t->room) {
-        const size_t room = 2 * (t->room + (size_t)n + 1);
-        char *data = realloc(t->data, room);
-        t->failed |= !data;
-        t->data = data ? data : t->data;
-        t->room = data ? room : t->room;
-    }
-    if (!t->failed)
-        t->n += (size_t)vsnprintf(t->data + t->n, t->room - t->n, format, again);
-    va_end(again);
-    va_end(ap);
-}
-
-static gd_status put(text *t, const sweep_run *r, const char *name)
+static gd_status put(gd_buffer *t, const sweep_run *r, const char *name)
 {
     char path[GD_MAX_PATH];
     gd_status s;
@@ -52,19 +21,19 @@ static gd_status put(text *t, const sweep_run *r, const char *name)
 
 static gd_status write_table(const sweep_run *r)
 {
-    text t = { 0 };
+    gd_buffer t = { 0 };
 
     for (int k = 0; k < r->n_axes; k++)
-        print(&t, "%s,", r->axis[k].name);
-    print(&t, "calls,frechet,inception_score,precision,recall,images,seconds\n");
+        gd_buffer_print(&t, "%s,", r->axis[k].name);
+    gd_buffer_print(&t, "calls,frechet,inception_score,precision,recall,images,seconds\n");
     for (int i = 0; i < r->n_cells; i++) {
         const sweep_cell *c = &r->cell[i];
         if (!c->done)
             continue;
         for (int k = 0; k < r->n_axes; k++)
-            print(&t, "%s,", r->axis[k].value[c->at[k]]);
-        print(&t, "%d,%.6g,%.6g,%.6g,%.6g,%d,%.3f\n", c->calls, c->frechet, c->score, c->precision,
-              c->recall, r->choice.n, c->seconds);
+            gd_buffer_print(&t, "%s,", r->axis[k].value[c->at[k]]);
+        gd_buffer_print(&t, "%d,%.6g,%.6g,%.6g,%.6g,%d,%.3f\n", c->calls, c->frechet, c->score,
+                        c->precision, c->recall, r->choice.n, c->seconds);
     }
     return put(&t, r, "sweep.csv");
 }
@@ -120,71 +89,71 @@ static bool same_line(const plot *p, const sweep_cell *a, const sweep_cell *b)
     return p->steps >= 0;
 }
 
-static void print_axes(const plot *p, text *t)
+static void print_axes(const plot *p, gd_buffer *t)
 {
-    print(t,
-          "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
-          "font-family=\"sans-serif\" font-size=\"12\">\n"
-          "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
-          WIDTH, HEIGHT);
+    gd_buffer_print(t,
+                    "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
+                    "font-family=\"sans-serif\" font-size=\"12\">\n"
+                    "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
+                    WIDTH, HEIGHT);
     for (double v = p->y0; v <= p->y1 + 1e-9; v += 0.25)
-        print(t,
-              "<path d=\"M%d %.1fH%d\" stroke=\"#ddd\"/><text x=\"%d\" y=\"%.1f\" "
-              "text-anchor=\"end\">%.3g</text>\n",
-              LEFT, y_of(p, pow(10, v)), WIDTH - RIGHT, LEFT - 6, y_of(p, pow(10, v)) + 4,
-              pow(10, v));
+        gd_buffer_print(t,
+                        "<path d=\"M%d %.1fH%d\" stroke=\"#ddd\"/><text x=\"%d\" y=\"%.1f\" "
+                        "text-anchor=\"end\">%.3g</text>\n",
+                        LEFT, y_of(p, pow(10, v)), WIDTH - RIGHT, LEFT - 6, y_of(p, pow(10, v)) + 4,
+                        pow(10, v));
     for (double v = floor(p->x0); v <= p->x1 + 1e-9; v++)
         if (v >= p->x0 - 1e-9)
-            print(t, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.0f</text>\n",
-                  LEFT + (WIDTH - LEFT - RIGHT) * (v - p->x0) / (p->x1 - p->x0),
-                  HEIGHT - BOTTOM + 18, exp2(v));
-    print(
+            gd_buffer_print(t, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.0f</text>\n",
+                            LEFT + (WIDTH - LEFT - RIGHT) * (v - p->x0) / (p->x1 - p->x0),
+                            HEIGHT - BOTTOM + 18, exp2(v));
+    gd_buffer_print(
         t,
         "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">Frechet distance by network calls</text>\n",
         (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8);
 }
 
 /* Values come from the command line: marked-up text is escaped */
-static void print_escaped(text *t, const char *value)
+static void print_escaped(gd_buffer *t, const char *value)
 {
     for (; *value; value++)
         if (strchr("<>&", *value))
-            print(t, "&#%d;", *value);
+            gd_buffer_print(t, "&#%d;", *value);
         else
-            print(t, "%c", *value);
+            gd_buffer_print(t, "%c", *value);
 }
 
-static void print_line(const plot *p, text *t, int first, int line)
+static void print_line(const plot *p, gd_buffer *t, int first, int line)
 {
     static const char *const colours[] = { "#1f5fa8", "#c0392b", "#27864a", "#8e44ad",
                                            "#d68910", "#148f9e", "#7b5c3e", "#555555" };
     const char *colour = colours[line % COUNT(colours)];
     const sweep_run *r = p->r;
 
-    print(t, "<polyline fill=\"none\" stroke=\"%s\"%s points=\"", colour,
-          line / COUNT(colours) % 2 ? " stroke-dasharray=\"5 3\"" : "");
+    gd_buffer_print(t, "<polyline fill=\"none\" stroke=\"%s\"%s points=\"", colour,
+                    line / COUNT(colours) % 2 ? " stroke-dasharray=\"5 3\"" : "");
     for (int i = first; i < r->n_cells; i++)
         if (plotted(&r->cell[i]) && (i == first || same_line(p, &r->cell[first], &r->cell[i])))
-            print(t, "%.1f,%.1f ", x_of(p, &r->cell[i]), y_of(p, r->cell[i].frechet));
-    print(t, "\"/>\n");
+            gd_buffer_print(t, "%.1f,%.1f ", x_of(p, &r->cell[i]), y_of(p, r->cell[i].frechet));
+    gd_buffer_print(t, "\"/>\n");
     for (int i = first; i < r->n_cells; i++)
         if (plotted(&r->cell[i]) && (i == first || same_line(p, &r->cell[first], &r->cell[i])))
-            print(t, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\" fill=\"%s\"/>\n",
-                  x_of(p, &r->cell[i]), y_of(p, r->cell[i].frechet), colour);
-    print(t, "<text x=\"%d\" y=\"%d\" fill=\"%s\" font-size=\"11\">", WIDTH - RIGHT + 10,
-          TOP + 12 + 14 * line, colour);
+            gd_buffer_print(t, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\" fill=\"%s\"/>\n",
+                            x_of(p, &r->cell[i]), y_of(p, r->cell[i].frechet), colour);
+    gd_buffer_print(t, "<text x=\"%d\" y=\"%d\" fill=\"%s\" font-size=\"11\">", WIDTH - RIGHT + 10,
+                    TOP + 12 + 14 * line, colour);
     for (int k = 0; k < r->n_axes; k++)
         if (k != p->steps) {
             print_escaped(t, r->axis[k].value[r->cell[first].at[k]]);
-            print(t, " ");
+            gd_buffer_print(t, " ");
         }
-    print(t, "</text>\n");
+    gd_buffer_print(t, "</text>\n");
 }
 
 static gd_status write_plot(const sweep_run *r)
 {
     plot p = { .r = r, .steps = -1 };
-    text t = { 0 };
+    gd_buffer t = { 0 };
     int line = 0;
 
     for (int k = 0; k < r->n_axes; k++)
@@ -201,7 +170,7 @@ static gd_status write_plot(const sweep_run *r)
         if (first)
             print_line(&p, &t, i, line++);
     }
-    print(&t, "</svg>\n");
+    gd_buffer_print(&t, "</svg>\n");
     return put(&t, r, "sweep.svg");
 }
 
