@@ -1,24 +1,11 @@
-/* log.c - notices go to the callback. */
+/* log.c - notices go to the callback of the calling thread's settings; without settings nowhere. */
 #include "base/base.h"
-
-static struct {
-    gd_log_fn fn;
-    void *ctx;
-    gd_log_level most;
-} sink;
-
-void gd_set_log(gd_log_fn fn, void *ctx, gd_log_level most)
-{
-    sink.fn = fn;
-    sink.ctx = ctx;
-    sink.most = most;
-}
 
 bool gd_log_wanted(gd_log_level level)
 {
     const gd_settings *own = gd_used_settings();
 
-    return own ? own->log && level <= own->log_most : sink.fn && level <= sink.most;
+    return own && own->log && level <= own->log_most;
 }
 
 void gd_log(gd_log_level level, const char *format, ...)
@@ -31,8 +18,5 @@ void gd_log(gd_log_level level, const char *format, ...)
     va_start(ap, format);
     vsnprintf(line, sizeof line, format, ap);
     va_end(ap);
-    if (gd_used_settings())
-        gd_used_settings()->log(gd_used_settings()->log_ctx, level, line);
-    else
-        sink.fn(sink.ctx, level, line);
+    gd_used_settings()->log(gd_used_settings()->log_ctx, level, line);
 }

@@ -28,11 +28,6 @@ static const gd_published references[] = {
       "EDM's resize of the training images is not that of ADM's reference" },
 };
 
-const gd_published *gd_published_at(int i)
-{
-    return i < COUNT(references) ? &references[i] : NULL;
-}
-
 const gd_published *gd_published_find(const char *path)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;

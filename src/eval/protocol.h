@@ -18,7 +18,5 @@ typedef struct gd_published {
 
 /* NULL: no published reference has this name */
 const gd_published *gd_published_find(const char *path);
-/* Row i of the table; NULL behind the last */
-const gd_published *gd_published_at(int i);
 
 #endif

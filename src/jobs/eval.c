@@ -162,7 +162,7 @@ static gd_status tick_draw(void *ctx)
     eval_run *r = ctx;
 
     job_progress_step(&r->progress);
-    return job_stopped() ? gd_fail(GD_EINTERRUPTED, "stopped in the bootstrap") : GD_OK;
+    return gd_stop_wanted() ? gd_fail(GD_EINTERRUPTED, "stopped in the bootstrap") : GD_OK;
 }
 
 static gd_status measure_deviations(eval_run *r)

@@ -10,7 +10,7 @@
 static gd_status tick(void *ctx)
 {
     job_progress_step(ctx);
-    return job_stopped() ? gd_fail(GD_EINTERRUPTED, "stopped") : GD_OK;
+    return gd_stop_wanted() ? gd_fail(GD_EINTERRUPTED, "stopped") : GD_OK;
 }
 
 static void begin(void *ctx, int64_t images)

@@ -113,7 +113,7 @@ static gd_status tick(void *ctx, int64_t n)
     for (int64_t i = 0; i < n; i++)
         job_progress_step(&r->progress);
     r->surveyed += n;
-    if (!job_stopped())
+    if (!gd_stop_wanted())
         return GD_OK;
     return gd_fail(GD_EINTERRUPTED, "stopped after %lld of %lld images%s",
                    (long long)r->progress.done, (long long)r->progress.total,

@@ -15,7 +15,7 @@ static gd_status write_images(eval_run *r, gd_npz_writer *w, int64_t n, uint8_t 
     gd_images_rewind(images);
     for (int64_t k = 0; k < n; k++) {
         const int64_t place = gd_survey_place(k, n, gd_images_count(images));
-        if (job_stopped())
+        if (gd_stop_wanted())
             return gd_fail(GD_EINTERRUPTED, "stopped while %s was written", r->o.output);
         GD_TRY(gd_images_skip(images, place - at));
         GD_TRY(gd_images_read(images, 1, pixels));

@@ -117,11 +117,6 @@ void job_limit_memory(size_t bytes)
 
 /* ---- wishes ---- */
 
-bool job_stopped(void)
-{
-    return running->own.cancelled && atomic_load(running->own.cancelled);
-}
-
 bool job_take_save_wish(void)
 {
     return atomic_exchange(&running->save, false);

@@ -83,7 +83,6 @@ bool job_data(const void *data, size_t bytes); /* the result itself; false: errn
 void job_show_image(const guided_image *image);
 bool job_wants_previews(void);
 void job_show_preview(const guided_preview *preview);
-bool job_stopped(void);        /* somebody wants it to end */
 bool job_take_save_wish(void); /* somebody wanted a checkpoint since the last call */
 void job_limit_memory(size_t bytes);
 

@@ -253,7 +253,7 @@ static gd_status work(run *r)
     if (r->rows.n < r->count)
         job_progress_start(&r->progress, "steps", r->count - r->rows.n, r->o.quiet);
     for (int64_t i = r->rows.n; i < r->count && s == GD_OK; i++) {
-        s = job_stopped() ? gd_fail(GD_EINTERRUPTED, "stopped: %lld of %lld images are done",
+        s = gd_stop_wanted() ? gd_fail(GD_EINTERRUPTED, "stopped: %lld of %lld images are done",
                                     (long long)r->rows.n, (long long)r->count)
                           : one_image(r, i);
         if (s == GD_OK)

@@ -112,7 +112,7 @@ static gd_status before_call(void *ctx, int k, int calls)
 
     (void)k, (void)calls;
     if (pthread_equal(pthread_self(), r->own)) {
-        if (job_stopped())
+        if (gd_stop_wanted())
             atomic_store(&r->stop, true);
         show_calls(r, 1);
     } else {

@@ -38,7 +38,7 @@ static void recorded(void *ctx, const gd_trainer *t)
 static gd_run_wish wish(void *ctx)
 {
     (void)ctx;
-    return job_stopped() ? GD_RUN_STOP : job_take_save_wish() ? GD_RUN_SAVE : GD_RUN_ON;
+    return gd_stop_wanted() ? GD_RUN_STOP : job_take_save_wish() ? GD_RUN_SAVE : GD_RUN_ON;
 }
 
 /* ---- grids: the same seed, so that grids can be compared ---- */
@@ -156,7 +156,7 @@ static gd_status fill_grid(grid *g)
 
     for (int i = 0; i < GRID_IMAGES; i++) {
         int64_t y = c->num_classes > 0 ? i % c->num_classes : -1;
-        if (job_stopped()) /* the grid can wait, the checkpoint cannot */
+        if (gd_stop_wanted()) /* the grid can wait, the checkpoint cannot */
             return GD_OK;
         GD_TRY(set_low_res(g, i));
         if (c->kind == GD_NET_SUPERRES && c->num_classes > 0)

@@ -88,12 +88,3 @@ gd_status gd_restoration_each(gd_restoration *r, int n, gd_restoration_task task
     gd_block_free(w.outcome);
     return s;
 }
-
-size_t gd_restoration_bytes(const gd_restoration *r)
-{
-    size_t bytes = gd_network_prior_bytes(r->network);
-
-    for (int k = 0; k < r->n_lanes - 1; k++)
-        bytes += gd_network_prior_bytes(r->lane[k].network);
-    return bytes;
-}

@@ -346,11 +346,6 @@ void gd_network_prior_free(gd_network_prior *p)
 
 /* ---- as the solvers see it ---- */
 
-size_t gd_network_prior_bytes(const gd_network_prior *p)
-{
-    return gd_runner_bytes(p->model) + (p->classifier ? gd_runner_bytes(p->classifier) : 0);
-}
-
 int gd_network_prior_tiles(const gd_network_prior *p)
 {
     return p->tiles.n;

@@ -296,7 +296,6 @@ GD_CHECKED gd_status gd_network_prior_make(gd_network_prior **out, const gd_mode
 GD_CHECKED gd_status gd_network_prior_make_beside(gd_network_prior **out,
                                                   const gd_network_prior *of);
 void gd_network_prior_free(gd_network_prior *p); /* NULL is fine */
-size_t gd_network_prior_bytes(const gd_network_prior *p);
 /* Network calls of one prediction: 1, or as many as there are tiles */
 int gd_network_prior_tiles(const gd_network_prior *p);
 /* Noise is keyed by (seed, image, draw); before_call is the caller's to set, its ctx is the prior's
@@ -366,7 +365,6 @@ void gd_restoration_close(gd_restoration *r);
 typedef gd_status (*gd_restoration_task)(void *ctx, gd_restoration *lane, int k);
 GD_CHECKED gd_status gd_restoration_each(gd_restoration *r, int n, gd_restoration_task task,
                                          void *ctx);
-size_t gd_restoration_bytes(const gd_restoration *r); /* of the networks, all lanes */
 /* Root mean square of A x - y over what was measured */
 double gd_restoration_residual(const gd_restoration *r, const double *x, const double *y);
 
