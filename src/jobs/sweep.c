@@ -254,11 +254,6 @@ static gd_status sample_cell(sweep_run *r, sweep_cell *cell, const char *path)
     return s;
 }
 
-static gd_features features_of(const eval_run *e, const eval_side *side)
-{
-    return (gd_features){ side->survey.features, side->survey.kept, e->network.shape.width };
-}
-
 static gd_status survey(sweep_run *r, eval_side *side)
 {
     job_progress_start(&r->eval.progress, "steps", gd_images_count(side->images), true);
@@ -268,23 +263,20 @@ static gd_status survey(sweep_run *r, eval_side *side)
 static gd_status judge(sweep_run *r, sweep_cell *cell, const char *path)
 {
     eval_run *e = &r->eval;
-    gd_manifold manifold;
     gd_status s;
 
     e->samples = (eval_side){ 0 };
+    e->has_frechet = false;
     s = eval_open(e, &e->samples, path);
     if (s == GD_OK)
         s = survey(r, &e->samples);
     if (s == GD_OK)
-        s = gd_frechet(&cell->frechet, &e->samples.pool, &e->ref.pool);
+        s = eval_measure(e);
     if (s == GD_OK) {
-        const gd_features ref = features_of(e, &e->ref), samples = features_of(e, &e->samples);
+        cell->frechet = e->fid;
         cell->score = e->samples.survey.inception_score;
-        s = gd_manifold_measure(&manifold, &ref, &samples, false, NULL, NULL);
-    }
-    if (s == GD_OK) {
-        cell->precision = manifold.precision;
-        cell->recall = manifold.recall;
+        cell->precision = e->manifold.precision;
+        cell->recall = e->manifold.recall;
     }
     eval_close(&e->samples);
     return s;

@@ -57,8 +57,7 @@ static const job_option classifier_table[] = {
 };
 #undef AT
 
-/* What stands in text that outlives the command line */
-static gd_status keep_text(char *to, size_t bytes, const char *from, const char *name)
+gd_status train_keep_text(char *to, size_t bytes, const char *from, const char *name)
 {
     if (!from)
         return GD_OK;
@@ -72,17 +71,17 @@ static gd_status settle(train_options *o, gd_net_kind kind)
 {
     gd_train_options *t = &o->train;
 
-    GD_TRY(keep_text(t->ema_rate, sizeof t->ema_rate, o->ema_rate, "ema-rate"));
+    GD_TRY(train_keep_text(t->ema_rate, sizeof t->ema_rate, o->ema_rate, "ema-rate"));
     if (kind != GD_NET_CLASSIFIER)
-        GD_TRY(keep_text(t->schedule_sampler, sizeof t->schedule_sampler, o->schedule_sampler,
-                         "schedule-sampler"));
+        GD_TRY(train_keep_text(t->schedule_sampler, sizeof t->schedule_sampler, o->schedule_sampler,
+                               "schedule-sampler"));
     GD_TRY(train_settle_loss(o));
-    GD_TRY(keep_text(t->timestep_respacing, sizeof t->timestep_respacing, o->timestep_respacing,
-                     "timestep_respacing"));
+    GD_TRY(train_keep_text(t->timestep_respacing, sizeof t->timestep_respacing,
+                           o->timestep_respacing, "timestep_respacing"));
     t->microbatch = GD_MAX(t->microbatch, 0); /* -1 is the authors' word for all */
-    GD_TRY(keep_text(t->labels, sizeof t->labels, o->labels, "labels"));
-    GD_TRY(keep_text(t->data, sizeof t->data, o->data, "data"));
-    GD_TRY(keep_text(t->val_data, sizeof t->val_data, o->val_data, "val-data"));
+    GD_TRY(train_keep_text(t->labels, sizeof t->labels, o->labels, "labels"));
+    GD_TRY(train_keep_text(t->data, sizeof t->data, o->data, "data"));
+    GD_TRY(train_keep_text(t->val_data, sizeof t->val_data, o->val_data, "val-data"));
     if (o->precision)
         t->bf16 = strcmp(o->precision, "bf16") == 0;
     if (o->lr_anneal_steps > 0) {

@@ -66,6 +66,8 @@ GD_CHECKED gd_status train_compare_sets(const train_run *r);
 GD_CHECKED gd_status train_settle_classes(train_run *r);
 bool train_flag_given(const train_run *r, const char *name); /* with a value that is not empty */
 
+/* train.c: the text of option `name`, NULL: none, into to[bytes], which outlives the job's words */
+GD_CHECKED gd_status train_keep_text(char *to, size_t bytes, const char *from, const char *name);
 /* train_loss.c: the options of losses, and the teacher of a distillation; how the loss changes the
  * network's configuration */
 GD_CHECKED gd_status train_settle_loss(train_options *o);

@@ -4,16 +4,6 @@
 
 #include <string.h>
 
-static gd_status keep(char *to, size_t bytes, const char *from, const char *name)
-{
-    if (!from)
-        return GD_OK;
-    if (strlen(from) >= bytes)
-        return gd_fail(GD_EUSAGE, "--%s: longer than %zu bytes", name, bytes - 1);
-    strcpy(to, from);
-    return GD_OK;
-}
-
 /* The target of consistency losses is one of the averages. */
 static gd_status add_target(gd_train_options *t)
 {
@@ -35,10 +25,10 @@ gd_status train_settle_loss(train_options *o)
 {
     gd_train_options *t = &o->train;
 
-    GD_TRY(keep(t->loss, sizeof t->loss, o->loss, "loss"));
-    GD_TRY(keep(t->loss_weight, sizeof t->loss_weight, o->loss_weight, "loss-weight"));
-    GD_TRY(keep(t->loss_norm, sizeof t->loss_norm, o->loss_norm, "loss-norm"));
-    GD_TRY(keep(t->teacher, sizeof t->teacher, o->teacher, "teacher"));
+    GD_TRY(train_keep_text(t->loss, sizeof t->loss, o->loss, "loss"));
+    GD_TRY(train_keep_text(t->loss_weight, sizeof t->loss_weight, o->loss_weight, "loss-weight"));
+    GD_TRY(train_keep_text(t->loss_norm, sizeof t->loss_norm, o->loss_norm, "loss-norm"));
+    GD_TRY(train_keep_text(t->teacher, sizeof t->teacher, o->teacher, "teacher"));
     if (strcmp(t->loss, "cd") == 0 || strcmp(t->loss, "ct") == 0)
         return add_target(t);
     return GD_OK;
