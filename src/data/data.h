@@ -19,6 +19,7 @@ GD_CHECKED gd_status gd_resize(gd_image *out, const gd_image *in, int width, int
  * torch.nn.functional.interpolate(.., antialias=True) makes of floats */
 GD_CHECKED gd_status gd_resize_floats(float *out, const gd_image *in, int width, int height,
                                       gd_filter filter);
+double gd_bicubic(double x); /* Pillow's filter: Keys 1981 with a = -1/2 */
 /* The centre size x size pixels of the image shrunk, or enlarged, to a shorter side of `size` */
 GD_CHECKED gd_status gd_crop_centre(gd_image *image, int size);
 /* A random crop in three parts, so that whoever draws knows the ranges: a shorter side from *least

@@ -18,7 +18,7 @@ static double box(double x)
     return x > -0.5 && x <= 0.5;
 }
 
-static double bicubic(double x)
+double gd_bicubic(double x)
 {
     const double a = -0.5;
 
@@ -34,7 +34,7 @@ static double triangle(double x)
     return x < 1 ? 1 - x : 0;
 }
 
-static const kernel kernels[] = { { 0.5, box }, { 2, bicubic }, { 1, triangle } };
+static const kernel kernels[] = { { 0.5, box }, { 2, gd_bicubic }, { 1, triangle } };
 
 /* Most inputs of an output, and a bit */
 static int most_taps(const kernel *k, int in, int out)

@@ -2,22 +2,12 @@
  * resize of floats, which widens the filter when it shrinks, cut to [0, 255] and not rounded. */
 #include "eval/dialect.h"
 
+#include "data/data.h"
 #include "nn/inception.h"
 
 #include <math.h>
 
 enum { SIDE = GD_INCEPTION_SIDE, CHANNELS = 3 };
-
-/* Pillow's bicubic filter, a = -1/2 */
-static double bicubic(double x)
-{
-    const double a = -0.5;
-
-    x = fabs(x);
-    if (x < 1)
-        return ((a + 2) * x - (a + 3)) * x * x + 1;
-    return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
-}
 
 /* Weights of output pixel o over `in` pixels from *low on; how many there are.  The products in
  * Pillow's order (libImaging/Resample.c, precompute_coeffs). */
@@ -30,7 +20,7 @@ static int find_weights(double *weight, int *low, int o, int in)
 
     *low = GD_MAX(0, (int)(centre - support + 0.5));
     for (int i = 0; i < high - *low; i++) {
-        weight[i] = bicubic((i + *low - centre + 0.5) * narrow);
+        weight[i] = gd_bicubic((i + *low - centre + 0.5) * narrow);
         sum += weight[i];
     }
     for (int i = 0; i < high - *low && sum != 0; i++)

@@ -1,18 +1,14 @@
 /* dialect_edm.c - the detector of StyleGAN3 and EDM (inception-2015-12-05.pkl), also clean-fid's
  * legacy_tensorflow: TensorFlow 1's bilinear resize as PyTorch's affine_grid and grid_sample give
  * it, positions in float32 and so some 1e-5 beside TensorFlow's. */
+#include "eval/bilinear.h"
 #include "eval/dialect.h"
 
 #include "nn/inception.h"
 
 #include <math.h>
 
-enum { SIDE = GD_INCEPTION_SIDE, CHANNELS = 3 };
-
-typedef struct tap { /* between pixels `low` and `high`, `share` of the way */
-    int low, high;
-    float share;
-} tap;
+enum { SIDE = GD_INCEPTION_SIDE };
 
 /* torch.linspace(-1, 1, 299) at o: from the nearer end; products and sums are rounded once, as
  * PyTorch's x86 build does */
@@ -24,36 +20,33 @@ static float linear(int o)
 }
 
 /* theta is the identity but for a shift by half a pixel of both sizes; the border is repeated. */
-static void find_taps(tap *taps, int in)
+static void find_taps(gd_tap *taps, int in)
 {
     const float shift = 1 / (float)in - 1 / (float)SIDE, half = (float)in / 2;
 
     for (int o = 0; o < SIDE; o++) {
         const float grid = linear(o) * (SIDE - 1) / SIDE + shift;
         const float at = fminf(fmaxf(fmaf(grid + 1, half, -0.5f), 0), (float)(in - 1));
-        const int low = (int)at;
-        taps[o] = (tap){ low, GD_MIN(low + 1, in - 1), at - (float)low };
+        taps[o] = gd_tap_at(at, in);
     }
+}
+
+static float blend(float p, float q, float s, float t, float east, float south)
+{
+    const float west = 1 - east, north = 1 - south;
+    const float v =
+        p * (west * north) + q * (east * north) + s * (west * south) + t * (east * south);
+
+    return (v - 128) / 128;
 }
 
 static gd_status prepare(float *out, const uint8_t *pixels, int height, int width)
 {
-    tap rows[SIDE], columns[SIDE];
+    gd_tap rows[SIDE], columns[SIDE];
 
     find_taps(rows, height);
     find_taps(columns, width);
-    for (int c = 0; c < CHANNELS; c++)
-        for (int y = 0; y < SIDE; y++)
-            for (int x = 0; x < SIDE; x++) {
-                const tap *r = &rows[y], *k = &columns[x];
-                const uint8_t *a = pixels + (int64_t)r->low * width * CHANNELS + c,
-                              *b = pixels + (int64_t)r->high * width * CHANNELS + c;
-                const float east = k->share, west = 1 - east, south = r->share, north = 1 - south;
-                const float v =
-                    a[k->low * CHANNELS] * (west * north) + a[k->high * CHANNELS] * (east * north) +
-                    b[k->low * CHANNELS] * (west * south) + b[k->high * CHANNELS] * (east * south);
-                *out++ = (v - 128) / 128;
-            }
+    gd_resize_bilinear(out, pixels, width, SIDE, rows, columns, blend);
     return GD_OK;
 }
 

@@ -1,5 +1,6 @@
 /* dialect_half_pixel.c - PyTorch's bilinear resize between half-pixel centres, without
  * antialiasing: pytorch-fid, and clean-fid's legacy_pytorch. */
+#include "eval/bilinear.h"
 #include "eval/dialect.h"
 
 #include "nn/inception.h"
@@ -8,42 +9,36 @@
 
 enum { SIDE = GD_INCEPTION_SIDE, CHANNELS = 3 };
 
-typedef struct tap { /* between pixels `low` and `high`, `share` of the way */
-    int low, high;
-    float share;
-} tap;
-
-static void find_taps(tap *taps, int in)
+static void find_taps(gd_tap *taps, int in)
 {
     const float scale = (float)in / SIDE;
 
     for (int o = 0; o < SIDE; o++) {
         const float at = fmaf(scale, (float)o + 0.5f, -0.5f), from = at > 0 ? at : 0;
-        const int low = GD_MIN((int)from, in - 1);
-        taps[o] = (tap){ low, GD_MIN(low + 1, in - 1), from - (float)low };
+        taps[o] = gd_tap_at(from, in);
     }
+}
+
+static float blend(float p, float q, float s, float t, float across, float down)
+{
+    return (1 - down) * ((1 - across) * p + across * q) + down * ((1 - across) * s + across * t);
+}
+
+static float blend_units(float p, float q, float s, float t, float across, float down)
+{
+    return blend(p / 255, q / 255, s / 255, t / 255, across, down);
 }
 
 void gd_resize_half_pixel(float *out, const uint8_t *pixels, int height, int width, bool unit)
 {
-    const float range = unit ? 255 : 1;
-    tap rows[SIDE], columns[SIDE];
+    gd_tap rows[SIDE], columns[SIDE];
 
     find_taps(rows, height);
     find_taps(columns, width);
-    for (int c = 0; c < CHANNELS; c++)
-        for (int y = 0; y < SIDE; y++)
-            for (int x = 0; x < SIDE; x++) {
-                const tap *r = &rows[y], *k = &columns[x];
-                const uint8_t *a = pixels + (int64_t)r->low * width * CHANNELS + c,
-                              *b = pixels + (int64_t)r->high * width * CHANNELS + c;
-                const float p = (float)a[k->low * CHANNELS] / range,
-                            q = (float)a[k->high * CHANNELS] / range,
-                            s = (float)b[k->low * CHANNELS] / range,
-                            t = (float)b[k->high * CHANNELS] / range;
-                *out++ = (1 - r->share) * ((1 - k->share) * p + k->share * q) +
-                         r->share * ((1 - k->share) * s + k->share * t);
-            }
+    if (unit)
+        gd_resize_bilinear(out, pixels, width, SIDE, rows, columns, blend_units);
+    else
+        gd_resize_bilinear(out, pixels, width, SIDE, rows, columns, blend);
 }
 
 /* Bytes become v / 255 before they are resized */

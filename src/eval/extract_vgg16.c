@@ -2,6 +2,7 @@
  * to the second fully connected layer and its ReLU: where torch-fidelity measures precision and
  * recall.  Pictures are resized to 224 x 224 as TensorFlow 1 does, then (v / 255 - mean) /
  * deviation of ImageNet. */
+#include "eval/bilinear.h"
 #include "eval/extract_private.h"
 
 #include "graph/graph.h"
@@ -39,41 +40,33 @@ typedef struct vgg16 {
 
 /* ---- input ---- */
 
-typedef struct tap {
-    int low, high;
-    float share;
-} tap;
-
-static void find_taps(tap *taps, int in)
+static void find_taps(gd_tap *taps, int in)
 {
     const float scale = (float)((double)in / SIDE);
 
-    for (int o = 0; o < SIDE; o++) {
-        const float at = (float)o * scale;
-        const int low = (int)at;
-        taps[o] = (tap){ low, GD_MIN(low + 1, in - 1), at - (float)low };
-    }
+    for (int o = 0; o < SIDE; o++)
+        taps[o] = gd_tap_at((float)o * scale, in);
+}
+
+static float blend(float p, float q, float s, float t, float across, float down)
+{
+    const float upper = p + (q - p) * across, lower = s + (t - s) * across;
+
+    return upper + (lower - upper) * down;
 }
 
 static void prepare(float *out, const uint8_t *pixels, int height, int width)
 {
     static const float mean[CHANNELS] = { 255 * 0.485, 255 * 0.456, 255 * 0.406 },
                        deviation[CHANNELS] = { 255 * 0.229, 255 * 0.224, 255 * 0.225 };
-    tap rows[SIDE], columns[SIDE];
+    gd_tap rows[SIDE], columns[SIDE];
 
     find_taps(rows, height);
     find_taps(columns, width);
+    gd_resize_bilinear(out, pixels, width, SIDE, rows, columns, blend);
     for (int c = 0; c < CHANNELS; c++)
-        for (int y = 0; y < SIDE; y++)
-            for (int x = 0; x < SIDE; x++) {
-                const tap *r = &rows[y], *k = &columns[x];
-                const uint8_t *a = pixels + (int64_t)r->low * width * CHANNELS + c,
-                              *b = pixels + (int64_t)r->high * width * CHANNELS + c;
-                const float p = a[k->low * CHANNELS], q = a[k->high * CHANNELS],
-                            s = b[k->low * CHANNELS], t = b[k->high * CHANNELS];
-                const float upper = p + (q - p) * k->share, lower = s + (t - s) * k->share;
-                *out++ = (upper + (lower - upper) * r->share - mean[c]) / deviation[c];
-            }
+        for (int i = 0; i < SIDE * SIDE; i++, out++)
+            *out = (*out - mean[c]) / deviation[c];
 }
 
 typedef struct prepare_work {

@@ -65,6 +65,15 @@ void io_row_major(int64_t *stride, const gd_array *array)
     }
 }
 
+bool gd_array_has_shape(const gd_array *a, const int64_t *dim, int rank)
+{
+    int skip = 0;
+
+    while (a->rank - skip > rank && a->dim[skip] == 1)
+        skip++;
+    return a->rank - skip == rank && memcmp(a->dim + skip, dim, (size_t)rank * sizeof *dim) == 0;
+}
+
 int64_t gd_array_count(const gd_array *array)
 {
     int64_t n = 1;

@@ -90,6 +90,8 @@ GD_CHECKED gd_status gd_bundle_add_meta(gd_bundle *bundle, const char *key, cons
 /* Take `prefix` off the names that begin with it.  GD_EFORMAT if two arrays then have one name. */
 GD_CHECKED gd_status gd_bundle_strip(gd_bundle *bundle, const char *prefix);
 int64_t gd_array_count(const gd_array *array); /* number of elements */
+/* It is dim[rank], but for ones in front */
+bool gd_array_has_shape(const gd_array *array, const int64_t *dim, int rank);
 /* Elements in row-major order, as the file's dtype / converted to float32 (any numeric dtype; F16
  * and BF16 exactly). */
 GD_CHECKED gd_status gd_bundle_read(const gd_bundle *bundle, const gd_array *array, void *out);

@@ -198,15 +198,6 @@ static void shape_of(int64_t dim[4], int *rank, const char *name, const gd_type 
     }
 }
 
-static bool has_shape(const gd_array *a, const int64_t *dim, int rank)
-{
-    int skip = 0;
-
-    while (a->rank - skip > rank && a->dim[skip] == 1)
-        skip++;
-    return a->rank - skip == rank && memcmp(a->dim + skip, dim, (size_t)rank * sizeof *dim) == 0;
-}
-
 static int count_wrong(const gd_convnext_file *f, bool print, int *expected)
 {
     int wrong = 0;
@@ -223,7 +214,7 @@ static int count_wrong(const gd_convnext_file *f, bool print, int *expected)
         key_of(f, key, v->name);
         shape_of(dim, &rank, v->name, &v->type);
         const gd_array *a = gd_bundle_find(f->bundle, key);
-        if (a && has_shape(a, dim, rank))
+        if (a && gd_array_has_shape(a, dim, rank))
             continue;
         if (print && wrong < MAX_ROWS)
             gd_detail("  %-60.80s %s", key, a ? "of another shape" : "missing");

@@ -159,17 +159,6 @@ static gd_status read_config(gd_vit_file *f)
 
 /* ---- checking ---- */
 
-/* Of this shape, but for ones in front */
-static bool has_shape(const gd_array *a, const vit_source *s)
-{
-    int skip = 0;
-
-    while (a->rank - skip > s->rank && a->dim[skip] == 1)
-        skip++;
-    return a->rank - skip == s->rank &&
-           memcmp(a->dim + skip, s->dim, (size_t)s->rank * sizeof *s->dim) == 0;
-}
-
 static int shape_words(char out[64], const int64_t *dim, int rank)
 {
     int used = snprintf(out, 64, "[");
@@ -190,7 +179,7 @@ static void look_up(tally *t, const gd_vit_file *f, const vit_source *s)
     char wanted[64], found[64];
 
     t->expected++;
-    if (a && has_shape(a, s))
+    if (a && gd_array_has_shape(a, s->dim, s->rank))
         return;
     if (t->print && t->different < MAX_ROWS) {
         shape_words(wanted, s->dim, s->rank);

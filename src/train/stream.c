@@ -28,7 +28,7 @@ struct gd_stream {
     const gd_dataset *set;
     gd_stream_options o;
     const gd_settings *settings; /* of whoever made it: its threads go by them */
-    int64_t count, image; /* of the set; elements of an image */
+    int64_t count, image;        /* of the set; elements of an image */
     pthread_mutex_t lock;
     pthread_cond_t room, filled;
     pthread_t thread[MAX_WORKERS];
