@@ -38,8 +38,10 @@ set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME libguided0)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_RECOMMENDS "libopenblas0 | liblapack3")
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SUGGESTS guided-data)
-set(CPACK_DEBIAN_LIBRARY_PACKAGE_GENERATE_SHLIBS ON)
-set(CPACK_DEBIAN_LIBRARY_PACKAGE_GENERATE_SHLIBS_POLICY ">=")
+# What CPack would generate calls ldconfig from scripts, against Debian's policy
+file(WRITE ${CMAKE_BINARY_DIR}/control/shlibs "libguided 0 libguided0 (>= ${PROJECT_VERSION})\n")
+file(WRITE ${CMAKE_BINARY_DIR}/control/triggers "activate-noawait ldconfig\n")
+set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${CMAKE_BINARY_DIR}/control/shlibs ${CMAKE_BINARY_DIR}/control/triggers)
 set(CPACK_DEBIAN_LIBRARY_DESCRIPTION "diffusion models on CPUs, shared library
 Opens checkpoints, samples with any solver, differentiates through one call
 of a network, trains, and compares sets of images.")
