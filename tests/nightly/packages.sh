@@ -1,24 +1,58 @@
 #!/bin/sh
-# packages: scripts/release twice gives the same bytes; lintian has nothing to say but what docs/packages.md states; then, as root and with
-# debootstrap, the packages go into a bare system of this release (kept in build-chroot), work there, and leave nothing behind.
+# packages: for Debian 12 and 13, or for the releases in PACKAGES_FOR, as root with debootstrap.  In a system with scripts/setup,
+# scripts/release makes the same bytes twice and lintian reports nothing but what cmake/debian/lintian-overrides states; in a bare
+# system the packages are installed, used and removed (packages_inside.sh).  Bare systems are kept in build-packages.
 set -u
 cd "$GUIDED_SOURCE_DIR" || exit 1
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+[ "$(id -u)" = 0 ] && command -v debootstrap >/dev/null || { echo "packages: passed over: needs root and debootstrap"; exit 0; }
+roots=$PWD/build-packages
+mkdir -p "$roots"
 failed=0
-fail() { echo "FAIL: $1"; failed=1; }
+fail() { echo "FAIL: $release: $1"; failed=1; }
 
-scripts/release "$dir/one" >/dev/null && scripts/release "$dir/two" >/dev/null || exit 1
-diff -r "$dir/one" "$dir/two" || fail "two releases differ"
-lintian --suppress-tags initial-upload-closes-no-bugs "$dir"/one/*.deb 2>"$dir/lintian.err" | grep . && fail "lintian complains"
+# inside ROOT COMMAND...: its /proc lives as long as the command
+inside() {
+    # shellcheck disable=SC2016
+    unshare --mount sh -c 'mount -t proc proc "$1/proc"; root=$1; shift; exec chroot "$root" env -i HOME=/root LC_ALL=C.UTF-8 \
+        PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"' sh "$@"
+}
 
-[ "$(id -u)" = 0 ] && command -v debootstrap >/dev/null || { echo "packages in a bare system: passed over: needs root and debootstrap"; exit $failed; }
-. /etc/os-release
-root=$PWD/build-chroot
-[ -d "$root/var/lib/dpkg" ] || debootstrap --variant=minbase "$VERSION_CODENAME" "$root" >"$dir/debootstrap.log" 2>&1 || { tail -5 "$dir/debootstrap.log"; exit 1; }
-cp /etc/resolv.conf "$root/etc/resolv.conf"
-rm -rf "$root/packages"
-cp -r "$dir/one" "$root/packages"
-cp tests/nightly/packages_inside.sh examples/sample.c "$root/packages/"
-chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 sh /packages/packages_inside.sh || fail "in the bare system"
+bare() { # the release's own system, made once
+    [ -d "$roots/$release/var/lib/dpkg/info" ] && return
+    debootstrap --variant=minbase "$release" "$roots/$release" >"$roots/$release.log" 2>&1 || { tail -5 "$roots/$release.log"; return 1; }
+}
+
+copy_of_bare() { # NAME
+    rm -rf "${roots:?}/$1"
+    cp -a "$roots/$release" "$roots/$1" && cp /etc/resolv.conf "$roots/$1/etc/resolv.conf"
+}
+
+made_twice() {
+    root=$roots/$release-build
+    [ -d "$root" ] || { copy_of_bare "$release-build" && inside "$root" apt-get update -qq; } || return 1
+    rm -rf "$root/guided" "$root/one" "$root/two"
+    git clone -q --depth 1 "file://$PWD" "$root/guided" || return 1
+    inside "$root" /guided/scripts/setup --package >"$roots/$release.log" 2>&1 || { tail -5 "$roots/$release.log"; return 1; }
+    for folder in one two; do
+        inside "$root" /guided/scripts/release /$folder >"$roots/$release.log" || return 1
+    done
+    diff -r "$root/one" "$root/two" || fail "two releases differ"
+    # shellcheck disable=SC2046
+    inside "$root" lintian --allow-root --no-tag-display-limit --display-info $(cd "$root" && echo /one/*.deb) >"$roots/$release.lintian"
+    [ ! -s "$roots/$release.lintian" ] || { cat "$roots/$release.lintian"; fail "lintian"; }
+}
+
+used() {
+    copy_of_bare "$release-use" || return 1
+    cp -r "$roots/$release-build/one" "$roots/$release-use/packages"
+    cp tests/nightly/packages_inside.sh examples/sample.c "$roots/$release-use/packages/"
+    inside "$roots/$release-use" sh /packages/packages_inside.sh || fail "in the bare system"
+    rm -rf "$roots/$release-use"
+}
+
+for release in ${PACKAGES_FOR:-bookworm trixie}; do
+    start=$(date +%s)
+    bare && made_twice && used || fail "not finished"
+    echo "packages: $release took $(($(date +%s) - start)) s"
+done
 exit $failed

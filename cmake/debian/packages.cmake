@@ -1,5 +1,5 @@
 # Debian packages by `cpack -G DEB`, one for each component of the installation; scripts/release makes them.
-# docs/packages.md says what each holds.  To come with the Python module: python3-guided (component python).
+# docs/packages.md says what each holds and why it depends on what.
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME guided)
 set(CPACK_PACKAGE_VENDOR "the guided contributors")
@@ -16,12 +16,12 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
   OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
-set(CPACK_PRE_BUILD_SCRIPTS ${CMAKE_SOURCE_DIR}/cmake/package_files.cmake)
+set(CPACK_PRE_BUILD_SCRIPTS ${CMAKE_SOURCE_DIR}/cmake/debian/package_files.cmake)
 set(whole "${PROJECT_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE}")
 
 set(CPACK_DEBIAN_GUIDED_PACKAGE_NAME guided)
 set(CPACK_DEBIAN_GUIDED_PACKAGE_DEPENDS "guided-data (>= ${PROJECT_VERSION})")
-set(CPACK_DEBIAN_GUIDED_PACKAGE_RECOMMENDS "libopenblas0 | liblapack3")
+set(CPACK_DEBIAN_GUIDED_PACKAGE_RECOMMENDS "libopenblas0 | liblapack3, libmicrohttpd12") # loaded by eval and by serve
 set(CPACK_DEBIAN_GUIDED_DESCRIPTION "diffusion models that beat GANs, on CPUs
 Samples images from ADM-family diffusion models (Dhariwal and Nichol, 2021)
 and others on ordinary CPUs, with classifier guidance; trains them, restores
@@ -38,6 +38,7 @@ set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME libguided0)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_RECOMMENDS "libopenblas0 | liblapack3")
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SUGGESTS guided-data)
+set(CPACK_DEBIAN_LIBRARY_PACKAGE_MULTIARCH same)
 # What CPack would generate calls ldconfig from scripts, against Debian's policy
 file(WRITE ${CMAKE_BINARY_DIR}/control/shlibs "libguided 0 libguided0 (>= ${PROJECT_VERSION})\n")
 file(WRITE ${CMAKE_BINARY_DIR}/control/triggers "activate-noawait ldconfig\n")
@@ -62,5 +63,20 @@ if(GUIDED_MPI)
 The module that guided loads when mpiexec or srun starts it: training and
 evaluation shared by many processes.")
   set(CPACK_DEBIAN_GUIDED_PACKAGE_SUGGESTS guided-mpi)
+endif()
+
+if(GUIDED_PYTHON_DIR)
+  list(APPEND CPACK_COMPONENTS_ALL python)
+  set(CPACK_DEBIAN_PYTHON_PACKAGE_NAME python3-guided)
+  set(CPACK_DEBIAN_PYTHON_PACKAGE_SECTION python)
+  set(CPACK_DEBIAN_PYTHON_PACKAGE_ARCHITECTURE all)
+  set(CPACK_DEBIAN_PYTHON_PACKAGE_SHLIBDEPS OFF)
+  set(CPACK_DEBIAN_PYTHON_PACKAGE_DEPENDS "libguided0 (= ${whole}), python3:any, python3-numpy")
+  set(CPACK_DEBIAN_PYTHON_PACKAGE_RECOMMENDS guided-data)
+  set(CPACK_DEBIAN_PYTHON_PACKAGE_SUGGESTS python3-torch)
+  set(CPACK_DEBIAN_PYTHON_PACKAGE_CONTROL_EXTRA ${CMAKE_SOURCE_DIR}/cmake/debian/postinst ${CMAKE_SOURCE_DIR}/cmake/debian/prerm)
+  set(CPACK_DEBIAN_PYTHON_DESCRIPTION "diffusion models on CPUs, Python module
+The module guided: sampling, denoising, restoration, evaluation and training
+on numpy arrays, by libguided.")
 endif()
 include(CPack)

@@ -7,7 +7,11 @@ tree=$1 package=$2 version=$3 maintainer=$4
 doc=$tree/usr/share/doc/$package
 mkdir -p "$doc"
 cp "$here/copyright" "$doc/copyright"
-gzip -9nc "$here/../CHANGELOG.md" >"$doc/changelog.gz"
+if grep -q "^$package: " "$here/lintian-overrides"; then
+    mkdir -p "$tree/usr/share/lintian/overrides"
+    grep "^$package: " "$here/lintian-overrides" >"$tree/usr/share/lintian/overrides/$package"
+fi
+gzip -9nc "$here/../../CHANGELOG.md" >"$doc/changelog.gz"
 printf '%s (%s) unstable; urgency=medium\n\n  * CHANGELOG.md has what is new.\n\n -- %s  %s\n' "guided" "$version" "$maintainer" \
     "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9nc >"$doc/changelog.Debian.gz"
 rm -f "$doc/CHANGELOG.md"
