@@ -39,7 +39,6 @@ set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_RECOMMENDS "libopenblas0 | liblapack3")
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SUGGESTS guided-data)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_MULTIARCH same)
-# What CPack would generate calls ldconfig from scripts, against Debian's policy
 file(WRITE ${CMAKE_BINARY_DIR}/control/shlibs "libguided 0 libguided0 (>= ${PROJECT_VERSION})\n")
 file(WRITE ${CMAKE_BINARY_DIR}/control/triggers "activate-noawait ldconfig\n")
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${CMAKE_BINARY_DIR}/control/shlibs ${CMAKE_BINARY_DIR}/control/triggers)
@@ -59,6 +58,7 @@ if(GUIDED_MPI)
   list(APPEND CPACK_COMPONENTS_ALL mpi)
   set(CPACK_DEBIAN_MPI_PACKAGE_NAME guided-mpi)
   set(CPACK_DEBIAN_MPI_PACKAGE_DEPENDS "guided (= ${whole})")
+  set(CPACK_DEBIAN_MPI_PACKAGE_RECOMMENDS openmpi-bin)
   set(CPACK_DEBIAN_MPI_DESCRIPTION "guided over several machines by MPI
 The module that guided loads when mpiexec or srun starts it: training and
 evaluation shared by many processes.")
