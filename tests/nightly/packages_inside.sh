@@ -21,7 +21,8 @@ list >before
 # python3-guided brings the library alone: its own numbers, no models
 install "$here"/python3-guided_*.deb "$here"/libguided0_*.deb
 cd /
-python3 -c 'import guided; assert guided.version() == "0.2.0"' ||
+version=$(dpkg-query -W -f '${source:Upstream-Version}' libguided0)
+python3 -c "import guided; assert guided.version() == '$version'" ||
     fail "the module without the command"
 cd - >/dev/null || exit 1
 install "$here"/*.deb
@@ -85,8 +86,8 @@ cc "$here/sample.c" $(pkg-config --cflags --libs guided) -o shared || fail "a pr
 # shellcheck disable=SC2046
 cc "$here/sample.c" /usr/lib/*/libguided.a $(pkg-config --static --libs guided | sed 's/-lguided//') -o static || fail "a program with the static library"
 mkdir project
-printf 'cmake_minimum_required(VERSION 3.20)\nproject(p C)\nfind_package(guided 0.2 REQUIRED)\nadd_executable(p %s)\ntarget_link_libraries(p guided::guided)\n' \
-    "$here/sample.c" >project/CMakeLists.txt
+printf 'cmake_minimum_required(VERSION 3.20)\nproject(p C)\nfind_package(guided %s REQUIRED)\nadd_executable(p %s)\ntarget_link_libraries(p guided::guided)\n' \
+    "${version%.*}" "$here/sample.c" >project/CMakeLists.txt
 cmake -S project -B project/build >log 2>&1 && cmake --build project/build >>log 2>&1 || { cat log; fail "a program by CMake"; }
 models=/usr/share/guided/models/fashion32
 for program in shared static project/build/p; do
