@@ -1,7 +1,7 @@
 #!/bin/sh
 # packages: for Debian 12 and 13, or for the releases in PACKAGES_FOR, as root with debootstrap.  In a system with scripts/setup,
 # scripts/release makes the same bytes twice and lintian reports nothing but what cmake/debian/lintian-overrides states; in a bare
-# system the packages are installed, used and removed (packages_inside.sh).  Bare systems are kept in build-packages.
+# system the packages are installed, used and removed (packages_inside.sh), and the commands of Containerfile work.  Bare systems are kept in build-packages.
 set -u
 cd "$GUIDED_SOURCE_DIR" || exit 1
 [ "$(id -u)" = 0 ] && command -v debootstrap >/dev/null || { echo "packages: passed over: needs root and debootstrap"; exit 0; }
@@ -49,9 +49,19 @@ used() {
     rm -rf "$roots/$release-use"
 }
 
+# The Containerfile's second stage, as far as it is one without a container
+contained() {
+    copy_of_bare "$release-use" || return 1
+    cp -r "$roots/$release-build/one" "$roots/$release-use/packages"
+    commands=$(sed -e ':a' -e '/\\$/N; s/\\\n//; ta' Containerfile | sed -n 's/^RUN //p' | tail -1)
+    inside "$roots/$release-use" sh -c "$commands" >"$roots/$release.log" 2>&1 && inside "$roots/$release-use" guided sample -n 4 --steps ddim2 -q -o /grid.png &&
+        [ -s "$roots/$release-use/grid.png" ] && [ ! -e "$roots/$release-use/packages" ] || { tail -5 "$roots/$release.log"; fail "the commands of Containerfile"; }
+    rm -rf "$roots/$release-use"
+}
+
 for release in ${PACKAGES_FOR:-bookworm trixie}; do
     start=$(date +%s)
-    bare && made_twice && used || fail "not finished"
+    bare && made_twice && used && { ! grep -q "^FROM.*debian:$release" Containerfile || contained; } || fail "not finished"
     echo "packages: $release took $(($(date +%s) - start)) s"
 done
 exit $failed

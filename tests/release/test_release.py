@@ -75,8 +75,9 @@ def bill_of_materials():
               for s in source_package(re.match(r"pkg:deb/debian/([^@]+)@[^+:]+\?arch=", ref["referenceLocator"])[1])}
     needed = re.findall(r"NEEDED.*\[(.*)\]", run("readelf", "-d", os.environ["GUIDED_BINARY"], env={**os.environ, "LC_ALL": "C"}).stdout)
     check("readelf lists libraries", needed)
+    found = run("dpkg-query", "-S", *(f"*/{library}" for library in needed)).stdout
     for library in needed:
-        owners = re.findall(r"(?m)^([^:\s]+(?::\w+)?): ", run("dpkg-query", "-S", f"*/{library}").stdout)
+        owners = re.findall(rf"(?m)^([^:\s]+(?::\w+)?): .*/{re.escape(library)}$", found)
         check(f"the bill has the package of {library}: {owners}", not owners or any(s in listed for o in owners for s in source_package(o)))
     check("no version is refused", run(tree / "scripts/sbom").returncode != 0)
 
