@@ -203,7 +203,7 @@ static void what_cannot_be_is_refused(void **state)
     assert_int_equal(guided_model_open(&none, context, "/nonexistent.pt", NULL, 0), GUIDED_EFORMAT);
     assert_non_null(strstr(guided_error(), "/nonexistent.pt"));
     const guided_option bad[] = { { "steps", "5000" }, { "eta", "2" },    { "scale", "-1" },
-                                  { "stepz", "3" },    { "bf16", "yes" }, { "seed", "-3" } };
+                                  { "stepz", "3" },    { "bf16", "maybe" }, { "seed", "-3" } };
     for (int i = 0; i < 6; i++) {
         assert_int_equal(guided_sampler_open(&s, m, NULL, &bad[i], 1), GUIDED_EUSAGE);
         assert_null(s);
