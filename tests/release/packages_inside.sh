@@ -2,6 +2,7 @@
 # packages_inside, in a bare Debian: the packages beside this script are installed, used and removed; nothing is left behind.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
+[ "$here" = /packages ] || { echo "packages_inside: purges packages; tests/nightly/packages.sh runs it where that is meant" >&2; exit 2; }
 cd "$(mktemp -d)" || exit 1
 failed=0
 fail() { echo "FAIL: $1"; failed=1; }
