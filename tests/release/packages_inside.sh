@@ -10,10 +10,11 @@ install() { apt-get install -y -qq --no-install-recommends "$@" >log 2>&1 || { t
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq || exit 1
 install man-db bash-completion gcc libc6-dev cmake make pkg-config
-# every file but those of the kernel, of apt, dpkg and man themselves, of what runs, and of this test; /etc/*- are copies of passwd and its like
+# every file but those of the kernel, of apt, dpkg and man themselves, of what runs, and of this test; /etc/*- are
+# copies of passwd and its like, /etc/hosts is netbase's, which comes with Open MPI and leaves it
 list() {
     find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /var/log -o -path /var/lib/apt -o -path /var/lib/dpkg \
-        -o -path /var/cache/apt -o -path /var/cache/debconf -o -path /var/cache/man -o -path /run -o -path '/etc/*-' -o -path "$here" \) -prune -o -print | sort
+        -o -path /var/cache/apt -o -path /var/cache/debconf -o -path /var/cache/man -o -path /run -o -path '/etc/*-' -o -path /etc/hosts -o -path "$here" \) -prune -o -print | sort
 }
 names() { dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' | sort; }
 names >names_before

@@ -25,7 +25,8 @@ bare_copy() {
         quiet "$systems/$1.log" debootstrap --variant=minbase "$1" "$systems/$1" && : >"$systems/$1/complete" || return 1
     }
     rm -rf "${systems:?}/$2"
-    cp -a "$systems/$1" "$systems/$2" && rm "$systems/$2/complete" && cp /etc/resolv.conf "$systems/$2/etc/resolv.conf"
+    cp -a "$systems/$1" "$systems/$2" && rm "$systems/$2/complete" && cp /etc/resolv.conf "$systems/$2/etc/resolv.conf" || return 1
+    echo force-unsafe-io >"$systems/$2/etc/dpkg/dpkg.cfg.d/fast" # a system that is thrown away
 }
 
 # build_system RELEASE SETUP...: build-systems/RELEASE-build with scripts/setup SETUP for each, and a clone of the last commit as /guided
