@@ -340,6 +340,7 @@ typedef struct gd_settings {
     void *log_ctx;
     gd_log_level log_most;
     _Atomic bool *cancelled; /* gd_check_stop fails when true */
+    _Atomic int64_t *macs;   /* multiply-adds of networks are added here; NULL: nowhere */
 } gd_settings;
 /* The calling thread's settings from now on, NULL: the process's; returns those before */
 const gd_settings *gd_use_settings(const gd_settings *settings);
