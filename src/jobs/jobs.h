@@ -178,6 +178,7 @@ GD_CHECKED gd_status job_value_set(const job_option *o, const char *text, void *
 void job_value_print(const job_option *o, const void *values, FILE *out);
 /* The k-th word of "fp32|bf16", NULL behind the last; NULL for an argument that is no list */
 const char *job_choice(const job_option *o, int k, char word[64]);
+bool job_is_bf16(const char *precision); /* of OPTION_PRECISION */
 bool job_is_alias(const job_option *o);
 bool job_takes_value(const job_option *o);
 

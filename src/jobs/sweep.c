@@ -2,6 +2,7 @@
  * seeds and judged as guided eval judges; cell by cell, so that an ended study goes on. */
 #include "jobs/sweep.h"
 #include "jobs/args.h"
+#include "jobs/option_rows.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -12,10 +13,9 @@
 
 #define AT(field) offsetof(sweep_run, field)
 static const job_option table[] = {
-    { "model", 'm', JOB_TEXT, "FILE", "diffusion model (default: the built-in one)",
-      AT(choice.model) },
-    { "classifier", 'c', JOB_TEXT, "FILE", "noisy classifier that guides", AT(choice.classifier) },
-    { "unguided", 0, JOB_SWITCH, "", "no guidance with a built-in model", AT(choice.unguided) },
+    OPTION_MODEL(AT(choice.model)),
+    OPTION_CLASSIFIER(AT(choice.classifier)),
+    OPTION_UNGUIDED(AT(choice.unguided)),
     { "ref", 0, JOB_TEXT, "PATH", "images to compare with, as guided eval takes them", AT(ref) },
     { "features", 0, JOB_TEXT, "CLASSIFIER", "whose features judge (default: fashion32's)",
       AT(features) },
@@ -25,12 +25,11 @@ static const job_option table[] = {
     { "class", 0, JOB_TEXT, "LIST", "as of guided sample (default: balanced)", AT(choice.classes) },
     { "num", 'n', JOB_INT, "N", "images of a cell (default 500)", AT(choice.n), 4, 1e6 },
     { "seed", 0, JOB_SEED, "N", "of every cell (default 0)", AT(choice.seed) },
-    { "precision", 0, JOB_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
-      AT(choice.precision) },
+    OPTION_PRECISION(AT(choice.precision)),
     { "output", 'o', JOB_TEXT, "FOLDER", "of the study; what is there is kept (default sweep)",
       AT(output) },
-    { "threads", 't', JOB_INT, "N", "default: all cores that it may use", AT(threads), 1, 1024 },
-    { "quiet", 'q', JOB_SWITCH, "", "errors only", AT(quiet) },
+    OPTION_THREADS(AT(threads)),
+    OPTION_QUIET(AT(quiet)),
     { "json", 0, JOB_SWITCH, "", "a JSON line for each cell", AT(json) },
 };
 #undef AT
@@ -266,18 +265,18 @@ static gd_status judge(sweep_run *r, sweep_cell *cell, const char *path)
     gd_status s;
 
     e->samples = (eval_side){ 0 };
-    e->has_frechet = false;
     s = eval_open(e, &e->samples, path);
     if (s == GD_OK)
         s = survey(r, &e->samples);
     if (s == GD_OK)
         s = eval_measure(e);
     if (s == GD_OK) {
-        cell->frechet = e->fid;
-        cell->score = e->samples.survey.inception_score;
-        cell->precision = e->manifold.precision;
-        cell->recall = e->manifold.recall;
+        cell->frechet = eval_figure_value(e, "fid");
+        cell->score = eval_figure_value(e, "inception_score");
+        cell->precision = eval_figure_value(e, "precision");
+        cell->recall = eval_figure_value(e, "recall");
     }
+    eval_forget_results(e);
     eval_close(&e->samples);
     return s;
 }
@@ -333,7 +332,9 @@ static gd_status open_reference(sweep_run *r)
                            .features = r->inception  ? NULL
                                        : r->features ? r->features
                                                      : "fashion32" };
-    e->wanted[EVAL_FID] = e->wanted[EVAL_IS] = e->wanted[EVAL_PR] = true;
+    e->wanted[gd_metric_index(&gd_metric_fid)] = true;
+    e->wanted[gd_metric_index(&gd_metric_is)] = true;
+    e->wanted[gd_metric_index(&gd_metric_pr)] = true;
     GD_TRY(eval_dialects_read(e));
     GD_TRY(eval_network_find(e));
     GD_TRY(eval_open(e, &e->ref, r->ref));

@@ -228,7 +228,7 @@ static void what_cannot_be_is_refused(void **state)
                                   { "scale", "-1" },         { "stepz", "3" },
                                   { "precision", "fp16" },   { "threshold", "hard" },
                                   { "spacing", "karras" },   { "gradient_every", "1.5" },
-                                  { "guidance_scale", "2" }, { "clip_denoised", "yes" },
+                                  { "guidance_scale", "2" }, { "bf16", "maybe" },
                                   { "seed", "-3" } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(guided_sampler_open(&s, m, NULL, &bad[i], 1), GUIDED_EUSAGE);
