@@ -22,37 +22,60 @@ struct guided_sampler {
 
 typedef struct choice {
     gd_stage_options stage;
-    double batch;
+    const char *precision, *spacing, *threshold, *interval;
+    int batch;
+    bool fast;
 } choice;
 
-typedef enum kind { TEXT, REAL, BOOL, SEED } kind;
 #define AT(field) offsetof(choice, field)
 static const struct option {
     const char *name;
-    kind kind;
+    gd_field_type type;
     size_t offset;
     double min, max;
     const char *absent, *about;
 } options[] = {
-    { "steps", TEXT, AT(stage.steps), 0, 0, "the sampler's",
+    { "steps", GD_TEXT, AT(stage.steps), 0, 0, "the sampler's",
       "250, ddim25, leading50, 10,10,20; a count for samplers in continuous time" },
-    { "sampler", TEXT, AT(stage.sampler), 0, 0, "ddim where steps begin with ddim, else ddpm",
+    { "sampler", GD_TEXT, AT(stage.sampler), 0, 0, "ddim where steps begin with ddim, else ddpm",
       "a solver's name" },
-    { "eta", REAL, AT(stage.solver.eta), 0, 1, "the sampler's", "0 deterministic, 1 ancestral" },
-    { "scale", REAL, AT(stage.scale), 0, 1000, "the preset's",
+    { "eta", GD_REAL, AT(stage.solver.eta), 0, 1, "the sampler's", "0 deterministic, 1 ancestral" },
+    { "scale", GD_REAL, AT(stage.scale), 0, 1000, "the preset's",
       "of the classifier's or the caller's gradient" },
-    { "seed", SEED, AT(stage.seed), 0, 0, "0", "of the noise" },
-    { "clip_denoised", BOOL, AT(stage.clip), 0, 1, "true", "clip the predicted image to [-1, 1]" },
-    { "bf16", BOOL, AT(stage.bf16), 0, 1, "false", "products of convolutions in bfloat16" },
-    { "low_res_noise", REAL, AT(stage.low_res_noise), 0, 10, "0",
+    { "seed", GD_SEED, AT(stage.seed), 0, 0, "0", "of the noise" },
+    { "clip_denoised", GD_SWITCH, AT(stage.clip), 0, 1, "true",
+      "clip the predicted image to [-1, 1]" },
+    { "precision", GD_TEXT, AT(precision), 0, 0, "fp32",
+      "of products and convolutions: fp32 or bf16" },
+    { "bf16", GD_SWITCH, AT(stage.bf16), 0, 1, "false", "the same as precision bf16" },
+    { "fast", GD_SWITCH, AT(fast), 0, 1, "false",
+      "few network calls: solver, steps and levels for this model" },
+    { "spacing", GD_TEXT, AT(spacing), 0, 0, "the solver's",
+      "of the noise levels: time, logsnr, quadratic for DPM-Solver++ and UniPC; karras, "
+      "exponential, vp, ve, iddpm in sigma space" },
+    { "threshold", GD_TEXT, AT(threshold), 0, 0, "clip",
+      "of the predicted image: none, clip, dynamic" },
+    { "guidance_scale", GD_REAL, AT(stage.guidance_scale), 0, 1000, "none",
+      "guidance by a second model or null_class (1: none)" },
+    { "null_class", GD_INT, AT(stage.null_class), 1, 1e6, "none",
+      "label of no class, of a model trained with dropped labels" },
+    { "guidance_interval", GD_TEXT, AT(interval), 0, 0, "everywhere",
+      "LO,HI: guide (a classifier too) only between these noise levels sigma / alpha" },
+    { "guidance_rescale", GD_REAL, AT(stage.guidance_rescale), 0, 1, "0",
+      "share of the unguided prediction's deviation kept" },
+    { "gradient_every", GD_INT, AT(stage.gradient_every), 1, 1000, "1",
+      "compute the classifier's gradient at every Nth step" },
+    { "hold_gradient", GD_SWITCH, AT(stage.hold_gradient), 0, 1, "false",
+      "use the last gradient at the steps between" },
+    { "low_res_noise", GD_REAL, AT(stage.low_res_noise), 0, 10, "0",
       "standard deviation added to an upsampler's input" },
-    { "churn", REAL, AT(stage.solver.churn), 0, 1e4, "0",
+    { "churn", GD_REAL, AT(stage.solver.churn), 0, 1e4, "0",
       "noise added before each step (Karras et al. 2022)" },
-    { "sigma_min", REAL, AT(stage.sigma_min), 0, 1e6, "the schedule's",
+    { "sigma_min", GD_REAL, AT(stage.sigma_min), 0, 1e6, "the schedule's",
       "lowest level in sigma space" },
-    { "sigma_max", REAL, AT(stage.sigma_max), 0, 1e6, "the schedule's, at most 160",
+    { "sigma_max", GD_REAL, AT(stage.sigma_max), 0, 1e6, "the schedule's, at most 160",
       "highest level in sigma space" },
-    { "batch", REAL, AT(batch), 1, 1024, "1", "images made side by side" },
+    { "batch", GD_INT, AT(batch), 1, 1024, "1", "images made side by side" },
 };
 #undef AT
 
@@ -62,45 +85,6 @@ static bool same_name(const char *a, const char *b)
         if (*a != *b && !(*a == '-' && *b == '_'))
             return false;
     return *a == *b;
-}
-
-static gd_status bad_value(const struct option *o, const char *value)
-{
-    return o->kind == REAL ? gd_fail(GD_EUSAGE, "%s %s: expected a number from %g to %g", o->name,
-                                     value, o->min, o->max)
-                           : gd_fail(GD_EUSAGE, "%s %s: expected %s", o->name, value,
-                                     o->kind == BOOL ? "true or false" : "a whole number");
-}
-
-static gd_status set_option(choice *c, const struct option *o, const char *value)
-{
-    char *end, *at = (char *)c + o->offset;
-    double real;
-
-    switch (o->kind) {
-    case TEXT:
-        memcpy(at, &value, sizeof value);
-        return GD_OK;
-    case REAL:
-        real = strtod(value, &end);
-        if (end == value || *end || !(real >= o->min && real <= o->max))
-            return bad_value(o, value);
-        memcpy(at, &real, sizeof real);
-        return GD_OK;
-    case SEED: {
-        const uint64_t seed = strtoull(value, &end, 10);
-        if (end == value || *end || *value == '-')
-            return bad_value(o, value);
-        memcpy(at, &seed, sizeof seed);
-        return GD_OK;
-    }
-    case BOOL:
-        if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
-            return bad_value(o, value);
-        *(bool *)at = strcmp(value, "true") == 0;
-        return GD_OK;
-    }
-    return GD_OK;
 }
 
 static gd_status read_options(choice *c, const guided_option *given, int n)
@@ -114,7 +98,9 @@ static gd_status read_options(choice *c, const guided_option *given, int n)
         while (k < COUNT(options) && !same_name(given[i].name, names[k]))
             k++;
         if (k < COUNT(options)) {
-            GD_TRY(set_option(c, &options[k], given[i].value));
+            const struct option *o = &options[k];
+            const gd_field v = { o->name, o->type, o->min, o->max };
+            GD_TRY(gd_field_read(&v, given[i].value, (char *)c + o->offset));
             continue;
         }
         near = gd_nearest(given[i].name, names, COUNT(options));
@@ -126,7 +112,11 @@ static gd_status read_options(choice *c, const guided_option *given, int n)
 
 /* ---- introspection: made once, from the tables ---- */
 
-static const char *const kind_names[] = { "text", "real", "bool", "seed" };
+static const char *const type_names[] = { [GD_TEXT] = "text",
+                                          [GD_REAL] = "real",
+                                          [GD_INT] = "whole",
+                                          [GD_SWITCH] = "bool",
+                                          [GD_SEED] = "seed" };
 
 const char *guided_sampler_options_json(void)
 {
@@ -138,7 +128,7 @@ const char *guided_sampler_options_json(void)
             (size_t)snprintf(json + used, sizeof json - used,
                              "%s{\"name\":\"%s\",\"type\":\"%s\",\"default\":\"%s\","
                              "\"min\":%g,\"max\":%g,\"about\":\"%s\"}",
-                             k ? "," : "[", options[k].name, kind_names[options[k].kind],
+                             k ? "," : "[", options[k].name, type_names[options[k].type],
                              options[k].absent, options[k].min, options[k].max, options[k].about);
     snprintf(json + used, sizeof json - used, "]");
     return json;
@@ -176,14 +166,47 @@ static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_st
                          (long long)first, step, n_steps);
 }
 
-static gd_status make(guided_sampler *s, const guided_model *model, const guided_model *classifier,
+/* The options that are words, as the command reads them */
+static gd_status settle(choice *c, const gd_model *model)
+{
+    gd_stage_options *o = &c->stage;
+    const gd_solver *solver;
+
+    if (c->fast)
+        (void)gd_stage_fast(&o->sampler, &o->steps, &c->spacing, &c->threshold, model);
+    const char *sampler = o->sampler, *steps = o->steps;
+    gd_stage_defaults(&sampler, &steps, model);
+    GD_TRY(gd_stage_solver(&solver, &steps, sampler));
+    if (c->precision && strcmp(c->precision, "fp32") != 0 && strcmp(c->precision, "bf16") != 0)
+        return gd_fail(GD_EUSAGE, "precision %s: expected fp32 or bf16", c->precision);
+    o->bf16 |= c->precision && strcmp(c->precision, "bf16") == 0;
+    if (c->spacing)
+        GD_TRY(gd_stage_spacing(o, c->spacing, solver));
+    if (c->interval)
+        GD_TRY(gd_stage_interval(o, c->interval));
+    return c->threshold ? gd_stage_threshold(o, c->threshold) : GD_OK;
+}
+
+static const gd_model *model_of(const guided_model *model)
+{
+    return model ? model->model : NULL;
+}
+
+static gd_status make(guided_sampler *s, const guided_networks *networks,
                       const guided_option *given, int n)
 {
-    choice c = { .stage = { .solver.eta = -1, .scale = -1, .clip = true }, .batch = 1 };
+    const gd_model *model = networks->model->model;
+    choice c = { .stage = { .solver.eta = -1,
+                            .scale = -1,
+                            .clip = true,
+                            .uncond = model_of(networks->uncond),
+                            .weaker = model_of(networks->weaker) },
+                 .batch = 1 };
 
     GD_TRY(read_options(&c, given, n));
-    s->batch = (int)c.batch;
-    GD_TRY(gd_stage_open(&s->stage, model->model, classifier ? classifier->model : NULL, &c.stage));
+    GD_TRY(settle(&c, model));
+    s->batch = c.batch;
+    GD_TRY(gd_stage_open(&s->stage, model, model_of(networks->classifier), &c.stage));
     s->stage.o.steps = s->stage.o.sampler = NULL; /* the caller's texts */
     s->stage.trajectory.before_step = before_step;
     s->stage.trajectory.step_ctx = s;
@@ -195,7 +218,14 @@ static gd_status make(guided_sampler *s, const guided_model *model, const guided
 guided_status guided_sampler_open(guided_sampler **out, const guided_model *model,
                                   const guided_model *classifier, const guided_option *given, int n)
 {
-    const gd_entered before = gd_enter(model->context);
+    return guided_sampler_open_networks(
+        out, &(guided_networks){ .model = model, .classifier = classifier }, given, n);
+}
+
+guided_status guided_sampler_open_networks(guided_sampler **out, const guided_networks *networks,
+                                           const guided_option *given, int n)
+{
+    const gd_entered before = gd_enter(networks->model->context);
     void *block;
     gd_status s;
 
@@ -204,8 +234,8 @@ guided_status guided_sampler_open(guided_sampler **out, const guided_model *mode
     if (s != GD_OK)
         return gd_leave(&before, s);
     *out = block;
-    (*out)->context = model->context;
-    s = make(*out, model, classifier, given, n);
+    (*out)->context = networks->model->context;
+    s = make(*out, networks, given, n);
     if (s != GD_OK) {
         guided_sampler_close(*out);
         *out = NULL;

@@ -1,6 +1,8 @@
 /* eval_sets.c - the two sets of guided eval: opened, checked, seen by the network. */
 #include "jobs/eval.h"
 
+#include <math.h>
+
 enum { REFERENCE_IMAGES = 10000 }; /* of the authors' files, for precision and recall */
 
 static bool needs_features(const eval_run *r)
@@ -175,10 +177,39 @@ void eval_take_survey(eval_run *r, eval_side *side)
     }
 }
 
+/* FID of the samples so far, beside the whole reference */
+static gd_status show_part(void *ctx, const gd_statistics *pool)
+{
+    enum { DRAWS = 8 }; /* at most: each costs a distance */
+    eval_run *r = ctx;
+    gd_survey some = r->samples.survey;
+    const gd_varied varied = { .ref = &r->ref.pool, .width = r->network.shape.width };
+    const gd_bootstrap b = { .samples = &some,
+                             .shape = &r->network.shape,
+                             .varied = &varied,
+                             .n = 1,
+                             .draws = GD_MIN(r->o.bootstrap, DRAWS),
+                             .seed = r->o.seed };
+    double fid, deviation = NAN;
+
+    GD_TRY(gd_frechet(&fid, pool, &r->ref.pool));
+    some.count = pool->count;
+    if (b.draws > 0)
+        GD_TRY(gd_bootstrap_run(&deviation, &b));
+    job_show_partial(&(guided_partial){ .metric = "fid",
+                                        .samples = pool->count,
+                                        .total = gd_images_count(r->samples.images),
+                                        .value = fid,
+                                        .deviation = deviation });
+    return GD_OK;
+}
+
 gd_status eval_survey(eval_run *r, eval_side *side)
 {
-    const gd_survey_options o = eval_survey_options(r, side);
+    gd_survey_options o = eval_survey_options(r, side);
 
+    if (side == &r->samples && r->first && r->o.ref && !r->o.quiet && job_wants_partial())
+        o.part = show_part;
     if (!eval_needs_images(r, side))
         return GD_OK;
     GD_TRY(gd_dist_agree(r->dist, eval_network_ready(r, side), NULL));
