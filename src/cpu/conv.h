@@ -2,9 +2,9 @@
  * a 1x1 convolution on 1x1 pixels.
  *
  * A gd_conv is made once per shape ("before the first step"), packs weights once, and is bound to
- * buffers once; running it cannot fail and does not allocate.  onednn.c does the work with oneDNN;
- * plain.c is the same in plain C for GUIDED_ISA=c, the reference that the others are tested
- * against. */
+ * buffers once; running it cannot fail and does not allocate.  The
+ * engines are in cpu/conv, a file each; plain.c is the reference for GUIDED_ISA=c that the others
+ * are tested against. */
 #ifndef GD_CPU_CONV_H
 #define GD_CPU_CONV_H
 

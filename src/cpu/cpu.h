@@ -1,8 +1,9 @@
 /* cpu.h - kernels on pointers and sizes.  Knows no graph.  Sees base only.
  *
- * What oneDNN does not have (or not well) is written once over float lanes (vec.h, *.inc) and
- * compiled once per ISA (isa_*.c); gd_kernels is the table of the ISA in use.  Convolutions, matrix
- * products and reorders are oneDNN's, behind onednn.c.
+ * What oneDNN does not have (or not well) is written once over float lanes (kernels/vec.h,
+ * *.inc) and compiled once per ISA (kernels/isa_*.c); gd_kernels is the table of the ISA in
+ * use.  Convolutions are in conv.h; matrix products and reorders are oneDNN's, behind
+ * conv/onednn.c.
  *
  * Bits: results never depend on the number of threads.  Pointwise kernels, norms, resampling and
  * softmax give the same bits on every ISA (no FMA contraction, own exp/log); attention and SiLU

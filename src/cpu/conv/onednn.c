@@ -1,6 +1,6 @@
 /* onednn.c - convolutions by oneDNN; the only file that knows it.
  *
- * Every kernel is made for one thread and runs on the thread that calls it: conv_slices.c cuts a
+ * Every kernel is made for one thread and runs on the thread that calls it: slices.c cuts a
  * convolution into slices for the threads of gd_par.  oneDNN's own threads are OpenMP's, which wait
  * by spinning (par.c), and some of its kernels split a sum among them, so that bits depend on their
  * number.
