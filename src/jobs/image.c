@@ -7,7 +7,7 @@
 #define AT(field) offsetof(restore_options, field)
 #define SHARED                                                                                     \
     { "model", 'm', JOB_TEXT, "FILE", "diffusion model (default: built-in)", AT(model) },          \
-        { "image", 'i', JOB_TEXT, "FILE", "PNG, JPEG, WebP or .npy", AT(image) },                  \
+        { "image", 'i', JOB_TEXT, "FILE", "picture (PNG, JPEG, ..) or .npy", AT(image) },          \
         { "output", 'o', JOB_TEXT, "FOLDER", "of the results (default restored)", AT(output) },    \
         { "class", 0, JOB_TEXT, "NAME", "of the result: a number or a name", AT(classes) },        \
         { "labels", 0, JOB_TEXT, "FILE", "class names, one a line", AT(labels) },                  \
