@@ -72,6 +72,9 @@ GUIDED_API void guided_context_close(guided_context *context); /* after all that
  * the same bits for any number. */
 GUIDED_API void guided_context_set_threads(guided_context *context, int n);
 GUIDED_API int guided_context_threads(const guided_context *context);
+/* Floating point operations a second that these threads reach now in registers alone, of float32
+ * or, bf16, bfloat16 products: the most that a network can have.  Measured, about 50 ms. */
+GUIDED_API double guided_context_peak_flops(guided_context *context, bool bf16);
 /* Fail with GUIDED_ENOMEM rather than hold more than this many bytes in the process; 0: no limit,
  * as at the start. */
 GUIDED_API void guided_context_set_memory_limit(guided_context *context, size_t bytes);
@@ -125,8 +128,16 @@ typedef struct guided_model_info {
     double guidance_scale; /* of the preset with its classifier at 250 steps, otherwise 1 */
 } guided_model_info;
 GUIDED_API void guided_model_get_info(guided_model_info *out, const guided_model *model);
-/* NULL where the file names no classes, or i is none of them */
+/* The file's, or ImageNet's where 1000 classes have no names; NULL where i has none */
 GUIDED_API const char *guided_model_class_name(const guided_model *model, int i);
+/* labels [n] of images first .. first + n - 1, first >= 0, as the command's --class means `spec`:
+ * numbers, ranges and names with commas, "random" by seed, "balanced" or NULL: each in turn;
+ * labels_file: names, one a line, or NULL.  -1 each for a model without classes. */
+GUIDED_API GUIDED_CHECKED guided_status guided_model_read_classes(const guided_model *model,
+                                                                  const char *spec,
+                                                                  const char *labels_file,
+                                                                  uint64_t seed, int64_t first,
+                                                                  int64_t n, int64_t *labels);
 /* The whole configuration as JSON, in the authors' names: at most `bytes` with the zero that ends
  * it.  *needed: what it takes.  GUIDED_EUSAGE when it does not fit; json may be NULL with bytes 0
  * to ask. */
@@ -390,6 +401,7 @@ typedef struct guided_progress {
     bool ended;                     /* the last of its kind */
     double images_per_second, loss; /* of a training; NaN: not known */
     int64_t skipped;                /* updates of a training */
+    double flops; /* floating point operations of the networks so far, as of direct convolutions */
 } guided_progress;
 /* The prediction at one network call of one image.  Arrays are valid during the call. */
 typedef struct guided_preview {
@@ -409,6 +421,12 @@ typedef struct guided_image {
     int channels, height, width;
     const uint8_t *pixels;
 } guided_image;
+/* A value of "eval" from the first samples, in their order: at 1/8, 1/4, 1/2 and 3/4 of them */
+typedef struct guided_partial {
+    const char *metric; /* "fid" */
+    int64_t samples, total;
+    double value, deviation; /* NaN without the option "bootstrap"; of at most 8 draws */
+} guided_partial;
 /* Each may be NULL; called on the thread of guided_job_run.  Notices go to the context's log. */
 typedef struct guided_events {
     void *ctx;
@@ -418,6 +436,7 @@ typedef struct guided_events {
     void (*image)(void *ctx, const guided_image *image);
     /* The result itself where the option "output" is "-"; false: errno says why it was not taken */
     bool (*data)(void *ctx, const void *bytes, size_t n);
+    void (*partial)(void *ctx, const guided_partial *partial);
 } guided_events;
 GUIDED_API void guided_job_set_events(guided_job *job, const guided_events *events);
 /* Runs once.  guided_context_cancel ends it with GUIDED_EINTERRUPTED: what is finished is kept, as

@@ -1,5 +1,6 @@
 /* context.c - contexts and messages of the public API. */
 #include "api/handles.h"
+#include "cpu/conv.h"
 
 const char *guided_error(void)
 {
@@ -45,6 +46,15 @@ void guided_context_set_threads(guided_context *context, int n)
 int guided_context_threads(const guided_context *context)
 {
     return context->threads ? context->threads : gd_threads();
+}
+
+double guided_context_peak_flops(guided_context *context, bool bf16)
+{
+    const gd_entered before = gd_enter(context);
+    const double macs = gd_peak_macs(bf16 ? GD_BF16 : GD_F32);
+
+    (void)!gd_leave(&before, GD_OK);
+    return 2 * macs;
 }
 
 void guided_context_set_memory_limit(guided_context *context, size_t bytes)

@@ -2,6 +2,7 @@
 #ifndef GD_API_HANDLES_H
 #define GD_API_HANDLES_H
 
+#include "jobs/jobs.h"
 #include "nn/nn.h"
 
 #include <stdatomic.h>
@@ -14,6 +15,7 @@ struct guided_context {
 struct guided_model {
     guided_context *context;
     gd_model *model;
+    job_names names; /* of its classes; n 0: it has none */
 };
 
 /* Between entering and leaving, the calling thread goes by the context's settings.  gd_leave passes

@@ -18,9 +18,11 @@ guided_status guided_model_open(guided_model **out, guided_context *context, con
     m->context = context;
     s = gd_model_open(&m->model, path, flags, n);
     if (s == GD_OK)
+        s = job_names_of_model(&m->names, m->model);
+    if (s == GD_OK)
         *out = m;
     else
-        gd_block_free(m);
+        guided_model_close(m);
     return gd_leave(&before, s);
 }
 
@@ -28,6 +30,7 @@ void guided_model_close(guided_model *model)
 {
     if (!model)
         return;
+    job_names_free(&model->names);
     gd_model_close(model->model);
     gd_block_free(model);
 }
@@ -52,7 +55,22 @@ void guided_model_get_info(guided_model_info *out, const guided_model *model)
 
 const char *guided_model_class_name(const guided_model *model, int i)
 {
-    return gd_model_class_name(model->model, i);
+    return i >= 0 && i < model->names.n ? model->names.name[i] : NULL;
+}
+
+guided_status guided_model_read_classes(const guided_model *model, const char *spec,
+                                        const char *labels_file, uint64_t seed, int64_t first,
+                                        int64_t n, int64_t *labels)
+{
+    const gd_entered before = gd_enter(model->context);
+    job_classes classes;
+    gd_status s = job_classes_read(&classes, spec, model->model, gd_model_class_count(model->model),
+                                   labels_file);
+
+    for (int64_t i = 0; i < n && s == GD_OK; i++)
+        labels[i] = job_class_of(&classes, seed, first + i);
+    job_classes_free(&classes);
+    return gd_leave(&before, s);
 }
 
 guided_status guided_model_config_json(const guided_model *model, char *json, size_t bytes,

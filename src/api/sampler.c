@@ -25,34 +25,34 @@ typedef struct choice {
     double batch;
 } choice;
 
-typedef enum kind { TEXT, REAL, BOOL, SEED } kind;
 #define AT(field) offsetof(choice, field)
 static const struct option {
     const char *name;
-    kind kind;
+    gd_field_type type;
     size_t offset;
     double min, max;
     const char *absent, *about;
 } options[] = {
-    { "steps", TEXT, AT(stage.steps), 0, 0, "the sampler's",
+    { "steps", GD_TEXT, AT(stage.steps), 0, 0, "the sampler's",
       "250, ddim25, leading50, 10,10,20; a count for samplers in continuous time" },
-    { "sampler", TEXT, AT(stage.sampler), 0, 0, "ddim where steps begin with ddim, else ddpm",
+    { "sampler", GD_TEXT, AT(stage.sampler), 0, 0, "ddim where steps begin with ddim, else ddpm",
       "a solver's name" },
-    { "eta", REAL, AT(stage.solver.eta), 0, 1, "the sampler's", "0 deterministic, 1 ancestral" },
-    { "scale", REAL, AT(stage.scale), 0, 1000, "the preset's",
+    { "eta", GD_REAL, AT(stage.solver.eta), 0, 1, "the sampler's", "0 deterministic, 1 ancestral" },
+    { "scale", GD_REAL, AT(stage.scale), 0, 1000, "the preset's",
       "of the classifier's or the caller's gradient" },
-    { "seed", SEED, AT(stage.seed), 0, 0, "0", "of the noise" },
-    { "clip_denoised", BOOL, AT(stage.clip), 0, 1, "true", "clip the predicted image to [-1, 1]" },
-    { "bf16", BOOL, AT(stage.bf16), 0, 1, "false", "products of convolutions in bfloat16" },
-    { "low_res_noise", REAL, AT(stage.low_res_noise), 0, 10, "0",
+    { "seed", GD_SEED, AT(stage.seed), 0, 0, "0", "of the noise" },
+    { "clip_denoised", GD_SWITCH, AT(stage.clip), 0, 1, "true",
+      "clip the predicted image to [-1, 1]" },
+    { "bf16", GD_SWITCH, AT(stage.bf16), 0, 1, "false", "products of convolutions in bfloat16" },
+    { "low_res_noise", GD_REAL, AT(stage.low_res_noise), 0, 10, "0",
       "standard deviation added to an upsampler's input" },
-    { "churn", REAL, AT(stage.solver.churn), 0, 1e4, "0",
+    { "churn", GD_REAL, AT(stage.solver.churn), 0, 1e4, "0",
       "noise added before each step (Karras et al. 2022)" },
-    { "sigma_min", REAL, AT(stage.sigma_min), 0, 1e6, "the schedule's",
+    { "sigma_min", GD_REAL, AT(stage.sigma_min), 0, 1e6, "the schedule's",
       "lowest level in sigma space" },
-    { "sigma_max", REAL, AT(stage.sigma_max), 0, 1e6, "the schedule's, at most 160",
+    { "sigma_max", GD_REAL, AT(stage.sigma_max), 0, 1e6, "the schedule's, at most 160",
       "highest level in sigma space" },
-    { "batch", REAL, AT(batch), 1, 1024, "1", "images made side by side" },
+    { "batch", GD_REAL, AT(batch), 1, 1024, "1", "images made side by side" },
 };
 #undef AT
 
@@ -62,45 +62,6 @@ static bool same_name(const char *a, const char *b)
         if (*a != *b && !(*a == '-' && *b == '_'))
             return false;
     return *a == *b;
-}
-
-static gd_status bad_value(const struct option *o, const char *value)
-{
-    return o->kind == REAL ? gd_fail(GD_EUSAGE, "%s %s: expected a number from %g to %g", o->name,
-                                     value, o->min, o->max)
-                           : gd_fail(GD_EUSAGE, "%s %s: expected %s", o->name, value,
-                                     o->kind == BOOL ? "true or false" : "a whole number");
-}
-
-static gd_status set_option(choice *c, const struct option *o, const char *value)
-{
-    char *end, *at = (char *)c + o->offset;
-    double real;
-
-    switch (o->kind) {
-    case TEXT:
-        memcpy(at, &value, sizeof value);
-        return GD_OK;
-    case REAL:
-        real = strtod(value, &end);
-        if (end == value || *end || !(real >= o->min && real <= o->max))
-            return bad_value(o, value);
-        memcpy(at, &real, sizeof real);
-        return GD_OK;
-    case SEED: {
-        const uint64_t seed = strtoull(value, &end, 10);
-        if (end == value || *end || *value == '-')
-            return bad_value(o, value);
-        memcpy(at, &seed, sizeof seed);
-        return GD_OK;
-    }
-    case BOOL:
-        if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
-            return bad_value(o, value);
-        *(bool *)at = strcmp(value, "true") == 0;
-        return GD_OK;
-    }
-    return GD_OK;
 }
 
 static gd_status read_options(choice *c, const guided_option *given, int n)
@@ -114,7 +75,9 @@ static gd_status read_options(choice *c, const guided_option *given, int n)
         while (k < COUNT(options) && !same_name(given[i].name, names[k]))
             k++;
         if (k < COUNT(options)) {
-            GD_TRY(set_option(c, &options[k], given[i].value));
+            const struct option *o = &options[k];
+            const gd_field v = { o->name, o->type, o->min, o->max };
+            GD_TRY(gd_field_read(&v, given[i].value, (char *)c + o->offset));
             continue;
         }
         near = gd_nearest(given[i].name, names, COUNT(options));
@@ -126,7 +89,9 @@ static gd_status read_options(choice *c, const guided_option *given, int n)
 
 /* ---- introspection: made once, from the tables ---- */
 
-static const char *const kind_names[] = { "text", "real", "bool", "seed" };
+static const char *const type_names[] = {
+    [GD_TEXT] = "text", [GD_REAL] = "real", [GD_SWITCH] = "bool", [GD_SEED] = "seed"
+};
 
 const char *guided_sampler_options_json(void)
 {
@@ -138,7 +103,7 @@ const char *guided_sampler_options_json(void)
             (size_t)snprintf(json + used, sizeof json - used,
                              "%s{\"name\":\"%s\",\"type\":\"%s\",\"default\":\"%s\","
                              "\"min\":%g,\"max\":%g,\"about\":\"%s\"}",
-                             k ? "," : "[", options[k].name, kind_names[options[k].kind],
+                             k ? "," : "[", options[k].name, type_names[options[k].type],
                              options[k].absent, options[k].min, options[k].max, options[k].about);
     snprintf(json + used, sizeof json - used, "]");
     return json;

@@ -340,6 +340,7 @@ typedef struct gd_settings {
     void *log_ctx;
     gd_log_level log_most;
     _Atomic bool *cancelled; /* gd_check_stop fails when true */
+    _Atomic int64_t *macs;   /* multiply-adds of networks are added here; NULL: nowhere */
 } gd_settings;
 /* The calling thread's settings from now on, NULL: the process's; returns those before */
 const gd_settings *gd_use_settings(const gd_settings *settings);
@@ -396,6 +397,30 @@ typedef struct gd_buffer {
 void gd_buffer_print(gd_buffer *buffer, const char *format, ...) GD_PRINTF(2, 3);
 /* Room for so many bytes and a zero behind n; false: failed */
 bool gd_buffer_reserve(gd_buffer *buffer, size_t more);
+
+/* ---- field.c ---- */
+
+typedef enum gd_field_type {
+    GD_INT,
+    GD_WIDE, /* int64_t */
+    GD_REAL, /* double */
+    GD_SWITCH,
+    GD_SEED, /* uint64_t */
+    GD_TEXT  /* const char *: the text itself, not a copy */
+} gd_field_type;
+typedef struct gd_field {
+    const char *name; /* for messages */
+    gd_field_type type;
+    double min, max; /* of numbers, both included */
+} gd_field;
+/* GD_EUSAGE "NAME TEXT: expected ..", and *place is unchanged.  Switches are true, yes, t, y, 1 and
+ * their opposites in any case. */
+GD_CHECKED gd_status gd_field_read(const gd_field *v, const char *text, void *place);
+/* Of the types INT, WIDE and REAL */
+double gd_field_number(gd_field_type type, const void *place);
+/* *out: the place of `text` in the list.  GD_EUSAGE names all words and the nearest. */
+GD_CHECKED gd_status gd_field_choose(const char *name, const char *text, const char *const *list,
+                                     int n, int *out);
 
 /* ---- nearest.c ---- */
 

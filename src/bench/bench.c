@@ -2,6 +2,7 @@
  * (nn/bench.h). */
 #include "bench/bench.h"
 #include "nn/inception.h"
+#include "jobs/option_rows.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,15 +22,14 @@ static const job_option table[] = {
       AT(preset) },
     { "classifier", 0, JOB_TEXT, "NAME", "also the guided step with this classifier preset",
       AT(classifier) },
-    { "precision", 0, JOB_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
-      AT(precision) },
+    OPTION_PRECISION(AT(precision)),
     { "eval", 0, JOB_SWITCH, "", "the Inception network of guided eval, with synthetic weights",
       AT(eval) },
     { "train", 0, JOB_SWITCH, "", "a training step, not a forward pass", AT(train) },
     { "batch", 0, JOB_INT, "N",
       "images at a time: with --eval (default 8), --train (1); of --accuracy (256)", AT(batch), 1,
       1024 },
-    { "threads", 't', JOB_INT, "N", "default: all cores that it may use", AT(threads), 1, 1024 },
+    OPTION_THREADS(AT(threads)),
     { "profile", 0, JOB_SWITCH, "", "time by operation, and the floor's shapes", AT(profile) },
     { "metrics", 0, JOB_SWITCH, "", "instead: the metrics of guided eval, from 2048 features",
       AT(metrics) },
@@ -39,7 +39,7 @@ static const job_option table[] = {
       AT(tune) },
     { "accuracy", 0, JOB_SWITCH, "", "instead: what bf16 costs a diffusion model", AT(accuracy) },
     { "model", 'm', JOB_TEXT, "FILE", "of --accuracy (default: the built-in one)", AT(model) },
-    { "json", 0, JOB_SWITCH, "", "the result as one JSON line", AT(json) },
+    OPTION_JSON(AT(json)),
 };
 #undef AT
 
@@ -128,7 +128,7 @@ gd_status bench_print_profile(const gd_plan *plan, gd_exec *exec, const gd_floor
 
 static gd_status measure(timed *net, timed *guide, const options *o, size_t *peak)
 {
-    const bool bf16 = strcmp(o->precision, "bf16") == 0;
+    const bool bf16 = job_is_bf16(o->precision);
 
     GD_TRY(o->eval ? make_inception(net, o->batch) : make(net, o->preset, false, bf16));
     if (o->classifier)
@@ -177,7 +177,7 @@ static void print_result(timed *net, timed *guide, const options *o, size_t peak
             net->n, gflops, 2e-9 * gd_floor_peak_macs(net->floor));
     fprintf(job_out(), "floor     %.4f s  (%d shapes)%s\nratio     %.3f\n", net->floor_s,
             gd_floor_shapes(net->floor),
-            suspect(net, o->preset, strcmp(o->precision, "bf16") == 0)
+            suspect(net, o->preset, job_is_bf16(o->precision))
                 ? "  suspect: more than 5 % above the recorded figures"
                 : "",
             net->median / net->floor_s);
@@ -213,8 +213,7 @@ static gd_status run_bench(gd_job *job)
     if (o.tune)
         return bench_tune();
     if (o.scaling)
-        return bench_scaling(o.preset ? o.preset : "64x64_diffusion",
-                             strcmp(o.precision, "bf16") == 0);
+        return bench_scaling(o.preset ? o.preset : "64x64_diffusion", job_is_bf16(o.precision));
     if (!o.eval && !o.train && o.batch)
         return gd_fail(GD_EUSAGE,
                        "--batch goes with --eval or --train: other networks run image by "
@@ -224,7 +223,7 @@ static gd_status run_bench(gd_job *job)
     if (!o.batch)
         o.batch = o.train ? 1 : 8;
     if (o.train)
-        return bench_train(o.preset, strcmp(o.precision, "bf16") == 0, o.batch, o.json, o.profile);
+        return bench_train(o.preset, job_is_bf16(o.precision), o.batch, o.json, o.profile);
     if (o.metrics)
         return bench_metrics(o.json);
     gd_status s = measure(&net, &guide, &o, &peak);

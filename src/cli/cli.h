@@ -38,6 +38,7 @@ typedef struct cli_progress {
     int quarter;
 } cli_progress;
 void cli_show_progress(void *ctx, const guided_progress *progress); /* guided_events.progress */
+void cli_show_partial(void *ctx, const guided_partial *partial);    /* guided_events.partial */
 void cli_progress_hide(void); /* before other text on standard error */
 
 /* ---- signals.c ---- */

@@ -69,8 +69,10 @@ static bool write_data(void *ctx, const void *bytes, size_t n)
 static gd_status run(guided_context *context, const char *verb, int n, char **words)
 {
     cli_progress progress = { .begun = false };
-    guided_events events = { &progress, show_text,      cli_show_progress,
-                             NULL,      cli_show_image, isatty(STDOUT_FILENO) ? NULL : write_data };
+    guided_events events = { &progress,         show_text,
+                             cli_show_progress, NULL,
+                             cli_show_image,    isatty(STDOUT_FILENO) ? NULL : write_data,
+                             cli_show_partial };
     guided_job *job;
     gd_status s;
 

@@ -111,6 +111,17 @@ static bool due(cli_progress *c, const guided_progress *p)
     return wanted;
 }
 
+/* A job shows them with --progress json alone. */
+void cli_show_partial(void *ctx, const guided_partial *p)
+{
+    (void)ctx;
+    fprintf(stderr, "{\"metric\":\"%s\",\"samples\":%lld,\"total\":%lld,\"value\":%.9g", p->metric,
+            (long long)p->samples, (long long)p->total, p->value);
+    if (!isnan(p->deviation))
+        fprintf(stderr, ",\"deviation\":%.6g", p->deviation);
+    fprintf(stderr, "}\n");
+}
+
 void cli_show_progress(void *ctx, const guided_progress *p)
 {
     cli_progress *c = ctx;

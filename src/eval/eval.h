@@ -26,6 +26,8 @@ GD_CHECKED gd_status gd_moments_make(gd_moments **out, int width);
 void gd_moments_add(gd_moments *m, const float *rows, int64_t n);
 /* GD_EUSAGE with fewer than 2 samples, GD_EFAILED if one was not finite.  `out` then owns it. */
 GD_CHECKED gd_status gd_moments_finish(gd_moments *m, gd_statistics *out);
+/* Of the samples so far; `m` goes on as if nothing had been asked. */
+GD_CHECKED gd_status gd_moments_look(const gd_moments *m, gd_statistics *out);
 void gd_moments_free(gd_moments *m); /* NULL is fine */
 
 /* ---- frechet.c ---- */
@@ -210,6 +212,9 @@ typedef struct gd_survey_options {
     /* After each batch, images done of all; a status other than GD_OK ends the survey.  Rows that
      * came from the cache are not told apart. */
     gd_status (*tick)(void *ctx, int64_t n);
+    /* With `pool`: the statistics of the first 1/8, 1/4, 1/2 and 3/4 of the images, as far as they
+     * are 2 or more; NULL: not wanted */
+    gd_status (*part)(void *ctx, const gd_statistics *pool);
     void *ctx;
 } gd_survey_options;
 typedef struct gd_survey {

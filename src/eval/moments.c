@@ -125,6 +125,26 @@ void gd_moments_add(gd_moments *m, const float *rows, int64_t n)
     }
 }
 
+gd_status gd_moments_look(const gd_moments *m, gd_statistics *out)
+{
+    const size_t w = (size_t)m->width, row = w * sizeof(double);
+    gd_moments *copy;
+    gd_status s;
+
+    GD_TRY(gd_moments_make(&copy, m->width));
+    copy->pending = m->pending;
+    copy->count = m->count;
+    copy->shifted = m->shifted;
+    copy->bad = m->bad;
+    memcpy(copy->shift, m->shift, row);
+    memcpy(copy->sum, m->sum, row);
+    memcpy(copy->products, m->products, w * row);
+    memcpy(copy->chunk, m->chunk, (size_t)m->pending * row);
+    s = gd_moments_finish(copy, out);
+    gd_moments_free(copy);
+    return s;
+}
+
 gd_status gd_moments_finish(gd_moments *m, gd_statistics *out)
 {
     const double n = (double)m->count;

@@ -68,7 +68,29 @@ static void keep(const view *v, int64_t index, const float *row)
     out->kept++;
 }
 
-static void use_rows(view *v, int64_t first, int64_t n)
+/* Are `done` images a part of them all that a value is wanted of? */
+static bool is_part(int64_t done, int64_t count)
+{
+    static const int eighths[] = { 1, 2, 4, 6 };
+
+    for (int i = 0; i < COUNT(eighths); i++)
+        if (done >= 2 && done < count && done == (count * eighths[i] + 7) / 8)
+            return true;
+    return false;
+}
+
+static gd_status show_part(const view *v)
+{
+    gd_statistics pool = { 0 };
+    gd_status s = gd_moments_look(v->pool, &pool);
+
+    if (s == GD_OK)
+        s = v->o->part(v->o->ctx, &pool);
+    gd_statistics_free(&pool);
+    return s;
+}
+
+static gd_status use_rows(view *v, int64_t first, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
         const float *row = (v->twin ? v->twin : v)->rows + i * v->row;
@@ -79,7 +101,10 @@ static void use_rows(view *v, int64_t first, int64_t n)
         if (v->score)
             gd_inception_score_add(v->score, row + v->shape.width + v->shape.spatial, 1);
         keep(v, first + i, row);
+        if (v->pool && v->o->part && is_part(first + i + 1, v->out->count))
+            GD_TRY(show_part(v));
     }
+    return GD_OK;
 }
 
 static gd_status tick(const pass *p, int64_t n)
@@ -200,7 +225,7 @@ static gd_status old_rows(pass *p, int64_t done)
             view *v = &p->view[k];
             if (!v->twin)
                 GD_TRY(gd_cache_read(v->cache, i, n, v->rows));
-            use_rows(v, i, n);
+            GD_TRY(use_rows(v, i, n));
         }
         GD_TRY(tick(p, n));
     }
@@ -242,8 +267,7 @@ static gd_status take_rows(view *v, int64_t first, int64_t n)
         GD_TRY(gd_cache_read(v->cache, first, n, v->rows));
     else if (v->cache)
         GD_TRY(gd_cache_add(v->cache, n - old, v->rows + old * v->row));
-    use_rows(v, first, n);
-    return GD_OK;
+    return use_rows(v, first, n);
 }
 
 static gd_status take_round(pass *p, int64_t first, int64_t n)

@@ -5,6 +5,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 struct gd_exec {
@@ -13,6 +14,7 @@ struct gd_exec {
     unsigned char *arena, *scratch, *weights; /* blocks */
     bool weights_borrowed;
     gd_call *call;                     /* [n_step], all pointers resolved */
+    _Atomic int64_t *macs;             /* counter of whoever made it; NULL: none */
     int *first_packing, *next_packing; /* [value], [n_step]: a step and 1, or 0 for none */
 };
 
@@ -265,6 +267,7 @@ static gd_status make(gd_exec **out, const gd_plan *plan, const gd_weights *weig
         e->plan = plan;
         e->weights_borrowed = !weights;
         e->weights = (unsigned char *)packed;
+        e->macs = gd_used_settings() ? gd_used_settings()->macs : NULL;
         e->call = gd_alloc(mem, (size_t)GD_MAX(plan->n_step, 1) * sizeof *e->call);
     }
     if (!e || !e->call) {
@@ -458,10 +461,16 @@ static void run_wave(wave *w)
 
 static void run_steps(gd_exec *e, int first, int end)
 {
+    int64_t macs = 0;
+
+    for (int i = first; e->macs && i < end; i++)
+        macs += e->plan->step[i].macs;
     for (wave w; first < end; first = w.end) {
         w = wave_at(e, first, end);
         run_wave(&w);
     }
+    if (e->macs)
+        atomic_fetch_add(e->macs, macs);
 }
 
 void gd_exec_run(gd_exec *e)

@@ -300,6 +300,8 @@ size_t gd_exec_bytes(const gd_exec *exec);
  * row-major content. */
 void gd_exec_put(gd_exec *exec, gd_val input, const void *data);
 void gd_exec_get(const gd_exec *exec, gd_val output, void *data);
+/* Adds its multiply-adds, those of direct convolutions, to the counter of the settings under which
+ * it was made, which must live as long. */
 void gd_exec_run(gd_exec *exec);
 /* In two parts, for training: the steps up to the one that makes `boundary`, and those after it,
  * which may read inputs put in between. */

@@ -113,8 +113,10 @@ static gd_status prepare(gd_plan *plan)
     gd_plan_waves(plan);
     for (int i = 0; i < plan->n_step; i++)
         plan->step[i].desc.threads = plan->step[i].parts > 1 ? 1 : plan->threads;
-    for (int i = 0; i < plan->n_step; i++)
+    for (int i = 0; i < plan->n_step; i++) {
         GD_TRY(prepare_step(plan, &plan->step[i]));
+        plan->step[i].macs = (int64_t)gd_step_macs(plan, &plan->step[i]);
+    }
     gd_plan_place_scratch(plan);
     place_params(plan);
     return gd_plan_place(plan);

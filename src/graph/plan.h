@@ -15,6 +15,7 @@ typedef struct gd_step {
     size_t scratch_bytes, scratch_offset;
     int wave, part; /* waves.c: steps of one wave run at once, those of one part by one thread */
     int parts;      /* of the wave */
+    int64_t macs;   /* gd_step_macs */
     bool weights_shared; /* an earlier step has packed them there */
 } gd_step;
 

@@ -1,5 +1,6 @@
 /* builtin.c - the models that come with the program, by name: guided models, --model NAME. */
 #include "jobs/jobs.h"
+#include "jobs/option_rows.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -108,7 +109,7 @@ typedef struct options {
 } options;
 
 static const job_option table[] = {
-    { "json", 0, JOB_SWITCH, "", "one JSON line", offsetof(options, json) },
+    OPTION_JSON(offsetof(options, json)),
 };
 
 static bool is_installed(const job_builtin *b)

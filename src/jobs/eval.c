@@ -1,5 +1,6 @@
 /* eval.c - guided eval: how good a set of samples is beside a reference set. */
 #include "jobs/eval.h"
+#include "jobs/option_rows.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -46,11 +47,11 @@ static const job_option table[] = {
     { "output", 'o', JOB_TEXT, "FILE", "eval stats: the .npz to write", AT(output) },
     { "images", 0, JOB_INT, "N", "eval stats: images that go into it (default 10000)", AT(images),
       0, 1e6 },
-    { "overwrite", 0, JOB_SWITCH, "", "replace what exists", AT(overwrite) },
+    OPTION_OVERWRITE(AT(overwrite)),
     { "batch", 0, JOB_INT, "N", "images at once (default 8)", AT(batch), 1, 1024 },
-    { "threads", 't', JOB_INT, "N", "default: all cores that it may use", AT(threads), 1, 1024 },
-    { "memory", 0, JOB_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },
-    { "quiet", 'q', JOB_SWITCH, "", "errors only", AT(quiet) },
+    OPTION_THREADS(AT(threads)),
+    OPTION_MEMORY(AT(memory)),
+    OPTION_QUIET(AT(quiet)),
 };
 #undef AT
 

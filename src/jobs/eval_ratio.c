@@ -83,10 +83,11 @@ static gd_status tick(void *ctx, int64_t n)
 
     for (int64_t i = 0; i < n; i++)
         job_progress_step(&r->progress);
-    return gd_stop_wanted() ? gd_fail(GD_EINTERRUPTED, "stopped after %lld of %lld images%s",
-                                   (long long)r->progress.done, (long long)r->progress.total,
-                                   r->o.cache ? "\nhint: the same command goes on from there" : "")
-                         : GD_OK;
+    return gd_stop_wanted()
+               ? gd_fail(GD_EINTERRUPTED, "stopped after %lld of %lld images%s",
+                         (long long)r->progress.done, (long long)r->progress.total,
+                         r->o.cache ? "\nhint: the same command goes on from there" : "")
+               : GD_OK;
 }
 
 /* A network that takes images of the set's size */

@@ -1,6 +1,8 @@
 /* eval_sets.c - the two sets of guided eval: opened, checked, seen by the network. */
 #include "jobs/eval.h"
 
+#include <math.h>
+
 enum {
     LEAST_FOR_PR = 4,         /* a point and its 3 nearest */
     LEAST_FOR_DC = 6,         /* and 5 */
@@ -163,10 +165,38 @@ void eval_take_survey(eval_run *r, eval_side *side)
     }
 }
 
+/* FID of the samples so far, beside the whole reference */
+static gd_status show_part(void *ctx, const gd_statistics *pool)
+{
+    enum { DRAWS = 8 }; /* at most: each costs a distance */
+    eval_run *r = ctx;
+    gd_survey some = r->samples.survey;
+    gd_deviations deviations = { .fid = NAN };
+    const gd_bootstrap b = { .samples = &some,
+                             .shape = &r->network.shape,
+                             .pool = &r->ref.pool,
+                             .draws = GD_MIN(r->o.bootstrap, DRAWS),
+                             .seed = r->o.seed };
+    double fid;
+
+    GD_TRY(gd_frechet(&fid, pool, &r->ref.pool));
+    some.count = pool->count;
+    if (b.draws > 0)
+        GD_TRY(gd_bootstrap_run(&deviations, &b));
+    job_show_partial(&(guided_partial){ .metric = "fid",
+                                        .samples = pool->count,
+                                        .total = gd_images_count(r->samples.images),
+                                        .value = fid,
+                                        .deviation = deviations.fid });
+    return GD_OK;
+}
+
 gd_status eval_survey(eval_run *r, eval_side *side)
 {
-    const gd_survey_options o = eval_survey_options(r, side);
+    gd_survey_options o = eval_survey_options(r, side);
 
+    if (side == &r->samples && r->first && r->o.ref && !r->o.quiet && job_wants_partial())
+        o.part = show_part;
     if (!eval_needs_images(r, side))
         return GD_OK;
     GD_TRY(gd_dist_agree(r->dist, eval_network_ready(r, side), NULL));

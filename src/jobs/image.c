@@ -1,33 +1,23 @@
 /* image.c - guided invert, purify and img2img: an image to noise and back. */
 #include "jobs/restore.h"
+#include "jobs/option_rows.h"
 
 #include <math.h>
 #include <string.h>
 
 #define AT(field) offsetof(restore_options, field)
 #define SHARED                                                                                     \
-    { "model", 'm', JOB_TEXT, "FILE", "diffusion model (default: built-in)", AT(model) },          \
+    OPTION_MODEL(AT(model)),                                                                       \
         { "image", 'i', JOB_TEXT, "FILE", "picture (PNG, JPEG, ..) or .npy", AT(image) },          \
         { "output", 'o', JOB_TEXT, "FOLDER", "of the results (default restored)", AT(output) },    \
-        { "class", 0, JOB_TEXT, "NAME", "of the result: a number or a name", AT(classes) },        \
-        { "labels", 0, JOB_TEXT, "FILE", "class names, one a line", AT(labels) },                  \
+        OPTION_CLASS_OF_IMAGE(AT(classes)), OPTION_CLASS_NAMES(AT(labels)),                        \
         { "seed", 0, JOB_SEED, "N", "of the noise (default: random)", AT(seed) },                  \
         { "tile",   0, JOB_INT, "N", "tiles of larger images (default: the model's size)",         \
           AT(tile), 8, 4096 },                                                                     \
-        { "whole", 0, JOB_SWITCH, "", "larger images at once, not in tiles", AT(whole) },          \
-        { "overwrite", 0, JOB_SWITCH, "", "write into a folder that exists", AT(overwrite) },      \
-        { "threads", 't', JOB_INT, "N", "default: all cores", AT(threads), 1, 1024 },              \
-        { "precision", 0, JOB_TEXT, "fp32|bf16", "of the networks (fp32)", AT(precision) },        \
-        { "memory", 0, JOB_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },                 \
-        { "quiet", 'q', JOB_SWITCH, "", "errors only", AT(quiet) },                                \
-    {                                                                                              \
-        "json", 0, JOB_SWITCH, "", "the result as one JSON line", AT(json)                         \
-    }
-#define GUIDANCE                                                                                   \
-    { "classifier", 'c', JOB_TEXT, "FILE", "noisy classifier that guides", AT(classifier) },       \
-    {                                                                                              \
-        "scale", 'g', JOB_REAL, "S", "its scale (default: the preset's)", AT(scale), 0, 1000       \
-    }
+        OPTION_WHOLE(AT(whole)), OPTION_OVERWRITE_FOLDER(AT(overwrite)),                           \
+        OPTION_THREADS(AT(threads)), OPTION_PRECISION(AT(precision)), OPTION_MEMORY(AT(memory)),   \
+        OPTION_QUIET(AT(quiet)), OPTION_JSON(AT(json))
+#define GUIDANCE OPTION_CLASSIFIER(AT(classifier)), OPTION_SCALE(AT(scale))
 #define GRADIENT                                                                                   \
     {                                                                                              \
         "cotangent",                                                                               \
@@ -37,9 +27,7 @@
         "of the result: writes its gradient by the image, too",                                    \
         AT(cotangent)                                                                              \
     },                                                                                             \
-    {                                                                                              \
-        "recompute", 0, JOB_SWITCH, "", "gradients in less memory and more time", AT(recompute)    \
-    }
+        OPTION_RECOMPUTE(AT(recompute))
 static const job_option invert_table[] = {
     { "steps", 's', JOB_TEXT, "SPEC", "ddim20, ddim100, .. each way (default ddim20)", AT(steps) },
     SHARED,
@@ -48,7 +36,7 @@ static const job_option purify_table[] = {
     { "t", 0, JOB_INT, "T", "noise of so many training steps (default 150)", AT(t), 2, 1e5 },
     { "steps", 's', JOB_INT, "N", "of them (default: all T)", AT(calls), 2, 1e5 },
     { "rounds", 0, JOB_INT, "N", "from the result again (default 1)", AT(rounds), 1, 1000 },
-    { "num", 'n', JOB_INT, "K", "images (default 1)", AT(n), 1, 1e5 },
+    OPTION_NUM_IMAGES(AT(n)),
     GUIDANCE,
     GRADIENT,
     SHARED,
@@ -56,10 +44,10 @@ static const job_option purify_table[] = {
 static const job_option img2img_table[] = {
     { "strength", 0, JOB_REAL, "S", "share of the steps that are gone back (default 0.6)",
       AT(strength), 0, 1 },
-    { "steps", 's', JOB_TEXT, "SPEC", "250, ddim25, or 10,10,20 (default 250)", AT(steps) },
+    OPTION_STEPS(AT(steps)),
     { "sampler", 0, JOB_TEXT, "ddpm|ddim", "default: ddim where steps begin with it", AT(sampler) },
-    { "eta", 0, JOB_REAL, "E", "DDIM noise (default 0)", AT(eta), 0, 1 },
-    { "num", 'n', JOB_INT, "K", "images (default 1)", AT(n), 1, 1e5 },
+    OPTION_DDIM_ETA(AT(eta)),
+    OPTION_NUM_IMAGES(AT(n)),
     GUIDANCE,
     GRADIENT,
     SHARED,

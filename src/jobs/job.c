@@ -73,6 +73,17 @@ void job_show_preview(const guided_preview *preview)
     running->events.preview(running->events.ctx, preview);
 }
 
+bool job_wants_partial(void)
+{
+    return running->events.partial &&
+           (!running->by_line || strcmp(running->settings.progress, "json") == 0);
+}
+
+void job_show_partial(const guided_partial *partial)
+{
+    running->events.partial(running->events.ctx, partial);
+}
+
 gd_status job_print_line(const char *format, ...)
 {
     char *line = NULL;
@@ -129,9 +140,18 @@ void job_save(gd_job *job)
 
 /* ---- how far it is ---- */
 
-static void say_progress(const job_progress *p, bool ended)
+void job_show_progress(const guided_progress *progress)
 {
     const guided_events *e = &running->events;
+    guided_progress p = *progress;
+
+    p.flops = 2 * (double)atomic_load(&running->macs);
+    if (e->progress)
+        e->progress(e->ctx, &p);
+}
+
+static void say_progress(const job_progress *p, bool ended)
+{
     const double spent = gd_seconds() - p->start;
     const guided_progress progress = { .unit = p->unit,
                                        .done = p->done,
@@ -141,8 +161,8 @@ static void say_progress(const job_progress *p, bool ended)
                                        .images_per_second = NAN,
                                        .loss = NAN };
 
-    if (!p->quiet && e->progress)
-        e->progress(e->ctx, &progress);
+    if (!p->quiet)
+        job_show_progress(&progress);
 }
 
 void job_progress_start(job_progress *p, const char *unit, int64_t total, bool quiet)
@@ -160,14 +180,6 @@ void job_progress_step(job_progress *p)
 void job_progress_end(job_progress *p)
 {
     say_progress(p, true);
-}
-
-void job_show_progress(const guided_progress *progress)
-{
-    const guided_events *e = &running->events;
-
-    if (e->progress)
-        e->progress(e->ctx, progress);
 }
 
 /* ---- words ---- */
@@ -303,6 +315,7 @@ gd_status job_run(gd_job *job, const gd_settings *settings)
     gd_status s;
 
     job->own = *settings;
+    job->own.macs = &job->macs;
     job->log_most = settings->log_most;
     job->own.log_most = GD_MIN(job->log_most, GD_LOG_NOTE); /* until job_parse knows better */
     s = job->kind->run(job);

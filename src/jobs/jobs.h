@@ -55,6 +55,7 @@ typedef struct gd_job {
     char *result;
     guided_events events;
     _Atomic bool save;
+    _Atomic int64_t macs;           /* of its networks so far */
     job_given given[JOB_MAX_GIVEN]; /* what options came to */
     int n_given;
 } gd_job;
@@ -83,6 +84,10 @@ bool job_data(const void *data, size_t bytes); /* the result itself; false: errn
 void job_show_image(const guided_image *image);
 bool job_wants_previews(void);
 void job_show_preview(const guided_preview *preview);
+/* Values from a part of the samples cost time: only for whoever shows them, and of a command line
+ * with --progress json */
+bool job_wants_partial(void);
+void job_show_partial(const guided_partial *partial);
 bool job_take_save_wish(void); /* somebody wanted a checkpoint since the last call */
 void job_limit_memory(size_t bytes);
 
@@ -169,6 +174,7 @@ GD_CHECKED gd_status job_value_set(const job_option *o, const char *text, void *
 void job_value_print(const job_option *o, const void *values, FILE *out);
 /* The k-th word of "fp32|bf16", NULL behind the last; NULL for an argument that is no list */
 const char *job_choice(const job_option *o, int k, char word[64]);
+bool job_is_bf16(const char *precision); /* of OPTION_PRECISION */
 bool job_is_alias(const job_option *o);
 bool job_takes_value(const job_option *o);
 

@@ -22,11 +22,6 @@ job_sampling job_sampling_default(void)
 
 /* ---- options ---- */
 
-static bool is_bf16(const job_sampling *c)
-{
-    return strcmp(c->precision, "bf16") == 0;
-}
-
 /* What a stage was not told it takes from the stage before, the first from the base model's
  * `steps` and `sampler` (NULL: by the steps); eta and classifier are its own. */
 static void settle_stages(job_sampling *c, const char *steps, const char *sampler)
@@ -70,7 +65,7 @@ static gd_status settle(job_maker *m)
     if (strcmp(c->rng, "torch") == 0 && c->first > 0)
         return gd_fail(GD_EUSAGE, "--first %d: images of --rng torch depend on those before them",
                        c->first);
-    if (strcmp(c->precision, "fp32") != 0 && strcmp(c->precision, "bf16") != 0)
+    if (strcmp(c->precision, "fp32") != 0 && !job_is_bf16(c->precision))
         return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", c->precision);
     if (!c->seed_given && !gd_random(&c->seed, 4)) /* 32 bits: easy to write down */
         return gd_fail(GD_EIO, "no random seed from the system: give --seed");
@@ -241,7 +236,7 @@ static gd_status open_base(job_maker *m)
                            .solver.eta = c->eta,
                            .scale = c->scale,
                            .clip = c->clip,
-                           .bf16 = is_bf16(c),
+                           .bf16 = job_is_bf16(c->precision),
                            .seed = c->seed };
 
     if (c->uncond)
@@ -268,7 +263,7 @@ static gd_status open_upsampler(job_maker *m, const char *path)
                                  .solver.eta = c->eta,
                                  .scale = c->scale,
                                  .clip = m->c.clip,
-                                 .bf16 = is_bf16(&m->c),
+                                 .bf16 = job_is_bf16(m->c.precision),
                                  .seed = c->seed,
                                  .low_res_noise = m->c.low_res_noise };
 

@@ -3,6 +3,7 @@
 #include "jobs/jobs.h"
 #include "nn/inception.h"
 #include "train/train.h"
+#include "jobs/option_rows.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ typedef struct info_options {
 } info_options;
 
 static const job_option info_table[] = {
-    { "json", 0, JOB_SWITCH, "", "one JSON line", offsetof(info_options, json) },
+    OPTION_JSON(offsetof(info_options, json)),
     { "classes", 0, JOB_SWITCH, "", "every class: its index and name",
       offsetof(info_options, classes) },
     { "dump-graph", 0, JOB_SWITCH, "", "the network's nodes", offsetof(info_options, dump_graph) },
@@ -300,7 +301,7 @@ static const job_option convert_table[] = {
       offsetof(convert_options, packed) },
     { "diffusers", 0, JOB_SWITCH, "", "as a folder that diffusers' UNet2DModel loads",
       offsetof(convert_options, diffusers) },
-    { "overwrite", 0, JOB_SWITCH, "", "replace what exists", offsetof(convert_options, overwrite) },
+    OPTION_OVERWRITE(offsetof(convert_options, overwrite)),
 };
 
 static gd_dtype dtype_named(const char *name)
@@ -408,7 +409,7 @@ static const job_option init_table[] = {
     { "seed", 0, JOB_SEED, "N", "of the weights (default 0)", offsetof(init_options, seed) },
     { "synthetic", 0, JOB_SWITCH, "", "weights that are a function of their names: for tests",
       offsetof(init_options, synthetic) },
-    { "overwrite", 0, JOB_SWITCH, "", "replace what exists", offsetof(init_options, overwrite) },
+    OPTION_OVERWRITE(offsetof(init_options, overwrite)),
 };
 
 static gd_status init_config(gd_model_config *c, const init_options *o, const job_words *w)

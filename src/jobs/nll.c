@@ -1,5 +1,6 @@
 /* nll.c - guided nll: bits per dimension of every image of a set, and their mean. */
 #include "jobs/nll.h"
+#include "jobs/option_rows.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -16,15 +17,13 @@ typedef struct options {
 
 #define AT(field) offsetof(options, field)
 static const job_option table[] = {
-    { "model", 'm', JOB_TEXT, "FILE", "diffusion model (default: the built-in one)", AT(model) },
+    OPTION_MODEL(AT(model)),
     { "data", 'd', JOB_TEXT, "PATH", "folder of images, .npz, .zip or IDX file", AT(data) },
-    { "labels", 0, JOB_TEXT, "HOW", "folder, name or none (default: what the set has)",
-      AT(labels) },
+    OPTION_LABELS_OF_SET(AT(labels)),
     { "num", 'n', JOB_INT, "N", "the first N images (default: all)", AT(n), 1, 1e9 },
     { "steps", 's', JOB_TEXT, "SPEC", "respacing: the bound of a shorter chain (default: all)",
       AT(steps) },
-    { "clip-denoised", 0, JOB_SWITCH, "",
-      "clip the predicted image to [-1,1] (on; --no-clip-denoised)", AT(clip) },
+    OPTION_CLIP_DENOISED(AT(clip)),
     { "random-flip", 0, JOB_SWITCH, "", "mirror half of the images, as the authors' program does",
       AT(flip) },
     { "seed", 0, JOB_SEED, "N", "of the noise (default 0)", AT(seed) },
@@ -33,15 +32,13 @@ static const job_option table[] = {
     { "terms", 0, JOB_TEXT, "FOLDER",
       "every step's terms: vb_terms.npz and others, as the authors'", AT(terms) },
     { "resume", 0, JOB_SWITCH, "", "go on behind the images that --output holds", AT(resume) },
-    { "overwrite", 0, JOB_SWITCH, "", "replace what exists", AT(overwrite) },
-    { "dry-run", 0, JOB_SWITCH, "", "tell parameters, memory and about how long, and stop",
-      AT(dry_run) },
-    { "threads", 't', JOB_INT, "N", "default: all cores that it may use", AT(threads), 1, 1024 },
-    { "precision", 0, JOB_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
-      AT(precision) },
-    { "memory", 0, JOB_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },
-    { "quiet", 'q', JOB_SWITCH, "", "errors only", AT(quiet) },
-    { "json", 0, JOB_SWITCH, "", "the result as one JSON line", AT(json) },
+    OPTION_OVERWRITE(AT(overwrite)),
+    OPTION_DRY_RUN(AT(dry_run)),
+    OPTION_THREADS(AT(threads)),
+    OPTION_PRECISION(AT(precision)),
+    OPTION_MEMORY(AT(memory)),
+    OPTION_QUIET(AT(quiet)),
+    OPTION_JSON(AT(json)),
     { "model_path", 0, JOB_TEXT, "FILE", "= --model", AT(model) },
     { "data_dir", 0, JOB_TEXT, "PATH", "= --data", AT(data) },
     { "num_samples", 0, JOB_INT, "N", "= --num", AT(n), 1, 1e9 },
@@ -189,7 +186,7 @@ static gd_status make_chain(run *r)
     steps = (size_t)r->schedule->n;
     r->process = (gd_process){ r->schedule, gd_config_mean_type(&c->diffusion),
                                gd_config_var_type(&c->diffusion), r->o.clip };
-    GD_TRY(gd_engine_make(&r->engine, r->model, NULL, strcmp(r->o.precision, "bf16") == 0, 1));
+    GD_TRY(gd_engine_make(&r->engine, r->model, NULL, job_is_bf16(r->o.precision), 1));
     GD_TRY(
         gd_block_make(&r->work, gd_likelihood_bytes(gd_engine_denoiser(r->engine)), "likelihood"));
     GD_TRY(gd_block_make((void **)&r->x0,
@@ -248,14 +245,14 @@ static gd_status work(run *r)
     GD_TRY(open_set(r));
     if (r->o.dry_run)
         return job_dry_run(&(job_load){ r->model, r->schedule->n }, 1, r->count,
-                           strcmp(r->o.precision, "bf16") == 0);
+                           job_is_bf16(r->o.precision));
     GD_TRY(open_files(r));
     if (r->rows.n < r->count)
         job_progress_start(&r->progress, "steps", r->count - r->rows.n, r->o.quiet);
     for (int64_t i = r->rows.n; i < r->count && s == GD_OK; i++) {
         s = gd_stop_wanted() ? gd_fail(GD_EINTERRUPTED, "stopped: %lld of %lld images are done",
-                                    (long long)r->rows.n, (long long)r->count)
-                          : one_image(r, i);
+                                       (long long)r->rows.n, (long long)r->count)
+                             : one_image(r, i);
         if (s == GD_OK)
             job_progress_step(&r->progress);
     }

@@ -1,5 +1,6 @@
 /* restore.c - guided restore: images that a measurement could have come from. */
 #include "jobs/restore.h"
+#include "jobs/option_rows.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,7 +10,7 @@
 
 #define AT(field) offsetof(restore_options, field)
 static const job_option table[] = {
-    { "model", 'm', JOB_TEXT, "FILE", "diffusion model (default: the built-in one)", AT(model) },
+    OPTION_MODEL(AT(model)),
     { "measurement", 'y', JOB_TEXT, "FILE", "what was measured: a picture or .npy; a folder",
       AT(measurement) },
     { "operator", 'a', JOB_TEXT, "NAME:..", "how it was measured: box_down:4, inpaint:mask.png, ..",
@@ -27,24 +28,23 @@ static const job_option table[] = {
     { "simulate", 0, JOB_TEXT, "FILE", "measure this image, or folder, first", AT(simulate) },
     { "as-published", 0, JOB_SWITCH, "", "the authors' parameters where ours differ",
       AT(as_published) },
-    { "class", 0, JOB_TEXT, "NAME", "of the image: a number or a name", AT(classes) },
-    { "labels", 0, JOB_TEXT, "FILE", "class names, one a line", AT(labels) },
-    { "classifier", 'c', JOB_TEXT, "FILE", "noisy classifier that guides", AT(classifier) },
-    { "scale", 'g', JOB_REAL, "S", "its scale (default: the preset's)", AT(scale), 0, 1000 },
+    OPTION_CLASS_OF_IMAGE(AT(classes)),
+    OPTION_CLASS_NAMES(AT(labels)),
+    OPTION_CLASSIFIER(AT(classifier)),
+    OPTION_SCALE(AT(scale)),
     { "seed", 0, JOB_SEED, "N", "of noise and random masks (default: random)", AT(seed) },
     { "tile", 0, JOB_INT, "N",
       "of larger images the network sees tiles of N x N (default: its own)", AT(tile), 8, 4096 },
-    { "whole", 0, JOB_SWITCH, "", "larger images at once, not in tiles", AT(whole) },
-    { "recompute", 0, JOB_SWITCH, "", "gradients in less memory and more time", AT(recompute) },
-    { "overwrite", 0, JOB_SWITCH, "", "write into a folder that exists", AT(overwrite) },
+    OPTION_WHOLE(AT(whole)),
+    OPTION_RECOMPUTE(AT(recompute)),
+    OPTION_OVERWRITE_FOLDER(AT(overwrite)),
     { "resume", 0, JOB_SWITCH, "", "of a folder of measurements those that are not done",
       AT(resume) },
-    { "threads", 't', JOB_INT, "N", "default: all cores", AT(threads), 1, 1024 },
-    { "precision", 0, JOB_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
-      AT(precision) },
-    { "memory", 0, JOB_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },
-    { "quiet", 'q', JOB_SWITCH, "", "errors only", AT(quiet) },
-    { "json", 0, JOB_SWITCH, "", "the result as one JSON line", AT(json) },
+    OPTION_THREADS(AT(threads)),
+    OPTION_PRECISION(AT(precision)),
+    OPTION_MEMORY(AT(memory)),
+    OPTION_QUIET(AT(quiet)),
+    OPTION_JSON(AT(json)),
 };
 #undef AT
 

@@ -30,8 +30,6 @@ gd_status restore_open_models(restore_run *r)
     int n = 0, m = 0;
 
     GD_TRY(job_builtin_path(&o->model, r->model_file, JOB_MODEL));
-    if (strcmp(o->precision, "fp32") != 0 && strcmp(o->precision, "bf16") != 0)
-        return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", o->precision);
     if (!o->seed_given && getrandom(&o->seed, 4, 0) != 4) /* 32 bits: easy to write down */
         return gd_fail(GD_EIO, "no random seed from the system: give --seed");
     if (o->threads)
@@ -86,7 +84,7 @@ gd_status restore_settings(restore_run *r, gd_restoration_settings *s)
                                     .tile = o->tile,
                                     .whole = o->whole,
                                     .images = o->n,
-                                    .bf16 = strcmp(o->precision, "bf16") == 0 };
+                                    .bf16 = job_is_bf16(o->precision) };
     GD_TRY(gd_noise_scale(&s->sigma_y, o->noise_scale));
     if (s->sigma_y > 2)
         return gd_fail(GD_EUSAGE,

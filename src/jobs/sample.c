@@ -2,6 +2,7 @@
  * upsamplers; held until they are written, or made in a folder (large.c). */
 #include "jobs/maker.h"
 #include "dist/dist.h"
+#include "jobs/option_rows.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,13 +32,12 @@ typedef struct options {
 static const job_option table[] = {
     { "model", 'm', JOB_TEXT, "FILE",
       "diffusion model: a file, a run's folder, or a name of guided models", MAKE(model) },
-    { "classifier", 'c', JOB_TEXT, "FILE", "noisy classifier that guides", MAKE(classifier) },
-    { "unguided", 0, JOB_SWITCH, "", "no guidance with a built-in model", MAKE(unguided) },
-    { "scale", 'g', JOB_REAL, "S", "classifier gradient scale (default: the preset's)", MAKE(scale),
-      0, 1000 },
+    OPTION_CLASSIFIER(MAKE(classifier)),
+    OPTION_UNGUIDED(MAKE(unguided)),
+    OPTION_SCALE(MAKE(scale)),
     { "class", 0, JOB_TEXT, "LIST",
       "numbers, ranges, names; random; balanced: image i has class i mod K", MAKE(classes) },
-    { "labels", 0, JOB_TEXT, "FILE", "class names, one a line", MAKE(labels) },
+    OPTION_CLASS_NAMES(MAKE(labels)),
     { "num", 'n', JOB_INT, "N", "images (default 1)", MAKE(n), 1, 1e7 },
     { "first", 0, JOB_INT, "K", "number of the first image (default 0)", MAKE(first), 0, 2e9 },
     { "upsampler", 'u', JOB_TEXT, "FILES", "enlarge the images: one, or several with commas",
@@ -59,7 +59,7 @@ static const job_option table[] = {
       MAKE(sampler) },
     { "fast", 0, JOB_SWITCH, "", "few network calls: solver, steps and levels for this model",
       MAKE(fast) },
-    { "eta", 0, JOB_REAL, "E", "DDIM noise: 0 deterministic, 1 ancestral", MAKE(eta), 0, 1 },
+    OPTION_DDIM_ETA(MAKE(eta)),
     { "spacing", 0, JOB_TEXT, "time|logsnr|quadratic|karras|exponential|vp|ve|iddpm",
       "of the noise levels: the first three for DPM-Solver++ and UniPC, the others in sigma space",
       MAKE(spacing) },
@@ -93,30 +93,27 @@ static const job_option table[] = {
       MAKE(branch_class) },
     { "branch-scale", 0, JOB_REAL, "S", "another scale from --branch-call on", MAKE(branch_scale),
       0, 1000 },
-    { "clip-denoised", 0, JOB_SWITCH, "",
-      "clip the predicted image to [-1,1] (on; --no-clip-denoised)", MAKE(clip) },
-    { "seed", 0, JOB_SEED, "N", "default: random, printed", MAKE(seed) },
+    OPTION_CLIP_DENOISED(MAKE(clip)),
+    OPTION_SEED(MAKE(seed)),
     { "rng", 0, JOB_TEXT, "guided|torch", "torch: PyTorch's CPU numbers", MAKE(rng) },
     { "batch-size", 0, JOB_INT, "N", "matters to --rng torch only (default 1)", MAKE(batch), 1,
       4096 },
     { "output", 'o', JOB_TEXT, "PATH", "X.png grid, X.npz, X folder, - (default samples.png)",
       AT(output) },
-    { "format", 0, JOB_TEXT, "grid|folder|npz", "whatever the suffix", AT(format) },
-    { "columns", 0, JOB_INT, "N", "of the grid", AT(columns), 1, 10000 },
+    OPTION_FORMAT(AT(format)),
+    OPTION_COLUMNS(AT(columns)),
     { "resume", 0, JOB_SWITCH, "", "start or go on with a run in a folder, -o RUN/", AT(resume) },
     { "share", 0, JOB_SWITCH, "", "beside other processes in the same folder", AT(share) },
     { "deadline", 0, JOB_REAL, "SECONDS",
       "how long a shared run waits for a silent process (default 600)", AT(deadline), 1, 1e6 },
-    { "overwrite", 0, JOB_SWITCH, "", "replace what exists", AT(overwrite) },
-    { "preview", 0, JOB_SWITCH, "", "show the images in the terminal", AT(preview) },
-    { "dry-run", 0, JOB_SWITCH, "", "tell parameters, memory and about how long, and stop",
-      AT(dry_run) },
-    { "threads", 't', JOB_INT, "N", "default: all cores that it may use", AT(threads), 1, 1024 },
-    { "precision", 0, JOB_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
-      MAKE(precision) },
-    { "memory", 0, JOB_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },
-    { "quiet", 'q', JOB_SWITCH, "", "errors only", AT(quiet) },
-    { "json", 0, JOB_SWITCH, "", "the result as one JSON line", AT(json) },
+    OPTION_OVERWRITE(AT(overwrite)),
+    OPTION_PREVIEW(AT(preview)),
+    OPTION_DRY_RUN(AT(dry_run)),
+    OPTION_THREADS(AT(threads)),
+    OPTION_PRECISION(MAKE(precision)),
+    OPTION_MEMORY(AT(memory)),
+    OPTION_QUIET(AT(quiet)),
+    OPTION_JSON(AT(json)),
     /* the authors' names for the same things */
     { "model_path", 0, JOB_TEXT, "FILE", "= --model", MAKE(model) },
     { "classifier_path", 0, JOB_TEXT, "FILE", "= --classifier", MAKE(classifier) },
@@ -325,7 +322,7 @@ static gd_status dry_run(const run *r)
 
     for (int k = 0; k <= m->n_stages; k++)
         n += job_stage_load(&m->stack.stage[k], load + n);
-    return job_dry_run(load, n, m->c.n, strcmp(m->c.precision, "bf16") == 0);
+    return job_dry_run(load, n, m->c.n, job_is_bf16(m->c.precision));
 }
 
 /* A recipe names the scale of a run without a classifier too; a command line that does means one.

@@ -2,6 +2,7 @@
  * seeds and judged as guided eval judges; cell by cell, so that an ended study goes on. */
 #include "jobs/sweep.h"
 #include "jobs/args.h"
+#include "jobs/option_rows.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -12,10 +13,9 @@
 
 #define AT(field) offsetof(sweep_run, field)
 static const job_option table[] = {
-    { "model", 'm', JOB_TEXT, "FILE", "diffusion model (default: the built-in one)",
-      AT(choice.model) },
-    { "classifier", 'c', JOB_TEXT, "FILE", "noisy classifier that guides", AT(choice.classifier) },
-    { "unguided", 0, JOB_SWITCH, "", "no guidance with a built-in model", AT(choice.unguided) },
+    OPTION_MODEL(AT(choice.model)),
+    OPTION_CLASSIFIER(AT(choice.classifier)),
+    OPTION_UNGUIDED(AT(choice.unguided)),
     { "ref", 0, JOB_TEXT, "PATH", "images to compare with, as guided eval takes them", AT(ref) },
     { "features", 0, JOB_TEXT, "CLASSIFIER", "whose features judge (default: fashion32's)",
       AT(features) },
@@ -25,12 +25,11 @@ static const job_option table[] = {
     { "class", 0, JOB_TEXT, "LIST", "as of guided sample (default: balanced)", AT(choice.classes) },
     { "num", 'n', JOB_INT, "N", "images of a cell (default 500)", AT(choice.n), 4, 1e6 },
     { "seed", 0, JOB_SEED, "N", "of every cell (default 0)", AT(choice.seed) },
-    { "precision", 0, JOB_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
-      AT(choice.precision) },
+    OPTION_PRECISION(AT(choice.precision)),
     { "output", 'o', JOB_TEXT, "FOLDER", "of the study; what is there is kept (default sweep)",
       AT(output) },
-    { "threads", 't', JOB_INT, "N", "default: all cores that it may use", AT(threads), 1, 1024 },
-    { "quiet", 'q', JOB_SWITCH, "", "errors only", AT(quiet) },
+    OPTION_THREADS(AT(threads)),
+    OPTION_QUIET(AT(quiet)),
     { "json", 0, JOB_SWITCH, "", "a JSON line for each cell", AT(json) },
 };
 #undef AT

@@ -1,5 +1,6 @@
 /* train.c - guided train, guided train-classifier: options, and what a run is made of. */
 #include "jobs/train.h"
+#include "jobs/option_rows.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -83,7 +84,7 @@ static gd_status settle(train_options *o, gd_net_kind kind)
     GD_TRY(train_keep_text(t->data, sizeof t->data, o->data, "data"));
     GD_TRY(train_keep_text(t->val_data, sizeof t->val_data, o->val_data, "val-data"));
     if (o->precision)
-        t->bf16 = strcmp(o->precision, "bf16") == 0;
+        t->bf16 = job_is_bf16(o->precision);
     if (o->lr_anneal_steps > 0) {
         t->iterations = o->lr_anneal_steps;
         t->anneal_lr = true;

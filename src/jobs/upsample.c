@@ -1,5 +1,6 @@
 /* upsample.c - guided upsample: low-resolution images from a file or a folder, made large. */
 #include "jobs/jobs.h"
+#include "jobs/option_rows.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -22,37 +23,33 @@ static const job_option table[] = {
       "upsampler, or a built-in one's name (default: the first built-in one)", AT(model) },
     { "input", 'i', JOB_TEXT, "PATH", ".npz with labels, a picture, a folder or zip of pictures",
       AT(input) },
-    { "classifier", 'c', JOB_TEXT, "FILE", "noisy classifier that guides", AT(classifier) },
-    { "scale", 'g', JOB_REAL, "S", "classifier gradient scale (default: the preset's)", AT(scale),
-      0, 1000 },
+    OPTION_CLASSIFIER(AT(classifier)),
+    OPTION_SCALE(AT(scale)),
     { "class", 0, JOB_TEXT, "LIST", "numbers, ranges, names; default: the input's labels",
       AT(classes) },
-    { "labels", 0, JOB_TEXT, "FILE", "class names, one a line", AT(labels) },
+    OPTION_CLASS_NAMES(AT(labels)),
     { "num", 'n', JOB_INT, "N", "images; the input is repeated (default: each once)", AT(n), 1,
       1e7 },
-    { "steps", 's', JOB_TEXT, "SPEC", "250, ddim25, or 10,10,20 (default 250)", AT(steps) },
+    OPTION_STEPS(AT(steps)),
     { "sampler", 0, JOB_TEXT, JOB_SAMPLER, "default: ddim where --steps begins with ddim",
       AT(sampler) },
-    { "eta", 0, JOB_REAL, "E", "DDIM noise: 0 deterministic, 1 ancestral", AT(eta), 0, 1 },
+    OPTION_DDIM_ETA(AT(eta)),
     { "low-res-noise", 0, JOB_REAL, "S", "noise added to the input, for upsamplers trained with it",
       AT(low_res_noise), 0, 10 },
-    { "clip-denoised", 0, JOB_SWITCH, "",
-      "clip the predicted image to [-1,1] (on; --no-clip-denoised)", AT(clip) },
-    { "seed", 0, JOB_SEED, "N", "default: random, printed", AT(seed) },
+    OPTION_CLIP_DENOISED(AT(clip)),
+    OPTION_SEED(AT(seed)),
     { "output", 'o', JOB_TEXT, "PATH", "X.png grid, X.npz, X folder, - (default upsampled.png)",
       AT(output) },
-    { "format", 0, JOB_TEXT, "grid|folder|npz", "whatever the suffix", AT(format) },
-    { "columns", 0, JOB_INT, "N", "of the grid", AT(columns), 1, 10000 },
-    { "overwrite", 0, JOB_SWITCH, "", "replace what exists", AT(overwrite) },
-    { "preview", 0, JOB_SWITCH, "", "show the images in the terminal", AT(preview) },
-    { "dry-run", 0, JOB_SWITCH, "", "tell parameters, memory and about how long, and stop",
-      AT(dry_run) },
-    { "threads", 't', JOB_INT, "N", "default: all cores that it may use", AT(threads), 1, 1024 },
-    { "precision", 0, JOB_TEXT, "fp32|bf16", "of products and convolutions (default fp32)",
-      AT(precision) },
-    { "memory", 0, JOB_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },
-    { "quiet", 'q', JOB_SWITCH, "", "errors only", AT(quiet) },
-    { "json", 0, JOB_SWITCH, "", "the result as one JSON line", AT(json) },
+    OPTION_FORMAT(AT(format)),
+    OPTION_COLUMNS(AT(columns)),
+    OPTION_OVERWRITE(AT(overwrite)),
+    OPTION_PREVIEW(AT(preview)),
+    OPTION_DRY_RUN(AT(dry_run)),
+    OPTION_THREADS(AT(threads)),
+    OPTION_PRECISION(AT(precision)),
+    OPTION_MEMORY(AT(memory)),
+    OPTION_QUIET(AT(quiet)),
+    OPTION_JSON(AT(json)),
     /* the authors' names for the same things */
     { "model_path", 0, JOB_TEXT, "FILE", "= --model", AT(model) },
     { "base_samples", 0, JOB_TEXT, "PATH", "= --input", AT(input) },
@@ -121,7 +118,7 @@ static gd_status open_stage(run *r)
                                  .low_res_noise = o->low_res_noise,
                                  .scale = o->scale,
                                  .clip = o->clip,
-                                 .bf16 = strcmp(o->precision, "bf16") == 0,
+                                 .bf16 = job_is_bf16(o->precision),
                                  .seed = o->seed };
     const gd_solver *solver;
 
@@ -284,7 +281,7 @@ static gd_status work(run *r)
     if (r->o.dry_run) {
         job_load load[2];
         return job_dry_run(load, job_stage_load(&r->stage, load), r->o.n,
-                           strcmp(r->o.precision, "bf16") == 0);
+                           job_is_bf16(r->o.precision));
     }
     GD_TRY(prepare(r));
     job_progress_start(&r->progress, "steps", (int64_t)r->o.n * gd_stage_calls(&r->stage),

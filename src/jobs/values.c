@@ -1,14 +1,17 @@
 /* values.c - the value of one option: text to its type, checked, and back. */
 #include "jobs/jobs.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 bool job_is_alias(const job_option *o)
 {
     return o->about && strncmp(o->about, "= ", 2) == 0;
+}
+
+bool job_is_bf16(const char *precision)
+{
+    return strcmp(precision, "bf16") == 0;
 }
 
 bool job_takes_value(const job_option *o)
@@ -38,69 +41,6 @@ const char *job_choice(const job_option *o, int k, char word[64])
     return word;
 }
 
-static gd_status bad_value(const job_option *o, const char *value, const char *expected)
-{
-    return gd_fail(GD_EUSAGE, "--%s %s: expected %s", o->name, *value ? value : "\"\"", expected);
-}
-
-/* ---- numbers ---- */
-
-static const char *range_of(char *out, size_t bytes, const job_option *o)
-{
-    if (o->type == JOB_REAL)
-        snprintf(out, bytes, "a number from %g to %g", o->min, o->max);
-    else
-        snprintf(out, bytes, "a whole number from %.0f to %.0f", o->min, o->max);
-    return out;
-}
-
-static gd_status set_number(const job_option *o, const char *value, void *place)
-{
-    char *end, range[96];
-    const double v = strtod(value, &end);
-    const bool inside = *value && !*end && v >= o->min && v <= o->max; /* NaN is not */
-
-    if (!inside || (o->type != JOB_REAL && v != (double)(int64_t)v))
-        return bad_value(o, value, range_of(range, sizeof range, o));
-    if (o->type == JOB_INT)
-        *(int *)place = (int)v;
-    else if (o->type == JOB_WIDE)
-        *(int64_t *)place = (int64_t)v;
-    else
-        *(double *)place = v;
-    return GD_OK;
-}
-
-static gd_status set_seed(const job_option *o, const char *value, void *place)
-{
-    char *end;
-
-    errno = 0;
-    const unsigned long long v = strtoull(value, &end, 10);
-    if (!*value || *end || errno || *value == '-')
-        return bad_value(o, value, "a whole number from 0 to 2^64 - 1");
-    *(uint64_t *)place = v;
-    *(bool *)((uint64_t *)place + 1) = true; /* "given", which stands behind it */
-    return GD_OK;
-}
-
-/* ---- words ---- */
-
-/* What means true and false, to the authors' scripts too: their switches take a value */
-static gd_status set_switch(const job_option *o, const char *value, bool *place)
-{
-    static const char *const yes[] = { "true", "yes", "t", "y", "1" };
-    static const char *const no[] = { "false", "no", "f", "n", "0" };
-
-    for (int i = 0; i < COUNT(yes); i++) {
-        if (strcasecmp(value, yes[i]) == 0 || strcasecmp(value, no[i]) == 0) {
-            *place = strcasecmp(value, yes[i]) == 0;
-            return GD_OK;
-        }
-    }
-    return bad_value(o, value, "true or false");
-}
-
 /* The authors' defaults "" that mean something: no such file, and of the steps all */
 static bool means_none(const char *name)
 {
@@ -113,12 +53,13 @@ static bool means_none(const char *name)
     return false;
 }
 
-static gd_status set_text(const job_option *o, const char *value, const char **place)
+static gd_status set_text(const job_option *o, const char *name, const char *value,
+                          const char **place)
 {
     enum { MOST = 64 };
-    char word[MOST][64], list[1024] = "";
+    char word[MOST][64];
     const char *names[MOST];
-    int n = 0;
+    int n = 0, chosen;
 
     *place = value;
     if (!*value && means_none(o->name)) {
@@ -126,43 +67,33 @@ static gd_status set_text(const job_option *o, const char *value, const char **p
         return GD_OK;
     }
     if (!*value)
-        return bad_value(o, value, o->argument);
-    for (; n < MOST && (names[n] = job_choice(o, n, word[n])); n++) {
-        if (strcmp(value, names[n]) == 0)
-            return GD_OK;
-        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", n ? ", " : "one of ",
-                 names[n]);
-    }
-    if (n == 0)
-        return GD_OK;
-    const char *near = gd_nearest(value, names, n);
-    gd_status s = bad_value(o, value, list);
-    if (near)
-        gd_detail("hint: did you mean %s?", near);
-    return s;
+        return gd_fail(GD_EUSAGE, "%s \"\": expected %s", name, o->argument);
+    while (n < MOST && (names[n] = job_choice(o, n, word[n])))
+        n++;
+    return n == 0 ? GD_OK : gd_field_choose(name, value, names, n, &chosen);
+}
+
+static gd_status set_seed(const gd_field *v, const char *text, uint64_t *place)
+{
+    GD_TRY(gd_field_read(v, text, place));
+    *(bool *)(place + 1) = true; /* "given", which stands behind it */
+    return GD_OK;
 }
 
 gd_status job_value_set(const job_option *o, const char *text, void *values)
 {
+    static const gd_field_type types[] = {
+        [JOB_SWITCH] = GD_SWITCH, [JOB_COUNT] = GD_INT, [JOB_INT] = GD_INT,    [JOB_WIDE] = GD_WIDE,
+        [JOB_SEED] = GD_SEED,     [JOB_REAL] = GD_REAL, [JOB_MAYBE] = GD_TEXT,
+    };
+    char name[80];
     void *place = (char *)values + o->offset;
+    gd_field v = { name, types[o->type], o->min, o->type == JOB_COUNT ? 9 : o->max };
 
-    switch (o->type) {
-    case JOB_SWITCH:
-        return set_switch(o, text, place);
-    case JOB_COUNT:
-        return set_number(&(job_option){ o->name, 0, JOB_INT, "", "", 0, 0, 9 }, text, place);
-    case JOB_INT:
-    case JOB_WIDE:
-    case JOB_REAL:
-        return set_number(o, text, place);
-    case JOB_SEED:
-        return set_seed(o, text, place);
-    case JOB_TEXT:
-        return set_text(o, text, place);
-    case JOB_MAYBE:
-        *(const char **)place = text;
-    }
-    return GD_OK;
+    snprintf(name, sizeof name, "--%s", o->name);
+    if (o->type == JOB_TEXT)
+        return set_text(o, name, text, place);
+    return o->type == JOB_SEED ? set_seed(&v, text, place) : gd_field_read(&v, text, place);
 }
 
 /* ---- back to text ---- */

@@ -1,6 +1,7 @@
 /* verify.c - guided verify: some images of a run are made again from its recipe and compared.
  */
 #include "jobs/maker.h"
+#include "jobs/option_rows.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,10 +21,10 @@ static const job_option table[] = {
     { "model", 'm', JOB_TEXT, "FILE", "where the model is now", AT(model) },
     { "classifier", 'c', JOB_TEXT, "FILE", "where the classifier is now", AT(classifier) },
     { "upsampler", 'u', JOB_TEXT, "FILES", "where the upsamplers are now", AT(upsampler) },
-    { "threads", 't', JOB_INT, "N", "default: all cores that it may use", AT(threads), 1, 1024 },
-    { "memory", 0, JOB_INT, "MIB", "refuse to use more", AT(memory), 1, 1e9 },
-    { "quiet", 'q', JOB_SWITCH, "", "errors only", AT(quiet) },
-    { "json", 0, JOB_SWITCH, "", "the result as one JSON line", AT(json) },
+    OPTION_THREADS(AT(threads)),
+    OPTION_MEMORY(AT(memory)),
+    OPTION_QUIET(AT(quiet)),
+    OPTION_JSON(AT(json)),
 };
 #undef AT
 

@@ -1,5 +1,6 @@
 /* version.c - guided version: what this program is and what it chose on this machine. */
 #include "jobs/jobs.h"
+#include "jobs/option_rows.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -34,7 +35,7 @@ typedef struct options {
 } options;
 
 static const job_option table[] = {
-    { "json", 0, JOB_SWITCH, "", "as one JSON line", offsetof(options, json) },
+    OPTION_JSON(offsetof(options, json)),
 };
 
 static gd_status run(gd_job *job)

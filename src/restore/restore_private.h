@@ -28,12 +28,6 @@ GD_CHECKED gd_status gd_words_int(gd_words *w, const char *key, int absent, int 
 GD_CHECKED gd_status gd_words_double(gd_words *w, const char *key, double absent, double least,
                                      double most, double *out);
 const char *gd_words_text(gd_words *w, const char *key); /* NULL if absent */
-/* A number of the setting `key`, alone; GD_EUSAGE: none, outside [least, most], not whole */
-GD_CHECKED gd_status gd_words_number(const char *key, const char *text, double least, double most,
-                                     bool whole, double *out);
-/* Index of text in list; GD_EUSAGE with the list */
-GD_CHECKED gd_status gd_words_index(const char *key, const char *text, const char *const *list,
-                                    int n, int *out);
 /* Index of the value in list, 0 if absent; GD_EUSAGE with the list otherwise */
 GD_CHECKED gd_status gd_words_choice(gd_words *w, const char *key, const char *const *list, int n,
                                      int *out);

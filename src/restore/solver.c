@@ -60,54 +60,52 @@ int gd_restorer_calls(const gd_restorer *r, const gd_prior *prior, const gd_rest
 
 /* ---- parameters ---- */
 
-typedef enum type { INT, DOUBLE, BOOL, WORD } type;
-
 #define AT(field) offsetof(gd_restore_options, field)
 static const struct {
     const char *key;
-    type type;
+    gd_field_type type;
     size_t at;
     double least, most;
-    const char *words[7]; /* WORD: what it may be */
+    const char *words[7]; /* GD_TEXT: what it may be */
 } keys[] = {
-    { "steps", INT, AT(steps), 1, 100000 },
-    { "clip", BOOL, AT(clip), 0, 1 },
-    { "eta", DOUBLE, AT(eta), 0, 1 },
-    { "eta_b", DOUBLE, AT(eta_b), 0, 1 },
-    { "travel_length", INT, AT(travel_length), 1, 10000 },
-    { "travel_repeat", INT, AT(travel_repeat), 1, 1000 },
-    { "lambda", DOUBLE, AT(lambda), 1e-6, 1e6 },
-    { "zeta", DOUBLE, AT(zeta), 0, 1 },
-    { "final_x0", BOOL, AT(final_x0), 0, 1 },
-    { "jump_length", INT, AT(jump_length), 1, 10000 },
-    { "jump_repeat", INT, AT(jump_repeat), 1, 1000 },
-    { "skip", INT, AT(skip), 0, 100000 },
-    { "range_t", INT, AT(range_t), 0, 100000 },
-    { "scale", DOUBLE, AT(scale), 0, 1e6 },
-    { "level_t", BOOL, AT(level_t), 0, 1 },
-    { "weight", WORD, AT(weight), 0, 0, { "code", "paper", "exact" } },
-    { "grad_weight", DOUBLE, AT(grad_weight), 0, 1e6 },
-    { "init_noise", BOOL, AT(init_noise), 0, 1 },
-    { "prior_variance", DOUBLE, AT(prior_variance), 0, 1e6 },
+    { "steps", GD_INT, AT(steps), 1, 100000 },
+    { "clip", GD_SWITCH, AT(clip), 0, 1 },
+    { "eta", GD_REAL, AT(eta), 0, 1 },
+    { "eta_b", GD_REAL, AT(eta_b), 0, 1 },
+    { "travel_length", GD_INT, AT(travel_length), 1, 10000 },
+    { "travel_repeat", GD_INT, AT(travel_repeat), 1, 1000 },
+    { "lambda", GD_REAL, AT(lambda), 1e-6, 1e6 },
+    { "zeta", GD_REAL, AT(zeta), 0, 1 },
+    { "final_x0", GD_SWITCH, AT(final_x0), 0, 1 },
+    { "jump_length", GD_INT, AT(jump_length), 1, 10000 },
+    { "jump_repeat", GD_INT, AT(jump_repeat), 1, 1000 },
+    { "skip", GD_INT, AT(skip), 0, 100000 },
+    { "range_t", GD_INT, AT(range_t), 0, 100000 },
+    { "scale", GD_REAL, AT(scale), 0, 1e6 },
+    { "level_t", GD_SWITCH, AT(level_t), 0, 1 },
+    { "weight", GD_TEXT, AT(weight), 0, 0, { "code", "paper", "exact" } },
+    { "grad_weight", GD_REAL, AT(grad_weight), 0, 1e6 },
+    { "init_noise", GD_SWITCH, AT(init_noise), 0, 1 },
+    { "prior_variance", GD_REAL, AT(prior_variance), 0, 1e6 },
     { "denoise_weight",
-      WORD,
+      GD_TEXT,
       AT(denoise_weight),
       0,
       0,
       { "linear", "sqrt", "square", "log", "trunc", "const" } },
-    { "grad_term_weight", DOUBLE, AT(grad_term_weight), 0, 1e6 },
-    { "obs_weight", DOUBLE, AT(obs_weight), 0, 1e6 },
-    { "lr", DOUBLE, AT(lr), 0, 1e3 },
-    { "sigma_x0", DOUBLE, AT(sigma_x0), 0, 10 },
-    { "time", WORD, AT(time), 0, 0, { "interp", "vp-continuous" } },
-    { "annealing_steps", INT, AT(annealing_steps), 1, 100000 },
-    { "ode_steps", INT, AT(ode_steps), 1, 1000 },
-    { "mcmc_steps", INT, AT(mcmc_steps), 0, 100000 },
-    { "sigma_max", DOUBLE, AT(sigma_max), 1e-3, 1e4 },
-    { "sigma_min", DOUBLE, AT(sigma_min), 1e-6, 1e4 },
-    { "ode_sigma_min", DOUBLE, AT(ode_sigma_min), 1e-6, 1e4 },
-    { "tau", DOUBLE, AT(tau), 0, 1e3 },
-    { "lr_min_ratio", DOUBLE, AT(lr_min_ratio), 0, 1 },
+    { "grad_term_weight", GD_REAL, AT(grad_term_weight), 0, 1e6 },
+    { "obs_weight", GD_REAL, AT(obs_weight), 0, 1e6 },
+    { "lr", GD_REAL, AT(lr), 0, 1e3 },
+    { "sigma_x0", GD_REAL, AT(sigma_x0), 0, 10 },
+    { "time", GD_TEXT, AT(time), 0, 0, { "interp", "vp-continuous" } },
+    { "annealing_steps", GD_INT, AT(annealing_steps), 1, 100000 },
+    { "ode_steps", GD_INT, AT(ode_steps), 1, 1000 },
+    { "mcmc_steps", GD_INT, AT(mcmc_steps), 0, 100000 },
+    { "sigma_max", GD_REAL, AT(sigma_max), 1e-3, 1e4 },
+    { "sigma_min", GD_REAL, AT(sigma_min), 1e-6, 1e4 },
+    { "ode_sigma_min", GD_REAL, AT(ode_sigma_min), 1e-6, 1e4 },
+    { "tau", GD_REAL, AT(tau), 0, 1e3 },
+    { "lr_min_ratio", GD_REAL, AT(lr_min_ratio), 0, 1 },
 };
 #undef AT
 
@@ -128,23 +126,8 @@ static gd_status set_word(int k, const char *value, const char **to)
 
     while (n < COUNT(keys[k].words) && keys[k].words[n])
         n++;
-    GD_TRY(gd_words_index(keys[k].key, value, keys[k].words, n, &chosen));
+    GD_TRY(gd_field_choose(keys[k].key, value, keys[k].words, n, &chosen));
     *to = keys[k].words[chosen];
-    return GD_OK;
-}
-
-static gd_status set_number(int k, const char *value, void *to)
-{
-    double v;
-
-    GD_TRY(gd_words_number(keys[k].key, value, keys[k].least, keys[k].most, keys[k].type != DOUBLE,
-                           &v));
-    if (keys[k].type == INT)
-        *(int *)to = (int)v;
-    else if (keys[k].type == BOOL)
-        *(bool *)to = v != 0;
-    else
-        *(double *)to = v;
     return GD_OK;
 }
 
@@ -156,7 +139,11 @@ gd_status gd_restorer_set(const gd_restorer *r, gd_restore_options *o, const cha
     for (int k = 0; k < COUNT(keys); k++) {
         void *to = (char *)o + keys[k].at;
         if (strcmp(keys[k].key, key) == 0 && is_listed(r->keys, key))
-            return keys[k].type == WORD ? set_word(k, value, to) : set_number(k, value, to);
+            return keys[k].type == GD_TEXT
+                       ? set_word(k, value, to)
+                       : gd_field_read(
+                             &(gd_field){ key, keys[k].type, keys[k].least, keys[k].most }, value,
+                             to);
     }
     s = gd_fail(GD_EUSAGE, "solver %s has no parameter \"%s\"", r->name, key);
     gd_detail("hint: it has %s", r->keys);

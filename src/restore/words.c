@@ -1,8 +1,6 @@
 /* words.c - an operator's text: NAME:VALUE:KEY=VALUE. */
 #include "restore/restore_private.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 gd_status gd_words_read(gd_words *out, char *text)
@@ -38,17 +36,10 @@ const char *gd_words_text(gd_words *w, const char *key)
     return NULL;
 }
 
-gd_status gd_words_number(const char *key, const char *text, double least, double most, bool whole,
-                          double *out)
+static gd_status read_number(const char *key, const char *text, double least, double most,
+                             gd_field_type type, void *out)
 {
-    char *end;
-
-    *out = strtod(text, &end);
-    if (end == text || *end || !isfinite(*out) || (whole && *out != floor(*out)))
-        return gd_fail(GD_EUSAGE, "%s: \"%s\" is not a %snumber", key, text, whole ? "whole " : "");
-    if (*out < least || *out > most)
-        return gd_fail(GD_EUSAGE, "%s: %s is not between %g and %g", key, text, least, most);
-    return GD_OK;
+    return gd_field_read(&(gd_field){ key, type, least, most }, text, out);
 }
 
 gd_status gd_words_double(gd_words *w, const char *key, double absent, double least, double most,
@@ -57,32 +48,15 @@ gd_status gd_words_double(gd_words *w, const char *key, double absent, double le
     const char *text = gd_words_text(w, key);
 
     *out = absent;
-    return text ? gd_words_number(key, text, least, most, false, out) : GD_OK;
+    return text ? read_number(key, text, least, most, GD_REAL, out) : GD_OK;
 }
 
 gd_status gd_words_int(gd_words *w, const char *key, int absent, int least, int most, int *out)
 {
     const char *text = gd_words_text(w, key);
-    double value = absent;
 
-    if (text)
-        GD_TRY(gd_words_number(key, text, least, most, true, &value));
-    *out = (int)value;
-    return GD_OK;
-}
-
-gd_status gd_words_index(const char *key, const char *text, const char *const *list, int n,
-                         int *out)
-{
-    char all[200] = "";
-    size_t used = 0;
-
-    for (*out = 0; *out < n; *out += 1)
-        if (strcmp(list[*out], text) == 0)
-            return GD_OK;
-    for (int i = 0; i < n; i++)
-        used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", list[i]);
-    return gd_fail(GD_EUSAGE, "%s: \"%s\" is none of %s", key, text, all);
+    *out = absent;
+    return text ? read_number(key, text, least, most, GD_INT, out) : GD_OK;
 }
 
 gd_status gd_words_choice(gd_words *w, const char *key, const char *const *list, int n, int *out)
@@ -90,7 +64,7 @@ gd_status gd_words_choice(gd_words *w, const char *key, const char *const *list,
     const char *text = gd_words_text(w, key);
 
     *out = 0;
-    return text ? gd_words_index(key, text, list, n, out) : GD_OK;
+    return text ? gd_field_choose(key, text, list, n, out) : GD_OK;
 }
 
 gd_status gd_words_done(const gd_words *w)
@@ -103,18 +77,13 @@ gd_status gd_words_done(const gd_words *w)
 
 gd_status gd_words_value_int(const gd_words *w, int least, int most, int *out)
 {
-    double value;
-
-    if (!w->value)
-        return gd_fail(GD_EUSAGE, "needs a number, as %s:4", w->name);
-    GD_TRY(gd_words_number(w->name, w->value, least, most, true, &value));
-    *out = (int)value;
-    return GD_OK;
+    return w->value ? read_number("value", w->value, least, most, GD_INT, out)
+                    : gd_fail(GD_EUSAGE, "needs a number, as %s:4", w->name);
 }
 
 gd_status gd_words_value_double(const gd_words *w, double absent, double least, double most,
                                 double *out)
 {
     *out = absent;
-    return w->value ? gd_words_number(w->name, w->value, least, most, false, out) : GD_OK;
+    return w->value ? read_number("value", w->value, least, most, GD_REAL, out) : GD_OK;
 }

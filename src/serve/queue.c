@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -46,6 +47,19 @@ static void on_log(void *ctx, guided_log_level level, const char *line)
                                level == GUIDED_LOG_ERROR));
 }
 
+/* Of the latest half second or more; until then since the networks began */
+static void take_rate(serve_run_state *run, serve_entry *e, double flops, double now)
+{
+    const double spent = now - run->since;
+
+    if (run->since > 0 && spent > 0 && flops > run->flops && (spent >= 0.5 || e->gflops == 0))
+        e->gflops = 1e-9 * (flops - run->flops) / spent;
+    if (run->since > 0 && spent < 0.5)
+        return;
+    run->since = now;
+    run->flops = flops;
+}
+
 /* At most ten times a second, and the last */
 static void on_progress(void *ctx, const guided_progress *p)
 {
@@ -61,6 +75,7 @@ static void on_progress(void *ctx, const guided_progress *p)
     e->done = p->done;
     e->total = p->total;
     e->seconds = now - run->start;
+    take_rate(run, e, p->flops, now);
     snprintf(e->unit, sizeof e->unit, "%s", p->unit ? p->unit : "");
     serve_changed(s, e);
     pthread_mutex_unlock(&s->lock);
@@ -71,7 +86,33 @@ static void on_preview(void *ctx, const guided_preview *preview)
     serve_frame(ctx, preview);
 }
 
+static void on_partial(void *ctx, const guided_partial *p)
+{
+    json_t *event =
+        json_pack("{s:s, s:s, s:I, s:I, s:f}", "type", "partial", "metric", p->metric, "samples",
+                  (json_int_t)p->samples, "total", (json_int_t)p->total, "value", p->value);
+
+    if (event && isfinite(p->deviation))
+        json_object_set_new(event, "deviation", json_real(p->deviation));
+    serve_event(ctx, event);
+}
+
 /* ---- one job ---- */
+
+/* What this job's networks can reach, measured when it is first needed and nothing else runs */
+static void measure_peak(const serve_run_state *run, const json_t *stored)
+{
+    serve *s = run->s;
+    const json_t *options = json_object_get(stored, "options");
+    const char *precision = json_string_value(json_object_get(options, "precision"));
+    const bool bf16 = precision && strcmp(precision, "bf16") == 0;
+
+    if (s->peak[bf16] == 0)
+        s->peak[bf16] = guided_context_peak_flops(s->context, bf16);
+    pthread_mutex_lock(&s->lock);
+    serve_find(s, run->id)->peak_gflops = 1e-9 * s->peak[bf16];
+    pthread_mutex_unlock(&s->lock);
+}
 
 /* A job that was interrupted and begins again may replace what it had written; a training goes on
  * from its checkpoint. */
@@ -93,12 +134,13 @@ static gd_status set_again(guided_job *job, const json_t *stored)
 
 static gd_status work(serve_run_state *run, const json_t *stored, char **result)
 {
-    const guided_events events = { run, on_text, on_progress, on_preview, NULL, NULL };
+    const guided_events events = { run, on_text, on_progress, on_preview, NULL, NULL, on_partial };
     guided_job *job = NULL;
     gd_status status;
 
     if (run->s->o->threads > 0)
         guided_context_set_threads(run->s->context, run->s->o->threads);
+    measure_peak(run, stored);
     guided_context_set_log(run->s->context, on_log, run, GUIDED_LOG_NOTE);
     GD_TRY(
         guided_job_open(&job, run->s->context, json_string_value(json_object_get(stored, "kind"))));
@@ -160,6 +202,7 @@ static json_t *take(serve *s, serve_entry *e)
     e->runs++;
     e->log_bytes = 0;
     e->done = e->total = 0;
+    e->gflops = 0;
     json_object_set_new(stored, "runs", json_integer(e->runs));
     json_object_set_new(stored, "started", json_integer(time(NULL)));
     json_object_del(stored, "error");

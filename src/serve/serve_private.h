@@ -61,7 +61,8 @@ typedef struct serve_entry {
     int runs;         /* how often it was begun: its events start anew */
     off_t log_bytes;  /* of its events that may be read */
     int64_t done, total;
-    double seconds; /* since it was begun */
+    double seconds;             /* since it was begun */
+    double gflops, peak_gflops; /* a second, lately and at most; 0: not known */
     char unit[16], tag[64];
 } serve_entry;
 
@@ -83,6 +84,7 @@ typedef struct serve {
     int64_t running;         /* its id, 0: none */
     guided_context *context; /* of the running job */
     bool cancel, stopping;
+    double peak[2]; /* FLOP/s of float32 and bfloat16, of the worker; 0: not measured */
     serve_watcher *watchers;
     char *models; /* JSON */
 
@@ -145,7 +147,8 @@ typedef struct serve_run_state {
     int log; /* descriptor of its events */
     int frames;
     double start, told;
-    char *text; /* a line of output that has not ended */
+    double since, flops; /* from when on the rate is taken, and operations until then */
+    char *text;          /* a line of output that has not ended */
     size_t text_bytes;
 } serve_run_state;
 /* Writes the prediction and the gradient as PNG and adds the event "frame". */

@@ -5,57 +5,56 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum field_type { INT, WIDE, REAL, BOOL, TEXT, SEED } field_type;
-
-/* One row for each option that a checkpoint keeps; max: of numbers, or bytes of a text; later: not
+/* One row for each option that a checkpoint keeps; GD_TEXT: an array of characters here; max: of
+ * numbers, or bytes of a text; later: not
  * in the first checkpoints, where its absence means the default */
 #define AT(field) offsetof(gd_train_options, field)
 static const struct {
     const char *name;
-    field_type type;
+    gd_field_type type;
     size_t offset;
     double min, max;
     bool later;
 } fields[] = {
-    { "batch_size", INT, AT(batch_size), 1, 1 << 20 },
-    { "microbatch", INT, AT(microbatch), 0, 1 << 20 },
-    { "iterations", WIDE, AT(iterations), 0, 1e12 },
-    { "lr", REAL, AT(lr), 0, 100 },
-    { "weight_decay", REAL, AT(weight_decay), 0, 100 },
-    { "anneal_lr", BOOL, AT(anneal_lr), 0, 0 },
-    { "ema_rate", TEXT, AT(ema_rate), 0, sizeof((gd_train_options *)0)->ema_rate },
-    { "schedule_sampler", TEXT, AT(schedule_sampler), 0,
+    { "batch_size", GD_INT, AT(batch_size), 1, 1 << 20 },
+    { "microbatch", GD_INT, AT(microbatch), 0, 1 << 20 },
+    { "iterations", GD_WIDE, AT(iterations), 0, 1e12 },
+    { "lr", GD_REAL, AT(lr), 0, 100 },
+    { "weight_decay", GD_REAL, AT(weight_decay), 0, 100 },
+    { "anneal_lr", GD_SWITCH, AT(anneal_lr), 0, 0 },
+    { "ema_rate", GD_TEXT, AT(ema_rate), 0, sizeof((gd_train_options *)0)->ema_rate },
+    { "schedule_sampler", GD_TEXT, AT(schedule_sampler), 0,
       sizeof((gd_train_options *)0)->schedule_sampler },
-    { "timestep_respacing", TEXT, AT(timestep_respacing), 0,
+    { "timestep_respacing", GD_TEXT, AT(timestep_respacing), 0,
       sizeof((gd_train_options *)0)->timestep_respacing, .later = true },
-    { "noised", BOOL, AT(noised), 0, 0 },
-    { "loss", TEXT, AT(loss), 0, sizeof((gd_train_options *)0)->loss, .later = true },
-    { "loss_weight", TEXT, AT(loss_weight), 0, sizeof((gd_train_options *)0)->loss_weight,
+    { "noised", GD_SWITCH, AT(noised), 0, 0 },
+    { "loss", GD_TEXT, AT(loss), 0, sizeof((gd_train_options *)0)->loss, .later = true },
+    { "loss_weight", GD_TEXT, AT(loss_weight), 0, sizeof((gd_train_options *)0)->loss_weight,
       .later = true },
-    { "loss_norm", TEXT, AT(loss_norm), 0, sizeof((gd_train_options *)0)->loss_norm,
+    { "loss_norm", GD_TEXT, AT(loss_norm), 0, sizeof((gd_train_options *)0)->loss_norm,
       .later = true },
-    { "weight_gamma", REAL, AT(weight_gamma), 0, 1e6, .later = true },
-    { "weight_k", REAL, AT(weight_k), 0, 1e6, .later = true },
-    { "label_dropout", REAL, AT(label_dropout), 0, 1, .later = true },
-    { "scales", INT, AT(scales), 2, 100000, .later = true },
-    { "target_ema", REAL, AT(target_ema), 0, 1, .later = true },
-    { "teacher", TEXT, AT(teacher), 0, sizeof((gd_train_options *)0)->teacher, .later = true },
-    { "random_flip", BOOL, AT(random_flip), 0, 0 },
-    { "random_crop", BOOL, AT(random_crop), 0, 0 },
-    { "pad", BOOL, AT(pad), 0, 0 },
-    { "labels", TEXT, AT(labels), 0, sizeof((gd_train_options *)0)->labels },
-    { "bf16", BOOL, AT(bf16), 0, 0 },
-    { "seed", SEED, AT(seed), 0, 0 },
-    { "log_interval", WIDE, AT(log_interval), 0, 1e12 },
-    { "save_interval", WIDE, AT(save_interval), 0, 1e12 },
-    { "sample_interval", WIDE, AT(sample_interval), 0, 1e12 },
-    { "eval_interval", WIDE, AT(eval_interval), 0, 1e12 },
-    { "milestone_interval", WIDE, AT(milestone_interval), 0, 1e12 },
-    { "keep", INT, AT(keep), 1, 1000 },
-    { "save_pt", BOOL, AT(save_pt), 0, 0, .later = true },
-    { "recompute", BOOL, AT(recompute), 0, 0, .later = true },
-    { "data", TEXT, AT(data), 0, sizeof((gd_train_options *)0)->data },
-    { "val_data", TEXT, AT(val_data), 0, sizeof((gd_train_options *)0)->val_data },
+    { "weight_gamma", GD_REAL, AT(weight_gamma), 0, 1e6, .later = true },
+    { "weight_k", GD_REAL, AT(weight_k), 0, 1e6, .later = true },
+    { "label_dropout", GD_REAL, AT(label_dropout), 0, 1, .later = true },
+    { "scales", GD_INT, AT(scales), 2, 100000, .later = true },
+    { "target_ema", GD_REAL, AT(target_ema), 0, 1, .later = true },
+    { "teacher", GD_TEXT, AT(teacher), 0, sizeof((gd_train_options *)0)->teacher, .later = true },
+    { "random_flip", GD_SWITCH, AT(random_flip), 0, 0 },
+    { "random_crop", GD_SWITCH, AT(random_crop), 0, 0 },
+    { "pad", GD_SWITCH, AT(pad), 0, 0 },
+    { "labels", GD_TEXT, AT(labels), 0, sizeof((gd_train_options *)0)->labels },
+    { "bf16", GD_SWITCH, AT(bf16), 0, 0 },
+    { "seed", GD_SEED, AT(seed), 0, 0 },
+    { "log_interval", GD_WIDE, AT(log_interval), 0, 1e12 },
+    { "save_interval", GD_WIDE, AT(save_interval), 0, 1e12 },
+    { "sample_interval", GD_WIDE, AT(sample_interval), 0, 1e12 },
+    { "eval_interval", GD_WIDE, AT(eval_interval), 0, 1e12 },
+    { "milestone_interval", GD_WIDE, AT(milestone_interval), 0, 1e12 },
+    { "keep", GD_INT, AT(keep), 1, 1000 },
+    { "save_pt", GD_SWITCH, AT(save_pt), 0, 0, .later = true },
+    { "recompute", GD_SWITCH, AT(recompute), 0, 0, .later = true },
+    { "data", GD_TEXT, AT(data), 0, sizeof((gd_train_options *)0)->data },
+    { "val_data", GD_TEXT, AT(val_data), 0, sizeof((gd_train_options *)0)->val_data },
 };
 #undef AT
 
@@ -81,23 +80,14 @@ void gd_train_defaults(gd_train_options *o, gd_net_kind kind)
         o->ema_rate[0] = '\0'; /* the authors average diffusion models only */
 }
 
-static double number_of(const gd_train_options *o, int i)
-{
-    const char *at = (const char *)o + fields[i].offset;
-
-    return fields[i].type == INT    ? *(const int *)at
-           : fields[i].type == WIDE ? (double)*(const int64_t *)at
-                                    : *(const double *)at;
-}
-
 gd_status gd_train_check(const gd_train_options *o, int ranks)
 {
     gd_averages averages;
 
     for (int i = 0; i < COUNT(fields); i++) {
-        if (fields[i].type > REAL)
+        if (fields[i].type > GD_REAL)
             continue;
-        const double v = number_of(o, i);
+        const double v = gd_field_number(fields[i].type, (const char *)o + fields[i].offset);
         if (!(v >= fields[i].min && v <= fields[i].max)) /* NaN too */
             return gd_fail(GD_EUSAGE, "%s is %g, must be %g to %g", fields[i].name, v,
                            fields[i].min, fields[i].max);
@@ -141,15 +131,15 @@ static json_t *value_of(const gd_train_options *o, int i)
     char seed[24];
 
     switch (fields[i].type) {
-    case INT:
+    case GD_INT:
         return json_integer(*(const int *)at);
-    case WIDE:
+    case GD_WIDE:
         return json_integer(*(const int64_t *)at);
-    case REAL:
+    case GD_REAL:
         return json_real(*(const double *)at);
-    case BOOL:
+    case GD_SWITCH:
         return json_boolean(*(const bool *)at);
-    case TEXT:
+    case GD_TEXT:
         return gd_json_text(at);
     default:
         snprintf(seed, sizeof seed, "%llu", (unsigned long long)*(const uint64_t *)at);
@@ -176,19 +166,19 @@ static bool read_value(gd_train_options *o, int i, const json_t *v)
     const char *text = json_string_value(v);
 
     switch (fields[i].type) {
-    case INT:
+    case GD_INT:
         *(int *)at = (int)GD_MIN(json_integer_value(v), INT32_MAX);
         return json_is_integer(v);
-    case WIDE:
+    case GD_WIDE:
         *(int64_t *)at = json_integer_value(v);
         return json_is_integer(v);
-    case REAL:
+    case GD_REAL:
         *(double *)at = json_number_value(v);
         return json_is_number(v);
-    case BOOL:
+    case GD_SWITCH:
         *(bool *)at = json_is_true(v);
         return json_is_boolean(v);
-    case TEXT:
+    case GD_TEXT:
         if (!text || strlen(text) >= (size_t)fields[i].max)
             return false;
         strcpy(at, text);

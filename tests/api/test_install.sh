@@ -75,6 +75,21 @@ ln -s "$root/taken.safetensors" "$root/share/guided/models/fashion32/diffusion.s
 (unset GUIDED_MODELS; "$root/bin/guided" sample --steps ddim2 -q -o "$root/none.png" 2>"$root/own.txt") && fail "not the installed model"
 grep -q "$root/.*share/guided/models/fashion32" "$root/own.txt" || fail "another model than the installed one: $(cat "$root/own.txt")"
 
+# find_package finds the same library, and only a version with the same interface
+mkdir "$root/project"
+project() { # VERSION
+    printf 'cmake_minimum_required(VERSION 3.25)\nproject(p C)\nfind_package(guided %s REQUIRED)\nadd_executable(p %s)\ntarget_link_libraries(p guided::guided)\n' \
+        "$1" "$GUIDED_SOURCE_DIR/examples/sample.c" >"$root/project/CMakeLists.txt"
+    rm -rf "$root/project/build"
+    cmake -S "$root/project" -B "$root/project/build" -D CMAKE_PREFIX_PATH="$root" -D CMAKE_EXE_LINKER_FLAGS="$GUIDED_LINK_FLAGS" >"$root/cmake.txt" 2>&1
+}
+version=$(pkg-config --modversion guided)
+project "${version%.*}" && cmake --build "$root/project/build" >>"$root/cmake.txt" 2>&1 || fail "find_package: $(cat "$root/cmake.txt")"
+LC_ALL=C readelf -d "$root/project/build/p" | grep -q 'NEEDED.*libguided\.so\.0' || fail "a program by CMake has another soname"
+"$root/project/build/p" "$models/diffusion.safetensors" "$models/classifier.safetensors" >"$root/cmake.ppm" 2>/dev/null &&
+    cmp -s "$root/cmake.ppm" "$root/example.ppm" || fail "a program by CMake makes other pixels"
+project 99.0 && fail "find_package accepts version 99"
+
 if command -v c++ >/dev/null; then
     # shellcheck disable=SC2086
     c++ -std=c++11 -pedantic-errors -Wall -Wextra -Werror "$here/header.cpp" $flags $GUIDED_LINK_FLAGS -o "$root/header" || fail "guided.h is no C++"

@@ -174,7 +174,7 @@ static void variables_count_below_a_line_alone(void **state)
 typedef struct seen {
     int previews, guided, images, ends;
     int64_t last_done;
-    double sigma;
+    double sigma, flops;
     bool falls, right;
     uint8_t pixels[SIZE * SIZE]; /* of the last prediction */
     uint8_t image[SIZE * SIZE];
@@ -198,6 +198,8 @@ static void take_progress(void *ctx, const guided_progress *p)
     assert_string_equal(p->unit, "steps");
     assert_int_equal(p->total, IMAGES * STEPS);
     s->last_done = p->done;
+    assert_true(p->flops >= s->flops);
+    s->flops = p->flops;
     s->ends += p->ended;
 }
 
@@ -251,6 +253,8 @@ static void a_watched_job_shows_its_predictions(void **state)
     assert_int_equal(s.images, IMAGES);
     assert_int_equal(s.last_done, IMAGES * STEPS);
     assert_int_equal(s.ends, 1);
+    assert_true(s.flops > IMAGES * STEPS * 1e8 && s.flops < IMAGES * STEPS * 1e10);
+    assert_true(guided_context_peak_flops(context, false) > 1e8);
     for (int i = 0; i < SIZE * SIZE; i++) /* deterministic DDIM ends in its last prediction */
         assert_in_range(abs(s.pixels[i] - s.image[i]), 0, 1);
     result = json_loads(guided_job_result(job), 0, NULL);

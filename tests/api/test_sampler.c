@@ -70,6 +70,28 @@ static void a_model_says_what_it_is(void **state)
     guided_model_close(up);
 }
 
+static void classes_are_read_as_the_command_reads_them(void **state)
+{
+    guided_model *m = open_in(context, "diffusion"), *up = open_in(context, "upsampler");
+    int64_t labels[5], again[5];
+
+    (void)state;
+    assert_int_equal(guided_model_read_classes(m, "ankle boot,2-3,#7", NULL, 0, 1, 5, labels),
+                     GUIDED_OK);
+    assert_memory_equal(labels, ((int64_t[]){ 2, 3, 7, 9, 2 }), sizeof labels);
+    assert_int_equal(guided_model_read_classes(m, NULL, NULL, 0, 8, 3, labels), GUIDED_OK);
+    assert_memory_equal(labels, ((int64_t[]){ 8, 9, 0 }), 3 * sizeof *labels);
+    assert_int_equal(guided_model_read_classes(m, "random", NULL, 5, 0, 5, labels), GUIDED_OK);
+    assert_int_equal(guided_model_read_classes(m, "random", NULL, 5, 2, 3, again), GUIDED_OK);
+    assert_memory_equal(labels + 2, again, 3 * sizeof *labels);
+    assert_int_equal(guided_model_read_classes(m, "trousr", NULL, 0, 0, 1, labels),
+                     GUIDED_EUSAGE);
+    assert_non_null(strstr(guided_error(), "did you mean"));
+    assert_int_equal(guided_model_read_classes(m, "0", "none.txt", 0, 0, 1, labels), GUIDED_EFORMAT);
+    guided_model_close(m);
+    guided_model_close(up);
+}
+
 static void an_image_depends_on_its_number_alone(void **state)
 {
     static const guided_option options[] = {
@@ -203,7 +225,7 @@ static void what_cannot_be_is_refused(void **state)
     assert_int_equal(guided_model_open(&none, context, "/nonexistent.pt", NULL, 0), GUIDED_EFORMAT);
     assert_non_null(strstr(guided_error(), "/nonexistent.pt"));
     const guided_option bad[] = { { "steps", "5000" }, { "eta", "2" },    { "scale", "-1" },
-                                  { "stepz", "3" },    { "bf16", "yes" }, { "seed", "-3" } };
+                                  { "stepz", "3" },    { "bf16", "maybe" }, { "seed", "-3" } };
     for (int i = 0; i < 6; i++) {
         assert_int_equal(guided_sampler_open(&s, m, NULL, &bad[i], 1), GUIDED_EUSAGE);
         assert_null(s);
@@ -289,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_model_says_what_it_is),
+        cmocka_unit_test(classes_are_read_as_the_command_reads_them),
         cmocka_unit_test(an_image_depends_on_its_number_alone),
         cmocka_unit_test(progress_and_cancelling_stop),
         cmocka_unit_test(an_upsampler_enlarges),

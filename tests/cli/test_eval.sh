@@ -102,6 +102,26 @@ cp out.txt one.txt
 expect 0 "" "$g" eval --ref a.npz --samples b.npz --features "$f" --bootstrap 5 --json -t 2
 cmp -s out.txt one.txt || fail "error bars depend on threads: $(cat one.txt out.txt)"
 
+# FID of the first samples as they come: that of a set of so many, and the last as without anybody who watches
+"$g" sample --model fashion32 -n 24 --steps ddim2 --seed 5 -q -o all.npz
+"$g" sample --model fashion32 -n 12 --steps ddim2 --seed 5 -q -o half.npz
+field() { tr ',{}' '\n\n\n' | sed -n "s/^\"$1\"://p"; }
+expect 0 "" "$g" eval --ref a.npz --samples half.npz --features "$f" --metrics fid --bootstrap 5 --json -q
+cp out.txt half.txt
+expect 0 "" "$g" eval --ref a.npz --samples all.npz --features "$f" --metrics fid --bootstrap 5 --json --progress none
+cp out.txt all.txt
+for threads in 1 2; do
+    expect 0 "" "$g" eval --ref a.npz --samples all.npz --features "$f" --metrics fid --bootstrap 5 --json --progress json --batch $((3 * threads)) -t $threads
+    [ "$(field fid <out.txt)" = "$(field fid <all.txt)" ] || fail "a watched FID: $(cat out.txt all.txt)"
+    grep '"metric":"fid"' err.txt >parts.txt
+    [ "$(field samples <parts.txt | tr '\n' ' ')" = "3 6 12 18 " ] || fail "parts of the samples: $(cat parts.txt)"
+    python3 - half.txt parts.txt <<'EOF' || fail "FID of the first half: $(cat half.txt parts.txt)"
+import json, sys
+whole, part = json.load(open(sys.argv[1])), [json.loads(line) for line in open(sys.argv[2])][2]
+sys.exit(abs(part["value"] - whole["fid"]) > 1e-8 * whole["fid"] or abs(part["deviation"] - whole["fid_deviation"]) > 1e-5 * whole["fid_deviation"])
+EOF
+done
+
 # Beyond the suite: the distance at infinity, memorisation, diversity, classes; the same for any number of threads
 more="--metrics fid,fid-inf,memorization,vendi --per-class"
 # shellcheck disable=SC2086

@@ -161,7 +161,7 @@ refuse 2 "no measurement" restore -a gray --class 3
 refuse 2 "did you mean box_down" restore $y -a box_dwon:4 --class 3
 refuse 2 "did you mean ddnm" restore $y -a box_down:4 --class 3 --solver ddmn
 refuse 2 "has no parameter" restore $y -a box_down:4 --class 3 --solver ddnm:lambda=4
-refuse 2 "is none of" restore $y -a box_down:4 --class 3 --solver pigdm:weight=x
+refuse 2 "expected one of code" restore $y -a box_down:4 --class 3 --solver pigdm:weight=x
 refuse 2 "--class" restore $y -a box_down:4
 refuse 2 "expected one of pm1" restore $y -a box_down:4 --class 3 --noise-scale 256
 refuse 2 "images lie in" restore $y -a box_down:4 --class 3 --noise 12

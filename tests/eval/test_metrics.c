@@ -103,6 +103,32 @@ static void moments_equal_the_specification(void **state)
     json_decref(file);
 }
 
+static void a_look_at_moments_changes_nothing(void **state)
+{
+    gd_statistics half = { 0 }, looked = { 0 }, whole = { 0 }, plain = { 0 };
+    const size_t bytes = WIDTH * WIDTH * sizeof *plain.covariance;
+    gd_moments *m;
+
+    (void)state;
+    assert_int_equal(gd_moments_make(&m, WIDTH), GD_OK);
+    gd_moments_add(m, ref.data, 1);
+    assert_int_equal(gd_moments_look(m, &looked), GD_EUSAGE);
+    gd_moments_add(m, ref.data + WIDTH, N_A / 2 - 1);
+    assert_int_equal(gd_moments_look(m, &looked), GD_OK);
+    gd_moments_add(m, ref.data + N_A / 2 * WIDTH, N_A - N_A / 2);
+    assert_int_equal(gd_moments_finish(m, &whole), GD_OK);
+    gd_moments_free(m);
+    statistics(&half, &ref, N_A / 2, N_A);
+    statistics(&plain, &ref, N_A, N_A);
+    assert_int_equal(looked.count, N_A / 2);
+    assert_memory_equal(looked.covariance, half.covariance, bytes);
+    assert_memory_equal(whole.covariance, plain.covariance, bytes);
+    gd_statistics_free(&half);
+    gd_statistics_free(&looked);
+    gd_statistics_free(&whole);
+    gd_statistics_free(&plain);
+}
+
 static void values_equal_the_specification(void **state)
 {
     json_t *file = fixture();
@@ -144,7 +170,8 @@ static void score_equals_the_specification(void **state)
     }
     assert_int_equal(gd_inception_score_make(&score, CLASSES, 25), GD_OK);
     gd_inception_score_add(score, p, N_B);
-    assert_float_equal(gd_inception_score_value(score, NULL), number(file, "inception_score"), 2e-6);
+    assert_float_equal(gd_inception_score_value(score, NULL), number(file, "inception_score"),
+                       2e-6);
     gd_inception_score_free(score);
     json_decref(file);
 }
@@ -363,6 +390,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(moments_equal_the_specification, fill),
+        cmocka_unit_test_setup(a_look_at_moments_changes_nothing, fill),
         cmocka_unit_test_setup(values_equal_the_specification, fill),
         cmocka_unit_test_setup(score_equals_the_specification, fill),
         cmocka_unit_test(threads_and_pieces_do_not_change_a_bit),

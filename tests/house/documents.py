@@ -13,7 +13,7 @@ CITED_ELSEWHERE = re.compile(r"\bspec/?[ (]?[a-z-]+\.md|(?<![\w/.-])(models|diff
 CODE = [p for folder in ("src", "include", "tests", "bench", "scripts", "examples", "python") for p in sorted((tree / folder).rglob("*"))
         if p.is_file() and (p.suffix in (".c", ".h", ".inc", ".sh", ".py", ".txt") or (folder in ("bench", "scripts") and not p.suffix))
         and "golden/cases" not in str(p) and p.name not in ("documents.py", "test_documents.sh")]
-DOCUMENTS = sorted((tree / "docs").rglob("*.md")) + sorted((tree / "bench").rglob("*.md")) + [p for p in (tree / "README.md", tree / "CONTRIBUTING.md") if p.exists()]
+DOCUMENTS = sorted((tree / "docs").rglob("*.md")) + sorted((tree / "bench").rglob("*.md")) + [p for p in (tree / "README.md", tree / "CONTRIBUTING.md", tree / "SECURITY.md") if p.exists()]
 
 
 def breach(path, line, text):

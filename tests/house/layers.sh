@@ -54,4 +54,7 @@ for f in $(find src include -name '*.[ch]' -o -name '*.inc'); do
         /^}/ { if (start && NR - start > 70) { print f ":" start ": function of " NR - start " lines"; e = 1 } start = 0 }
         END { if (NR > 600) { print f ":600: file of " NR " lines"; e = 1 } exit e }' "$f" || bad=1
 done
+twice=$(cat src/jobs/*.c src/jobs/*.inc src/bench/*.c 2>/dev/null | tr -s ' \n\\' ' ' |
+    grep -o '{ "[a-z-]*", [^{}"]*JOB_[A-Z]*, "[^"]*", "[^"]*"' | sort | uniq -d)
+[ -z "$twice" ] || say "src/jobs/option_rows.h:1: what tables of two verbs have alike belongs here: $twice"
 exit $bad

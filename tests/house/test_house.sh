@@ -14,5 +14,7 @@ echo '#include "graph/graph.h"' >"$tree/src/cpu/a.c"; expect_breach "include to 
 echo '#include <dnnl.h>' >"$tree/src/base/a.c"; expect_breach "oneDNN outside its file"
 echo '#include <mpi.h>' >"$tree/src/base/a.c"; expect_breach "MPI outside its file"
 { echo "void f(void)"; echo "{"; yes '    g();' | head -80; echo "}"; } >"$tree/src/base/a.c"; expect_breach "long function"
+mkdir -p "$tree/src/jobs"
+for verb in a b; do echo '{ "tile", 0, JOB_INT, "N", "of the image", 1 },' >"$tree/src/jobs/$verb.c"; done; expect_breach "an option declared twice"
 yes 'int x;' | head -601 >"$tree/src/base/a.c"; expect_breach "long file"
 grep -q 'scripts/demo' "$here/../../README.md" && grep -q 'scripts/check' "$here/../../README.md" || { echo "README does not name its two commands"; exit 1; }

@@ -153,10 +153,10 @@ static void what_cannot_be_is_refused(void **state)
     } cases[] = {
         { settings("box_down:2", "dnm", 0), "did you mean ddnm" },
         { settings("box_down:2", "ddnm:eta", 0), "not KEY=VALUE" },
-        { settings("box_down:2", "ddnm:eta=2", 0), "not between" },
+        { settings("box_down:2", "ddnm:eta=2", 0), "expected a" },
         { settings("box_down:2", "ddnm:steps=2000", 0), "the model has 1000" },
         { settings("clip:2", "pigdm", 0.1), "needs a linear operator" },
-        { settings("phase", "reddiff:lr=x", 0), "not a number" },
+        { settings("phase", "reddiff:lr=x", 0), "expected a number" },
         { settings("box_down:2", "repaint", 0), "inpainting" },
         { settings("denoise", "daps", 0), "needs noise" },
         { settings("denoise", "daps:lr=0.1", 0.05), "lr must be below" },

@@ -2,7 +2,9 @@
 """The page in headless Chromium against the real server.  test_browser.py [FOLDER [PART...]]: screenshots go there."""
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 
 import webdriver
 from server import Server, check, failures, finish
@@ -110,6 +112,32 @@ def kill_and_restart(page, server, shots):
     check(state["runs"] == 2 and state["state"] == "done", f"the job ran again: {state}")
 
 
+def meter(page, server, shots):
+    make(page, "250", 2, num=8)
+    page.wait("/[0-9] GFLOP\\/s \\([0-9]+ % of this machine's peak\\)/.test(document.querySelector('#sample-result .bar').textContent)")
+    page.wait("/ left, /.test(document.querySelector('#sample-result .bar').textContent)")
+    page.click("#sample-result .bar button")
+    ended(page, "sample-result", "cancelled")
+
+
+def names_of_1000_classes(page, server, shots):
+    page.run("const s = document.querySelector('#sample-form select[name=model]'); s.value = [...s.options].find(o => o.text.includes('imagenet')).value;"
+             "s.dispatchEvent(new Event('change'))")
+    names = page.run("return [...document.querySelectorAll('#sample-form datalist option')].map(o => [o.value, o.textContent])")
+    values = [value for value, _ in names]
+    check(len(names) == 1000 and ["golden retriever", "golden retriever, #207"] in names, f"ImageNet's names: {len(names)}, {names[205:209]}")
+    check(len(set(values)) == 1000, "each class has a text of its own")
+    page.type("#sample-form input[name=class]", "golden retriever")
+    page.type("#sample-form input[name=steps]", "ddim2")
+    page.click("#sample-form button[type=submit]")
+    page.wait("document.getElementById('sample-result').dataset.job")
+    page.wait("document.querySelector('#sample-result .strip button')")
+    ended(page, "sample-result")
+    job = page.run("return document.getElementById('sample-result').dataset.job")
+    check(server.ask("GET", f"/api/jobs/{job}")[1]["options"]["class"] == "golden retriever", "a class by its name")
+    page.choose("#sample-form select[name=model]", "fashion32")
+
+
 def sheet(page, server, shots):
     page.click("#tab-sheet")
     page.choose("#sheet-form select[name=class]", "#9")
@@ -155,6 +183,8 @@ def evaluate(page, server, shots):
     page.click("#eval-form button[type=submit]")
     ended(page, "eval-result")
     check("fid" in page.text("#eval-result"), f"the table of metrics: {page.text('#eval-result')}")
+    about = page.run("return document.querySelector('#eval-result svg').getAttribute('aria-label')")
+    check(all(f" at {n}" in about for n in (2, 3, 6, 9, 12)) and about.count("±") == 5, f"FID as it converges: {about}")
     shots("page-eval.png")
 
 
@@ -197,7 +227,10 @@ def main():
         return
     folder = sys.argv[1] if len(sys.argv) > 1 else None
     only = sys.argv[2:]
-    server = Server()
+    models = tempfile.TemporaryDirectory()
+    subprocess.run([os.environ["GUIDED_BINARY"], "init", "--kind", "diffusion", "--synthetic", "--image_size", "32", "--num_channels", "32", "--num_res_blocks",
+                    "1", "--channel_mult", "1,2", "--attention_resolutions", "16", "--class_cond", "True", "-q", models.name + "/imagenet.safetensors"], check=True)
+    server = Server("--folders", models.name)
     page = webdriver.Browser()
 
     def shots(name):
@@ -206,7 +239,7 @@ def main():
 
     try:
         page.open(server.url)
-        for part in (from_click_to_picture, branch_and_replay, cancel, reload_in_the_middle, two_tabs, sheet, restore, evaluate, train,
+        for part in (from_click_to_picture, branch_and_replay, meter, names_of_1000_classes, cancel, reload_in_the_middle, two_tabs, sheet, restore, evaluate, train,
                      keyboard_and_phone):
             if only and part.__name__ not in only:
                 continue
@@ -224,6 +257,7 @@ def main():
     finally:
         page.close()
         server.stop()
+        models.cleanup()
 
 
 main()

@@ -1,7 +1,7 @@
 // evaluate.js - two sets of images, compared.
 import { postJob, upload } from '/api.js';
 import { models } from '/models.js';
-import { fill, make, told, values, watch } from '/parts.js';
+import { curve, fill, make, told, values, watch } from '/parts.js';
 
 const form = document.getElementById('eval-form');
 const place = document.getElementById('eval-result');
@@ -17,6 +17,18 @@ function table(result) {
     ...rows(result).map(([name, value]) => make('tr', {}, make('th', { scope: 'row' }, name), make('td', {}, String(value))))));
 }
 
+// FID of the first samples as they come, with a bar of one standard deviation to each side
+function drawing(parts) {
+  const last = parts[parts.length - 1], low = p => p.value - (p.deviation || 0), high = p => p.value + (p.deviation || 0);
+  const top = Math.max(...parts.map(high)), bottom = Math.min(0, ...parts.map(low));
+  const x = p => 4 + 92 * p.samples / p.total, y = v => 95 - 90 * (v - bottom) / (top - bottom || 1);
+  const line = parts.map((p, i) => `${i ? 'L' : 'M'}${x(p)} ${y(p.value)}`).join('');
+  const bars = parts.filter(p => p.deviation).map(p => `M${x(p)} ${y(low(p))}V${y(high(p))}M${x(p) - 1} ${y(low(p))}h2M${x(p) - 1} ${y(high(p))}h2`).join('');
+  const about = p => `${Number(p.value.toPrecision(4))}${p.deviation ? ` ± ${Number(p.deviation.toPrecision(2))}` : ''} at ${p.samples}`;
+  return make('figure', {}, curve(`FID by the number of samples: ${parts.map(about).join(', ')}`, line, bars),
+    make('figcaption', {}, `FID of the first samples, from 0 to ${last.total}: ${parts.map(about).join(', ')}`));
+}
+
 async function submit(e) {
   e.preventDefault();
   const { samples, ref, features, bootstrap } = values(form);
@@ -25,7 +37,17 @@ async function submit(e) {
   options.samples = await upload(samples.name, samples);
   options.ref = await upload(ref.name, ref);
   const { id } = await postJob('eval', options);
-  watch(place, id, job => (job.result ? [table(job.result)] : job.error ? [] : [make('p', {}, job.state)]));
+  const plot = make('div'), parts = [];
+  const onLine = event => {
+    if (event.type === 'begin') parts.length = 0;
+    if (event.type === 'partial') parts.push(event);
+    plot.replaceChildren(...(parts.length ? [drawing(parts)] : []));
+  };
+  watch(place, id, job => {
+    const { fid, fid_deviation: deviation, sample_images: n } = job.result || {};
+    if (fid !== undefined && parts.length) plot.replaceChildren(drawing([...parts, { samples: n, total: n, value: fid, deviation }]));
+    return job.result ? [table(job.result)] : job.error ? [] : [make('p', {}, job.state)];
+  }, { meanwhile: [plot], onLine });
 }
 
 export function start() {

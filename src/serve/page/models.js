@@ -1,6 +1,6 @@
 // models.js - models, classes and solvers as lists to choose from.
 import { ask } from '/api.js';
-import { fill } from '/parts.js';
+import { fill, make } from '/parts.js';
 
 export let models = [];
 let solvers = [];
@@ -20,17 +20,44 @@ export function solverChoices() {
   return [['', 'by the steps'], ...solvers.map(s => [s.name, `${s.name}: ${s.about}`])];
 }
 
-export function classChoices(model) {
+const MOST_LISTED = 50; // more classes are typed, with suggestions
+let lists = 0; // of suggestions so far: each has an id of its own
+
+// ['value', 'text'] of every class: the value is what --class takes
+function classChoices(model) {
   const choices = [];
   for (let i = 0; i < (model ? model.classes : 0); i++) choices.push([`#${i}`, className(model, i)]);
-  return choices.length ? [['balanced', 'each in turn'], ...choices] : [['', 'this model has none']];
+  return choices;
+}
+
+// Names to type; a name that two classes have stands for neither, their numbers do
+function suggestions(model, id) {
+  const choices = classChoices(model), times = new Map();
+  for (const [, name] of choices) times.set(name, (times.get(name) || 0) + 1);
+  return make('datalist', { id }, ...choices.map(([value, name]) =>
+    (times.get(name) === 1 && !name.includes(',') ? make('option', { value: name }, `${name}, ${value}`) : make('option', { value }, `${name}, ${value}`))));
+}
+
+// A field `class` for the classes of a model; one: exactly one class is wanted
+export function classField(model, chosen = 0, one = false) {
+  if (!model || model.classes <= MOST_LISTED) {
+    const select = make('select', { name: 'class' });
+    const choices = classChoices(model);
+    const first = choices.length === 0 ? [['', 'this model has none']] : one ? [] : [['balanced', 'each in turn']];
+    fill(select, [...first, ...choices], `#${chosen}`);
+    return select;
+  }
+  const id = `classes-${++lists}`;
+  return make('span', { class: 'class-field' },
+    make('input', { name: 'class', list: id, value: one ? `#${chosen}` : '', placeholder: one ? 'a name or number' : 'each in turn; or name, 0-9', autocomplete: 'off' }),
+    suggestions(model, id));
 }
 
 // The model and class lists of a form
-export function offer(form, kinds = ['diffusion']) {
-  const model = form.elements.model, classes = form.elements.class;
+export function offer(form, { kinds = ['diffusion'], one = false } = {}) {
+  const model = form.elements.model, classes = form.querySelector('.classes');
   const fitting = models.filter(m => kinds.includes(m.kind));
-  const show = () => fill(classes, classChoices(find(model.value)), '#0');
+  const show = () => classes.replaceChildren('Class ', classField(find(model.value), 0, one));
   fill(model, fitting.map(m => [m.name, m.built_in ? `${m.name}: ${m.about}` : m.about]));
   model.addEventListener('change', show);
   show();

@@ -42,6 +42,13 @@ export function seconds(n) {
   return n < 90 ? `${n.toFixed(n < 10 ? 1 : 0)} s` : `${Math.round(n / 60)} min`;
 }
 
+// "143 GFLOP/s (80 % of this machine's peak)"
+function rate(job) {
+  if (!job.gflops) return '';
+  const share = job.peak_gflops ? ` (${Math.round(100 * job.gflops / job.peak_gflops)} % of this machine's peak)` : '';
+  return `${job.gflops.toPrecision(3)} GFLOP/s${share}`;
+}
+
 // How far a job is: calls, time left, and the button that stops it
 export function meter(id) {
   const bar = make('progress', { max: 1, value: 0, 'aria-label': 'progress' });
@@ -54,7 +61,7 @@ export function meter(id) {
     if (job.total > 0) bar.value = share;
     else if (job.state === 'running') bar.removeAttribute('value');
     text.textContent = job.state === 'running' && job.total > 0
-      ? `${job.done} of ${job.total} ${job.unit}, ${seconds(left)} left`
+      ? [`${job.done} of ${job.total} ${job.unit}`, Number.isFinite(left) ? `${seconds(left)} left` : '', rate(job)].filter(x => x).join(', ')
       : `${job.state}${hasEnded(job.state) && job.seconds ? ` after ${seconds(job.seconds)}` : ''}`;
     if (hasEnded(job.state)) {
       stop.remove();
@@ -66,11 +73,11 @@ export function meter(id) {
 
 // A job in `place` until it has ended, then what result(job) makes, an error, and tools; `meanwhile` stands between. Returns what
 // stops the watching.
-export function watch(place, id, result, ...meanwhile) {
+export function watch(place, id, result, { meanwhile = [], onLine = () => {} } = {}) {
   const progress = meter(id), outcome = make('div');
   place.replaceChildren(make('h2', {}, `Job ${id}`), progress.element, ...meanwhile, outcome);
   place.dataset.state = 'queued';
-  return follow(id, () => {}, told(async job => {
+  return follow(id, onLine, told(async job => {
     progress.update(job);
     if (!hasEnded(job.state)) return;
     const whole = await getJob(id);
@@ -124,6 +131,19 @@ export async function ended(id) {
 
 export async function pictures(id) {
   return (await getFiles(id)).map(f => f.name).filter(name => name.endsWith('.png'));
+}
+
+// A drawing of paths in a square of 100 by 100, described by `text`
+export function curve(text, ...paths) {
+  const name = 'http://www.w3.org/2000/svg', svg = document.createElementNS(name, 'svg');
+  for (const [key, value] of Object.entries({ class: 'curve', viewBox: '0 0 100 100', preserveAspectRatio: 'none', role: 'img', 'aria-label': text }))
+    svg.setAttribute(key, value);
+  for (const d of paths) {
+    const path = document.createElementNS(name, 'path');
+    path.setAttribute('d', d);
+    svg.append(path);
+  }
+  return svg;
 }
 
 export function figure(source, text) {

@@ -77,14 +77,13 @@ async function submit(e) {
   options.operator = operator;
   if (operator === 'inpaint')
     options.operator = `inpaint:${await upload('mask.png', await mask.convertToBlob({ type: 'image/png' }))}`;
-  if (options.class === 'balanced') options.class = '#0';
   const { id } = await postJob('restore', options);
   watch(place, id, async () => [
     make('div', { class: 'pair' }, ...(await pictures(id)).map(name => figure(fileUrl(id, name), name)))]);
 }
 
 export function start() {
-  offer(form);
+  offer(form, { one: true });
   form.elements.picture.addEventListener('change', told(takePicture));
   form.elements.operator.addEventListener('change', showPaint);
   document.getElementById('clear-mask').addEventListener('click', clearMask);

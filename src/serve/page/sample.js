@@ -1,6 +1,6 @@
 // sample.js - the tab that makes pictures, shows how they came about, and branches.
 import { fileUrl, follow, getJob, hasEnded, postJob } from '/api.js';
-import { classChoices, find, offer, solverChoices, upsamplerChoices } from '/models.js';
+import { classField, find, offer, solverChoices, upsamplerChoices } from '/models.js';
 import { ended, figure, fill, make, meter, pictures, told, tools, values } from '/parts.js';
 import { strip } from '/strip.js';
 
@@ -62,19 +62,17 @@ function branchOptions(job, frame, { from, ...changed }) {
 }
 
 function branchForm(job, frame) {
-  const classes = make('select', { name: 'class' });
   const sampler = make('select', { name: 'sampler' });
   const model = find(job.options.model || 'fashion32');
   const from = make('select', { name: 'from' }, frame.stage ? '' : make('option', { value: 'call' }, `call ${frame.call} on`),
     make('option', { value: 'start' }, 'the beginning'));
   const f = make('form', { class: 'form', id: 'branch-form' },
-    make('label', {}, 'Class', classes),
+    make('label', {}, 'Class', classField(model, frame.label ?? 0, true)),
     make('label', {}, 'Scale', make('input', { name: 'scale', type: 'number', min: 0, max: 1000, step: 'any', value: job.options.scale ?? (model.guided ? model.scale : ''), disabled: !model.guided })),
     make('label', {}, 'Solver (from the beginning)', sampler),
     make('label', {}, 'From', from),
     make('button', { type: 'submit' }, 'Make the branch'),
     make('button', { type: 'button', id: 'replay', onclick: told(() => replay(job)) }, 'Replay unchanged'));
-  fill(classes, classChoices(model).filter(([value]) => value !== 'balanced'), `#${frame.label ?? 0}`);
   fill(sampler, solverChoices(), job.options.sampler || '');
   f.addEventListener('submit', told(async e => {
     e.preventDefault();
@@ -126,7 +124,7 @@ async function replay(job) {
 
 function branchFrom(job, frame) {
   branches.replaceChildren(make('h2', {}, `Branch at call ${frame.call}`), branchForm(job, frame));
-  branches.querySelector('select').focus();
+  branches.querySelector('select, input').focus();
 }
 
 export function open(id) {

@@ -1,6 +1,6 @@
 // train.js - training a model, its curve and the pictures that it makes meanwhile.
 import { ask, fileUrl, getFiles, postJob, upload } from '/api.js';
-import { figure, fill, make, told, values, watch } from '/parts.js';
+import { curve, figure, fill, make, told, values, watch } from '/parts.js';
 
 const form = document.getElementById('train-form');
 const place = document.getElementById('train-result');
@@ -15,18 +15,11 @@ function curveOf(csv) {
 }
 
 function drawing(points) {
-  const name = 'http://www.w3.org/2000/svg', svg = document.createElementNS(name, 'svg'), path = document.createElementNS(name, 'path');
   const x = points.map(p => p[0]), y = points.map(p => Math.log(p[1]));
   const scale = (v, all) => (v - Math.min(...all)) / (Math.max(...all) - Math.min(...all) || 1);
   const last = points[points.length - 1];
-  svg.setAttribute('class', 'curve');
-  svg.setAttribute('viewBox', '0 0 100 100');
-  svg.setAttribute('preserveAspectRatio', 'none');
-  svg.setAttribute('role', 'img');
-  svg.setAttribute('aria-label', `loss by update, ${last[1]} at ${last[0]}`);
-  path.setAttribute('d', points.map((p, i) => `${i ? 'L' : 'M'}${100 * scale(p[0], x)} ${95 - 90 * scale(y[i], y)}`).join(''));
-  svg.append(path);
-  return make('figure', {}, svg, make('figcaption', {}, `loss (logarithmic) by update; ${last[1]} at ${last[0]}`));
+  const line = points.map((p, i) => `${i ? 'L' : 'M'}${100 * scale(p[0], x)} ${95 - 90 * scale(y[i], y)}`).join('');
+  return make('figure', {}, curve(`loss by update, ${last[1]} at ${last[0]}`, line), make('figcaption', {}, `loss (logarithmic) by update; ${last[1]} at ${last[0]}`));
 }
 
 async function look(id, to) {
@@ -46,7 +39,7 @@ export function open(id) {
     clearInterval(timer);
     await look(id, now);
     return [];
-  }, now);
+  }, { meanwhile: [now] });
 }
 
 async function offerRuns() {

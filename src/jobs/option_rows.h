@@ -1,0 +1,111 @@
+/* option_rows.h - rows that tables of several verbs have, so that an option that means the same is
+ * declared once.  `at`: the offset of its field in the verb's structure. */
+#ifndef GD_JOBS_OPTION_ROWS_H
+#define GD_JOBS_OPTION_ROWS_H
+
+#include "jobs/jobs.h"
+
+#define OPTION_MODEL(at)                                                                           \
+    {                                                                                              \
+        "model", 'm', JOB_TEXT, "FILE", "diffusion model (default: the built-in one)", at          \
+    }
+#define OPTION_LABELS_OF_SET(at)                                                                   \
+    {                                                                                              \
+        "labels", 0, JOB_TEXT, "HOW", "folder, name or none (default: what the set has)", at       \
+    }
+#define OPTION_SEED(at)                                                                            \
+    {                                                                                              \
+        "seed", 0, JOB_SEED, "N", "default: random, printed", at                                   \
+    }
+#define OPTION_STEPS(at)                                                                           \
+    {                                                                                              \
+        "steps", 's', JOB_TEXT, "SPEC", "250, ddim25, or 10,10,20 (default 250)", at               \
+    }
+#define OPTION_NUM_IMAGES(at)                                                                      \
+    {                                                                                              \
+        "num", 'n', JOB_INT, "K", "images (default 1)", at, 1, 1e5                                 \
+    }
+#define OPTION_WHOLE(at)                                                                           \
+    {                                                                                              \
+        "whole", 0, JOB_SWITCH, "", "larger images at once, not in tiles", at                      \
+    }
+#define OPTION_THREADS(at)                                                                         \
+    {                                                                                              \
+        "threads", 't', JOB_INT, "N", "default: all cores that it may use", at, 1, 1024            \
+    }
+#define OPTION_MEMORY(at)                                                                          \
+    {                                                                                              \
+        "memory", 0, JOB_INT, "MIB", "refuse to use more", at, 1, 1e9                              \
+    }
+#define OPTION_PRECISION(at)                                                                       \
+    {                                                                                              \
+        "precision", 0, JOB_TEXT, "fp32|bf16", "of products and convolutions (default fp32)", at   \
+    }
+#define OPTION_QUIET(at)                                                                           \
+    {                                                                                              \
+        "quiet", 'q', JOB_SWITCH, "", "errors only", at                                            \
+    }
+#define OPTION_JSON(at)                                                                            \
+    {                                                                                              \
+        "json", 0, JOB_SWITCH, "", "the result as one JSON line", at                               \
+    }
+#define OPTION_OVERWRITE(at)                                                                       \
+    {                                                                                              \
+        "overwrite", 0, JOB_SWITCH, "", "replace what exists", at                                  \
+    }
+#define OPTION_OVERWRITE_FOLDER(at)                                                                \
+    {                                                                                              \
+        "overwrite", 0, JOB_SWITCH, "", "write into a folder that exists", at                      \
+    }
+#define OPTION_DRY_RUN(at)                                                                         \
+    {                                                                                              \
+        "dry-run", 0, JOB_SWITCH, "", "tell parameters, memory and about how long, and stop", at   \
+    }
+#define OPTION_PREVIEW(at)                                                                         \
+    {                                                                                              \
+        "preview", 0, JOB_SWITCH, "", "show the images in the terminal", at                        \
+    }
+#define OPTION_CLASSIFIER(at)                                                                      \
+    {                                                                                              \
+        "classifier", 'c', JOB_TEXT, "FILE", "noisy classifier that guides", at                    \
+    }
+#define OPTION_SCALE(at)                                                                           \
+    {                                                                                              \
+        "scale", 'g', JOB_REAL, "S", "classifier gradient scale (default: the preset's)", at, 0,   \
+            1000                                                                                   \
+    }
+#define OPTION_UNGUIDED(at)                                                                        \
+    {                                                                                              \
+        "unguided", 0, JOB_SWITCH, "", "no guidance with a built-in model", at                     \
+    }
+#define OPTION_CLIP_DENOISED(at)                                                                   \
+    {                                                                                              \
+        "clip-denoised", 0, JOB_SWITCH, "",                                                        \
+            "clip the predicted image to [-1,1] (on; --no-clip-denoised)", at                      \
+    }
+#define OPTION_DDIM_ETA(at)                                                                        \
+    {                                                                                              \
+        "eta", 0, JOB_REAL, "E", "DDIM noise: 0 deterministic, 1 ancestral", at, 0, 1              \
+    }
+#define OPTION_CLASS_OF_IMAGE(at)                                                                  \
+    {                                                                                              \
+        "class", 0, JOB_TEXT, "NAME", "of the image: a number or a name", at                       \
+    }
+#define OPTION_CLASS_NAMES(at)                                                                     \
+    {                                                                                              \
+        "labels", 0, JOB_TEXT, "FILE", "class names, one a line", at                               \
+    }
+#define OPTION_FORMAT(at)                                                                          \
+    {                                                                                              \
+        "format", 0, JOB_TEXT, "grid|folder|npz", "whatever the suffix", at                        \
+    }
+#define OPTION_COLUMNS(at)                                                                         \
+    {                                                                                              \
+        "columns", 0, JOB_INT, "N", "of the grid", at, 1, 10000                                    \
+    }
+#define OPTION_RECOMPUTE(at)                                                                       \
+    {                                                                                              \
+        "recompute", 0, JOB_SWITCH, "", "gradients in less memory and more time", at               \
+    }
+
+#endif
