@@ -31,6 +31,7 @@ def _contents():
     yield NAME + ".libs/libguided.so.0", _read(library)
     for path in filter(None, os.environ.get("GUIDED_WHEEL_LIBRARIES", "").split(":")):
         yield f"{NAME}.libs/{os.path.basename(path)}", _read(path)
+    yield f"{NAME}.libs/models/imagenet_classes.txt", _read(ROOT, "data", "imagenet_classes.txt")     # where GUIDED_MODELS finds it
     for folder, _, files in sorted(os.walk(os.path.join(ROOT, "models"))):
         for name in sorted(files):
             yield f"{NAME}.libs/models/{os.path.basename(folder)}/{name}", _read(folder, name)

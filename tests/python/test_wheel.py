@@ -46,6 +46,11 @@ class Wheel(unittest.TestCase):
         done = run(site, "import guided; print(guided._lib._name); print(guided.version())")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout.splitlines()[0], os.path.join(site, "guided_adm.libs", "libguided.so.0"))
+        flags = dict(kind="diffusion", synthetic=True, image_size=32, num_channels=32, num_res_blocks=1, channel_mult="1,2",
+                     attention_resolutions="16", class_cond=True, quiet=True)
+        done = run(site, f"import guided; guided.init('x.safetensors', **{flags!r}); print(guided.open('x.safetensors').class_names[207]);"
+                         "print(guided.models()[0]['name'])")
+        self.assertEqual(done.stdout.splitlines(), ["golden retriever", "fashion32"], done.stderr)
 
     def test_no_library_is_said(self):
         done = run(self.folder, "import guided", PYTHONPATH=os.path.join(os.environ["GUIDED_SOURCE_DIR"], "python"),

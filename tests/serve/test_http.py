@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import urllib.request
 
 from server import Server, check, failures, finish
 
@@ -29,6 +30,10 @@ def describes(server):
     check(any(s["name"] == "heun" for s in server.ask("GET", "/api/solvers")[1]), "solvers")
     status, page = server.ask("GET", "/")
     check(status == 200 and b"<title>guided</title>" in page, "the page")
+    with urllib.request.urlopen(server.url) as answer:
+        policy = answer.headers["Content-Security-Policy"]
+        check("default-src 'none'" in policy and "script-src 'self';" in policy and "unsafe" not in policy, f"the policy of the page: {policy}")
+        check(answer.headers["X-Content-Type-Options"] == "nosniff" and answer.headers["Cache-Control"] == "no-store", "headers")
     for name in ("app.js", "style.css"):
         check(server.ask("GET", f"/{name}")[0] == 200, name)
     check(server.ask("HEAD", "/api/jobs")[0] == 200, "HEAD")
@@ -46,6 +51,16 @@ def equals_the_command(server):
     again = server.sample(num=3, **{"class": "1,2,3"}, scale=2)
     server.wait(again)
     check(server.ask("GET", f"/api/jobs/{again}/files/samples.png")[1] == command, "a replay gives the same bytes")
+    # of other kinds too, from any folder
+    for kind, options, written in (("restore", {"measurement": f"jobs/{job}/files/samples.png", "operator": "denoise", "noise": 0.2, "class": 1, "steps": 3}, "00000.png"),
+                                   ("img2img", {"image": f"jobs/{job}/files/samples.png", "class": 2, "steps": "ddim5"}, "00000.png")):
+        made = server.ask("POST", "/api/jobs", {"kind": kind, "options": options})[1]
+        state = server.wait(made["id"])
+        folder = f"{server.folder}/{kind}"
+        found = subprocess.run(state["command"].replace("guided", os.environ["GUIDED_BINARY"], 1) + f" -q -o {folder}", shell=True, capture_output=True, text=True)
+        check(state["state"] == "done" and found.returncode == 0, f"{kind}: {state} {found.stderr}")
+        with open(f"{folder}/{written}", "rb") as f:
+            check(server.ask("GET", f"/api/jobs/{made['id']}/files/restored/{written}")[1] == f.read(), f"the command of {kind} gives the same bytes")
     one = server.sample()
     verify = server.ask("POST", "/api/jobs", {"kind": "verify", "words": [f"jobs/{one}/files/samples.png"]})[1]["id"]
     state = server.wait(verify)
