@@ -82,6 +82,16 @@ GD_CHECKED gd_status gd_stage_run_from(gd_stage *s, int64_t first, int n, const 
 size_t gd_stage_bytes(const gd_stage *s); /* of memory that a prepared stage holds */
 void gd_stage_close(gd_stage *s);
 
+/* ---- words.c: options as people write them, with the command's names in messages ---- */
+
+/* "0.28,1.61": noise levels sigma / alpha between which guidance acts */
+GD_CHECKED gd_status gd_stage_interval(gd_stage_options *o, const char *text);
+GD_CHECKED gd_status gd_stage_threshold(gd_stage_options *o, const char *word);
+/* Of the noise levels of this solver.  GD_EUSAGE: it does not walk such levels, so that the option
+ * would have no effect. */
+GD_CHECKED gd_status gd_stage_spacing(gd_stage_options *o, const char *word,
+                                      const gd_solver *solver);
+
 /* ---- stack.c: a base model and the upsamplers behind it ---- */
 
 enum { GD_MAX_STAGES = 5 };
