@@ -12,7 +12,7 @@ root=$PWD/build-arm64-root build=$PWD/build-arm64
 grep -n "warning:" "$build.log" && exit 1
 failed=0
 # qemu is 10 to 30 times slower than the machine; tests that start the command as a program of this machine are left out, and so are those that hold a time
-export GUIDED_GOLDEN_PATIENCE=60
+export GUIDED_PATIENCE=60
 ctest --test-dir "$build" --timeout 7200 --output-on-failure -R '^(test_(base|io|cpu|graph|data|diffusion|nn)_.*|golden_compact_auto)$' \
     -E '^test_io_(bombs|pictures)$|^test_base_(memory|par)$' || failed=1
 # Two tests see the emulator: its memory is in /proc/self/statm, and qemu 7.2 ends a forked child that starts threads.  All others must pass
