@@ -11,7 +11,7 @@ root=$PWD/build-arm64-root build=$PWD/build-arm64
 } >"$build.log" 2>&1 || { tail -20 "$build.log"; exit 1; }
 grep -n "warning:" "$build.log" && exit 1
 failed=0
-# qemu is 10 to 30 times slower than the machine; tests that start the command as a program of this machine are left out, and so are those that hold a time
+# qemu is 10 to 30 times slower than the machine; tests that start the command as a program of this machine are left out
 export GUIDED_PATIENCE=60
 ctest --test-dir "$build" --timeout 7200 --output-on-failure -R '^(test_(base|io|cpu|graph|data|diffusion|nn)_.*|golden_compact_auto)$' \
     -E '^test_io_(bombs|pictures)$|^test_base_(memory|par)$' || failed=1
