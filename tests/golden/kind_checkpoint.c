@@ -191,10 +191,10 @@ static gd_status open_bundle(const char *path)
     return GD_OK;
 }
 
-/* GUIDED_GOLDEN_PATIENCE: how many times slower than a machine an emulator may be */
+/* GUIDED_PATIENCE: how many times slower than a machine an emulator may be */
 static double patience(void)
 {
-    const char *times = getenv("GUIDED_GOLDEN_PATIENCE");
+    const char *times = getenv("GUIDED_PATIENCE");
     return times ? strtod(times, NULL) : 1;
 }
 

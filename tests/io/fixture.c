@@ -277,3 +277,9 @@ size_t peak_bytes(void)
     getrusage(RUSAGE_SELF, &usage);
     return (size_t)usage.ru_maxrss * 1024;
 }
+
+double patience(void)
+{
+    const char *seconds = getenv("GUIDED_PATIENCE");
+    return seconds ? strtod(seconds, NULL) : 1;
+}

@@ -60,4 +60,7 @@ gd_status try_digest(bytes file, bool flat, digest *out);
 /* Peak resident memory of this process so far */
 size_t peak_bytes(void);
 
+/* Seconds that a file may take to be refused: 1, or GUIDED_PATIENCE, which an emulator needs */
+double patience(void);
+
 #endif

@@ -23,7 +23,7 @@ static void decide(bytes file, gd_status expected)
 #ifdef __SANITIZE_ADDRESS__
         _exit(s == expected ? 0 : 1);
 #else
-        _exit(s != expected ? 1 : seconds >= 1.0 ? 2 : held > 64 << 20 ? 3 : 0);
+        _exit(s != expected ? 1 : seconds >= patience() ? 2 : held > 64 << 20 ? 3 : 0);
 #endif
     }
     assert_int_equal(waitpid(child, &result, 0), child);
