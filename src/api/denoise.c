@@ -29,8 +29,8 @@ static gd_status make(guided_denoiser *d, const gd_model *model, bool bf16)
                             c->diffusion.rescale_timesteps));
     GD_TRY(d->gradient ? gd_runner_make_vjp(&d->runner, model, &size, bf16, false, gd_threads())
                        : gd_runner_make(&d->runner, model, &size, false, bf16, gd_threads()));
-    GD_TRY(gd_block_make((void **)&d->input, (size_t)d->image * sizeof *d->input, "image"));
-    return gd_block_make((void **)&d->result, (size_t)d->out * sizeof *d->result, "image");
+    GD_TRY(gd_block_make(&d->input, (size_t)d->image * sizeof *d->input, "image"));
+    return gd_block_make(&d->result, (size_t)d->out * sizeof *d->result, "image");
 }
 
 guided_status guided_denoiser_open(guided_denoiser **out, const guided_model *model, bool bf16,

@@ -18,8 +18,7 @@ struct guided_features {
 static gd_status finish(guided_features *f)
 {
     f->shape = gd_extractor_get_shape(f->extractor);
-    return gd_block_make((void **)&f->rows,
-                         (size_t)(BATCH * gd_extractor_row(&f->shape)) * sizeof *f->rows,
+    return gd_block_make(&f->rows, (size_t)(BATCH * gd_extractor_row(&f->shape)) * sizeof *f->rows,
                          "features");
 }
 

@@ -211,8 +211,8 @@ static gd_status make(guided_sampler *s, const guided_networks *networks,
     s->stage.trajectory.before_step = before_step;
     s->stage.trajectory.step_ctx = s;
     GD_TRY(gd_stage_prepare(&s->stage, s->batch));
-    return gd_block_make((void **)&s->images,
-                         (size_t)(s->batch * s->stage.image) * sizeof *s->images, "images");
+    return gd_block_make(&s->images, (size_t)(s->batch * s->stage.image) * sizeof *s->images,
+                         "images");
 }
 
 guided_status guided_sampler_open(guided_sampler **out, const guided_model *model,

@@ -203,25 +203,31 @@ static unsigned char *map_zeros(size_t total)
     return base + before;
 }
 
+/* NULL, with the message recorded */
+static void *no_block(const char *what, const char *why, size_t bytes)
+{
+    gd_status recorded = gd_fail(GD_ENOMEM, "%s: %s %.1f MiB (limit %.1f MiB, 0 = none)", what, why,
+                                 (double)bytes / 1048576.0, (double)gd_memory_limit() / 1048576.0);
+
+    (void)recorded;
+    return NULL;
+}
+
 /* The mapping's size stands in the 64 bytes before the block. */
-gd_status gd_block_make(void **out, size_t bytes, const char *what)
+void *gd_block(size_t bytes, const char *what)
 {
     const size_t total = bytes > SIZE_MAX - BLOCK_HEADER ? SIZE_MAX : bytes + BLOCK_HEADER;
     unsigned char *base;
 
-    *out = NULL;
     if (total == SIZE_MAX || !account(total))
-        return gd_fail(GD_ENOMEM, "%s: no memory for %.1f MiB (limit %.1f MiB, 0 = none)", what,
-                       (double)bytes / 1048576.0, (double)gd_memory_limit() / 1048576.0);
+        return no_block(what, "no memory for", bytes);
     base = map_zeros(total);
     if (!base) {
         held -= total;
-        return gd_fail(GD_ENOMEM, "%s: the system has no memory for %.1f MiB", what,
-                       (double)bytes / 1048576.0);
+        return no_block(what, "the system has no memory for", bytes);
     }
     memcpy(base, &total, sizeof total);
-    *out = base + BLOCK_HEADER;
-    return GD_OK;
+    return base + BLOCK_HEADER;
 }
 
 void gd_block_free(void *block)

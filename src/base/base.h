@@ -110,9 +110,16 @@ void *gd_alloc(gd_arena *arena, size_t bytes);
 char *gd_strdup(gd_arena *arena, const char *text);
 char *gd_sprintf(gd_arena *arena, const char *format, ...) GD_PRINTF(2, 3);
 
-/* One big zeroed block, 64-byte aligned, owned by the caller: activations, weights, images.
- * GD_ENOMEM names `what` and the size; checked against gd_set_memory_limit() first. */
-GD_CHECKED gd_status gd_block_make(void **out, size_t bytes, const char *what);
+/* One big zeroed block, 64-byte aligned, owned by the caller: activations, weights, images.  NULL
+ * and a recorded GD_ENOMEM, which names `what` and the size; checked against gd_set_memory_limit()
+ * first. */
+void *gd_block(size_t bytes, const char *what);
+GD_CHECKED static inline gd_status gd_block_status(const void *block)
+{
+    return block ? GD_OK : GD_ENOMEM;
+}
+/* *out <- a block or NULL; out: the address of a pointer of any type */
+#define gd_block_make(out, bytes, what) gd_block_status(*(out) = gd_block(bytes, what))
 void gd_block_free(void *block); /* NULL is fine; returns the memory to the system */
 
 /* Fail with GD_ENOMEM rather than hold more than this many bytes; 0: no limit, as at the start */

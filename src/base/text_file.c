@@ -36,7 +36,7 @@ gd_status gd_text_read(char **out, size_t *bytes, const char *path)
     GD_TRY(gd_map_file(&map, path));
     s = gd_text_check(map.data, map.bytes, path);
     if (s == GD_OK)
-        s = gd_block_make((void **)out, map.bytes + 1, path);
+        s = gd_block_make(out, map.bytes + 1, path);
     if (s == GD_OK && map.bytes > 0) {
         memcpy(*out, map.data, map.bytes);
         *bytes = unify(*out, map.bytes);

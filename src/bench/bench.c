@@ -117,8 +117,7 @@ gd_status bench_print_profile(const gd_plan *plan, gd_exec *exec, const gd_floor
     double *seconds;
     gd_status s;
 
-    GD_TRY(
-        gd_block_make((void **)&seconds, (size_t)gd_plan_steps(plan) * sizeof *seconds, "profile"));
+    GD_TRY(gd_block_make(&seconds, (size_t)gd_plan_steps(plan) * sizeof *seconds, "profile"));
     gd_exec_profile(exec, seconds);
     s = gd_plan_print_times(plan, seconds, job_out());
     gd_floor_print(floor, job_out());

@@ -44,13 +44,12 @@ static gd_status make_blocks(accuracy *a)
     const size_t all = (size_t)(a->n * a->image) * sizeof(float);
 
     for (int k = 0; k < 2; k++) {
-        GD_TRY(gd_block_make((void **)&a->x[k], all, "images"));
-        GD_TRY(gd_block_make((void **)&a->prediction[k], (size_t)(NOISED * a->out) * sizeof(float),
+        GD_TRY(gd_block_make(&a->x[k], all, "images"));
+        GD_TRY(gd_block_make(&a->prediction[k], (size_t)(NOISED * a->out) * sizeof(float),
                              "predictions"));
-        GD_TRY(gd_block_make((void **)&a->bytes[k], (size_t)a->image, "image"));
+        GD_TRY(gd_block_make(&a->bytes[k], (size_t)a->image, "image"));
     }
-    return gd_block_make((void **)&a->noised, (size_t)(NOISED * a->image) * sizeof(float),
-                         "noised images");
+    return gd_block_make(&a->noised, (size_t)(NOISED * a->image) * sizeof(float), "noised images");
 }
 
 static gd_status make(accuracy *a, const char *path)
@@ -86,7 +85,7 @@ static gd_status sample(accuracy *a, int bf16)
     int64_t *labels;
     gd_status s = GD_OK;
 
-    GD_TRY(gd_block_make((void **)&labels, (size_t)a->batch * sizeof *labels, "labels"));
+    GD_TRY(gd_block_make(&labels, (size_t)a->batch * sizeof *labels, "labels"));
     for (int i = 0; i < a->n && s == GD_OK; i += a->batch) {
         const int n = GD_MIN(a->batch, a->n - i);
         s = gd_stage_run(&a->stage[bf16], i, n, NULL, labels_of(a, i, n, labels),

@@ -14,7 +14,7 @@ typedef struct bench {
 /* Activations after a ReLU and an average: positive, of unequal spread */
 static gd_status make_set(float **out, uint64_t seed)
 {
-    GD_TRY(gd_block_make((void **)out, (size_t)IMAGES * POOL * sizeof **out, "features"));
+    GD_TRY(gd_block_make(out, (size_t)IMAGES * POOL * sizeof **out, "features"));
     for (int64_t i = 0; i < IMAGES; i++) {
         float *row = *out + i * POOL;
         gd_noise_normal(row, POOL, seed, (uint64_t)i, 0);

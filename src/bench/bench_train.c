@@ -86,9 +86,8 @@ static gd_status make(timed *t, gd_model_config *c, const char *preset, bool bf1
     o.batch_size = batch_size;
     o.bf16 = bf16;
     t->image_count = (int64_t)c->net.in_channels * c->net.image_size * c->net.image_size;
-    GD_TRY(gd_block_make((void **)&t->images,
-                         (size_t)batch_size * (size_t)t->image_count * sizeof *t->images,
-                         "benchmark"));
+    GD_TRY(gd_block_make(
+        &t->images, (size_t)batch_size * (size_t)t->image_count * sizeof *t->images, "benchmark"));
     gd_noise_images(t->images, t->image_count, 0, 0, batch_size, 0);
     GD_TRY(gd_model_create(&t->model, c, 0, true));
     weights = gd_model_weights(t->model);

@@ -37,7 +37,7 @@ static gd_status cut(gd_image *image, int x, int y, int size)
     const size_t c = (size_t)image->channels, row = (size_t)size * c;
     gd_image out = { size, size, image->channels, NULL };
 
-    GD_TRY(gd_block_make((void **)&out.pixels, row * (size_t)size, "crop"));
+    GD_TRY(gd_block_make(&out.pixels, row * (size_t)size, "crop"));
     for (int i = 0; i < size; i++)
         memcpy(out.pixels + (size_t)i * row,
                image->pixels + ((size_t)(y + i) * (size_t)image->width + (size_t)x) * c, row);
@@ -77,7 +77,7 @@ gd_status gd_crop_pad(gd_image *image, int size)
     gd_image out = { width, height, image->channels, NULL };
     const size_t x = (size_t)(width - image->width) / 2, y = (size_t)(height - image->height) / 2;
 
-    GD_TRY(gd_block_make((void **)&out.pixels, (size_t)width * (size_t)height * c, "border"));
+    GD_TRY(gd_block_make(&out.pixels, (size_t)width * (size_t)height * c, "border"));
     for (size_t i = 0; i < (size_t)image->height; i++)
         memcpy(out.pixels + ((y + i) * (size_t)width + x) * c,
                image->pixels + i * (size_t)image->width * c, (size_t)image->width * c);

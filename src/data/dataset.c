@@ -94,7 +94,7 @@ gd_status data_copy_image(gd_image *out, const gd_dataset *set, const uint8_t *p
     const size_t n = (size_t)width * (size_t)height;
 
     *out = (gd_image){ width, height, want, NULL };
-    GD_TRY(gd_block_make((void **)&out->pixels, n * (size_t)want, "image"));
+    GD_TRY(gd_block_make(&out->pixels, n * (size_t)want, "image"));
     gd_convert_channels(out->pixels, want, pixels, channels, n);
     return GD_OK;
 }

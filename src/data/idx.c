@@ -73,7 +73,7 @@ static gd_status inflate_all(unsigned char **out, size_t *n, const gd_mapped *ma
     s = bytes > MAX_BYTES ? gd_fail(GD_EFORMAT, "%s: more than %d MiB", path, MAX_BYTES >> 20)
                           : gd_inflation_check(path, "gzip", map->bytes, bytes);
     if (s == GD_OK)
-        s = gd_block_make((void **)out, bytes, path);
+        s = gd_block_make(out, bytes, path);
     if (s == GD_OK) {
         memcpy(*out, head, *n);
         z.next_out = *out + *n;
@@ -100,7 +100,7 @@ static gd_status read_bytes(unsigned char **out, size_t *n, const char *path)
     if (map.bytes > 2 && map.data[0] == 0x1f && map.data[1] == 0x8b) {
         s = inflate_all(out, n, &map, path);
     } else {
-        s = gd_block_make((void **)out, GD_MAX(map.bytes, 1), path);
+        s = gd_block_make(out, GD_MAX(map.bytes, 1), path);
         if (s == GD_OK && map.bytes > 0)
             memcpy(*out, map.data, map.bytes);
         *n = map.bytes;
@@ -206,7 +206,7 @@ static gd_status take_labels(gd_dataset *set, gd_cursor *c)
         return gd_fail(GD_EFORMAT, "%s: %lld labels for %lld images", c->file, (long long)dim[0],
                        (long long)set->count);
     GD_TRY(gd_take_bytes(c, &bytes, (uint64_t)dim[0]));
-    GD_TRY(gd_block_make((void **)&labels, GD_MAX((size_t)dim[0], 1) * sizeof *labels, "labels"));
+    GD_TRY(gd_block_make(&labels, GD_MAX((size_t)dim[0], 1) * sizeof *labels, "labels"));
     for (int64_t i = 0; i < dim[0]; i++)
         labels[i] = bytes[i];
     s = data_label_by_number(set, labels);

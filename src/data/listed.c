@@ -134,8 +134,7 @@ static gd_status label_by_json(gd_dataset *set, const char *const *path, const j
     int64_t *labels;
     gd_status s;
 
-    GD_TRY(
-        gd_block_make((void **)&labels, GD_MAX((size_t)set->count, 1) * sizeof *labels, "labels"));
+    GD_TRY(gd_block_make(&labels, GD_MAX((size_t)set->count, 1) * sizeof *labels, "labels"));
     for (int64_t i = 0; i < set->count; i++)
         labels[i] = -1;
     s = take_rows(set, path, list, labels);

@@ -45,8 +45,7 @@ static gd_status read_labels(gd_dataset *set, const gd_bundle *b)
     if (gd_array_count(a) != set->count)
         return gd_fail(GD_EFORMAT, "%s: arr_1 has %lld labels for %lld images", set->path,
                        (long long)gd_array_count(a), (long long)set->count);
-    GD_TRY(
-        gd_block_make((void **)&labels, GD_MAX((size_t)set->count, 1) * sizeof *labels, "labels"));
+    GD_TRY(gd_block_make(&labels, GD_MAX((size_t)set->count, 1) * sizeof *labels, "labels"));
     s = gd_bundle_read_i64(b, a, labels);
     if (s == GD_OK)
         s = data_label_by_number(set, labels);

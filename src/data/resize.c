@@ -96,7 +96,7 @@ static gd_status run_pass(const pass *p, const kernel *k)
     double *w;
     taps t;
 
-    GD_TRY(gd_block_make((void **)&w, (size_t)most * (sizeof *w + sizeof *t.weight), "resize"));
+    GD_TRY(gd_block_make(&w, (size_t)most * (sizeof *w + sizeof *t.weight), "resize"));
     t.weight = (int32_t *)(w + most);
     for (int o = 0; o < p->out; o++) {
         find_taps(&t, w, k, o, p->in, p->out);
@@ -149,11 +149,10 @@ gd_status gd_resize(gd_image *out, const gd_image *in, int width, int height, gd
     gd_status s = GD_OK;
 
     *out = (gd_image){ width, height, in->channels, NULL };
-    GD_TRY(gd_block_make((void **)&out->pixels,
-                         (size_t)width * (size_t)height * (size_t)in->channels, "resized image"));
+    GD_TRY(gd_block_make(&out->pixels, (size_t)width * (size_t)height * (size_t)in->channels,
+                         "resized image"));
     if (width != in->width) {
-        s = gd_block_make((void **)&wide.pixels,
-                          (size_t)width * (size_t)in->height * (size_t)in->channels,
+        s = gd_block_make(&wide.pixels, (size_t)width * (size_t)in->height * (size_t)in->channels,
                           "resized image");
         if (s == GD_OK)
             s = resized(&wide, in, width, in->height, &kernels[filter]);
@@ -206,7 +205,7 @@ gd_status gd_resize_floats(float *out, const gd_image *in, int width, int height
         (size_t)GD_MAX(most_taps(k, in->width, width), most_taps(k, in->height, height));
     double *w;
 
-    GD_TRY(gd_block_make((void **)&w,
+    GD_TRY(gd_block_make(&w,
                          most * sizeof *w + (size_t)(pixels * c + row * in->height) * sizeof *out,
                          "resized image"));
     float *all = (float *)(w + most), *wide = all + pixels * c;

@@ -103,8 +103,7 @@ gd_status gd_engine_keep_logits(gd_engine *e, int images)
 {
     if (!e->denoiser.guide || e->logits)
         return GD_OK;
-    return gd_block_make((void **)&e->logits, (size_t)(images * e->classes) * sizeof *e->logits,
-                         "logits");
+    return gd_block_make(&e->logits, (size_t)(images * e->classes) * sizeof *e->logits, "logits");
 }
 
 const float *gd_engine_logits(const gd_engine *e, int i, int *classes)
@@ -125,8 +124,7 @@ static gd_status stage(gd_engine *e, int n)
     e->scaled = NULL;
     e->work = NULL;
     e->staged = 0;
-    GD_TRY(
-        gd_block_make((void **)&e->scaled, (size_t)(n * e->image_count) * sizeof(float), "images"));
+    GD_TRY(gd_block_make(&e->scaled, (size_t)(n * e->image_count) * sizeof(float), "images"));
     GD_TRY(gd_block_make(&e->work, gd_predict_x0_bytes(&e->denoiser, n), "images"));
     e->staged = n;
     return GD_OK;
@@ -236,7 +234,7 @@ static gd_status make(gd_engine *e, const gd_model *model, const gd_model *class
         e->denoiser.guide = guide;
         e->classes = gd_model_get_config(classifier)->net.out_channels;
     }
-    GD_TRY(gd_block_make((void **)&e->lane, (size_t)e->n_lanes * sizeof *e->lane, "engine"));
+    GD_TRY(gd_block_make(&e->lane, (size_t)e->n_lanes * sizeof *e->lane, "engine"));
     return make_lanes(e, model, classifier, &size, bf16);
 }
 
@@ -249,7 +247,7 @@ gd_status gd_engine_make(gd_engine **out, const gd_model *model, const gd_model 
     if (gd_model_get_config(model)->net.kind == GD_NET_CLASSIFIER)
         return gd_fail(GD_EMISMATCH, "%s: a classifier, not a diffusion model",
                        gd_model_path(model));
-    GD_TRY(gd_block_make((void **)&e, sizeof *e, "engine"));
+    GD_TRY(gd_block_make(&e, sizeof *e, "engine"));
     e->n_lanes = lanes;
     s = make(e, model, classifier, bf16);
     if (s != GD_OK) {

@@ -3,8 +3,8 @@
 
 gd_status gd_grid_make(gd_grid **out, int steps)
 {
-    GD_TRY(gd_block_make((void **)out, sizeof **out + (size_t)(steps + 1) * sizeof(gd_level),
-                         "noise levels"));
+    GD_TRY(
+        gd_block_make(out, sizeof **out + (size_t)(steps + 1) * sizeof(gd_level), "noise levels"));
     (*out)->steps = steps;
     (*out)->start = 1;
     return GD_OK;

@@ -68,7 +68,7 @@ gd_status gd_preconditioner_make(gd_preconditioner **out, const gd_diffusion_con
     if ((config->precond == GD_PRECOND_STEPS) != (time_of != NULL))
         return gd_fail(GD_EUSAGE, "a network for discrete steps needs a map from noise levels to "
                                   "steps, another one has its own");
-    GD_TRY(gd_block_make((void **)&p, sizeof *p, "preconditioner"));
+    GD_TRY(gd_block_make(&p, sizeof *p, "preconditioner"));
     *p = (gd_preconditioner){ .kind = config->precond,
                               .sigma_data = config->sigma_data,
                               .sigma_min = config->sigma_min,

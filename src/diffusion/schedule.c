@@ -135,10 +135,10 @@ gd_status gd_space_timesteps(int **steps, int *n, int n_train, const char *spaci
 
     if (n_train < 1 || n_train > MAX_STEPS)
         return gd_fail(GD_EUSAGE, "%d training steps: expected 1 to %d", n_train, MAX_STEPS);
-    GD_TRY(gd_block_make((void **)&kept, (size_t)n_train, "timesteps"));
+    GD_TRY(gd_block_make(&kept, (size_t)n_train, "timesteps"));
     s = mark_steps(kept, n_train, spacing);
     if (s == GD_OK)
-        s = gd_block_make((void **)steps, (size_t)n_train * sizeof **steps, "timesteps");
+        s = gd_block_make(steps, (size_t)n_train * sizeof **steps, "timesteps");
     *n = 0;
     for (int i = 0; i < n_train && s == GD_OK; i++)
         if (kept[i])
@@ -218,7 +218,7 @@ static gd_status kept_betas(gd_schedule *s, const char *kind)
     gd_status status;
     int k = 0;
 
-    GD_TRY(gd_block_make((void **)&train, (size_t)s->n_train * sizeof *train, "schedule"));
+    GD_TRY(gd_block_make(&train, (size_t)s->n_train * sizeof *train, "schedule"));
     status = train_betas(train, kind, s->n_train);
     for (int i = 0; i < s->n_train && status == GD_OK; i++) {
         alpha_bar *= 1 - train[i];
@@ -284,8 +284,7 @@ static gd_status make_of(gd_schedule **out, const char *kind, int n_train, int *
     double *memory;
     gd_status status;
 
-    status =
-        gd_block_make((void **)&s, sizeof *s + (size_t)n * TABLES * sizeof *memory, "schedule");
+    status = gd_block_make(&s, sizeof *s + (size_t)n * TABLES * sizeof *memory, "schedule");
     if (status != GD_OK) {
         gd_block_free(steps);
         return status;
@@ -329,7 +328,7 @@ gd_status gd_schedule_make_kept(gd_schedule **out, const char *kind, int n_train
         if (kept[i] < 0 || kept[i] >= n_train || (i > 0 && kept[i] <= kept[i - 1]))
             return gd_fail(GD_EUSAGE, "kept step %d is %d: not ascending below %d", i, kept[i],
                            n_train);
-    GD_TRY(gd_block_make((void **)&steps, (size_t)n * sizeof *steps, "timesteps"));
+    GD_TRY(gd_block_make(&steps, (size_t)n * sizeof *steps, "timesteps"));
     memcpy(steps, kept, (size_t)n * sizeof *steps);
     return make_of(out, kind, n_train, steps, n, rescale_timesteps);
 }

@@ -24,12 +24,11 @@ gd_status gd_timestep_sampler_make(gd_timestep_sampler *out, const char *kind, i
     *out = (gd_timestep_sampler){ .n = n, .length = length, .uniform_share = uniform_share };
     GD_TRY(gd_timestep_sampler_check(kind));
     out->by_loss = strcmp(kind, kind_names[1]) == 0;
-    GD_TRY(gd_block_make((void **)&out->probability, (size_t)n * sizeof(double),
-                         "timestep probabilities"));
+    GD_TRY(gd_block_make(&out->probability, (size_t)n * sizeof(double), "timestep probabilities"));
     if (out->by_loss) {
-        GD_TRY(gd_block_make((void **)&out->history, (size_t)n * (size_t)length * sizeof(double),
+        GD_TRY(gd_block_make(&out->history, (size_t)n * (size_t)length * sizeof(double),
                              "loss history"));
-        GD_TRY(gd_block_make((void **)&out->count, (size_t)n * sizeof(int64_t), "loss history"));
+        GD_TRY(gd_block_make(&out->count, (size_t)n * sizeof(int64_t), "loss history"));
     }
     gd_timestep_sampler_refresh(out);
     return GD_OK;

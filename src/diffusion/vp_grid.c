@@ -101,7 +101,7 @@ gd_status gd_grid_vp(gd_grid **out, const gd_vp *vp, gd_skip skip, int steps)
     double *t;
     gd_status s;
 
-    GD_TRY(gd_block_make((void **)&t, (size_t)(steps + 1) * sizeof *t, "noise levels"));
+    GD_TRY(gd_block_make(&t, (size_t)(steps + 1) * sizeof *t, "noise levels"));
     gd_vp_times(vp, skip, steps, 1, 1.0 / vp->n, t);
     s = gd_grid_vp_at(out, vp, steps, t);
     gd_block_free(t);
@@ -145,8 +145,7 @@ gd_status gd_grid_singlestep(gd_grid **out, const gd_vp *vp, gd_skip skip, int c
     int *orders, steps, done = 0;
 
     GD_TRY(gd_grid_make(out, calls));
-    GD_TRY(gd_block_make((void **)&t, (size_t)(calls + 1) * (sizeof *t + sizeof *orders),
-                         "noise levels"));
+    GD_TRY(gd_block_make(&t, (size_t)(calls + 1) * (sizeof *t + sizeof *orders), "noise levels"));
     orders = (int *)(t + calls + 1);
     steps = singlestep_orders(calls, order, orders);
     gd_vp_times(vp, skip, skip == GD_SKIP_LOG_SNR ? steps : calls, 1, end, t);

@@ -390,8 +390,7 @@ static gd_status make(gd_dist *d)
     if (!d->who || !d->notes || !d->send || !d->recv || !d->marked)
         return gd_fail(GD_ENOMEM, "ranks: out of memory");
     if (n > 1)
-        GD_TRY(gd_block_make((void **)&d->block, DIST_BLOCK_BYTES + n * sizeof(float),
-                             "what is summed"));
+        GD_TRY(gd_block_make(&d->block, DIST_BLOCK_BYTES + n * sizeof(float), "what is summed"));
     return introduce(d);
 }
 

@@ -165,7 +165,7 @@ static gd_status open_part(gd_cache *c)
 
 static gd_status open_either(gd_cache *c, const char *folder)
 {
-    GD_TRY(gd_block_make((void **)&c->record, record_bytes(c), "features"));
+    GD_TRY(gd_block_make(&c->record, record_bytes(c), "features"));
     if (gd_os.mkdir(folder, 0777) != 0 && errno != EEXIST)
         return gd_fail_errno(errno, folder);
     if (snprintf(c->whole, sizeof c->whole, "%s/%s.safetensors", folder, c->key) >= PATH)

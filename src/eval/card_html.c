@@ -265,7 +265,7 @@ static gd_status put_classes(gd_buffer *p, const gd_card *c)
     const int n = GD_MIN(c->n_classes, SHOWN);
     const gd_class_scores **order;
 
-    GD_TRY(gd_block_make((void **)&order, (size_t)c->n_classes * sizeof *order, "classes"));
+    GD_TRY(gd_block_make(&order, (size_t)c->n_classes * sizeof *order, "classes"));
     for (int i = 0; i < c->n_classes; i++)
         order[i] = &c->classes[i];
     qsort(order, (size_t)c->n_classes, sizeof *order, by_distance);
@@ -313,7 +313,7 @@ gd_status gd_card_html(char **out, size_t *bytes, const gd_card *card)
     if (s == GD_OK && p.failed)
         s = gd_fail(GD_ENOMEM, "card: out of memory");
     if (s == GD_OK)
-        s = gd_block_make((void **)out, p.n, "card");
+        s = gd_block_make(out, p.n, "card");
     if (s == GD_OK) {
         memcpy(*out, p.data, p.n);
         *bytes = p.n;

@@ -28,7 +28,7 @@ static void sum_tile(void *ctx, int64_t i)
     float *dot;
 
     k->sum[i] = -1;
-    if (gd_block_make((void **)&dot, sizeof *dot * TILE * TILE, "kernel distance") != GD_OK)
+    if (gd_block_make(&dot, sizeof *dot * TILE * TILE, "kernel distance") != GD_OK)
         return;
     gd_dot_products(dot, k->a->data + row * k->a->width, k->b->data + column * k->b->width, m, n,
                     k->a->width);
@@ -49,7 +49,7 @@ static gd_status mean_of_kernel(double *out, const gd_features *a, const double 
     gd_status s = GD_OK;
     double sum = 0;
 
-    GD_TRY(gd_block_make((void **)&k.sum, (size_t)tiles * sizeof *k.sum, "kernel distance"));
+    GD_TRY(gd_block_make(&k.sum, (size_t)tiles * sizeof *k.sum, "kernel distance"));
     gd_par(tiles, sum_tile, &k);
     for (int64_t i = 0; i < tiles && s == GD_OK; i++) {
         sum += k.sum[i];
@@ -80,7 +80,7 @@ gd_status gd_cmmd_measure(double *out, const gd_features *ref, const gd_features
     if (ref->count < 1 || samples->count < 1)
         return gd_fail(GD_EUSAGE, "CMMD needs images in both sets");
     GD_TRY(gd_linear_ready());
-    GD_TRY(gd_block_make((void **)&square, n * sizeof *square, "kernel distance"));
+    GD_TRY(gd_block_make(&square, n * sizeof *square, "kernel distance"));
     double *square_s = square + ref->count;
     square_rows(square, ref);
     square_rows(square_s, samples);

@@ -72,7 +72,7 @@ static gd_status prepare(float *out, const uint8_t *pixels, int height, int widt
     double *weight;
     float *wide;
 
-    GD_TRY(gd_block_make((void **)&weight, most * sizeof *weight + CHANNELS * row * sizeof *wide,
+    GD_TRY(gd_block_make(&weight, most * sizeof *weight + CHANNELS * row * sizeof *wide,
                          "resized image"));
     wide = (float *)(weight + most);
     resize_rows(wide, pixels, weight, height, width);

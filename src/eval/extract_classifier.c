@@ -96,9 +96,8 @@ static gd_status build(classifier *c)
                                           .classes = gd_channels(c->graph, c->net.out),
                                           .channels = channels,
                                           .size = size };
-    GD_TRY(gd_block_make((void **)&c->x, (size_t)(channels * size * size) * sizeof *c->x, "image"));
-    return gd_block_make((void **)&c->logits, (size_t)c->head.shape.classes * sizeof *c->logits,
-                         "logits");
+    GD_TRY(gd_block_make(&c->x, (size_t)(channels * size * size) * sizeof *c->x, "image"));
+    return gd_block_make(&c->logits, (size_t)c->head.shape.classes * sizeof *c->logits, "logits");
 }
 
 gd_status gd_extractor_classifier(gd_extractor **out, const gd_model *m)

@@ -148,16 +148,15 @@ static gd_status make(inception *i, const char *path, const inception *beside)
     const size_t batch = (size_t)i->batch;
 
     GD_TRY(open_network(i, path, beside));
-    GD_TRY(gd_block_make((void **)&i->pool,
-                         batch * (size_t)gd_extractor_row(&i->head.shape) * sizeof(float),
+    GD_TRY(gd_block_make(&i->pool, batch * (size_t)gd_extractor_row(&i->head.shape) * sizeof(float),
                          "features"));
     i->spatial = i->pool + batch * GD_INCEPTION_POOL;
     i->probabilities = i->spatial + batch * GD_INCEPTION_SPATIAL;
     if (!i->dialect->prepare)
         return GD_OK;
     i->head.set_size = set_size;
-    GD_TRY(gd_block_make((void **)&i->status, batch * sizeof *i->status, "images"));
-    return gd_block_make((void **)&i->x, batch * CHANNELS * SIDE * SIDE * sizeof(float), "images");
+    GD_TRY(gd_block_make(&i->status, batch * sizeof *i->status, "images"));
+    return gd_block_make(&i->x, batch * CHANNELS * SIDE * SIDE * sizeof(float), "images");
 }
 
 gd_status gd_extractor_inception(gd_extractor **out, const char *path, const gd_dialect *dialect,

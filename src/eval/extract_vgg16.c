@@ -193,8 +193,8 @@ static gd_status make(vgg16 *v, const char *path)
     GD_TRY(gd_exec_make(&v->exec, v->plan, &weights));
     gd_bundle_close(v->weights);
     v->weights = NULL;
-    GD_TRY(gd_block_make((void **)&v->input, batch * IMAGE, "images"));
-    return gd_block_make((void **)&v->output, batch * WIDTH, "features");
+    GD_TRY(gd_block_make(&v->input, batch * IMAGE, "images"));
+    return gd_block_make(&v->output, batch * WIDTH, "features");
 }
 
 gd_status gd_extractor_vgg16(gd_extractor **out, const char *path, int batch, int height, int width)

@@ -87,8 +87,7 @@ static gd_status prepare_floats(float *out, const vision *v, const gd_image *ima
     float *resized;
     gd_status s;
 
-    GD_TRY(gd_block_make((void **)&resized,
-                         (size_t)v->side * (size_t)v->side * CHANNELS * sizeof *resized,
+    GD_TRY(gd_block_make(&resized, (size_t)v->side * (size_t)v->side * CHANNELS * sizeof *resized,
                          "resized image"));
     s = gd_resize_floats(resized, image, v->side, v->side, v->how->filter);
     if (s == GD_OK)
@@ -105,7 +104,7 @@ static gd_status cut_centre(gd_image *out, const gd_image *image)
     const size_t row = (size_t)side * CHANNELS;
 
     *out = (gd_image){ side, side, CHANNELS, NULL };
-    GD_TRY(gd_block_make((void **)&out->pixels, row * (size_t)side, "cropped image"));
+    GD_TRY(gd_block_make(&out->pixels, row * (size_t)side, "cropped image"));
     for (int y = 0; y < side; y++)
         memcpy(out->pixels + (size_t)y * row,
                image->pixels + ((int64_t)(top + y) * image->width + left) * CHANNELS, row);
@@ -282,9 +281,8 @@ static gd_status make(vision *v, const weights *w)
     v->format = w->format;
     v->head.shape = shape_of(w);
     GD_TRY(gd_feature_net_make(&v->net, &w->source, v->batch));
-    GD_TRY(gd_block_make((void **)&v->status, batch * sizeof *v->status, "images"));
-    return gd_block_make((void **)&v->x,
-                         batch * CHANNELS * (size_t)v->side * (size_t)v->side * sizeof *v->x,
+    GD_TRY(gd_block_make(&v->status, batch * sizeof *v->status, "images"));
+    return gd_block_make(&v->x, batch * CHANNELS * (size_t)v->side * (size_t)v->side * sizeof *v->x,
                          "images");
 }
 

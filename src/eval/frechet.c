@@ -26,10 +26,10 @@ static gd_status make(work *w, int n)
 
     *w = (work){ .n = n };
     GD_TRY(gd_linear_ready());
-    GD_TRY(gd_block_make((void **)&w->vectors, square, "Frechet distance"));
-    GD_TRY(gd_block_make((void **)&w->product, square, "Frechet distance"));
-    GD_TRY(gd_block_make((void **)&w->reduced, square, "Frechet distance"));
-    return gd_block_make((void **)&w->values, (size_t)n * sizeof(double), "Frechet distance");
+    GD_TRY(gd_block_make(&w->vectors, square, "Frechet distance"));
+    GD_TRY(gd_block_make(&w->product, square, "Frechet distance"));
+    GD_TRY(gd_block_make(&w->reduced, square, "Frechet distance"));
+    return gd_block_make(&w->values, (size_t)n * sizeof(double), "Frechet distance");
 }
 
 static void release(work *w)

@@ -168,7 +168,7 @@ static gd_status from_bytes(const gd_images *s, gd_image *out, const gd_array *a
     const size_t n = (size_t)height * (size_t)width;
 
     *out = (gd_image){ width, height, s->o.channels, NULL };
-    GD_TRY(gd_block_make((void **)&out->pixels, n * (size_t)s->o.channels, "image"));
+    GD_TRY(gd_block_make(&out->pixels, n * (size_t)s->o.channels, "image"));
     gd_convert_channels(out->pixels, s->o.channels, pixels, (int)a->dim[3], n);
     return reshape(s, out);
 }
@@ -381,7 +381,7 @@ static gd_status make_raw(gd_images *s, size_t bytes)
         return GD_OK;
     gd_block_free(s->raw);
     s->raw_bytes = 0;
-    GD_TRY(gd_block_make((void **)&s->raw, bytes, "images"));
+    GD_TRY(gd_block_make(&s->raw, bytes, "images"));
     s->raw_bytes = (int64_t)bytes;
     return GD_OK;
 }
@@ -467,7 +467,7 @@ static gd_status look_at_first(gd_images *s)
 
     if (s->count == 0)
         return GD_OK;
-    GD_TRY(gd_block_make((void **)&pixels, (size_t)image_bytes(s), "image"));
+    GD_TRY(gd_block_make(&pixels, (size_t)image_bytes(s), "image"));
     status = brightest_of(s, looked, pixels, &brightest);
     if (status == GD_OK && brightest == 1)
         status = brightest_of(s, s->count - looked, pixels, &brightest);

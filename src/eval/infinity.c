@@ -71,7 +71,7 @@ gd_status gd_infinity_measure(gd_infinity *out, const gd_statistics *ref,
 
     if (count < LEAST)
         return gd_fail(GD_EUSAGE, "the distance at infinity needs %d samples or more", LEAST);
-    GD_TRY(gd_block_make((void **)&order, (size_t)count * sizeof *order, "subsets"));
+    GD_TRY(gd_block_make(&order, (size_t)count * sizeof *order, "subsets"));
     for (int k = 0; k < POINTS && s == GD_OK; k++) {
         out->n[k] = least + (count - least) * k / (POINTS - 1);
         draw(order, count, out->n[k], seed, k);

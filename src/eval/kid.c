@@ -68,8 +68,8 @@ static void run_subset(void *ctx, int64_t subset)
     const double pairs = (double)n * (n - 1);
     float *space;
 
-    k->status[subset] = gd_block_make((void **)&space, sizeof *space * (2 * rows + square + most),
-                                      "kernel distance");
+    k->status[subset] =
+        gd_block_make(&space, sizeof *space * (2 * rows + square + most), "kernel distance");
     if (k->status[subset] != GD_OK)
         return;
     float *x = space, *y = x + rows, *products = y + rows;
@@ -96,7 +96,7 @@ static gd_status choose_all(kid *k)
     gd_numpy_random random;
     int32_t *order;
 
-    GD_TRY(gd_block_make((void **)&k->chosen, (all + (size_t)most) * sizeof *order, "subsets"));
+    GD_TRY(gd_block_make(&k->chosen, (all + (size_t)most) * sizeof *order, "subsets"));
     order = k->chosen + all;
     gd_numpy_seed(&random, FIDELITY_SEED);
     for (int i = 0; i < SUBSETS * 2; i++) {

@@ -23,10 +23,10 @@ static gd_status take(gd_labels_of *out, const gd_bundle *b, const gd_array *a)
     bool fine = true;
     gd_status s;
 
-    GD_TRY(gd_block_make((void **)&wide, (size_t)out->count * sizeof *wide, "labels"));
+    GD_TRY(gd_block_make(&wide, (size_t)out->count * sizeof *wide, "labels"));
     s = gd_bundle_read_i64(b, a, wide);
     if (s == GD_OK)
-        s = gd_block_make((void **)&out->label, (size_t)out->count * sizeof *out->label, "labels");
+        s = gd_block_make(&out->label, (size_t)out->count * sizeof *out->label, "labels");
     for (int64_t i = 0; i < out->count && s == GD_OK; i++) {
         fine &= wide[i] >= 0 && wide[i] < MOST_CLASSES;
         out->label[i] = fine ? (int32_t)wide[i] : -1;
@@ -60,7 +60,7 @@ static gd_status of_set(gd_labels_of *out, const char *path)
     GD_TRY(gd_dataset_open(&set, path, &o));
     if (gd_dataset_count(set) == out->count && gd_dataset_classes(set) > 1 &&
         gd_dataset_doubt(set, line, sizeof line) != GD_LABELS_REFUSED) {
-        s = gd_block_make((void **)&out->label, (size_t)out->count * sizeof *out->label, "labels");
+        s = gd_block_make(&out->label, (size_t)out->count * sizeof *out->label, "labels");
         out->classes = s == GD_OK ? gd_dataset_classes(set) : 0;
     }
     for (int64_t i = 0; i < out->count && out->label; i++)

@@ -82,8 +82,8 @@ static gd_status open_sets(work *w, const char *path, const gd_lint_options *o)
     if (o->ref)
         GD_TRY(gd_lint_set_open(&w->ref, o->ref));
     GD_TRY(gd_labels_open(&w->labels, path, n));
-    GD_TRY(gd_block_make((void **)&w->image, (size_t)n * sizeof *w->image, "images"));
-    return gd_block_make((void **)&w->copy, (size_t)(2 * n) * sizeof *w->copy, "copies");
+    GD_TRY(gd_block_make(&w->image, (size_t)n * sizeof *w->image, "images"));
+    return gd_block_make(&w->copy, (size_t)(2 * n) * sizeof *w->copy, "copies");
 }
 
 static gd_status run(gd_lint *out, work *w, const gd_lint_options *o)

@@ -44,7 +44,7 @@ static gd_status find_exact(int32_t *copy, const gd_lint_image *image, int64_t n
 {
     hashed *order;
 
-    GD_TRY(gd_block_make((void **)&order, (size_t)n * sizeof *order, "copies"));
+    GD_TRY(gd_block_make(&order, (size_t)n * sizeof *order, "copies"));
     for (int64_t i = 0; i < n; i++)
         order[i] = (hashed){ image[i].hash, (int32_t)i };
     qsort(order, (size_t)n, sizeof *order, by_hash);
@@ -88,7 +88,7 @@ gd_status gd_lint_copies(int32_t *copy, int32_t *near, const gd_lint_image *imag
     int32_t *space;
 
     GD_TRY(find_exact(copy, image, n));
-    GD_TRY(gd_block_make((void **)&space, ((size_t)n + VALUES) * sizeof *space, "copies"));
+    GD_TRY(gd_block_make(&space, ((size_t)n + VALUES) * sizeof *space, "copies"));
     memset(near, -1, (size_t)n * sizeof *near);
     find_near(near, copy, space, space + VALUES, image, n);
     gd_block_free(space);

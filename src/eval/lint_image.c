@@ -193,7 +193,7 @@ gd_status gd_lint_look(gd_lint_image *out, gd_lint_sums *sums, const gd_image *i
                             .alpha = image->had_alpha,
                             .lossy = image->lossy };
     GD_TRY(hash(out->hash, image));
-    GD_TRY(gd_block_make((void **)&grey, n * sizeof *grey, "image"));
+    GD_TRY(gd_block_make(&grey, n * sizeof *grey, "image"));
     to_grey(grey, image);
     look_at_thumb(out, grey, image->height, image->width);
     look_at_levels(out, sums, image);

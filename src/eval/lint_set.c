@@ -26,7 +26,7 @@ static gd_status open_npz(gd_lint_set *s, const char *path)
     gd_bundle_close(bundle);
     GD_TRY(status);
     GD_TRY(gd_images_open(&s->images, path, &o));
-    return gd_block_make((void **)&s->pixels,
+    return gd_block_make(&s->pixels,
                          (size_t)GD_LINT_BATCH * (size_t)gd_images_height(s->images) *
                              (size_t)gd_images_width(s->images) * (size_t)s->channels,
                          "images");

@@ -35,7 +35,7 @@ typedef struct points {
 /* The mean of a set, which stands for where both lie */
 static gd_status find_centre(double **out, const gd_features *f)
 {
-    GD_TRY(gd_block_make((void **)out, (size_t)f->width * sizeof **out, "distances"));
+    GD_TRY(gd_block_make(out, (size_t)f->width * sizeof **out, "distances"));
     for (int64_t i = 0; i < f->count; i++)
         for (int k = 0; k < f->width; k++)
             (*out)[k] += f->data[i * f->width + k] / (double)f->count;
@@ -76,11 +76,11 @@ static gd_status prepare(points *p, const gd_features *f, const double *centre, 
 
     *p = (points){ .f = f, .centre = centre };
     GD_TRY(gd_linear_ready());
-    GD_TRY(gd_block_make((void **)&p->data, row * (size_t)f->width, "centred features"));
-    GD_TRY(gd_block_make((void **)&p->norm, row, "distances"));
+    GD_TRY(gd_block_make(&p->data, row * (size_t)f->width, "centred features"));
+    GD_TRY(gd_block_make(&p->norm, row, "distances"));
     if (half) {
-        GD_TRY(gd_block_make((void **)&p->half, row * (size_t)f->width, "float16 features"));
-        GD_TRY(gd_block_make((void **)&p->half_norm, row, "distances"));
+        GD_TRY(gd_block_make(&p->half, row * (size_t)f->width, "float16 features"));
+        GD_TRY(gd_block_make(&p->half_norm, row, "distances"));
     }
     gd_par(tiles_of(p), norms_of_tile, p);
     return GD_OK;
@@ -229,11 +229,11 @@ static gd_status sweep_make(sweep *s)
 {
     const size_t blocks = (size_t)(blocks_of(s->a) * blocks_of(s->b));
 
-    GD_TRY(gd_block_make((void **)&s->result, WAVE * sizeof *s->result, "distances"));
-    GD_TRY(gd_block_make((void **)&s->space, sizeof(float) * WAVE * TILE * TILE, "distances"));
+    GD_TRY(gd_block_make(&s->result, WAVE * sizeof *s->result, "distances"));
+    GD_TRY(gd_block_make(&s->space, sizeof(float) * WAVE * TILE * TILE, "distances"));
     if (!s->a->half)
         return GD_OK;
-    GD_TRY(gd_block_make((void **)&s->half, blocks, "distances"));
+    GD_TRY(gd_block_make(&s->half, blocks, "distances"));
     memset(s->half, 1, blocks);
     sweep first = *s; /* finds the blocks in which float16 overflows */
     first.use = use_nothing;
@@ -402,8 +402,7 @@ static gd_status measure(gd_manifold *out, membership *m, const points *ref, con
     float *near;
     gd_status s;
 
-    GD_TRY(gd_block_make((void **)&near, (size_t)(n_ref + n) * GD_NEAREST * sizeof(float),
-                         "neighbours"));
+    GD_TRY(gd_block_make(&near, (size_t)(n_ref + n) * GD_NEAREST * sizeof(float), "neighbours"));
     m->ref_near = near;
     m->sample_near = near + n_ref * GD_NEAREST;
     s = nearest(near, ref, tick_part, progress);
@@ -441,7 +440,7 @@ gd_status gd_manifold_measure(gd_manifold *out, const gd_features *ref, const gd
                        "precision and recall need %d images or more in each set: %lld reference "
                        "images, %lld samples",
                        K + 1, (long long)n_ref, (long long)n);
-    s = gd_block_make((void **)&flags, (size_t)(2 * n_ref + n), "neighbours");
+    s = gd_block_make(&flags, (size_t)(2 * n_ref + n), "neighbours");
     membership m = { .ref_inside = flags,
                      .ref_covered = flags + n_ref,
                      .sample_inside = flags + 2 * n_ref };

@@ -38,7 +38,7 @@ static void search_tile(void *ctx, int64_t tile)
     const int rows = (int)GD_MIN(TILE, s->n - first);
     float *d;
 
-    s->status[tile] = gd_block_make((void **)&d, sizeof *d * TILE * TILE, "distances");
+    s->status[tile] = gd_block_make(&d, sizeof *d * TILE * TILE, "distances");
     if (s->status[tile] != GD_OK)
         return;
     for (int64_t from = 0; from < s->n_ref; from += TILE) {
@@ -63,7 +63,7 @@ static gd_status centre(search *s, const gd_features *ref, const gd_features *sa
     const int width = s->width;
     double *mean;
 
-    GD_TRY(gd_block_make((void **)&mean, (size_t)width * sizeof *mean, "distances"));
+    GD_TRY(gd_block_make(&mean, (size_t)width * sizeof *mean, "distances"));
     for (int64_t i = 0; i < ref->count; i++)
         for (int k = 0; k < width; k++)
             mean[k] += ref->data[i * width + k] / (double)ref->count;
@@ -86,13 +86,13 @@ static gd_status make(search *s, const gd_features *ref, const gd_features *samp
 
     *s = (search){ .width = ref->width, .n_ref = ref->count, .n = samples->count };
     GD_TRY(gd_linear_ready());
-    GD_TRY(gd_block_make((void **)&s->ref, n_ref * row, "centred features"));
-    GD_TRY(gd_block_make((void **)&s->samples, n * row, "centred features"));
-    GD_TRY(gd_block_make((void **)&s->ref_norm, n_ref * sizeof(float), "distances"));
-    GD_TRY(gd_block_make((void **)&s->sample_norm, n * sizeof(float), "distances"));
-    GD_TRY(gd_block_make((void **)&s->nearest, n * sizeof(float), "distances"));
-    GD_TRY(gd_block_make((void **)&s->place, n * sizeof *s->place, "distances"));
-    GD_TRY(gd_block_make((void **)&s->status, (n / TILE + 1) * sizeof *s->status, "distances"));
+    GD_TRY(gd_block_make(&s->ref, n_ref * row, "centred features"));
+    GD_TRY(gd_block_make(&s->samples, n * row, "centred features"));
+    GD_TRY(gd_block_make(&s->ref_norm, n_ref * sizeof(float), "distances"));
+    GD_TRY(gd_block_make(&s->sample_norm, n * sizeof(float), "distances"));
+    GD_TRY(gd_block_make(&s->nearest, n * sizeof(float), "distances"));
+    GD_TRY(gd_block_make(&s->place, n * sizeof *s->place, "distances"));
+    GD_TRY(gd_block_make(&s->status, (n / TILE + 1) * sizeof *s->status, "distances"));
     return centre(s, ref, samples);
 }
 
@@ -147,7 +147,7 @@ static gd_status judge(gd_memorisation *out, const search *s, const float *own)
     gd_nearest_pair *all;
     int64_t authentic = 0;
 
-    GD_TRY(gd_block_make((void **)&all, (size_t)s->n * sizeof *all, "nearest images"));
+    GD_TRY(gd_block_make(&all, (size_t)s->n * sizeof *all, "nearest images"));
     for (int64_t i = 0; i < s->n; i++) {
         const double d = exact(s, i), apart = sqrt(own[(int64_t)s->place[i] * GD_NEAREST + 1]);
         const double ratio = apart > 0 ? d / apart : d > 0 ? INFINITY : 1;
@@ -176,8 +176,7 @@ gd_status gd_memorisation_measure(gd_memorisation *out, const gd_features *ref,
     if (status == GD_OK)
         status = run(&s);
     if (status == GD_OK)
-        status = gd_block_make((void **)&own, (size_t)ref->count * GD_NEAREST * sizeof *own,
-                               "neighbours");
+        status = gd_block_make(&own, (size_t)ref->count * GD_NEAREST * sizeof *own, "neighbours");
     if (status == GD_OK)
         status = gd_nearest_distances(own, ref, false, NULL, NULL);
     if (status == GD_OK)

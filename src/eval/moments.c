@@ -35,10 +35,10 @@ static gd_status make_blocks(gd_moments *m)
     const size_t w = (size_t)m->width, row = w * sizeof(double);
 
     GD_TRY(gd_linear_ready());
-    GD_TRY(gd_block_make((void **)&m->shift, row, "mean"));
-    GD_TRY(gd_block_make((void **)&m->sum, row, "mean"));
-    GD_TRY(gd_block_make((void **)&m->products, w * row, "covariance"));
-    return gd_block_make((void **)&m->chunk, CHUNK_ROWS * row, "covariance");
+    GD_TRY(gd_block_make(&m->shift, row, "mean"));
+    GD_TRY(gd_block_make(&m->sum, row, "mean"));
+    GD_TRY(gd_block_make(&m->products, w * row, "covariance"));
+    return gd_block_make(&m->chunk, CHUNK_ROWS * row, "covariance");
 }
 
 gd_status gd_moments_make(gd_moments **out, int width)

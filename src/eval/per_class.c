@@ -44,9 +44,9 @@ static gd_status gather(group *g, const gd_features *f, const int32_t *label, in
     *g = (group){ 0 };
     for (int64_t i = 0; i < f->count; i++)
         n += label[i] == wanted;
-    GD_TRY(gd_block_make((void **)&g->rows, (size_t)n * width * sizeof *g->rows, "class"));
-    GD_TRY(gd_block_make((void **)&g->centred, (size_t)n * width * sizeof(double), "class"));
-    GD_TRY(gd_block_make((void **)&g->mean, width * sizeof(double), "class"));
+    GD_TRY(gd_block_make(&g->rows, (size_t)n * width * sizeof *g->rows, "class"));
+    GD_TRY(gd_block_make(&g->centred, (size_t)n * width * sizeof(double), "class"));
+    GD_TRY(gd_block_make(&g->mean, width * sizeof(double), "class"));
     for (int64_t i = 0; i < f->count; i++)
         if (label[i] == wanted)
             memcpy(g->rows + g->n++ * f->width, f->data + i * f->width, width * sizeof *g->rows);
@@ -63,7 +63,7 @@ static gd_status root_trace(double *out, const group *a, const group *b, int wid
     gd_status s;
 
     *out = 0;
-    GD_TRY(gd_block_make((void **)&space, (n * m + n * k + k + k * m) * sizeof *space, "class"));
+    GD_TRY(gd_block_make(&space, (n * m + n * k + k + k * m) * sizeof *space, "class"));
     gd_matrix_product(space, a->centred, b->centred, true, (int)n, (int)m, width);
     double *const values = space + n * m + n * k;
     s = gd_singular_values(space, space + n * m, values, values + k, (int)n, (int)m);
@@ -149,7 +149,7 @@ gd_status gd_per_class_measure(gd_class_scores **out, int *n, const gd_features 
     for (int64_t i = 0; i < samples->count; i++)
         most = GD_MAX(most, sample_label[i]);
     GD_TRY(gd_linear_ready());
-    GD_TRY(gd_block_make((void **)out, (size_t)(most + 1) * sizeof **out, "classes"));
+    GD_TRY(gd_block_make(out, (size_t)(most + 1) * sizeof **out, "classes"));
     for (int32_t c = 0; c <= most && s == GD_OK; c++) {
         group a = { 0 }, b = { 0 };
         if (!has(ref_label, ref->count, c) || !has(sample_label, samples->count, c))

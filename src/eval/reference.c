@@ -16,7 +16,7 @@ static gd_status read_double(double *out, const gd_bundle *b, const gd_array *a)
 
     if (a->dtype == GD_F64)
         return gd_bundle_read(b, a, out);
-    GD_TRY(gd_block_make((void **)&single, (size_t)n * sizeof *single, "statistics"));
+    GD_TRY(gd_block_make(&single, (size_t)n * sizeof *single, "statistics"));
     s = gd_bundle_read_f32(b, a, single);
     for (int64_t i = 0; i < n && s == GD_OK; i++)
         out[i] = single[i];
@@ -67,8 +67,8 @@ gd_status gd_statistics_read(gd_statistics *out, const gd_bundle *b, const char 
     GD_TRY(check(b, mean, covariance, mean_name, covariance_name));
     *out = (gd_statistics){ .width = (int)mean->dim[0] };
     const size_t row = (size_t)out->width * sizeof(double);
-    GD_TRY(gd_block_make((void **)&out->mean, row, mean_name));
-    GD_TRY(gd_block_make((void **)&out->covariance, row * (size_t)out->width, covariance_name));
+    GD_TRY(gd_block_make(&out->mean, row, mean_name));
+    GD_TRY(gd_block_make(&out->covariance, row * (size_t)out->width, covariance_name));
     GD_TRY(read_double(out->mean, b, mean));
     GD_TRY(read_double(out->covariance, b, covariance));
     return all_finite(out, b, mean_name);

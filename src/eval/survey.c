@@ -151,10 +151,10 @@ static gd_status prepare_view(pass *p, view *v)
     out->count = p->count;
     const size_t row = (size_t)v->row * sizeof(float);
     if (!v->twin)
-        GD_TRY(gd_block_make((void **)&v->rows, (size_t)p->ranks * batch * row, "features"));
+        GD_TRY(gd_block_make(&v->rows, (size_t)p->ranks * batch * row, "features"));
     if (v->o->keep_all)
-        GD_TRY(gd_block_make((void **)&out->rows, (size_t)out->count * row, "features"));
-    GD_TRY(gd_block_make((void **)&out->features,
+        GD_TRY(gd_block_make(&out->rows, (size_t)out->count * row, "features"));
+    GD_TRY(gd_block_make(&out->features,
                          (size_t)GD_MIN(v->o->keep, out->count) * (size_t)v->shape.width *
                              sizeof(float),
                          "features"));
@@ -173,7 +173,7 @@ static gd_status prepare(pass *p)
 
     for (int i = 0; i < p->n_views; i++)
         GD_TRY(prepare_view(p, &p->view[i]));
-    return gd_block_make((void **)&p->pixels, (size_t)p->o->batch * image, "images");
+    return gd_block_make(&p->pixels, (size_t)p->o->batch * image, "images");
 }
 
 /* The first rank has the cache; v->done of all: rows that are there. */

@@ -72,11 +72,11 @@ gd_status gd_vendi_measure(double *out, const gd_features *set)
     if (set->count < 1)
         return gd_fail(GD_EUSAGE, "the Vendi score needs an image");
     GD_TRY(gd_linear_ready());
-    s = gd_block_make((void **)&w.rows, CHUNK * width * sizeof(double), "Vendi score");
+    s = gd_block_make(&w.rows, CHUNK * width * sizeof(double), "Vendi score");
     if (s == GD_OK)
-        s = gd_block_make((void **)&w.product, width * width * sizeof(double), "Vendi score");
+        s = gd_block_make(&w.product, width * width * sizeof(double), "Vendi score");
     if (s == GD_OK)
-        s = gd_block_make((void **)&w.values, width * sizeof(double), "Vendi score");
+        s = gd_block_make(&w.values, width * sizeof(double), "Vendi score");
     if (s == GD_OK)
         s = measure(out, &w, set);
     gd_block_free(w.rows);

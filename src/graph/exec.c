@@ -245,10 +245,9 @@ static gd_status make_blocks(gd_exec *e)
     const gd_plan *plan = e->plan;
 
     if (!e->weights_borrowed)
-        GD_TRY(gd_block_make((void **)&e->weights, GD_MAX(plan->weights_bytes, GD_ALIGN),
-                             "packed weights"));
-    GD_TRY(gd_block_make((void **)&e->arena, GD_MAX(plan->arena_bytes, GD_ALIGN), "activations"));
-    return gd_block_make((void **)&e->scratch, GD_MAX(plan->scratch_bytes, GD_ALIGN),
+        GD_TRY(gd_block_make(&e->weights, GD_MAX(plan->weights_bytes, GD_ALIGN), "packed weights"));
+    GD_TRY(gd_block_make(&e->arena, GD_MAX(plan->arena_bytes, GD_ALIGN), "activations"));
+    return gd_block_make(&e->scratch, GD_MAX(plan->scratch_bytes, GD_ALIGN),
                          "kernels' working space");
 }
 

@@ -342,7 +342,7 @@ gd_status gd_plan_print_times(const gd_plan *plan, const double *seconds, FILE *
     double total = 0;
     int n = 0;
 
-    GD_TRY(gd_block_make((void **)&row, (size_t)GD_MAX(plan->n_step, 1) * sizeof *row, "profile"));
+    GD_TRY(gd_block_make(&row, (size_t)GD_MAX(plan->n_step, 1) * sizeof *row, "profile"));
     for (int i = 0; i < plan->n_step; i++) {
         int k = 0;
         while (k < n && !same_kind(plan, row[k].step, &plan->step[i]))

@@ -237,7 +237,7 @@ static gd_status decode_bmp(gd_image *out, const void *data, size_t bytes, const
     GD_TRY(check_kind(&b));
     GD_TRY(io_image_check(out, bytes, name));
     GD_TRY(b.bits <= 8 ? read_palette(&b) : choose_masks(&b));
-    GD_TRY(gd_block_make((void **)&out->pixels,
+    GD_TRY(gd_block_make(&out->pixels,
                          (size_t)out->width * (size_t)out->height * (size_t)out->channels, name));
     return read_rows(&b);
 }

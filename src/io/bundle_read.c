@@ -84,7 +84,7 @@ static gd_status read_big_endian(const gd_bundle *b, unsigned char *out, size_t 
     unsigned char *block, *elements;
     gd_status status = GD_OK;
 
-    GD_TRY(gd_block_make((void **)&block, bytes, a->name));
+    GD_TRY(gd_block_make(&block, bytes, a->name));
     if (s->data)
         memcpy(block, s->data, bytes);
     else

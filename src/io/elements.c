@@ -31,7 +31,7 @@ static gd_status begin(gd_elements *s, const io_source *source)
     unsigned char header[SKIP_BYTES];
 
     if (!in_order(s->array, source)) {
-        GD_TRY(gd_block_make((void **)&s->block, s->left, s->array->name));
+        GD_TRY(gd_block_make(&s->block, s->left, s->array->name));
         return gd_bundle_read(s->bundle, s->array, s->block);
     }
 

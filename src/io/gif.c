@@ -147,8 +147,8 @@ static gd_status read_frame(frame *f)
     GD_TRY(io_image_check(image, (size_t)(f->c.end - f->c.base), f->c.file));
     read_palette(f);
     image->had_alpha = f->transparent != NONE;
-    GD_TRY(gd_block_make((void **)&f->line, (size_t)d->Width, f->c.file));
-    GD_TRY(gd_block_make((void **)&image->pixels,
+    GD_TRY(gd_block_make(&f->line, (size_t)d->Width, f->c.file));
+    GD_TRY(gd_block_make(&image->pixels,
                          (size_t)image->width * (size_t)image->height * (size_t)image->channels,
                          f->c.file));
     return read_rows(f);

@@ -61,7 +61,7 @@ static gd_status to_rgb(gd_image *image)
     const size_t n = (size_t)image->width * (size_t)image->height;
     uint8_t *rgb;
 
-    GD_TRY(gd_block_make((void **)&rgb, 3 * n, "RGB image"));
+    GD_TRY(gd_block_make(&rgb, 3 * n, "RGB image"));
     for (size_t i = 0; i < n; i++)
         rgb[3 * i] = rgb[3 * i + 1] = rgb[3 * i + 2] = image->pixels[i];
     gd_block_free(image->pixels);

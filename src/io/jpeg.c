@@ -78,9 +78,9 @@ static gd_status make_room(reader *r)
 
     if (i->width > GD_MAX_IMAGE_SIDE || i->height > GD_MAX_IMAGE_SIDE)
         return gd_fail(GD_EFORMAT, "%s: %d x %d pixels", r->name, i->width, i->height);
-    GD_TRY(gd_block_make((void **)&r->image->pixels,
+    GD_TRY(gd_block_make(&r->image->pixels,
                          (size_t)i->width * (size_t)i->height * (size_t)i->channels, r->name));
-    return gd_block_make((void **)&r->row, (size_t)i->width * 4, r->name);
+    return gd_block_make(&r->row, (size_t)i->width * 4, r->name);
 }
 
 /* Leaves by longjmp on any error, with the status in r->status */

@@ -65,7 +65,7 @@ static gd_status read_mapped(double **out, gd_array *array, const gd_mapped *map
     GD_TRY(io_read_npy_header(array, &source, &c));
     GD_TRY(check(array, &source, &c));
     const int64_t n = gd_array_count(array);
-    GD_TRY(gd_block_make((void **)out, (size_t)n * sizeof **out + 1, path));
+    GD_TRY(gd_block_make(out, (size_t)n * sizeof **out + 1, path));
     for (int64_t i = 0; i < n; i++) {
         (*out)[i] = element(c.at, array->dtype, i);
         if (!isfinite((*out)[i])) {

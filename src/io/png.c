@@ -262,7 +262,7 @@ static gd_status decode(decoding *d)
     GD_TRY(io_image_check(image, s->in_bytes, s->name));
     set_conversions(d);
     pixels = (size_t)image->width * (size_t)image->height;
-    GD_TRY(gd_block_make((void **)&image->pixels, pixels * (size_t)image->channels, s->name));
+    GD_TRY(gd_block_make(&image->pixels, pixels * (size_t)image->channels, s->name));
     if (d->grey16)
         GD_TRY(gd_block_make(&wide, 2 * pixels, s->name));
     d->rows = wide ? wide : image->pixels;

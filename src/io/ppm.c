@@ -158,7 +158,7 @@ static gd_status decode_ppm(gd_image *out, const void *data, size_t bytes, const
     GD_TRY(read_header(&m));
     GD_TRY(io_image_check(out, bytes, name));
     const int64_t n = (int64_t)out->width * out->height * out->channels;
-    GD_TRY(gd_block_make((void **)&out->pixels, (size_t)n, name));
+    GD_TRY(gd_block_make(&out->pixels, (size_t)n, name));
     if (m.plain)
         return read_plain(&m, n);
     return m.bitmap ? read_bits(&m) : read_binary(&m, n);

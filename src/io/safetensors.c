@@ -335,7 +335,7 @@ static gd_status lay_out_header(gd_safetensors_writer *w, const char *text)
 {
     const uint64_t length = strlen(text), padded = (8 + length + 63) / 64 * 64 - 8;
 
-    GD_TRY(gd_block_make((void **)&w->header, 8 + padded, "header"));
+    GD_TRY(gd_block_make(&w->header, 8 + padded, "header"));
     memset(w->header, ' ', 8 + padded);
     for (int i = 0; i < 8; i++)
         w->header[i] = (char)(padded >> (8 * i));

@@ -271,7 +271,7 @@ static gd_status read_samples(picture *p)
         bytes < row * high || bytes > io_decoder_bytes(p->bytes))
         return gd_fail(GD_EFORMAT, "%s: TIFF: rows of %llu bytes, pieces of %llu", p->name,
                        (unsigned long long)row, (unsigned long long)bytes);
-    GD_TRY(gd_block_make((void **)&piece, bytes, p->name));
+    GD_TRY(gd_block_make(&piece, bytes, p->name));
     s = tiled ? read_tiles(p, piece, wide, high) : read_strips(p, piece);
     gd_block_free(piece);
     return s;
@@ -326,8 +326,7 @@ static gd_status orient(picture *p)
 
     if (o < 2 || o > 8)
         return GD_OK;
-    GD_TRY(
-        gd_block_make((void **)&out, (size_t)width * (size_t)height * (size_t)channels, p->name));
+    GD_TRY(gd_block_make(&out, (size_t)width * (size_t)height * (size_t)channels, p->name));
     for (int y = 0; y < new_height; y++)
         for (int x = 0; x < new_width; x++) {
             const bool flip_x = o == 2 || o == 3 || o == 7 || o == 8,
@@ -356,9 +355,9 @@ static gd_status decode(picture *p)
     const size_t pixels = (size_t)image->width * (size_t)image->height;
     image->channels =
         p->kind == PHOTOMETRIC_MINISWHITE || p->kind == PHOTOMETRIC_MINISBLACK ? 1 : 3;
-    GD_TRY(gd_block_make((void **)&p->pixels, pixels * p->samples, p->name));
+    GD_TRY(gd_block_make(&p->pixels, pixels * p->samples, p->name));
     GD_TRY(read_samples(p));
-    GD_TRY(gd_block_make((void **)&image->pixels, pixels * (size_t)image->channels, p->name));
+    GD_TRY(gd_block_make(&image->pixels, pixels * (size_t)image->channels, p->name));
     convert(p);
     return orient(p);
 }

@@ -72,7 +72,7 @@ static gd_status decode_webp(gd_image *out, const void *data, size_t bytes, cons
     *out = (gd_image){ info.width, info.height, CHANNELS, NULL, .had_alpha = info.has_alpha };
     GD_TRY(io_image_check(out, bytes, name));
     pixels = (size_t)info.width * (size_t)info.height;
-    GD_TRY(gd_block_make((void **)&out->pixels, pixels * CHANNELS, name));
+    GD_TRY(gd_block_make(&out->pixels, pixels * CHANNELS, name));
     if (info.has_animation)
         return decode_animation(out, &(WebPData){ data, bytes }, name);
     if (!WebPDecodeRGBInto(data, bytes, out->pixels, pixels * CHANNELS, info.width * CHANNELS))

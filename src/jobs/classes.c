@@ -18,8 +18,7 @@ gd_status job_names_read(job_names *out, const char *path, int count)
 
     *out = (job_names){ 0 };
     GD_TRY(gd_text_read(&out->text, &bytes, path));
-    GD_TRY(
-        gd_block_make((void **)&out->name, ((size_t)count + 1) * sizeof *out->name, "class names"));
+    GD_TRY(gd_block_make(&out->name, ((size_t)count + 1) * sizeof *out->name, "class names"));
     for (char *line = strtok(out->text, "\n"); line; line = strtok(NULL, "\n")) {
         if (out->n == count)
             return gd_fail(GD_EMISMATCH, "%s: more than the model's %d class names", path, count);
@@ -38,7 +37,7 @@ gd_status job_names_of_model(job_names *s, const gd_model *model)
         return count == 1000 && job_locate(path, "imagenet_classes.txt")
                    ? job_names_read(s, path, count)
                    : GD_OK;
-    GD_TRY(gd_block_make((void **)&s->name, (size_t)count * sizeof *s->name, "class names"));
+    GD_TRY(gd_block_make(&s->name, (size_t)count * sizeof *s->name, "class names"));
     for (; s->n < count; s->n++)
         s->name[s->n] = gd_model_class_name(model, s->n);
     return GD_OK;
@@ -215,8 +214,7 @@ static gd_status fill(job_classes *out, job_names *s, const char *spec, const gd
 {
     enum { MORE = 1024 };
 
-    GD_TRY(gd_block_make((void **)&out->label, (size_t)(count + MORE) * sizeof *out->label,
-                         "classes"));
+    GD_TRY(gd_block_make(&out->label, (size_t)(count + MORE) * sizeof *out->label, "classes"));
     out->random = spec && strcmp(spec, "random") == 0;
     if (out->random)
         return GD_OK;

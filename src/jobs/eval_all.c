@@ -111,7 +111,7 @@ static gd_status find_vgg16(all *a)
 static gd_status make_all(all *a)
 {
     GD_TRY(find_vgg16(a));
-    GD_TRY(gd_block_make((void **)&a->run, (size_t)a->n * sizeof *a->run, "dialects"));
+    GD_TRY(gd_block_make(&a->run, (size_t)a->n * sizeof *a->run, "dialects"));
     for (int i = 0; i < a->n; i++)
         make_run(a, &a->run[i], a->r->dialects[i]);
     return GD_OK;

@@ -129,9 +129,8 @@ static gd_status picture(gd_image *out, const eval_run *r, gd_images *images, in
 {
     *out = (gd_image){ gd_images_width(images), gd_images_height(images), r->network.shape.channels,
                        NULL };
-    GD_TRY(gd_block_make((void **)&out->pixels,
-                         (size_t)out->width * (size_t)out->height * (size_t)out->channels,
-                         "image"));
+    GD_TRY(gd_block_make(
+        &out->pixels, (size_t)out->width * (size_t)out->height * (size_t)out->channels, "image"));
     gd_images_rewind(images);
     GD_TRY(gd_images_skip(images, index));
     return gd_images_read(images, 1, out->pixels);
@@ -166,7 +165,7 @@ static gd_status make_grid(gd_card *c, const eval_run *r)
         gd_status s = small_picture(&one, r, images, gd_survey_place(i, n, count));
         if (s == GD_OK && i == 0) {
             c->grid = (gd_image){ one.width * GRID_SIDE, one.height * rows, one.channels, NULL };
-            s = gd_block_make((void **)&c->grid.pixels,
+            s = gd_block_make(&c->grid.pixels,
                               (size_t)c->grid.width * (size_t)c->grid.height * (size_t)one.channels,
                               "grid");
         }
@@ -276,7 +275,7 @@ gd_status eval_card(const eval_run *r, const eval_run *run, int n)
     gd_card *c;
     gd_status s;
 
-    GD_TRY(gd_block_make((void **)&c, sizeof *c, "card"));
+    GD_TRY(gd_block_make(&c, sizeof *c, "card"));
     s = lint_side(&c->lint[1], &space[1], r, &r->ref, NULL);
     if (s == GD_OK)
         s = lint_side(&c->lint[0], &space[0], r, &r->samples, c->lint[1] ? r->ref.path : NULL);

@@ -233,7 +233,7 @@ gd_status eval_ratio(eval_run *r)
     ratio_run *t;
     gd_status s;
 
-    GD_TRY(gd_block_make((void **)&t, sizeof *t, "ratios"));
+    GD_TRY(gd_block_make(&t, sizeof *t, "ratios"));
     *t = (ratio_run){ .r = r, .set = { r->o.ref, r->o.samples, r->o.validation } };
     s = work(t);
     for (int k = 0; k < SETS; k++)

@@ -53,7 +53,7 @@ static gd_status prepare(run *r)
     GD_TRY(gd_records_count(r->records, &r->begun));
     GD_TRY(job_maker_prepare(r->m, GD_MAX(r->layout.n - r->begun, 1)));
     for (int k = 0; k < r->layout.n_parts; k++)
-        GD_TRY(gd_block_make((void **)&r->part[k],
+        GD_TRY(gd_block_make(&r->part[k],
                              (size_t)(r->layout.part[k].width * r->layout.part[k].height *
                                       r->layout.part[k].channels),
                              "image"));

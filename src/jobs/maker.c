@@ -310,8 +310,7 @@ static gd_status watch(job_maker *m)
         m->stack.stage[k].trajectory.watch = show_prediction;
         GD_TRY(gd_engine_keep_logits(m->stack.stage[k].engine, m->stack.batch));
     }
-    return gd_block_make((void **)&m->prediction, (size_t)last->image * sizeof *m->prediction,
-                         "previews");
+    return gd_block_make(&m->prediction, (size_t)last->image * sizeof *m->prediction, "previews");
 }
 
 gd_status job_maker_prepare(job_maker *m, int64_t images)
@@ -332,7 +331,7 @@ gd_status job_maker_prepare(job_maker *m, int64_t images)
     GD_TRY(gd_stack_prepare(&m->stack,
                             torch ? m->c.batch : gd_engine_lanes(images, job_maker_size(m, 0))));
     GD_TRY(watch(m));
-    return gd_block_make((void **)&m->labels, (size_t)m->stack.batch * sizeof *m->labels, "labels");
+    return gd_block_make(&m->labels, (size_t)m->stack.batch * sizeof *m->labels, "labels");
 }
 
 /* The authors draw a whole batch, labels before noise, and drop what is too much. */

@@ -189,13 +189,13 @@ static gd_status make_chain(run *r)
     GD_TRY(gd_engine_make(&r->engine, r->model, NULL, job_is_bf16(r->o.precision), 1));
     GD_TRY(
         gd_block_make(&r->work, gd_likelihood_bytes(gd_engine_denoiser(r->engine)), "likelihood"));
-    GD_TRY(gd_block_make((void **)&r->x0,
+    GD_TRY(gd_block_make(&r->x0,
                          (size_t)(c->net.in_channels * c->net.image_size * c->net.image_size) *
                              sizeof *r->x0,
                          "image"));
-    GD_TRY(gd_block_make((void **)&r->terms.vb, steps * sizeof(double), "terms"));
-    GD_TRY(gd_block_make((void **)&r->terms.mse, steps * sizeof(double), "terms"));
-    return gd_block_make((void **)&r->terms.xstart_mse, steps * sizeof(double), "terms");
+    GD_TRY(gd_block_make(&r->terms.vb, steps * sizeof(double), "terms"));
+    GD_TRY(gd_block_make(&r->terms.mse, steps * sizeof(double), "terms"));
+    return gd_block_make(&r->terms.xstart_mse, steps * sizeof(double), "terms");
 }
 
 /* Rows that the sums lack are made again; images that have lost their rows only get those. */

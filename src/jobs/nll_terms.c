@@ -50,7 +50,7 @@ gd_status nll_terms_open(nll_terms *t, const char *folder, int steps, bool overw
     if (!folder)
         return GD_OK;
     for (int k = 0; k < NLL_TERMS; k++)
-        GD_TRY(gd_block_make((void **)&t->sum[k], (size_t)steps * sizeof(double), "terms"));
+        GD_TRY(gd_block_make(&t->sum[k], (size_t)steps * sizeof(double), "terms"));
     if (gd_os.mkdir(folder, 0777) != 0 && errno != EEXIST)
         return gd_fail_errno(errno, folder);
     if (resume)
@@ -108,7 +108,7 @@ gd_status nll_terms_write(const nll_terms *t)
 
     if (!t->folder || t->images == 0)
         return GD_OK;
-    GD_TRY(gd_block_make((void **)&mean, (size_t)t->steps * sizeof *mean, "terms"));
+    GD_TRY(gd_block_make(&mean, (size_t)t->steps * sizeof *mean, "terms"));
     for (int k = 0; k < NLL_TERMS && s == GD_OK; k++)
         s = write_one(t, k, mean);
     gd_block_free(mean);

@@ -90,8 +90,8 @@ gd_status job_output_open(job_output *o, const char *format)
 
     GD_TRY(choose_format(o, format));
     GD_TRY(check_place(o));
-    GD_TRY(gd_block_make((void **)&o->pixels, image * (size_t)o->n, "finished images"));
-    return gd_block_make((void **)&o->labels, sizeof *o->labels * (size_t)o->n, "labels");
+    GD_TRY(gd_block_make(&o->pixels, image * (size_t)o->n, "finished images"));
+    return gd_block_make(&o->labels, sizeof *o->labels * (size_t)o->n, "labels");
 }
 
 static uint8_t *image_at(const job_output *o, int64_t i)
@@ -175,8 +175,7 @@ static gd_status write_grid(const job_output *o)
     rows = (int)((o->done + columns - 1) / columns);
     const int gap = o->done > 1 ? GRID_GAP : 0, width = columns * (o->width + gap) + gap,
               height = rows * (o->height + gap) + gap;
-    GD_TRY(gd_block_make((void **)&grid, (size_t)width * (size_t)height * (size_t)o->channels,
-                         "grid"));
+    GD_TRY(gd_block_make(&grid, (size_t)width * (size_t)height * (size_t)o->channels, "grid"));
     memset(grid, 255, (size_t)width * (size_t)height * (size_t)o->channels);
     for (int64_t i = 0; i < o->done; i++)
         for (int y = 0; y < o->height; y++) {

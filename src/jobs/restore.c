@@ -99,11 +99,11 @@ static gd_status measure(restore_run *r)
     float *z;
 
     r->y.shape = m;
-    GD_TRY(gd_block_make((void **)&r->y.data, (size_t)n * sizeof(double), "measurement"));
+    GD_TRY(gd_block_make(&r->y.data, (size_t)n * sizeof(double), "measurement"));
     gd_operator_apply(r->r.op, r->truth.data, r->y.data);
     if (r->o.poisson > 0)
         gd_poisson_noise(r->y.data, n, r->o.poisson, r->o.seed, 0);
-    GD_TRY(gd_block_make((void **)&z, (size_t)n * sizeof *z, "measurement"));
+    GD_TRY(gd_block_make(&z, (size_t)n * sizeof *z, "measurement"));
     gd_noise_normal(z, n, r->o.seed, 0, MEASUREMENT);
     for (int64_t i = 0; i < n && r->o.poisson == 0; i++)
         r->y.data[i] += r->r.options.sigma_y * z[i];
@@ -259,7 +259,7 @@ static gd_status restore_all(restore_run *r, const char *folder)
     else if (!gd_path_exists(r->o.output) || !(r->o.resume || several))
         s = restore_folder(r, several);
     if (s == GD_OK)
-        s = gd_block_make((void **)&name, (size_t)n * sizeof *name, "names");
+        s = gd_block_make(&name, (size_t)n * sizeof *name, "names");
     for (int i = 0; i < n && s == GD_OK; i++)
         name[i] = entry[i]->d_name;
     if (s == GD_OK)

@@ -35,7 +35,7 @@ static gd_status read_picture(restore_input *in, const char *path)
     in->shape = (gd_shape){ image.channels, image.height, image.width };
     in->bytes = true;
     const int64_t plane = (int64_t)image.height * image.width;
-    s = gd_block_make((void **)&in->data, (size_t)(plane * image.channels) * sizeof(double), path);
+    s = gd_block_make(&in->data, (size_t)(plane * image.channels) * sizeof(double), path);
     for (int64_t i = 0; s == GD_OK && i < plane; i++)
         for (int c = 0; c < image.channels; c++)
             in->data[c * plane + i] = image.pixels[i * image.channels + c] / 127.5 - 1;
@@ -78,7 +78,7 @@ gd_status restore_channels(restore_input *in, int channels, const char *path)
     }
     if (in->shape.c != 1)
         return gd_fail(GD_EMISMATCH, "%s: %d channels, %d are needed", path, in->shape.c, channels);
-    GD_TRY(gd_block_make((void **)&more, (size_t)(plane * channels) * sizeof *more, path));
+    GD_TRY(gd_block_make(&more, (size_t)(plane * channels) * sizeof *more, path));
     for (int64_t i = 0; i < plane * channels; i++)
         more[i] = in->data[i % plane];
     gd_block_free(in->data);
@@ -234,7 +234,7 @@ static gd_status write_metrics(const restore_run *r)
     gd_status s;
 
     name_of(path, r, "metrics.csv");
-    GD_TRY(gd_block_make((void **)&text, size, "metrics"));
+    GD_TRY(gd_block_make(&text, size, "metrics"));
     used += (size_t)snprintf(text, size, "sample,residual_rms%s",
                              r->truth.data ? ",psnr,ssim\n" : "\n");
     for (int i = 0; i < r->done; i++) {

@@ -123,8 +123,8 @@ static gd_status make_memory(restore_run *r)
 {
     const int64_t n = gd_shape_count(r->r.shape), k = r->o.n;
 
-    GD_TRY(gd_block_make((void **)&r->samples,
-                         (size_t)((k + 3 + r->r.n_lanes) * n + 3 * k) * sizeof(double), "samples"));
+    GD_TRY(gd_block_make(&r->samples, (size_t)((k + 3 + r->r.n_lanes) * n + 3 * k) * sizeof(double),
+                         "samples"));
     r->mean = r->samples + k * n;
     r->deviation = r->mean + n;
     r->latent = r->deviation + n;

@@ -85,7 +85,7 @@ static gd_status write_once(const char *folder, const char *const *name, int n, 
     gd_status s;
 
     *rows = 0;
-    GD_TRY(gd_block_make((void **)&table, sizeof head + (size_t)n * ROW, "metrics"));
+    GD_TRY(gd_block_make(&table, sizeof head + (size_t)n * ROW, "metrics"));
     memcpy(table, head, sizeof head);
     s = GD_OK;
     for (int i = 0; i < n && s == GD_OK; i++) {

@@ -231,7 +231,7 @@ static gd_status read_flags(job_recipe *r, const char *path)
     r->choice.flag = r->flag;
     if (!text)
         return GD_OK;
-    GD_TRY(gd_block_make((void **)&r->flags, strlen(text) + 1, "flags"));
+    GD_TRY(gd_block_make(&r->flags, strlen(text) + 1, "flags"));
     memcpy(r->flags, text, strlen(text));
     for (char *name = strtok(r->flags, " "); name; name = strtok(NULL, " ")) {
         const char *value = strtok(NULL, " ");

@@ -83,7 +83,7 @@ static gd_status make_cells(sweep_run *r)
     if (n > SWEEP_MAX_CELLS)
         return gd_fail(GD_EUSAGE, "sweep: %lld cells, at most %d", (long long)n, SWEEP_MAX_CELLS);
     r->n_cells = (int)n;
-    GD_TRY(gd_block_make((void **)&r->cell, (size_t)n * sizeof *r->cell, "cells"));
+    GD_TRY(gd_block_make(&r->cell, (size_t)n * sizeof *r->cell, "cells"));
     for (int i = 0; i < r->n_cells; i++) {
         int rest = i;
         for (int k = r->n_axes - 1; k >= 0; k--) {

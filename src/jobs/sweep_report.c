@@ -189,7 +189,7 @@ static gd_status read_row(const sweep_run *r, const sweep_cell *cell, gd_image *
     GD_TRY(gd_bundle_open(&b, path));
     a = gd_bundle_find(b, "arr_0");
     s = a && a->rank == 4 && a->dtype == GD_U8
-            ? gd_block_make((void **)&all, (size_t)gd_array_count(a), "images")
+            ? gd_block_make(&all, (size_t)gd_array_count(a), "images")
             : gd_fail(GD_EFORMAT,
                       "%s: no images\nhint: remove its .json, and the cell is made again", path);
     if (s == GD_OK)
@@ -198,7 +198,7 @@ static gd_status read_row(const sweep_run *r, const sweep_cell *cell, gd_image *
         const int n = (int)GD_MIN(a->dim[0], SWEEP_COLUMNS), h = (int)a->dim[1],
                   line = (int)(a->dim[2] * a->dim[3]);
         *row = (gd_image){ n * (int)a->dim[2], h, (int)a->dim[3], NULL };
-        s = gd_block_make((void **)&row->pixels, (size_t)(n * h * line), "images");
+        s = gd_block_make(&row->pixels, (size_t)(n * h * line), "images");
         for (int i = 0; i < n && s == GD_OK; i++)
             for (int y = 0; y < h; y++)
                 memcpy(row->pixels + (size_t)((y * n + i) * line),
@@ -226,7 +226,7 @@ static gd_status write_sheet(const sweep_run *r)
         const size_t n = (size_t)row.width * (size_t)row.height * (size_t)row.channels;
         if (s == GD_OK && !sheet.pixels) {
             sheet = (gd_image){ row.width, 0, row.channels, NULL };
-            s = gd_block_make((void **)&sheet.pixels, n * (size_t)r->n_cells, "sheet");
+            s = gd_block_make(&sheet.pixels, n * (size_t)r->n_cells, "sheet");
         }
         if (s == GD_OK && row.width == sheet.width && row.channels == sheet.channels) {
             memcpy(sheet.pixels + bytes, row.pixels, n);

@@ -129,10 +129,10 @@ static gd_status make_grid(grid *g, const char *path)
                               .texts = g->texts,
                               .n_texts = COUNT(g->texts) };
     GD_TRY(job_output_open(&g->output, "grid"));
-    GD_TRY(gd_block_make((void **)&g->x, image, "sample"));
-    GD_TRY(gd_block_make((void **)&g->images, image * GRID_IMAGES, "images"));
-    GD_TRY(gd_block_make((void **)&g->labels, GRID_IMAGES * sizeof *g->labels, "labels"));
-    return gd_block_make((void **)&g->low_res, image, "low-resolution image");
+    GD_TRY(gd_block_make(&g->x, image, "sample"));
+    GD_TRY(gd_block_make(&g->images, image * GRID_IMAGES, "images"));
+    GD_TRY(gd_block_make(&g->labels, GRID_IMAGES * sizeof *g->labels, "labels"));
+    return gd_block_make(&g->low_res, image, "low-resolution image");
 }
 
 /* An upsampler enlarges the set's first images. */

@@ -219,10 +219,9 @@ static gd_status prepare(run *r)
                               .texts = r->texts,
                               .n_texts = COUNT(r->texts) };
     GD_TRY(job_output_open(&r->output, o->format));
-    GD_TRY(gd_block_make((void **)&r->low, (size_t)r->batch * low, "images"));
-    GD_TRY(gd_block_make((void **)&r->labels, (size_t)r->batch * sizeof *r->labels, "labels"));
-    return gd_block_make((void **)&r->out, (size_t)(r->batch * r->stage.image) * sizeof *r->out,
-                         "images");
+    GD_TRY(gd_block_make(&r->low, (size_t)r->batch * low, "images"));
+    GD_TRY(gd_block_make(&r->labels, (size_t)r->batch * sizeof *r->labels, "labels"));
+    return gd_block_make(&r->out, (size_t)(r->batch * r->stage.image) * sizeof *r->out, "images");
 }
 
 /* Image i of the result, k-th of its batch */

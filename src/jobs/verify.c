@@ -65,7 +65,7 @@ static gd_status recipe_of_picture(run *r)
     if (text && *text && text[strspn(text, "0123456789")] == '\0')
         r->only = strtoll(text, NULL, 10);
     text = gd_png_text(png, "guided.recipe");
-    s = text ? gd_block_make((void **)&r->text, strlen(text) + 1, "recipe")
+    s = text ? gd_block_make(&r->text, strlen(text) + 1, "recipe")
              : gd_fail(GD_EFORMAT, "%s: holds no recipe", r->path);
     if (s == GD_OK)
         memcpy(r->text, text, strlen(text));
@@ -156,8 +156,8 @@ static gd_status open_source(run *r)
     for (int k = 0; k < r->layout.n_parts; k++)
         r->bytes += (size_t)(r->layout.part[k].width * r->layout.part[k].height *
                              r->layout.part[k].channels);
-    GD_TRY(gd_block_make((void **)&r->made, r->bytes, "image"));
-    GD_TRY(gd_block_make((void **)&r->found, r->bytes, "image"));
+    GD_TRY(gd_block_make(&r->made, r->bytes, "image"));
+    GD_TRY(gd_block_make(&r->found, r->bytes, "image"));
     return r->from == FROM_RUN ? gd_records_view(&r->records, r->path, r->text, &r->layout) : GD_OK;
 }
 

@@ -26,7 +26,7 @@ gd_status gd_floor_make(gd_floor **out, const gd_plan *plan, bool bf16)
     int count[MAX_SHAPES];
     gd_floor *f;
 
-    GD_TRY(gd_block_make((void **)&f, sizeof *f, "benchmark"));
+    GD_TRY(gd_block_make(&f, sizeof *f, "benchmark"));
     f->n = gd_plan_convs(plan, desc, count, MAX_SHAPES);
     for (int i = 0; i < f->n; i++)
         f->shape[i] = (shape){ .desc = desc[i], .count = count[i] };
@@ -60,11 +60,13 @@ static gd_status make_buffers(const gd_conv *conv, const gd_conv_desc *d, gd_con
     const size_t taps = (size_t)d->kernel * gd_conv_kernel_w(d);
     const size_t weights = (size_t)d->co * d->ci * taps * sizeof(float);
     const int oh = gd_conv_out(d->h, d), ow = gd_conv_out_w(d->w, d);
+    void *dweights;
 
     GD_TRY(make_buffer(&b->x, tensor_bytes(d->n, d->ci, d->h, d->w)));
     GD_TRY(make_buffer(&b->y, tensor_bytes(d->n, d->co, oh, ow)));
     GD_TRY(make_buffer(&b->weights, gd_conv_weights_bytes(conv)));
-    GD_TRY(make_buffer((void **)&b->dweights, d->pass == GD_CONV_GRAD_WEIGHTS ? weights : 0));
+    GD_TRY(make_buffer(&dweights, d->pass == GD_CONV_GRAD_WEIGHTS ? weights : 0));
+    b->dweights = dweights;
     return make_buffer(&b->scratch, gd_conv_scratch_bytes(conv));
 }
 

@@ -261,7 +261,7 @@ gd_status gd_convnext_file_open(gd_convnext_file **out, const char *path)
     gd_convnext_file *f;
     gd_status s;
 
-    GD_TRY(gd_block_make((void **)&f, sizeof *f, "weights"));
+    GD_TRY(gd_block_make(&f, sizeof *f, "weights"));
     s = gd_bundle_open_tree(&f->bundle, &root, path);
     if (s == GD_OK)
         s = recognise(f);
@@ -314,7 +314,7 @@ static gd_status read_filter(const gd_convnext_file *f, const gd_array *a, const
     float *staged;
     gd_status s;
 
-    GD_TRY(gd_block_make((void **)&staged, (size_t)(taps * channels) * sizeof *staged, a->name));
+    GD_TRY(gd_block_make(&staged, (size_t)(taps * channels) * sizeof *staged, a->name));
     s = gd_bundle_read_f32(f->bundle, a, staged);
     for (int64_t c = 0; c < channels && s == GD_OK; c++)
         for (int64_t t = 0; t < taps; t++)

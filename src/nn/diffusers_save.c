@@ -313,7 +313,7 @@ static gd_status write_folder(saving *s, gd_arena *mem, const char *folder, bool
     GD_TRY(list_arrays(s, mem));
     if (gd_os.mkdir(folder, 0777) != 0 && errno != EEXIST)
         return gd_fail_errno(errno, folder);
-    GD_TRY(gd_block_make((void **)&s->rows, (size_t)most * sizeof *s->rows, "one parameter"));
+    GD_TRY(gd_block_make(&s->rows, (size_t)most * sizeof *s->rows, "one parameter"));
     GD_TRY(write_weights(s, folder, overwrite));
     GD_TRY(write_json(folder, "config.json", overwrite, network_json(&m->config.net)));
     return write_json(folder, "scheduler_config.json", overwrite,

@@ -43,9 +43,8 @@ static gd_status make(gd_feature_net *net)
     gd_graph_optimise(net->graph, &net->features, 1, false);
     GD_TRY(gd_plan_make(&net->plan, net->graph, &net->features, 1, gd_threads()));
     GD_TRY(gd_exec_make(&net->exec, net->plan, &weights));
-    GD_TRY(gd_block_make((void **)&net->staged_x, batch * image_floats(net) * sizeof(float),
-                         "images"));
-    return gd_block_make((void **)&net->staged, batch * (size_t)net->source.width * sizeof(float),
+    GD_TRY(gd_block_make(&net->staged_x, batch * image_floats(net) * sizeof(float), "images"));
+    return gd_block_make(&net->staged, batch * (size_t)net->source.width * sizeof(float),
                          "features");
 }
 
@@ -54,7 +53,7 @@ gd_status gd_feature_net_make(gd_feature_net **out, const gd_feature_source *sou
     gd_feature_net *net;
     gd_status s;
 
-    GD_TRY(gd_block_make((void **)&net, sizeof *net, "network"));
+    GD_TRY(gd_block_make(&net, sizeof *net, "network"));
     net->source = *source;
     net->batch = batch;
     s = make(net);

@@ -44,10 +44,10 @@ static gd_status make_buffers(gd_inception *net)
                  logits = floats * GD_INCEPTION_CLASSES;
 
     net->staging_bytes = n * net->image_bytes + pool + spatial + logits;
-    GD_TRY(gd_block_make((void **)&net->pixels, n * net->image_bytes, "images"));
-    GD_TRY(gd_block_make((void **)&net->pool, pool, "features"));
-    GD_TRY(gd_block_make((void **)&net->spatial, spatial, "features"));
-    return gd_block_make((void **)&net->logits, logits, "features");
+    GD_TRY(gd_block_make(&net->pixels, n * net->image_bytes, "images"));
+    GD_TRY(gd_block_make(&net->pool, pool, "features"));
+    GD_TRY(gd_block_make(&net->spatial, spatial, "features"));
+    return gd_block_make(&net->logits, logits, "features");
 }
 
 static gd_status make(gd_inception *net, int h, int w)
@@ -75,7 +75,7 @@ gd_status gd_inception_make(gd_inception **out, const gd_weights *weights, int b
         height > MAX_SIDE || width > MAX_SIDE)
         return gd_fail(GD_EUSAGE, "Inception: %d images of %dx%d at a time are not possible", batch,
                        height, width);
-    GD_TRY(gd_block_make((void **)&net, sizeof *net, "Inception"));
+    GD_TRY(gd_block_make(&net, sizeof *net, "Inception"));
     net->source = *weights;
     net->format = "";
     net->batch = batch;

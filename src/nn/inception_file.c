@@ -217,7 +217,7 @@ gd_status gd_inception_file_open(gd_inception_file **out, const char *path)
     gd_inception_file *f;
     gd_status s;
 
-    GD_TRY(gd_block_make((void **)&f, sizeof *f, "Inception weights"));
+    GD_TRY(gd_block_make(&f, sizeof *f, "Inception weights"));
     s = gd_bundle_open(&f->bundle, path);
     if (s == GD_OK)
         s = inception_build(&f->net, 1, 1, 1);
@@ -290,7 +290,7 @@ static gd_status read_last_first(const gd_inception_file *f, const key *k, float
 
     for (int d = 0; d < k->rank - 1; d++)
         rows *= k->dim[d];
-    GD_TRY(gd_block_make((void **)&staged, (size_t)(rows * last) * sizeof *staged, k->name));
+    GD_TRY(gd_block_make(&staged, (size_t)(rows * last) * sizeof *staged, k->name));
     s = read_key(f, k, staged);
     if (s == GD_OK)
         transpose(out, staged, rows, last);
@@ -308,7 +308,7 @@ static gd_status read_weight(const gd_inception_file *f, const inception_layer *
     if (!f->names->tensorflow)
         return read_key(f, &k, out);
     GD_TRY(read_last_first(f, &k, out)); /* [co][kh][kw][ci] */
-    GD_TRY(gd_block_make((void **)&staged, (size_t)row * sizeof *staged, k.name));
+    GD_TRY(gd_block_make(&staged, (size_t)row * sizeof *staged, k.name));
     for (int o = 0; o < l->co; o++) {
         memcpy(staged, out + o * row, (size_t)row * sizeof *staged);
         transpose(out + o * row, staged, taps, l->ci);
@@ -490,7 +490,7 @@ static gd_status each_param(const gd_graph *g, const gd_weights *weights, param_
     for (int i = 1; i < g->n_value; i++)
         if (g->value[i].role == GD_ROLE_PARAM)
             most = GD_MAX(most, count_of(&g->value[i]));
-    GD_TRY(gd_block_make((void **)&staged, (size_t)most * sizeof *staged, "one parameter"));
+    GD_TRY(gd_block_make(&staged, (size_t)most * sizeof *staged, "one parameter"));
     for (int i = 1; i < g->n_value && s == GD_OK; i++) {
         const gd_value *v = &g->value[i];
         if (v->role != GD_ROLE_PARAM)

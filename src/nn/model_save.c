@@ -130,8 +130,7 @@ static gd_status write_file(const gd_model *m, gd_arena *mem, const char *path, 
     if (!arrays)
         return gd_fail(GD_ENOMEM, "model: out of memory");
     if (dtype != GD_F32)
-        GD_TRY(gd_block_make((void **)&s.narrow, (size_t)most * gd_dtype_bytes(dtype),
-                             "one parameter"));
+        GD_TRY(gd_block_make(&s.narrow, (size_t)most * gd_dtype_bytes(dtype), "one parameter"));
     status = gd_ends_with(path, ".pt")
                  ? write_torch(m, mem, &s, arrays, path, overwrite)
                  : write_safetensors(m, mem, &s, arrays, path, overwrite, classes, n_classes);

@@ -41,7 +41,7 @@ gd_status gd_run_steps(int64_t **steps, int *n, const char *folder)
     *n = 0;
     if (!dir)
         return gd_fail_errno(errno, folder);
-    gd_status s = gd_block_make((void **)steps, MOST * sizeof **steps, "list of checkpoints");
+    gd_status s = gd_block_make(steps, MOST * sizeof **steps, "list of checkpoints");
     while (s == GD_OK && *n < MOST && (entry = readdir(dir))) {
         const int64_t step = step_of(entry->d_name);
         if (step >= 0)

@@ -85,8 +85,7 @@ static gd_status check_mae(const gd_vit_file *f)
     float *positions;
     gd_status s;
 
-    GD_TRY(gd_block_make((void **)&positions, (size_t)gd_array_count(a) * sizeof *positions,
-                         "positions"));
+    GD_TRY(gd_block_make(&positions, (size_t)gd_array_count(a) * sizeof *positions, "positions"));
     s = gd_bundle_read_f32(f->bundle, a, positions);
     for (int i = 0; i < f->config.width && s == GD_OK; i++)
         zero &= positions[i] == 0;
@@ -261,7 +260,7 @@ gd_status gd_vit_file_open(gd_vit_file **out, const char *path)
     gd_vit_file *f;
     gd_status s;
 
-    GD_TRY(gd_block_make((void **)&f, sizeof *f, "weights"));
+    GD_TRY(gd_block_make(&f, sizeof *f, "weights"));
     s = gd_bundle_open_tree(&f->bundle, &root, path);
     if (s == GD_OK)
         s = recognise(f);
@@ -346,7 +345,7 @@ static gd_status read_new(const gd_vit_file *f, const vit_source *s, float **out
 {
     gd_status status;
 
-    GD_TRY(gd_block_make((void **)out, (size_t)count_of(s) * sizeof **out, s->key.text));
+    GD_TRY(gd_block_make(out, (size_t)count_of(s) * sizeof **out, s->key.text));
     status = read_into(f, s, *out);
     if (status == GD_OK)
         return GD_OK;

@@ -140,7 +140,7 @@ gd_status records_open(gd_records *r, int flags)
         return records_fail(r, FILE_NAME);
     r->synced = gd_seconds();
     r->loaded = -1;
-    GD_TRY(gd_block_make((void **)&r->record, r->stride, "record"));
+    GD_TRY(gd_block_make(&r->record, r->stride, "record"));
     return check_ends(r, (flags & O_ACCMODE) == O_RDWR);
 }
 

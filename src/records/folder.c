@@ -127,7 +127,7 @@ static gd_status make(gd_records **out, const char *folder)
     if (n >= sizeof r->folder)
         return gd_fail(GD_EUSAGE, "%.60s...: a path of more than %zu letters", folder,
                        sizeof r->folder - 1);
-    GD_TRY(gd_block_make((void **)&r, sizeof *r, "run"));
+    GD_TRY(gd_block_make(&r, sizeof *r, "run"));
     memcpy(r->folder, folder, n);
     r->lock_fd = r->fd = -1;
     r->loaded = -1;
@@ -187,7 +187,7 @@ gd_status records_hash_text(const char *text, char hash[33])
 
 static gd_status keep_recipe(gd_records *r, const char *recipe)
 {
-    GD_TRY(gd_block_make((void **)&r->recipe, strlen(recipe) + 1, "recipe"));
+    GD_TRY(gd_block_make(&r->recipe, strlen(recipe) + 1, "recipe"));
     memcpy(r->recipe, recipe, strlen(recipe));
     return records_hash_text(r->recipe, r->id);
 }

@@ -168,7 +168,7 @@ static gd_status pack(packing *p, const gd_text *texts, int n_texts)
     gd_records *r = p->r;
     gd_status s;
 
-    GD_TRY(gd_block_make((void **)&p->labels, (size_t)r->layout.n * sizeof *p->labels, "labels"));
+    GD_TRY(gd_block_make(&p->labels, (size_t)r->layout.n * sizeof *p->labels, "labels"));
     s = r->layout.result == GD_RECORDS_PNG ? pack_png(p, texts, n_texts) : pack_npz(p);
     gd_block_free(p->labels);
     if (s == GD_OK && gd_os.unlink(records_path(r, "samples.records")) != 0)

@@ -45,7 +45,7 @@ static gd_status read_foot(char **text, int fd, uint64_t file_bytes)
     const size_t n = strtoul(foot + LENGTH_AT, NULL, 10);
     if (n > MAX_RECIPE || n > file_bytes - FOOT)
         return GD_OK;
-    GD_TRY(gd_block_make((void **)text, n + 1, "recipe"));
+    GD_TRY(gd_block_make(text, n + 1, "recipe"));
     s = gd_pread(fd, *text, n, (off_t)(file_bytes - FOOT - n)) == (ssize_t)n
             ? records_hash_text(*text, hash)
             : GD_EFORMAT;
@@ -82,7 +82,7 @@ static gd_status read_text(char **out, const char *path)
     gd_status s;
 
     GD_TRY(gd_map_file(&map, path));
-    s = gd_block_make((void **)out, map.bytes + 1, "recipe");
+    s = gd_block_make(out, map.bytes + 1, "recipe");
     if (s == GD_OK && map.bytes > 0)
         memcpy(*out, map.data, map.bytes);
     gd_unmap(&map);

@@ -76,7 +76,7 @@ gd_status gd_restoration_each(gd_restoration *r, int n, gd_restoration_task task
 
     if (n == 1)
         return task(ctx, r, 0);
-    GD_TRY(gd_block_make((void **)&w.outcome, (size_t)n * sizeof *w.outcome, "lanes"));
+    GD_TRY(gd_block_make(&w.outcome, (size_t)n * sizeof *w.outcome, "lanes"));
     for (int k = 0; k < n - 1; k++) {
         r->lane[k].prior->before_call = r->prior->before_call;
         r->lane[k].prior->step_ctx = r->prior->step_ctx;

@@ -279,7 +279,7 @@ static gd_status new_prior(gd_network_prior **out)
 {
     gd_status s;
 
-    GD_TRY(gd_block_make((void **)out, sizeof **out, "restoration"));
+    GD_TRY(gd_block_make(out, sizeof **out, "restoration"));
     s = gd_arena_make(&(*out)->mem);
     if (s != GD_OK)
         gd_network_prior_free(*out);

@@ -51,11 +51,11 @@ gd_status gd_stack_prepare(gd_stack *stack, int batch)
     stack->batch = batch;
     for (int k = 0; k < stack->n_stages; k++) {
         GD_TRY(gd_stage_prepare(&stack->stage[k], batch));
-        GD_TRY(gd_block_make((void **)&stack->picture[k],
+        GD_TRY(gd_block_make(&stack->picture[k],
                              (size_t)(batch * stack->stage[k].image) * sizeof(float), "images"));
     }
-    return gd_block_make((void **)&stack->bytes,
-                         (size_t)(batch * stack->stage[stack->n_stages - 1].image), "images");
+    return gd_block_make(&stack->bytes, (size_t)(batch * stack->stage[stack->n_stages - 1].image),
+                         "images");
 }
 
 /* Part k of a batch as bytes, the next stage's input */

@@ -72,7 +72,7 @@ static gd_status map_of(gd_sigma_map *out, gd_stage *s, const gd_schedule *sched
         return GD_OK;
     gd_block_free(s->levels);
     GD_TRY(gd_model_levels(s->model, levels));
-    GD_TRY(gd_block_make((void **)&s->levels, sizeof *s->levels * GD_EDM_LEVELS, "noise levels"));
+    GD_TRY(gd_block_make(&s->levels, sizeof *s->levels * GD_EDM_LEVELS, "noise levels"));
     for (int i = 0; i < GD_EDM_LEVELS; i++)
         s->levels[i] = levels[i];
     out->levels = s->levels;
@@ -180,7 +180,7 @@ static gd_status make_vp_grid(gd_stage *s, const gd_diffusion_config *d)
     if (solver->grid != GD_GRID_VP)
         return gd_fail(GD_EUSAGE, "steps %s: %s takes a count", s->o.steps, solver->name);
     GD_TRY(gd_space_timesteps(&kept, &n, s->schedule->n, s->o.steps));
-    status = gd_block_make((void **)&t, (size_t)n * sizeof *t, "noise levels");
+    status = gd_block_make(&t, (size_t)n * sizeof *t, "noise levels");
     for (int k = 0; k < n && status == GD_OK; k++)
         t[k] = (double)(kept[n - 1 - k] + 1) / vp.n;
     if (status == GD_OK)
@@ -280,8 +280,8 @@ static gd_status set_guidance(gd_stage *s)
     if (!s->classifier)
         return gd_fail(GD_EUSAGE, "gradients at every %d steps: there is no classifier",
                        o->gradient_every);
-    GD_TRY(gd_block_make((void **)&s->gradient_steps, (size_t)steps * sizeof *s->gradient_steps,
-                         "guidance"));
+    GD_TRY(
+        gd_block_make(&s->gradient_steps, (size_t)steps * sizeof *s->gradient_steps, "guidance"));
     for (int k = 0; k < steps; k += o->gradient_every)
         s->gradient_steps[g->n_gradient_steps++] = k;
     g->gradient_steps = s->gradient_steps;
@@ -369,7 +369,7 @@ static gd_status make_branch_grid(gd_stage *s, gd_grid **out, const gd_level *at
         range.min = GD_MIN(range.min, range.max);
         return gd_grid_sigma(out, &range, steps, &map);
     }
-    GD_TRY(gd_block_make((void **)&t, (size_t)(steps + 1) * sizeof *t, "noise levels"));
+    GD_TRY(gd_block_make(&t, (size_t)(steps + 1) * sizeof *t, "noise levels"));
     gd_vp_times(&vp, s->o.skip, steps, GD_MIN(gd_vp_t(&vp, gd_lambda(at)), 1), 1.0 / vp.n, t);
     status = gd_grid_vp_at(out, &vp, steps, t);
     gd_block_free(t);
@@ -444,9 +444,9 @@ gd_status gd_stage_prepare(gd_stage *s, int batch)
     GD_TRY(gd_block_make(&s->work, gd_trajectory_bytes(&s->trajectory, batch), "sampler"));
     if (s->small == 0)
         return GD_OK;
-    GD_TRY(gd_block_make((void **)&s->low_res, (size_t)(batch * s->low_image) * sizeof *s->low_res,
+    GD_TRY(gd_block_make(&s->low_res, (size_t)(batch * s->low_image) * sizeof *s->low_res,
                          "low-resolution images"));
-    return gd_block_make((void **)&s->noise, (size_t)s->low_image * sizeof *s->noise,
+    return gd_block_make(&s->noise, (size_t)s->low_image * sizeof *s->noise,
                          "low-resolution image");
 }
 

@@ -99,7 +99,7 @@ static gd_status make(gd_follower *f)
     f->keys = gd_alloc(f->mem, 2 * n * sizeof *f->keys);
     if (!f->param || !f->y || !f->t || !f->keys)
         return gd_fail(GD_ENOMEM, "network: out of memory");
-    GD_TRY(gd_block_make((void **)&f->x, 2 * n * image * sizeof *f->x, "the target's images"));
+    GD_TRY(gd_block_make(&f->x, 2 * n * image * sizeof *f->x, "the target's images"));
     f->out = f->x + n * image;
     f->denoiser = (gd_denoiser){ .ctx = f,
                                  .channels = c->in_channels,

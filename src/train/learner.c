@@ -57,11 +57,11 @@ static gd_status make_arrays(gd_learner *l)
 {
     const size_t bytes = (size_t)l->total * sizeof(float);
 
-    GD_TRY(gd_block_make((void **)&l->p, bytes, "parameters"));
-    GD_TRY(gd_block_make((void **)&l->m, bytes, "Adam's first moments"));
-    GD_TRY(gd_block_make((void **)&l->v, bytes, "Adam's second moments"));
+    GD_TRY(gd_block_make(&l->p, bytes, "parameters"));
+    GD_TRY(gd_block_make(&l->m, bytes, "Adam's first moments"));
+    GD_TRY(gd_block_make(&l->v, bytes, "Adam's second moments"));
     for (int k = 0; k < l->options.n_ema; k++)
-        GD_TRY(gd_block_make((void **)&l->ema[k], bytes, "an average of the parameters"));
+        GD_TRY(gd_block_make(&l->ema[k], bytes, "an average of the parameters"));
     return GD_OK;
 }
 
@@ -173,16 +173,14 @@ static gd_status make_buffers(gd_learner *l, network *w)
 {
     const size_t images = (size_t)l->options.microbatch;
 
-    GD_TRY(gd_block_make((void **)&w->x, (size_t)element_count(w, w->net.x) * sizeof(float),
-                         "images"));
-    GD_TRY(gd_block_make((void **)&w->out, (size_t)element_count(w, w->net.out) * sizeof(float),
+    GD_TRY(gd_block_make(&w->x, (size_t)element_count(w, w->net.x) * sizeof(float), "images"));
+    GD_TRY(gd_block_make(&w->out, (size_t)element_count(w, w->net.out) * sizeof(float),
                          "the network's output"));
     if (w->net.low_res.id)
-        GD_TRY(gd_block_make((void **)&w->low_res,
-                             (size_t)element_count(w, w->net.low_res) * sizeof(float),
+        GD_TRY(gd_block_make(&w->low_res, (size_t)element_count(w, w->net.low_res) * sizeof(float),
                              "low-resolution images"));
     if (l->options.accumulate)
-        GD_TRY(gd_block_make((void **)&w->sum, (size_t)l->total * sizeof(float), "gradients"));
+        GD_TRY(gd_block_make(&w->sum, (size_t)l->total * sizeof(float), "gradients"));
     w->t = gd_alloc(l->mem, images * sizeof *w->t);
     w->y = gd_alloc(l->mem, images * sizeof *w->y);
     w->keys = gd_alloc(l->mem, images * 2 * sizeof *w->keys);

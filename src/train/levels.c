@@ -169,8 +169,7 @@ gd_status gd_level_pass_make(gd_level_pass *out, const gd_level_rule *r, int n, 
 
     *out = (gd_level_pass){ 0 };
     GD_TRY(gd_block_make(&out->work, GD_MAX(network_bytes(r, n), 64), "loss"));
-    GD_TRY(
-        gd_block_make((void **)&at, (size_t)n * LEVELS * sizeof *at + floats * IMAGES * 4, "loss"));
+    GD_TRY(gd_block_make(&at, (size_t)n * LEVELS * sizeof *at + floats * IMAGES * 4, "loss"));
     out->sigma = at;
     out->next = at + n;
     out->last = at + 2 * n;

@@ -264,13 +264,13 @@ static gd_status make_buffers(gd_microbatch *w)
     const size_t n = (size_t)w->l->options.microbatch,
                  out = n * (size_t)gd_learner_out_count(w->l) * sizeof(float);
 
-    GD_TRY(gd_block_make((void **)&w->x_t, n * (size_t)w->image * sizeof(float), "noised images"));
-    GD_TRY(gd_block_make((void **)&w->out, out, "the network's output"));
-    GD_TRY(gd_block_make((void **)&w->dout, out, "the loss' gradient"));
-    GD_TRY(gd_block_make((void **)&w->t, n * sizeof *w->t, "timesteps"));
-    GD_TRY(gd_block_make((void **)&w->loss, n * sizeof *w->loss, "losses"));
-    GD_TRY(gd_block_make((void **)&w->top1, n * sizeof *w->top1, "scores"));
-    return gd_block_make((void **)&w->top5, n * sizeof *w->top5, "scores");
+    GD_TRY(gd_block_make(&w->x_t, n * (size_t)w->image * sizeof(float), "noised images"));
+    GD_TRY(gd_block_make(&w->out, out, "the network's output"));
+    GD_TRY(gd_block_make(&w->dout, out, "the loss' gradient"));
+    GD_TRY(gd_block_make(&w->t, n * sizeof *w->t, "timesteps"));
+    GD_TRY(gd_block_make(&w->loss, n * sizeof *w->loss, "losses"));
+    GD_TRY(gd_block_make(&w->top1, n * sizeof *w->top1, "scores"));
+    return gd_block_make(&w->top5, n * sizeof *w->top5, "scores");
 }
 
 int64_t gd_drop_label(int64_t label, double u, double p, int64_t null_class)

@@ -340,7 +340,7 @@ static gd_status read_group(optimizer *o, int number)
 
     for (int i = 0; i < l->n_param; i++)
         count += (l->spec[i].rank > 1) == number ? gd_param_count(&l->spec[i]) : 0;
-    GD_TRY(gd_block_make((void **)&both, (size_t)count * 2 * sizeof *both, "moments"));
+    GD_TRY(gd_block_make(&both, (size_t)count * 2 * sizeof *both, "moments"));
     s = read_state(o, number, count, both, both + count);
     for (int64_t i = 0, at = 0; i < l->n_param && s == GD_OK; i++) {
         const int64_t n = gd_param_count(&l->spec[i]);

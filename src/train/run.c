@@ -159,7 +159,7 @@ static gd_status merge_means(gd_trainer *t)
 
     if (ranks == 1)
         return GD_OK;
-    GD_TRY(gd_block_make((void **)&all, (size_t)ranks * sizeof *all, "means"));
+    GD_TRY(gd_block_make(&all, (size_t)ranks * sizeof *all, "means"));
     s = gd_dist_gather(t->dist, &t->means, sizeof t->means, all);
     t->means = (gd_means){ 0 };
     for (int q = 0; q < ranks && s == GD_OK; q++)

@@ -331,10 +331,10 @@ static gd_status start_threads(gd_stream *s)
 static gd_status make(gd_stream *s)
 {
     s->n_slot = 2 * s->o.batch;
-    GD_TRY(gd_block_make((void **)&s->pixels, (size_t)s->n_slot * (size_t)s->image * sizeof(float),
+    GD_TRY(gd_block_make(&s->pixels, (size_t)s->n_slot * (size_t)s->image * sizeof(float),
                          "images decoded ahead"));
-    GD_TRY(gd_block_make((void **)&s->bad, (size_t)(s->count / 8 + 1), "marks of damaged images"));
-    GD_TRY(gd_block_make((void **)&s->slot, (size_t)s->n_slot * sizeof *s->slot, "slots"));
+    GD_TRY(gd_block_make(&s->bad, (size_t)(s->count / 8 + 1), "marks of damaged images"));
+    GD_TRY(gd_block_make(&s->slot, (size_t)s->n_slot * sizeof *s->slot, "slots"));
     for (int i = 0; i < s->n_slot; i++)
         s->slot[i].image = s->pixels + i * s->image;
     return start_threads(s);

@@ -44,20 +44,19 @@ static gd_status make_buffers(gd_trainer *t)
         return gd_fail(GD_ENOMEM, "training: out of memory");
     b->image = (int64_t)c->in_channels * c->image_size * c->image_size;
     b->low = (int64_t)c->in_channels * c->small_size * c->small_size;
-    GD_TRY(gd_block_make((void **)&b->x0, n * (size_t)b->image * sizeof(float), "images"));
-    GD_TRY(gd_block_make((void **)&b->noise, n * (size_t)b->image * sizeof(float), "noise"));
+    GD_TRY(gd_block_make(&b->x0, n * (size_t)b->image * sizeof(float), "images"));
+    GD_TRY(gd_block_make(&b->noise, n * (size_t)b->image * sizeof(float), "noise"));
     if (b->low > 0)
-        GD_TRY(gd_block_make((void **)&b->low_res, n * (size_t)b->low * sizeof(float),
+        GD_TRY(gd_block_make(&b->low_res, n * (size_t)b->low * sizeof(float),
                              "low-resolution images"));
-    GD_TRY(gd_block_make((void **)&b->weight, n * sizeof *b->weight, "weights"));
-    GD_TRY(gd_block_make((void **)&b->y, n * sizeof *b->y, "labels"));
-    GD_TRY(gd_block_make((void **)&b->t, n * sizeof *b->t, "timesteps"));
-    GD_TRY(gd_block_make((void **)&b->sigma, n * sizeof *b->sigma, "noise levels"));
-    GD_TRY(gd_block_make((void **)&b->keys, n * 2 * sizeof *b->keys, "dropout"));
+    GD_TRY(gd_block_make(&b->weight, n * sizeof *b->weight, "weights"));
+    GD_TRY(gd_block_make(&b->y, n * sizeof *b->y, "labels"));
+    GD_TRY(gd_block_make(&b->t, n * sizeof *b->t, "timesteps"));
+    GD_TRY(gd_block_make(&b->sigma, n * sizeof *b->sigma, "noise levels"));
+    GD_TRY(gd_block_make(&b->keys, n * 2 * sizeof *b->keys, "dropout"));
     if (t->sampler.by_loss)
-        GD_TRY(gd_block_make((void **)&b->seen, (size_t)t->options.batch_size * sizeof *b->seen,
-                             "losses"));
-    return gd_block_make((void **)&b->loss, n * sizeof *b->loss, "losses");
+        GD_TRY(gd_block_make(&b->seen, (size_t)t->options.batch_size * sizeof *b->seen, "losses"));
+    return gd_block_make(&b->loss, n * sizeof *b->loss, "losses");
 }
 
 static gd_status make_process(gd_trainer *t, const gd_model *teacher)

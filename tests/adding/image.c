@@ -18,7 +18,7 @@ static gd_status decode(gd_image *out, const void *data, size_t bytes, const cha
     if (bytes != HEADER + pixels)
         return gd_fail(GD_EFORMAT, "%s: cut", name);
     *out = (gd_image){ p[3], p[4], 1, NULL };
-    GD_TRY(gd_block_make((void **)&out->pixels, pixels, "image"));
+    GD_TRY(gd_block_make(&out->pixels, pixels, "image"));
     memcpy(out->pixels, p + HEADER, pixels);
     return GD_OK;
 }

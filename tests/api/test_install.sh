@@ -1,6 +1,6 @@
 #!/bin/sh
 # What `make install` puts down is whole: a program and a C++ program build against it alone by pkg-config, the shared library
-# exports what guided.h declares and nothing else, manual pages and completions are in their places.
+# and the static one export what guided.h declares and nothing else, manual pages and completions are in their places.
 set -u
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
@@ -20,6 +20,17 @@ grep -oE '\bguided_[a-z0-9_]+\(' "$GUIDED_SOURCE_DIR/include/guided.h" | tr -d '
 grep -E 'GUIDED_API' "$GUIDED_SOURCE_DIR/include/guided.h" >/dev/null || fail "guided.h exports nothing"
 cmp -s "$root/exported" "$root/declared" || { fail "exported and declared differ"; diff "$root/exported" "$root/declared"; }
 
+# the static library has those and no other: a program may call its own functions as ours are called inside
+nm -g --defined-only "$libdir/libguided.a" | awk 'NF == 3 { print $3 }' | sort >"$root/static"
+cmp -s "$root/static" "$root/declared" || { fail "libguided.a and guided.h differ"; diff "$root/static" "$root/declared"; }
+echo 'int gd_error(void); int gd_error(void) { return 7; }' >"$root/own.c"
+# shellcheck disable=SC2046,SC2086
+${CC:-cc} "$GUIDED_SOURCE_DIR/examples/frechet.c" "$root/own.c" $(pkg-config --cflags guided) "$libdir/libguided.a" \
+    $(pkg-config --static --libs guided | tr ' ' '\n' | grep -v '^-lguided$') $GUIDED_LINK_FLAGS -o "$root/static-program" ||
+    fail "no program links with libguided.a"
+LC_ALL=C readelf -d "$root/static-program" | grep -q 'NEEDED.*libguided' && fail "libguided.a is not what was linked"
+"$root/static-program" "$GUIDED_MODELS/fashion32/classifier.safetensors" >"$root/static.txt" || fail "a program with libguided.a does not run"
+
 # programs, as their own comments say; in strict C too
 here=$GUIDED_SOURCE_DIR/tests/api
 for example in sample gradient frechet train; do
@@ -33,6 +44,7 @@ models=$GUIDED_MODELS/fashion32
 awk '{ mean[NR] = $NF } END { exit !(NR == 3 && mean[2] < mean[1] && mean[1] < mean[3]) }' "$root/gradient.txt" ||
     fail "the gradient does not pull: $(cat "$root/gradient.txt")"
 "$root/frechet" "$models/classifier.safetensors" >"$root/frechet.txt" || fail "examples/frechet.c does not run"
+cmp -s "$root/frechet.txt" "$root/static.txt" || fail "libguided.a and libguided.so compute other distances"
 awk '{ exit !($2 + 0 > 0 && $4 > 2 * $2) }' "$root/frechet.txt" || fail "the distances: $(cat "$root/frechet.txt")"
 "$root/train" "$root/trained.safetensors" 3 >"$root/train.txt" || fail "examples/train.c does not run: $(cat "$root/train.txt")"
 "$root/bin/guided" sample -q --steps ddim2 --model "$root/trained.safetensors" --class 1 -o "$root/trained.png" || fail "what was trained does not sample"

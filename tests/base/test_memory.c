@@ -57,7 +57,7 @@ static void a_block_is_zeroed_and_aligned(void **state)
     unsigned char *p;
 
     (void)state;
-    assert_int_equal(gd_block_make((void **)&p, 100000, "test"), GD_OK);
+    assert_int_equal(gd_block_make(&p, 100000, "test"), GD_OK);
     assert_int_equal((uintptr_t)p % 64, 0);
     for (int i = 0; i < 100000; i++)
         assert_int_equal(p[i], 0);
@@ -87,8 +87,8 @@ static void large_blocks_begin_at_a_huge_page(void **state)
     (void)state;
     for (int i = 0; i < 3; i++) {
         unsigned char *small, *p;
-        assert_int_equal(gd_block_make((void **)&small, 8192, "to move the next one"), GD_OK);
-        assert_int_equal(gd_block_make((void **)&p, bytes[i], "test"), GD_OK);
+        assert_int_equal(gd_block_make(&small, 8192, "to move the next one"), GD_OK);
+        assert_int_equal(gd_block_make(&p, bytes[i], "test"), GD_OK);
         assert_true((uintptr_t)p % huge <= 64);
         p[0] = p[bytes[i] - 1] = 1;
         gd_block_free(p);

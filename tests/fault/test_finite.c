@@ -103,7 +103,7 @@ static bool all_finite(const char *path)
         float *x;
         if (a->dtype != GD_F32)
             continue;
-        assert_int_equal(gd_block_make((void **)&x, (size_t)n * sizeof *x, "test"), GD_OK);
+        assert_int_equal(gd_block_make(&x, (size_t)n * sizeof *x, "test"), GD_OK);
         assert_int_equal(gd_bundle_read(b, a, x), GD_OK);
         for (int64_t k = 0; k < n; k++)
             finite = finite && isfinite(x[k]);

@@ -25,7 +25,7 @@ static bool stored_image(golden *g, gd_image *out, const char *name)
         return false;
     }
     *out = (gd_image){ (int)a->dim[1], (int)a->dim[0], (int)a->dim[2], NULL };
-    if (!ok(g, gd_block_make((void **)&out->pixels, (size_t)gd_array_count(a), name)))
+    if (!ok(g, gd_block_make(&out->pixels, (size_t)gd_array_count(a), name)))
         return false;
     memcpy(out->pixels, golden_u8(g, NULL, "%s", name), (size_t)gd_array_count(a));
     return true;

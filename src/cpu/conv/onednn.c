@@ -212,8 +212,7 @@ static gd_status make_wide(onednn_conv *o)
 
     if (padded_ci(d) == d->ci || d->pass == GD_CONV_GRAD_WEIGHTS)
         return GD_OK;
-    return gd_block_make((void **)&o->wide,
-                         (size_t)d->co * padded_ci(d) * taps_of(d) * sizeof *o->wide,
+    return gd_block_make(&o->wide, (size_t)d->co * padded_ci(d) * taps_of(d) * sizeof *o->wide,
                          "padded weights");
 }
 
