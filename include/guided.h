@@ -159,6 +159,17 @@ GUIDED_API GUIDED_CHECKED guided_status guided_sampler_open(guided_sampler **out
                                                             const guided_model *model,
                                                             const guided_model *classifier,
                                                             const guided_option *options, int n);
+/* The same with networks that guide in other ways, one of them with the option "guidance_scale";
+ * all of one context */
+typedef struct guided_networks {
+    const guided_model *model, *classifier; /* classifier NULL: none */
+    /* NULL, or an unconditional partner: classifier-free guidance (Ho & Salimans 2022) */
+    const guided_model *uncond;
+    /* NULL, or a worse model with the same classes: autoguidance (Karras et al. 2024) */
+    const guided_model *weaker;
+} guided_networks;
+GUIDED_API GUIDED_CHECKED guided_status guided_sampler_open_networks(
+    guided_sampler **out, const guided_networks *networks, const guided_option *options, int n);
 GUIDED_API void guided_sampler_close(guided_sampler *sampler); /* NULL is fine */
 /* The table of options: a JSON array of {"name", "type", "default", "min", "max", "about"}, the
  * library's own text; and of solvers, {"name", "steps", "about"} */
@@ -427,6 +438,15 @@ typedef struct guided_partial {
     int64_t samples, total;
     double value, deviation; /* NaN without the option "bootstrap"; of at most 8 draws */
 } guided_partial;
+/* What "restore", "invert", "purify" and "img2img" make, as numbers: "samples" [n][C][H][W], "mean"
+ * and "std" of several [C][H][W], "latent", "reconstruction", "error", "gradient", ..; row-major,
+ * valid during the call.  With the option "output" "-" nothing is written to files. */
+typedef struct guided_array {
+    const char *name;
+    int rank;
+    int64_t dim[4];
+    const float *data;
+} guided_array;
 /* Each may be NULL; called on the thread of guided_job_run.  Notices go to the context's log. */
 typedef struct guided_events {
     void *ctx;
@@ -437,6 +457,7 @@ typedef struct guided_events {
     /* The result itself where the option "output" is "-"; false: errno says why it was not taken */
     bool (*data)(void *ctx, const void *bytes, size_t n);
     void (*partial)(void *ctx, const guided_partial *partial);
+    void (*array)(void *ctx, const guided_array *array);
 } guided_events;
 GUIDED_API void guided_job_set_events(guided_job *job, const guided_events *events);
 /* Runs once.  guided_context_cancel ends it with GUIDED_EINTERRUPTED: what is finished is kept, as

@@ -21,8 +21,9 @@ import weakref
 
 import numpy as np
 
-__all__ = ["Context", "Error", "Features", "Model", "Preview", "Status", "Trainer", "compare", "evaluate", "frechet",
-           "deepinv_denoiser", "inception_score", "open", "solvers", "statistics", "torch_module", "version"]
+__all__ = ["Context", "Error", "Features", "Model", "Preview", "Status", "Trainer", "compare", "compare_classes", "deepinv_denoiser",
+           "evaluate", "find_copies", "frechet", "frechet_infinity", "inception_score", "open", "run", "solvers", "statistics",
+           "torch_module", "vendi", "version"]
 
 
 # ---- the library ----
@@ -101,9 +102,36 @@ _TEXT_EVENT, _PROGRESS_EVENT = ctypes.CFUNCTYPE(None, _P, _P, _SIZE), ctypes.CFU
 _PREVIEW_EVENT = ctypes.CFUNCTYPE(None, _P, ctypes.POINTER(_Preview))
 
 
+class _Partial(ctypes.Structure):
+    _fields_ = [("metric", _TEXT), ("samples", _I64), ("total", _I64), ("value", _DOUBLE), ("deviation", _DOUBLE)]
+
+
+class _Array(ctypes.Structure):
+    _fields_ = [("name", _TEXT), ("rank", _INT), ("dim", _I64 * 4), ("data", _P)]
+
+
+_PARTIAL_EVENT, _ARRAY_EVENT = (ctypes.CFUNCTYPE(None, _P, ctypes.POINTER(kind)) for kind in (_Partial, _Array))
+
+
 class _Events(ctypes.Structure):
     _fields_ = [("ctx", _P), ("text", _TEXT_EVENT), ("progress", _PROGRESS_EVENT), ("preview", _PREVIEW_EVENT), ("image", _P),
-                ("data", _P)]
+                ("data", _P), ("partial", _PARTIAL_EVENT), ("array", _ARRAY_EVENT)]
+
+
+class _Networks(ctypes.Structure):
+    _fields_ = [(name, _P) for name in ("model", "classifier", "uncond", "weaker")]
+
+
+class _Nearest(ctypes.Structure):
+    _fields_ = [("sample", _I64), ("ref", _I64), ("distance", _DOUBLE), ("ratio", _DOUBLE)]
+
+
+class _Copies(ctypes.Structure):
+    _fields_ = [("authenticity", _DOUBLE), ("median_ratio", _DOUBLE), ("nearest", _Nearest * 8), ("n_nearest", _INT)]
+
+
+class _ClassScores(ctypes.Structure):
+    _fields_ = [("label", _I64), ("n_ref", _I64), ("n_samples", _I64), ("distance", _DOUBLE), ("precision", _DOUBLE), ("recall", _DOUBLE)]
 
 
 # name: result, arguments
@@ -114,20 +142,27 @@ for _name, (_result, *_arguments) in {
         "context_set_log": (None, _P, _LOG_FN, _P, _INT), "context_cancel": (None, _P, _BOOL),
         "model_open": (_INT, _OUT, _P, _TEXT, ctypes.POINTER(_Option), _INT), "model_close": (None, _P),
         "model_get_info": (None, ctypes.POINTER(_ModelInfo), _P), "model_class_name": (_TEXT, _P, _INT),
+        "model_read_classes": (_INT, _P, _TEXT, _TEXT, _U64, _I64, _I64, _P),
         "model_config_json": (_INT, _P, _P, _SIZE, ctypes.POINTER(_SIZE)), "model_hash": (_INT, _P, _P),
-        "sampler_open": (_INT, _OUT, _P, _P, ctypes.POINTER(_Option), _INT), "sampler_close": (None, _P),
+        "sampler_open_networks": (_INT, _OUT, ctypes.POINTER(_Networks), ctypes.POINTER(_Option), _INT),
+        "sampler_close": (None, _P),
         "sampler_options_json": (_TEXT,), "solvers_json": (_TEXT,),
         "sampler_set_progress": (None, _P, _PROGRESS_FN, _P), "sampler_set_gradient": (_INT, _P, _GRADIENT_FN, _P),
         "sampler_set_seed": (None, _P, _U64), "sampler_steps": (_INT, _P), "sampler_bytes": (_SIZE, _P),
         "sampler_run": (_INT, _P, _I64, _INT, _P, _P, _P), "sampler_run_float": (_INT, _P, _I64, _INT, _P, _P, _P),
         "denoiser_open": (_INT, _OUT, _P, _BOOL, _BOOL), "denoiser_close": (None, _P),
         "denoise": (_INT, _P, _P, _DOUBLE, _I64, _P), "denoise_vjp": (_INT, _P, _P, _P),
-        "features_inception": (_INT, _OUT, _P, _TEXT, _INT, _INT), "features_classifier": (_INT, _OUT, _P),
+        "features_open": (_INT, _OUT, _P, _TEXT, _INT, _INT), "features_classifier": (_INT, _OUT, _P),
+        "features_dialect": (_INT, _OUT, _P, _TEXT, _TEXT, _INT, _INT),
         "features_close": (None, _P), "features_get_shape": (None, ctypes.POINTER(_FeaturesShape), _P),
         "features_run_all": (_INT, _P, _I64, _P, _P, _P, _P),
         "statistics": (_INT, _P, _P, _I64, _INT, _P, _P), "frechet_statistics": (_INT, _P, _P, _P, _P, _P, _P, _INT),
         "inception_score": (_INT, _P, _P, _P, _I64, _INT),
         "compare_sets": (_INT, _P, ctypes.POINTER(_SetScores), _P, _I64, _P, _I64, _INT),
+        "frechet_infinity": (_INT, _P, ctypes.POINTER(_DOUBLE), ctypes.POINTER(_DOUBLE), _P, _I64, _P, _I64, _INT, _U64),
+        "find_copies": (_INT, _P, ctypes.POINTER(_Copies), _P, _I64, _P, _I64, _INT),
+        "vendi": (_INT, _P, ctypes.POINTER(_DOUBLE), _P, _I64, _INT),
+        "compare_classes": (_INT, _P, ctypes.POINTER(_ClassScores), _INT, ctypes.POINTER(_INT), _P, _P, _I64, _P, _P, _I64, _INT),
         "compare_manifolds": (_INT, _P, ctypes.POINTER(_SetScores), _P, _I64, _P, _I64, _INT, _BOOL),
         "jobs_json": (_TEXT,), "job_options_json": (_TEXT, _TEXT), "job_open": (_INT, _OUT, _P, _TEXT), "job_close": (None, _P),
         "job_set": (_INT, _P, _TEXT, _TEXT), "job_set_events": (None, _P, ctypes.POINTER(_Events)), "job_run": (_INT, _P),
@@ -358,14 +393,6 @@ def _table(rows):
     return "\n".join(lines)
 
 
-def _settled(options):
-    """precision, the command's word, as the library's bf16"""
-    precision = options.pop("precision", None)
-    if precision not in (None, "fp32", "bf16"):
-        raise ValueError(f"precision {precision!r}: expected 'fp32' or 'bf16'")
-    return {**options, "bf16": True} if precision == "bf16" else options
-
-
 # ---- models ----
 
 class Model:
@@ -408,14 +435,16 @@ class Model:
 
     # -- sampling --
 
-    def sample(self, n=1, class_=None, *, first=0, seed=0, classifier=None, gradient=None, low_res=None,
-               progress=None, dtype=np.uint8, **options):
+    def sample(self, n=1, class_=None, *, labels=None, first=0, seed=0, classifier=None, uncond_model=None,
+               weaker_model=None, gradient=None, low_res=None, progress=None, dtype=np.uint8, **options):
         """Images number first .. first + n - 1, the same as `guided sample` and `guided upsample` make.
 
         Returns bytes [n, size, size, channels], or with dtype=np.float32 numbers [n, channels, size, size] in [-1, 1].
-        class_: a class or one for each image, as numbers or names; None: image k has class k mod classes.
+        class_: a class or one for each image, as numbers or names; or what --class takes as one text: numbers, ranges and
+        names with commas, "random", "balanced"; None: image k has class k mod classes. labels: a file of names, one a line.
         seed: of the noise; an image depends on the models, the options, its class, the seed and its number alone.
-        classifier: a Model that guides. gradient(x, t, y): guidance of your own in its place, the gradient
+        classifier: a Model that guides. uncond_model, weaker_model: a Model that guides with guidance_scale, an unconditional
+        partner (classifier-free guidance) or a worse model with the same classes (autoguidance). gradient(x, t, y): guidance of your own in its place, the gradient
         [channels, size, size] of log p(y | x) at an image x in that layout, the network's time t and class y (-1: none).
         low_res: an upsampler's input, bytes [n, small_size, small_size, channels].
         progress(done, total, unit): called before each network call; what it raises ends the run.
@@ -428,40 +457,45 @@ class Model:
         shape = (n, size, size, channels) if dtype == np.uint8 else (n, channels, size, size)
         if dtype not in (np.uint8, np.float32):
             raise TypeError(f"dtype: uint8 or float32, not {dtype}")
-        labels = self._labels(class_, first, n, classifier)
+        y = self._labels(class_, first, n, classifier, labels, seed)
         if low_res is not None:
             low_res = _array(low_res, np.uint8, (n, small, small, channels), "low_res")
         images = np.empty(shape, dtype)
         with self.context._lock:
-            self._sampler(classifier, options).run(first, seed, labels, gradient, low_res, progress, images)
+            self._sampler((classifier, uncond_model, weaker_model), options).run(first, seed, y, gradient, low_res, progress, images)
         return images
 
-    def _sampler(self, classifier, options):
-        options = _settled(options)
-        key = (id(classifier), tuple(sorted((name, _word(value)) for name, value in options.items() if value is not None)))
+    def _sampler(self, others, options):
+        key = (*map(id, others), tuple(sorted((name, _word(value)) for name, value in options.items() if value is not None)))
         if key not in self._samplers:
             self._samplers.clear()
-            self._samplers[key] = _Sampler(self, classifier, options)
+            self._samplers[key] = _Sampler(self, others, options)
         return self._samplers[key]
 
-    def _labels(self, class_, first, n, classifier=None):
+    def _labels(self, class_, first, n, classifier=None, names=None, seed=0):
         """[n] classes, or None for a model that knows none"""
-        classes = self.classes or (classifier.classes if classifier else 0)
-        if classes == 0:
+        who = self if self.classes or not classifier else classifier
+        if who.classes == 0:
             if class_ is not None:
                 raise ValueError(f"{self.path}: the model knows no classes")
             return None
-        if class_ is None:
-            return np.arange(first, first + n, dtype=np.int64) % classes
-        given = [class_] if isinstance(class_, str) else np.atleast_1d(class_).tolist()
-        names = self.class_names or (classifier.class_names if classifier else None) or []
+        if class_ is None or isinstance(class_, str):
+            return who._read_classes(class_, first, n, names, seed)
+        given = np.atleast_1d(class_).tolist()
         for i, item in enumerate(given):
             if isinstance(item, str):
-                if item not in names:
-                    raise ValueError(f"class {item!r}: no such class name" + (f"; there are {names}" if names else ""))
-                given[i] = names.index(item)
+                two = who._read_classes(item, 0, 2, names, seed)
+                if two[0] != two[1] or item == "random":
+                    raise ValueError(f"class_ {item!r}: one class is expected in a list")
+                given[i] = int(two[0])
         labels = _array(given, np.int64, (None,), "class_")
         return _array(np.repeat(labels, n) if len(labels) == 1 else labels, np.int64, (n,), "class_")
+
+    def _read_classes(self, spec, first, n, names, seed):
+        labels = np.empty(n, np.int64)
+        self.context._call(_lib.guided_model_read_classes, self._handle, None if spec is None else _text(spec),
+                           None if names is None else _text(names), seed, first, n, _at(labels))
+        return labels
 
     # -- one call of the network --
 
@@ -518,15 +552,16 @@ def open(path, context=None, **flags):
 class _Sampler:
     """The networks and the solver of a model's latest sample()"""
 
-    def __init__(self, model, classifier, options):
+    def __init__(self, model, others, options):
         self.context = model.context
         self.size, self.small_size, self.channels = model.image_size, model.small_size, model.channels
-        self.classifier = classifier        # its number is part of the key that this is found by
+        self.others = others                # their numbers are part of the key that this is found by
         self.guided = False                 # by a gradient of the caller's
         given, n = _options(options)
-        guide = classifier._handle if classifier else None
-        self._handle = _Handle(self.context, (model._handle, guide), _lib.guided_sampler_close, _lib.guided_sampler_open,
-                               model._handle, guide, given, n)
+        handles = [other and other._handle for other in (model, *others)]
+        networks = _Networks(*[handle and handle._as_parameter_.value for handle in handles])
+        self._handle = _Handle(self.context, handles, _lib.guided_sampler_close, _lib.guided_sampler_open_networks,
+                               ctypes.byref(networks), given, n)
 
     def run(self, first, seed, labels, gradient, low_res, progress, images):
         """Fills images [n][..]: bytes, or float32."""
@@ -586,14 +621,19 @@ def solvers():
 # ---- evaluation ----
 
 class Features:
-    """Features of images: Features(inception=path) of the 2015 Inception network (a GraphDef, .pth, .pkl or .safetensors),
-    or Features(classifier=model) of a classifier. features(pixels) gives rows [n, width]; all(pixels) more."""
+    """Features of images: Features(path) of a file of weights that is known by its keys: the 2015 Inception network (a
+    GraphDef, .pth, .pkl or .safetensors), a Vision Transformer (DINOv2, CLIP, MAE, SigLIP2) or ConvNeXt V2;
+    Features(inception=path, dialect="clean-fid") of the Inception network with the input of another program (dialects as
+    in `guided eval --dialect`); or Features(classifier=model) of a classifier.
+    features(pixels) gives rows [n, width]; all(pixels) more."""
 
-    def __init__(self, inception=None, classifier=None, context=None):
-        if (inception is None) == (classifier is None):
-            raise TypeError("Features: either inception=, a path, or classifier=, a Model")
+    def __init__(self, path=None, inception=None, classifier=None, dialect="adm", context=None):
+        if sum(given is not None for given in (path, inception, classifier)) != 1:
+            raise TypeError("Features: one of path, inception=, a path, or classifier=, a Model")
+        if dialect != "adm" and inception is None:
+            raise TypeError("Features: dialect= is a way of preparing images for inception=")
         self.context = classifier.context if classifier else _context(context)
-        self.inception, self.classifier = inception, classifier
+        self.path, self.inception, self.classifier, self.dialect = path, inception, classifier, dialect
         self._handle, self._size = None, None
 
     def _open(self, height, width):
@@ -604,9 +644,12 @@ class Features:
         if self.classifier:
             self._handle = _Handle(self.context, (self.classifier._handle,), _lib.guided_features_close,
                                    _lib.guided_features_classifier, self.classifier._handle)
+        elif self.inception:
+            self._handle = _Handle(self.context, (), _lib.guided_features_close, _lib.guided_features_dialect,
+                                   self.context._handle, _text(self.inception), _text(self.dialect), height, width)
         else:
-            self._handle = _Handle(self.context, (), _lib.guided_features_close, _lib.guided_features_inception,
-                                   self.context._handle, _text(self.inception), height, width)
+            self._handle = _Handle(self.context, (), _lib.guided_features_close, _lib.guided_features_open,
+                                   self.context._handle, _text(self.path), height, width)
         self._size = (height, width)
         self._shape = _FeaturesShape()
         _lib.guided_features_get_shape(ctypes.byref(self._shape), self._handle)
@@ -683,6 +726,58 @@ def compare(ref, samples, kid=True, half=False, context=None):
     else:
         context._call_long(_lib.guided_compare_manifolds, *given, half)
     return {name: getattr(out, name) for name, _ in _SetScores._fields_ if kid or not name.startswith("kid")}
+
+
+def _two_sets(ref, samples):
+    """The arguments of the library's functions of two sets of rows; the arrays stay with the caller"""
+    ref = _array(ref, np.float32, (None, None), "ref")
+    samples = _array(samples, np.float32, (None, ref.shape[1]), "samples")
+    return ref, samples, (_at(ref), len(ref), _at(samples), len(samples), ref.shape[1])
+
+
+def frechet_infinity(ref, samples, seed=0, context=None):
+    """(distance, standard error): the Frechet distance of infinitely many samples, by a line over 1 / n through those of 8
+    subsets (Chong & Forsyth 2020), of rows of features [n, width]; at least 16 samples."""
+    context = _context(context)
+    out, error = _DOUBLE(), _DOUBLE()
+    ref, samples, given = _two_sets(ref, samples)
+    context._call_long(_lib.guided_frechet_infinity, context._handle, ctypes.byref(out), ctypes.byref(error), *given, seed)
+    return out.value, error.value
+
+
+def find_copies(ref, samples, context=None):
+    """Which samples are suspiciously near a row of ref, which should be the training set's features [n, width]: a dict with
+    authenticity, the share of samples that are farther from their nearest row than that is from its own (Alaa et al. 2022),
+    median_ratio of these distances, and nearest: the 8 lowest ratios as dicts with sample, ref, distance, ratio."""
+    context = _context(context)
+    out = _Copies()
+    ref, samples, given = _two_sets(ref, samples)
+    context._call_long(_lib.guided_find_copies, context._handle, ctypes.byref(out), *given)
+    nearest = [{name: getattr(one, name) for name, _ in _Nearest._fields_} for one in out.nearest[:out.n_nearest]]
+    return {"authenticity": out.authenticity, "median_ratio": out.median_ratio, "nearest": nearest}
+
+
+def vendi(rows, context=None):
+    """The Vendi score of rows of features [n, width]: how many different ones they are worth (Friedman & Dieng 2023)."""
+    context = _context(context)
+    out = _DOUBLE()
+    rows = _array(rows, np.float32, (None, None), "rows")
+    context._call_long(_lib.guided_vendi, context._handle, ctypes.byref(out), _at(rows), *rows.shape)
+    return out.value
+
+
+def compare_classes(ref, ref_labels, samples, sample_labels, context=None):
+    """Of each class that both sets have: dicts with label, n_ref, n_samples, distance (Frechet), precision, recall; NaN where
+    a class has too few rows."""
+    context = _context(context)
+    ref, samples, given = _two_sets(ref, samples)
+    labels = [_array(values, np.int64, (len(rows),), what).astype(np.int32) for values, rows, what in
+              ((ref_labels, ref, "ref_labels"), (sample_labels, samples, "sample_labels"))]
+    room, n = len(np.intersect1d(*labels)), _INT()
+    out = (_ClassScores * max(room, 1))()
+    context._call_long(_lib.guided_compare_classes, context._handle, out, room, ctypes.byref(n), given[0], _at(labels[0]), given[1],
+                       given[2], _at(labels[1]), given[3], given[4])
+    return [{name: getattr(one, name) for name, _ in _ClassScores._fields_} for one in out[:n.value]]
 
 
 _METRICS = ("is", "fid", "sfid", "pr", "kid", "dc")
@@ -794,8 +889,8 @@ class Preview:
             setattr(self, name, _view(address, shape).copy() if address else None)
 
 
-def _events(context, text, progress, preview):
-    """The callbacks of a job: what one raises cancels it"""
+def _events(context, arrays, text, progress, preview, partial):
+    """The callbacks of a job: what one raises cancels it. arrays: a dict that gets what the job makes"""
     def called(work):
         if context._called_back(work):
             context.cancel()
@@ -808,6 +903,14 @@ def _events(context, text, progress, preview):
             lambda: progress(at.contents.done, at.contents.total, _decoded(at.contents.unit))))
     if preview:
         events.preview = _PREVIEW_EVENT(lambda _, at: called(lambda: preview(Preview(at.contents))))
+    if partial:
+        events.partial = _PARTIAL_EVENT(lambda _, at: called(lambda: partial(
+            {name: getattr(at.contents, name) for name, _ in _Partial._fields_} | {"metric": _decoded(at.contents.metric)})))
+
+    def keep(array):
+        arrays[_decoded(array.name)] = _view(array.data, array.dim[:array.rank]).copy()
+
+    events.array = _ARRAY_EVENT(lambda _, at: called(lambda: keep(at.contents)))
     return events
 
 
@@ -831,8 +934,14 @@ def _file_of(value, folder):
     return path
 
 
-def _run(kind, words, options, context=None, text=None, progress=None, preview=None):
+_MAKE_ARRAYS = ("restore", "invert", "purify", "img2img")      # files only where the option output asks for them
+
+
+def _run(kind, words, options, context=None, text=None, progress=None, preview=None, partial=None):
     context = _context(context)
+    arrays = {}
+    if kind in _MAKE_ARRAYS:
+        options = {"output": "-", **options}
     table = {row["name"]: row["type"] for row in json.loads(_lib.guided_job_options_json(_text(kind)))}
     if "json" in table:
         options = {"json": "" if table["json"] == "maybe" else True, **options}
@@ -848,25 +957,28 @@ def _run(kind, words, options, context=None, text=None, progress=None, preview=N
                 value = _file_of(value, folder)
             if value is not None:
                 context._call(_lib.guided_job_set, handle, _text(name), _text(_word(value)))
-        events = _events(context, text, progress, preview)
+        events = _events(context, arrays, text, progress, preview, partial)
         _lib.guided_job_set_events(handle, ctypes.byref(events))
         context._call_long(_lib.guided_job_run, handle)
-    return json.loads(_lib.guided_job_result(handle) or b"null")
+    result = json.loads(_lib.guided_job_result(handle) or b"null")
+    return {**result, **arrays} if arrays else result
 
 
 def _verb(kind):
     """The function of a verb of the command, described by the library's table of its options"""
-    def verb(*words, context=None, text=None, progress=None, preview=None, **options):
-        return _run(kind["name"], words, options, context, text, progress, preview)
+    def verb(*words, context=None, text=None, progress=None, preview=None, partial=None, **options):
+        return _run(kind["name"], words, options, context, text, progress, preview, partial)
 
     verb.__name__ = verb.__qualname__ = kind["name"].replace("-", "_")
     verb.__doc__ = f"""{kind["about"]}: what `guided {kind["name"]}` does, with its options by name (class_ for class).
 
     Results go to the files that the options name; returned is what the command prints with --json, None where it prints none.
     words: the files of the command line. An array in place of a file is written to one for the time of the call: pictures
-    [n, height, width, channels], or (pictures, labels), as an .npz, others as .npy. text(text) gets what the command prints, progress(done, total, unit)
-    how far it is, preview(Preview) the prediction at every network call; they are called in another thread, and what they raise
-    ends the job. Ctrl-C ends it too; what is finished is kept.
+    [n, height, width, channels], or (pictures, labels), as an .npz, others as .npy. restore, invert, purify and img2img give
+    what they make as arrays in the result ("samples" [n, channels, height, width] in [-1, 1], "mean", "std", "latent", ..),
+    and write files where output names a folder. text(text) gets what the command prints, progress(done, total, unit) how far
+    it is, preview(Preview) the prediction at every network call, partial(dict) FID of the first samples of eval; they are
+    called in another thread, and what they raise ends the job. Ctrl-C ends it too; what is finished is kept.
 
     Options:
 {_table(json.loads(_lib.guided_job_options_json(_text(kind["name"]))))}
@@ -874,8 +986,17 @@ def _verb(kind):
     return verb
 
 
+def run(verb, *words, **options):
+    """A verb of the command by its name: run("train-classifier", data="images/", out="run") is what
+    train_classifier(data="images/", out="run") is. help(guided.train_classifier) lists its options."""
+    name = verb.replace("-", "_")
+    if name not in _KINDS:
+        raise ValueError(f"{verb!r}: no verb; there are {', '.join(kind['name'] for kind in _KINDS.values())}")
+    return __getattr__(name)(*words, **options)
+
+
 _KINDS = {kind["name"].replace("-", "_"): kind for kind in json.loads(_lib.guided_jobs_json())
-          if kind["name"] not in ("completion", "help", "version")}       # of a terminal
+          if kind["name"] not in ("completion", "help", "version", "serve")}       # of a terminal
 
 
 def __getattr__(name):

@@ -22,7 +22,9 @@ struct guided_sampler {
 
 typedef struct choice {
     gd_stage_options stage;
-    double batch;
+    const char *precision, *spacing, *threshold, *interval;
+    int batch;
+    bool fast;
 } choice;
 
 #define AT(field) offsetof(choice, field)
@@ -43,7 +45,28 @@ static const struct option {
     { "seed", GD_SEED, AT(stage.seed), 0, 0, "0", "of the noise" },
     { "clip_denoised", GD_SWITCH, AT(stage.clip), 0, 1, "true",
       "clip the predicted image to [-1, 1]" },
-    { "bf16", GD_SWITCH, AT(stage.bf16), 0, 1, "false", "products of convolutions in bfloat16" },
+    { "precision", GD_TEXT, AT(precision), 0, 0, "fp32",
+      "of products and convolutions: fp32 or bf16" },
+    { "bf16", GD_SWITCH, AT(stage.bf16), 0, 1, "false", "the same as precision bf16" },
+    { "fast", GD_SWITCH, AT(fast), 0, 1, "false",
+      "few network calls: solver, steps and levels for this model" },
+    { "spacing", GD_TEXT, AT(spacing), 0, 0, "the solver's",
+      "of the noise levels: time, logsnr, quadratic for DPM-Solver++ and UniPC; karras, "
+      "exponential, vp, ve, iddpm in sigma space" },
+    { "threshold", GD_TEXT, AT(threshold), 0, 0, "clip",
+      "of the predicted image: none, clip, dynamic" },
+    { "guidance_scale", GD_REAL, AT(stage.guidance_scale), 0, 1000, "none",
+      "guidance by a second model or null_class (1: none)" },
+    { "null_class", GD_INT, AT(stage.null_class), 1, 1e6, "none",
+      "label of no class, of a model trained with dropped labels" },
+    { "guidance_interval", GD_TEXT, AT(interval), 0, 0, "everywhere",
+      "LO,HI: guide (a classifier too) only between these noise levels sigma / alpha" },
+    { "guidance_rescale", GD_REAL, AT(stage.guidance_rescale), 0, 1, "0",
+      "share of the unguided prediction's deviation kept" },
+    { "gradient_every", GD_INT, AT(stage.gradient_every), 1, 1000, "1",
+      "compute the classifier's gradient at every Nth step" },
+    { "hold_gradient", GD_SWITCH, AT(stage.hold_gradient), 0, 1, "false",
+      "use the last gradient at the steps between" },
     { "low_res_noise", GD_REAL, AT(stage.low_res_noise), 0, 10, "0",
       "standard deviation added to an upsampler's input" },
     { "churn", GD_REAL, AT(stage.solver.churn), 0, 1e4, "0",
@@ -52,7 +75,7 @@ static const struct option {
       "lowest level in sigma space" },
     { "sigma_max", GD_REAL, AT(stage.sigma_max), 0, 1e6, "the schedule's, at most 160",
       "highest level in sigma space" },
-    { "batch", GD_REAL, AT(batch), 1, 1024, "1", "images made side by side" },
+    { "batch", GD_INT, AT(batch), 1, 1024, "1", "images made side by side" },
 };
 #undef AT
 
@@ -89,9 +112,11 @@ static gd_status read_options(choice *c, const guided_option *given, int n)
 
 /* ---- introspection: made once, from the tables ---- */
 
-static const char *const type_names[] = {
-    [GD_TEXT] = "text", [GD_REAL] = "real", [GD_SWITCH] = "bool", [GD_SEED] = "seed"
-};
+static const char *const type_names[] = { [GD_TEXT] = "text",
+                                          [GD_REAL] = "real",
+                                          [GD_INT] = "whole",
+                                          [GD_SWITCH] = "bool",
+                                          [GD_SEED] = "seed" };
 
 const char *guided_sampler_options_json(void)
 {
@@ -141,14 +166,47 @@ static gd_status before_step(void *ctx, int64_t first, int n, int step, int n_st
                          (long long)first, step, n_steps);
 }
 
-static gd_status make(guided_sampler *s, const guided_model *model, const guided_model *classifier,
+/* The options that are words, as the command reads them */
+static gd_status settle(choice *c, const gd_model *model)
+{
+    gd_stage_options *o = &c->stage;
+    const gd_solver *solver;
+
+    if (c->fast)
+        (void)gd_stage_fast(&o->sampler, &o->steps, &c->spacing, &c->threshold, model);
+    const char *sampler = o->sampler, *steps = o->steps;
+    gd_stage_defaults(&sampler, &steps, model);
+    GD_TRY(gd_stage_solver(&solver, &steps, sampler));
+    if (c->precision && strcmp(c->precision, "fp32") != 0 && strcmp(c->precision, "bf16") != 0)
+        return gd_fail(GD_EUSAGE, "precision %s: expected fp32 or bf16", c->precision);
+    o->bf16 |= c->precision && strcmp(c->precision, "bf16") == 0;
+    if (c->spacing)
+        GD_TRY(gd_stage_spacing(o, c->spacing, solver));
+    if (c->interval)
+        GD_TRY(gd_stage_interval(o, c->interval));
+    return c->threshold ? gd_stage_threshold(o, c->threshold) : GD_OK;
+}
+
+static const gd_model *model_of(const guided_model *model)
+{
+    return model ? model->model : NULL;
+}
+
+static gd_status make(guided_sampler *s, const guided_networks *networks,
                       const guided_option *given, int n)
 {
-    choice c = { .stage = { .solver.eta = -1, .scale = -1, .clip = true }, .batch = 1 };
+    const gd_model *model = networks->model->model;
+    choice c = { .stage = { .solver.eta = -1,
+                            .scale = -1,
+                            .clip = true,
+                            .uncond = model_of(networks->uncond),
+                            .weaker = model_of(networks->weaker) },
+                 .batch = 1 };
 
     GD_TRY(read_options(&c, given, n));
-    s->batch = (int)c.batch;
-    GD_TRY(gd_stage_open(&s->stage, model->model, classifier ? classifier->model : NULL, &c.stage));
+    GD_TRY(settle(&c, model));
+    s->batch = c.batch;
+    GD_TRY(gd_stage_open(&s->stage, model, model_of(networks->classifier), &c.stage));
     s->stage.o.steps = s->stage.o.sampler = NULL; /* the caller's texts */
     s->stage.trajectory.before_step = before_step;
     s->stage.trajectory.step_ctx = s;
@@ -160,7 +218,14 @@ static gd_status make(guided_sampler *s, const guided_model *model, const guided
 guided_status guided_sampler_open(guided_sampler **out, const guided_model *model,
                                   const guided_model *classifier, const guided_option *given, int n)
 {
-    const gd_entered before = gd_enter(model->context);
+    return guided_sampler_open_networks(
+        out, &(guided_networks){ .model = model, .classifier = classifier }, given, n);
+}
+
+guided_status guided_sampler_open_networks(guided_sampler **out, const guided_networks *networks,
+                                           const guided_option *given, int n)
+{
+    const gd_entered before = gd_enter(networks->model->context);
     void *block;
     gd_status s;
 
@@ -169,8 +234,8 @@ guided_status guided_sampler_open(guided_sampler **out, const guided_model *mode
     if (s != GD_OK)
         return gd_leave(&before, s);
     *out = block;
-    (*out)->context = model->context;
-    s = make(*out, model, classifier, given, n);
+    (*out)->context = networks->model->context;
+    s = make(*out, networks, given, n);
     if (s != GD_OK) {
         guided_sampler_close(*out);
         *out = NULL;

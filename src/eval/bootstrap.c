@@ -1,12 +1,10 @@
 /* bootstrap.c - how far a value moves when the samples are drawn again (Efron 1979): standard
- * deviations over resampled sets.  Draws are keyed by (seed, draw, position), so they are the same
+ * deviations over resampled sets.  Draws are keyed by (seed, draw, index), so they are the same
  * whatever else happens. */
 #include "eval/eval.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-enum { ALL, WITHIN_SPLIT }; /* streams of the draws */
 
 typedef struct spread { /* Welford's running variance */
     int n;
@@ -15,9 +13,9 @@ typedef struct spread { /* Welford's running variance */
 
 typedef struct work {
     const gd_bootstrap *b;
-    int row;
-    int32_t *times; /* block: [count] how often each sample is drawn */
-    spread fid, sfid, score;
+    gd_redrawn drawn;
+    spread spread[GD_MAX_VARIED];
+    gd_statistics statistics[GD_MAX_VARIED]; /* of the set drawn last */
 } work;
 
 static void spread_add(spread *s, double x)
@@ -28,106 +26,96 @@ static void spread_add(spread *s, double x)
     s->squares += d * (x - s->mean);
 }
 
-static double deviation(const spread *s)
+static double deviation_of(const spread *s)
 {
     return s->n > 1 ? sqrt(s->squares / (s->n - 1)) : 0;
 }
 
-/* positions [first, first + n) draw from themselves */
-static void draw(work *w, int d, int64_t first, int64_t n, int stream)
+void gd_redraw(gd_redrawn *r, int64_t first, int64_t n, int stream)
 {
     for (int64_t i = first; i < first + n; i++)
-        w->times[i] = 0;
+        r->times[i] = 0;
     for (int64_t i = first; i < first + n; i++)
-        w->times[first + gd_noise_below((uint32_t)n, w->b->seed, (uint64_t)i,
-                                        2 * (uint32_t)d + (uint32_t)stream)]++;
+        r->times[first + gd_noise_below((uint32_t)n, r->seed, (uint64_t)i,
+                                        2 * (uint32_t)r->draw + (uint32_t)stream)]++;
 }
 
-/* Mean and covariance of `width` columns from `column` on */
-static gd_status resampled(gd_statistics *out, const work *w, int column, int width)
+static gd_status resampled(gd_statistics *out, const gd_redrawn *r, const gd_varied *v)
 {
-    const gd_survey *s = w->b->samples;
+    const int row = gd_extractor_row(r->shape);
     gd_moments *m;
     gd_status status;
 
-    GD_TRY(gd_moments_make(&m, width));
-    for (int64_t i = 0; i < s->count; i++)
-        for (int k = 0; k < w->times[i]; k++)
-            gd_moments_add(m, s->rows + i * w->row + column, 1);
+    GD_TRY(gd_moments_make(&m, v->width));
+    for (int64_t i = 0; i < r->samples->count; i++)
+        for (int k = 0; k < r->times[i]; k++)
+            gd_moments_add(m, r->samples->rows + i * row + v->column, 1);
     status = gd_moments_finish(m, out);
     gd_moments_free(m);
     return status;
 }
 
-static gd_status distances(work *w, int d)
+/* Frechet distances are measured side by side. */
+static gd_status distances(work *w)
 {
     const gd_bootstrap *b = w->b;
-    const gd_statistics *ref[2] = { b->pool ? b->pool : b->spatial, b->spatial };
-    gd_statistics drawn[2] = { { 0 } };
-    const gd_statistics *const set[2] = { &drawn[0], &drawn[1] };
-    const int n = (b->pool != NULL) + (b->spatial != NULL);
-    double value[2];
-    gd_status s = GD_OK;
+    const gd_statistics *ref[GD_MAX_VARIED], *set[GD_MAX_VARIED];
+    double value[GD_MAX_VARIED];
+    spread *to[GD_MAX_VARIED];
+    int n = 0;
 
-    draw(w, d, 0, b->samples->count, ALL);
-    if (b->pool)
-        s = resampled(&drawn[0], w, 0, b->shape->width);
-    if (b->spatial && s == GD_OK)
-        s = resampled(&drawn[n - 1], w, b->shape->width, b->shape->spatial);
-    if (s == GD_OK)
-        s = gd_frechet_all(value, set, ref, n);
-    gd_statistics_free(&drawn[0]);
-    gd_statistics_free(&drawn[1]);
-    if (s == GD_OK && b->pool)
-        spread_add(&w->fid, value[0]);
-    if (s == GD_OK && b->spatial)
-        spread_add(&w->sfid, value[n - 1]);
-    return s;
-}
-
-static gd_status score(work *w, int d)
-{
-    const gd_survey *s = w->b->samples;
-    const gd_extractor_shape *shape = w->b->shape;
-    gd_inception_score *score;
-
-    GD_TRY(gd_inception_score_make(&score, shape->classes, GD_IS_SPLIT));
-    for (int64_t i = 0; i < s->count; i += GD_IS_SPLIT)
-        draw(w, d, i, GD_MIN(GD_IS_SPLIT, s->count - i), WITHIN_SPLIT);
-    for (int64_t i = 0; i < s->count; i++)
-        for (int k = 0; k < w->times[i]; k++)
-            gd_inception_score_add(score, s->rows + i * w->row + shape->width + shape->spatial, 1);
-    spread_add(&w->score, gd_inception_score_value(score, NULL));
-    gd_inception_score_free(score);
-    return GD_OK;
-}
-
-static gd_status run(work *w)
-{
-    const gd_bootstrap *b = w->b;
-
-    for (int d = 0; d < b->draws; d++) {
-        if (b->pool || b->spatial)
-            GD_TRY(distances(w, d));
-        if (b->score)
-            GD_TRY(score(w, d));
-        if (b->tick)
-            GD_TRY(b->tick(b->ctx));
+    for (int i = 0; i < b->n; i++) {
+        if (!b->varied[i].ref)
+            continue;
+        if (n == 0)
+            gd_redraw(&w->drawn, 0, b->samples->count, GD_REDRAW_ALL);
+        GD_TRY(resampled(&w->statistics[i], &w->drawn, &b->varied[i]));
+        ref[n] = b->varied[i].ref;
+        set[n] = &w->statistics[i];
+        to[n++] = &w->spread[i];
     }
+    if (n == 0)
+        return GD_OK;
+    GD_TRY(gd_frechet_all(value, set, ref, n));
+    for (int i = 0; i < n; i++)
+        spread_add(to[i], value[i]);
     return GD_OK;
 }
 
-gd_status gd_bootstrap_run(gd_deviations *out, const gd_bootstrap *b)
+static gd_status one_draw(work *w)
 {
-    work w = { .b = b, .row = gd_extractor_row(b->shape) };
-    gd_status s;
+    const gd_bootstrap *b = w->b;
+    gd_status s = distances(w);
+
+    for (int i = 0; i < b->n; i++)
+        gd_statistics_free(&w->statistics[i]);
+    for (int i = 0; i < b->n && s == GD_OK; i++) {
+        double value;
+        if (b->varied[i].ref)
+            continue;
+        s = b->varied[i].value(&value, &w->drawn);
+        if (s == GD_OK)
+            spread_add(&w->spread[i], value);
+    }
+    return s == GD_OK && b->tick ? b->tick(b->ctx) : s;
+}
+
+gd_status gd_bootstrap_run(double *deviation, const gd_bootstrap *b)
+{
+    work w = { .b = b, .drawn = { .samples = b->samples, .shape = b->shape, .seed = b->seed } };
+    gd_status s = GD_OK;
+    void *times;
 
     if (b->draws < 2)
         return gd_fail(GD_EUSAGE, "a deviation needs 2 draws or more");
-    GD_TRY(
-        gd_block_make((void **)&w.times, (size_t)b->samples->count * sizeof *w.times, "bootstrap"));
-    s = run(&w);
-    gd_block_free(w.times);
-    *out = (gd_deviations){ deviation(&w.fid), deviation(&w.sfid), deviation(&w.score) };
+    GD_TRY(gd_block_make(&times, (size_t)b->samples->count * sizeof *w.drawn.times, "bootstrap"));
+    w.drawn.times = times;
+    for (int d = 0; d < b->draws && s == GD_OK; d++) {
+        w.drawn.draw = d;
+        s = one_draw(&w);
+    }
+    gd_block_free(times);
+    for (int i = 0; i < b->n; i++)
+        deviation[i] = deviation_of(&w.spread[i]);
     return s;
 }

@@ -1,7 +1,7 @@
 /* cmmd.c - CLIP's maximum mean discrepancy (Jayasumana et al. 2024): 1,000 times the squared MMD
  * with the kernel exp(-|x - y|^2 / (2 sigma^2)), sigma = 10, pairs of equal points included, as the
  * authors' program has it. */
-#include "eval/eval.h"
+#include "eval/metric.h"
 
 #include "cpu/linear.h"
 
@@ -94,3 +94,22 @@ gd_status gd_cmmd_measure(double *out, const gd_features *ref, const gd_features
         *out = factor * (rr + ss - 2 * rs);
     return s;
 }
+
+/* ---- the metric ---- */
+
+static gd_status measure(gd_measured *out, gd_comparison *c)
+{
+    return gd_cmmd_measure(&out->value[0], &c->ref, &c->samples);
+}
+
+const gd_metric gd_metric_cmmd = {
+    .word = "cmmd",
+    .about = "maximum mean discrepancy of CLIP's features (Jayasumana et al. 2024)",
+    .needs = GD_NEED_FEATURES | GD_NEED_UNIT_LENGTH,
+    .standard = true,
+    .has_limit = true,
+    .least = 1,
+    .least_ref = 1,
+    .measure = measure,
+    .figure = { { .key = "cmmd", .name = "CMMD", .format = "%.6g" } },
+};

@@ -240,22 +240,39 @@ int64_t gd_survey_place(int64_t k, int64_t kept, int64_t count);
 
 /* ---- bootstrap.c: error bars ---- */
 
-typedef struct gd_deviations { /* standard deviations; 0: not asked for */
-    double fid, sfid, inception_score;
-} gd_deviations;
+/* The samples drawn again, with replacement */
+enum { GD_REDRAW_ALL, GD_REDRAW_SPLIT }; /* streams of draws */
+typedef struct gd_redrawn {
+    const gd_survey *samples; /* with all rows kept */
+    const gd_extractor_shape *shape;
+    uint64_t seed;
+    int draw;
+    int32_t *times; /* [count]: how often each sample is in the set */
+} gd_redrawn;
+/* Samples [first, first + n) are drawn from themselves: n of them, keyed by (seed, draw, index). */
+void gd_redraw(gd_redrawn *r, int64_t first, int64_t n, int stream);
+
+/* A value whose deviation is wanted: of the Frechet distance of `width` columns of a row, from
+ * `column` on, to `ref`; ref NULL: of what `value` computes */
+typedef struct gd_varied {
+    const gd_statistics *ref;
+    int column, width;
+    gd_status (*value)(double *out, gd_redrawn *r);
+} gd_varied;
+enum { GD_MAX_VARIED = 16 };
 typedef struct gd_bootstrap {
     const gd_survey *samples; /* with all rows kept */
     const gd_extractor_shape *shape;
-    const gd_statistics *pool, *spatial; /* of the reference; NULL: no FID, no sFID */
-    bool score;
+    const gd_varied *varied; /* [n], at most GD_MAX_VARIED */
+    int n;
     int draws;
     uint64_t seed;
     gd_status (*tick)(void *ctx); /* after each draw; a status other than GD_OK ends it */
     void *ctx;
 } gd_bootstrap;
-/* Over `draws` sets of as many samples drawn with replacement, beside the same reference; for the
- * score each split is drawn from itself.  GD_EUSAGE: fewer than 2 draws. */
-GD_CHECKED gd_status gd_bootstrap_run(gd_deviations *out, const gd_bootstrap *b);
+/* Standard deviations [n] over `draws` sets of as many samples drawn with replacement, beside the
+ * same reference.  GD_EUSAGE: fewer than 2 draws. */
+GD_CHECKED gd_status gd_bootstrap_run(double *deviation, const gd_bootstrap *b);
 
 /* ---- reference.c: statistics in the authors' files ---- */
 

@@ -4,7 +4,7 @@
  * Tr (S1 S2)^(1/2) is the sum of the roots of the eigenvalues of R S2 R^T, where S1 = R^T R comes
  * from S1's eigenvectors.  Those of eigenvalue zero within rounding are left out of R: with fewer
  * samples than features the noise of their roots would be all that they add. */
-#include "eval/eval.h"
+#include "eval/metric.h"
 
 #include "cpu/linear.h"
 
@@ -173,3 +173,37 @@ gd_status gd_frechet_all(double *out, const gd_statistics *const *a, const gd_st
             return gd_fail(j.status[i], "Frechet distance: %s", gd_status_text(j.status[i]));
     return GD_OK;
 }
+
+/* ---- the metrics ---- */
+
+const gd_metric gd_metric_fid = {
+    .word = "fid",
+    .alias = "fd", /* what it is called in other features */
+    .about = "Frechet distance of features (Heusel et al. 2017)",
+    .needs = GD_NEED_POOL,
+    .standard = true,
+    .has_limit = true,
+    .least = 2,
+    .least_ref = 2,
+    .least_for = "a covariance",
+    .frechet = GD_NEED_POOL,
+    .figure = { { .key = "fid",
+                  .name = "FID",
+                  .vision_key = "fd",
+                  .vision_name = "FD",
+                  .format = "%.6f",
+                  .bar = GD_BAR_REDRAWN } },
+};
+
+const gd_metric gd_metric_sfid = {
+    .word = "sfid",
+    .about = "Frechet distance of spatial features (Nash et al. 2021)",
+    .needs = GD_NEED_SPATIAL,
+    .standard = true,
+    .has_limit = true,
+    .least = 2,
+    .least_ref = 2,
+    .least_for = "a covariance",
+    .frechet = GD_NEED_SPATIAL,
+    .figure = { { .key = "sfid", .name = "sFID", .format = "%.6f", .bar = GD_BAR_REDRAWN } },
+};

@@ -3,10 +3,11 @@
  *
  * mean_i sum_c p_ic (ln p_ic - ln q_c) with q = mean_i p_i is mean_i sum_c p_ic ln p_ic - sum_c q_c
  * ln q_c: two sums a split suffice, and no image is kept. */
-#include "eval/eval.h"
+#include "eval/metric.h"
 
 #include "eval/numpy_random.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -159,3 +160,54 @@ double gd_inception_score_value(const gd_inception_score *s, double *deviation)
         *deviation = sqrt(fmax(squares / n - scores / n * (scores / n), 0));
     return scores / n;
 }
+
+/* ---- the metric ---- */
+
+static gd_status measure(gd_measured *out, gd_comparison *c)
+{
+    out->value[0] = c->of_samples->inception_score;
+    out->value[1] = c->of_samples->score_spread;
+    return GD_OK;
+}
+
+/* Each split is drawn from itself. */
+static gd_status redraw(double *out, gd_redrawn *r)
+{
+    const gd_survey *s = r->samples;
+    const gd_extractor_shape *shape = r->shape;
+    const int row = gd_extractor_row(shape);
+    gd_inception_score *score;
+
+    GD_TRY(gd_inception_score_make(&score, shape->classes, GD_IS_SPLIT));
+    for (int64_t i = 0; i < s->count; i += GD_IS_SPLIT)
+        gd_redraw(r, i, GD_MIN(GD_IS_SPLIT, s->count - i), GD_REDRAW_SPLIT);
+    for (int64_t i = 0; i < s->count; i++)
+        for (int k = 0; k < r->times[i]; k++)
+            gd_inception_score_add(score, s->rows + i * row + shape->width + shape->spatial, 1);
+    *out = gd_inception_score_value(score, NULL);
+    gd_inception_score_free(score);
+    return GD_OK;
+}
+
+static void set_split(json_t *report, const gd_measured *m, const gd_comparison *c)
+{
+    (void)m;
+    if (!c->fidelity)
+        json_object_set_new(report, "inception_score_split", json_integer(GD_IS_SPLIT));
+}
+
+const gd_metric gd_metric_is = {
+    .word = "is",
+    .about = "Inception Score (Salimans et al. 2016), of the samples alone",
+    .needs = GD_NEED_SCORE,
+    .standard = true,
+    .least = 1,
+    .measure = measure,
+    .redraw = redraw,
+    .basis = set_split,
+    .figure = { { .key = "inception_score",
+                  .name = "Inception Score",
+                  .format = "%.6f",
+                  .bar = GD_BAR_REDRAWN },
+                { .key = "inception_score_spread", .fidelity = true, .minor = true } },
+};

@@ -1,6 +1,7 @@
 /* infinity.c - the Frechet distance extrapolated to infinitely many samples. */
-#include "eval/extra.h"
+#include "eval/metric.h"
 
+#include <jansson.h>
 #include <math.h>
 
 enum { POINTS = GD_INFINITY_POINTS, LEAST = 16 };
@@ -81,3 +82,43 @@ gd_status gd_infinity_measure(gd_infinity *out, const gd_statistics *ref,
         fit(out);
     return s;
 }
+
+/* ---- the metric ---- */
+
+static gd_status measure(gd_measured *out, gd_comparison *c)
+{
+    gd_infinity *f;
+    void *block;
+
+    GD_TRY(gd_block_make(&block, sizeof *f, "distance at infinity"));
+    out->more = f = block;
+    GD_TRY(gd_infinity_measure(f, c->ref_pool, &c->samples, c->seed));
+    out->value[0] = f->value;
+    out->deviation[0] = f->error;
+    return GD_OK;
+}
+
+static void set_points(json_t *report, const gd_measured *m)
+{
+    const gd_infinity *f = m->more;
+    json_t *points = json_array();
+
+    for (int k = 0; k < POINTS; k++)
+        json_array_append_new(points, json_pack("[I,f]", (json_int_t)f->n[k], f->distance[k]));
+    json_object_set_new(report, "fid_at", points);
+}
+
+const gd_metric gd_metric_infinity = {
+    .word = "fid-inf",
+    .about = "FID of infinitely many samples (Chong & Forsyth 2020)",
+    .needs = GD_NEED_POOL | GD_NEED_FEATURES,
+    .with = &gd_metric_fid, /* whose statistics of the reference it takes */
+    .least = 1,
+    .least_ref = 1,
+    .measure = measure,
+    .detail = set_points,
+    .figure = { { .key = "fid_infinity",
+                  .name = "FID infinity",
+                  .format = "%.6f",
+                  .bar = GD_BAR_MEASURED } },
+};

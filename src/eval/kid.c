@@ -1,10 +1,11 @@
 /* kid.c - kernel inception distance: Binkowski et al. 2018, with the settings usual since: cubic
  * polynomial kernel, 100 subsets of 1,000 drawn without replacement. */
-#include "eval/eval.h"
+#include "eval/metric.h"
 
 #include "cpu/linear.h"
 #include "eval/numpy_random.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <string.h>
 
@@ -138,3 +139,39 @@ gd_status gd_kid_measure(gd_kid *out, const gd_features *ref, const gd_features 
     gd_block_free(k.chosen);
     return s;
 }
+
+/* ---- the metric ---- */
+
+static gd_status measure_metric(gd_measured *out, gd_comparison *c)
+{
+    gd_kid k;
+    int *subset;
+    void *block;
+
+    GD_TRY(gd_kid_measure(&k, &c->ref, &c->samples, c->fidelity));
+    GD_TRY(gd_block_make(&block, sizeof *subset, "kernel distance"));
+    out->value[0] = k.mean;
+    out->deviation[0] = k.deviation;
+    out->more = subset = block;
+    *subset = k.subset;
+    return GD_OK;
+}
+
+static void set_subset(json_t *report, const gd_measured *m, const gd_comparison *c)
+{
+    (void)c;
+    json_object_set_new(report, "kid_subset", json_integer(*(const int *)m->more));
+}
+
+const gd_metric gd_metric_kid = {
+    .word = "kid",
+    .about = "kernel Inception distance (Binkowski et al. 2018)",
+    .needs = GD_NEED_FEATURES,
+    .has_limit = true,
+    .least = 2,
+    .least_ref = 2,
+    .least_for = "KID",
+    .measure = measure_metric,
+    .basis = set_subset,
+    .figure = { { .key = "kid", .name = "KID", .format = "%.6g", .bar = GD_BAR_SUBSETS } },
+};

@@ -1,8 +1,9 @@
 /* memorisation.c - which samples stand closer to a training image than its own neighbours do. */
-#include "eval/extra.h"
+#include "eval/metric.h"
 
 #include "cpu/linear.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,3 +186,72 @@ gd_status gd_memorisation_measure(gd_memorisation *out, const gd_features *ref,
     release(&s);
     return status;
 }
+
+/* ---- the metric ---- */
+
+static gd_status measure(gd_measured *out, gd_comparison *c)
+{
+    gd_memorisation *m;
+    void *block;
+
+    GD_TRY(gd_block_make(&block, sizeof *m, "nearest images"));
+    out->more = m = block;
+    GD_TRY(gd_memorisation_measure(m, &c->ref, &c->samples));
+    for (int k = 0; k < m->n_pairs; k++) {
+        m->pair[k].sample = gd_image_of_row(c->of_samples, m->pair[k].sample);
+        m->pair[k].ref = gd_image_of_row(c->of_ref, m->pair[k].ref);
+    }
+    out->value[0] = m->authenticity;
+    out->value[1] = m->median_ratio;
+    return GD_OK;
+}
+
+static json_t *number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static void set_pairs(json_t *report, const gd_measured *measured)
+{
+    const gd_memorisation *m = measured->more;
+    json_t *pairs = json_array();
+
+    for (int k = 0; k < m->n_pairs; k++) {
+        json_t *pair = json_pack("{s:I,s:I}", "sample", (json_int_t)m->pair[k].sample, "reference",
+                                 (json_int_t)m->pair[k].ref);
+        json_object_set_new(pair, "distance", number(m->pair[k].distance));
+        json_object_set_new(pair, "ratio", number(m->pair[k].ratio));
+        json_array_append_new(pairs, pair);
+    }
+    json_object_set_new(report, "nearest_pairs", pairs);
+}
+
+static void print_pairs(FILE *out, const gd_measured *measured)
+{
+    const gd_memorisation *m = measured->more;
+
+    for (int k = 0; k < m->n_pairs; k++)
+        fprintf(out, "  sample %lld is nearest to reference image %lld, ratio %.3f\n",
+                (long long)m->pair[k].sample, (long long)m->pair[k].ref, m->pair[k].ratio);
+}
+
+const gd_metric gd_metric_memorisation = {
+    .word = "memorization",
+    .about = "authenticity (Alaa et al. 2022) and the samples nearest to the reference",
+    .needs = GD_NEED_FEATURES,
+    .least = 1,
+    .least_ref = 1,
+    .measure = measure,
+    .detail = set_pairs,
+    .print = print_pairs,
+    .figure = { { .key = "authenticity",
+                  .name = "Authenticity",
+                  .format = "%.4f",
+                  .bar = GD_BAR_SHARE_OF_SAMPLES },
+                { .key = "memorization_ratio",
+                  .name = "Memorization",
+                  .format = "%.4f",
+                  .note = "(median of distance to the nearest reference image over its own nearest "
+                          "neighbour's)",
+                  .minor = true } },
+};

@@ -1,6 +1,6 @@
 /* vendi.c - how many different images a set is worth.  The eigenvalues of K / n, K = X X^T with
  * rows of length 1, are those of the smaller X^T X / n but for zeros. */
-#include "eval/extra.h"
+#include "eval/metric.h"
 
 #include "cpu/linear.h"
 
@@ -84,3 +84,26 @@ gd_status gd_vendi_measure(double *out, const gd_features *set)
     gd_block_free(w.values);
     return s;
 }
+
+/* ---- the metric ---- */
+
+static gd_status measure_metric(gd_measured *out, gd_comparison *c)
+{
+    GD_TRY(gd_vendi_measure(&out->value[0], &c->samples));
+    return gd_vendi_measure(&out->value[1], &c->ref);
+}
+
+const gd_metric gd_metric_vendi = {
+    .word = "vendi",
+    .about = "Vendi score of cosine similarities (Friedman & Dieng 2023), of both sets",
+    .needs = GD_NEED_FEATURES,
+    .least = 1,
+    .least_ref = 1,
+    .measure = measure_metric,
+    .figure = { { .key = "vendi", .name = "Vendi score", .format = "%.4f" },
+                { .key = "vendi_reference",
+                  .name = "reference",
+                  .format = "%.4f",
+                  .minor = true,
+                  .beside = true } },
+};

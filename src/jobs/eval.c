@@ -18,8 +18,7 @@ static const job_option table[] = {
     { "features", 0, JOB_TEXT, "FILE",
       "instead: a classifier, or DINOv2, CLIP, MAE, SigLIP2, ConvNeXt V2", AT(features) },
     { "metrics", 0, JOB_TEXT, "LIST",
-      "of is,fid (fd),sfid,pr,kid,dc,cmmd, fid-inf,memorization,vendi (default: is,fid,sfid,pr)",
-      AT(metrics) },
+      "with commas; guided help metrics lists them (default: is,fid,sfid,pr)", AT(metrics) },
     { "dialect", 0, JOB_TEXT, "NAME",
       "whose resize, scaling and draws: adm, pytorch-fid, torch-fidelity, clean-fid, edm, ..; "
       "several with commas; all",
@@ -55,62 +54,7 @@ static const job_option table[] = {
 };
 #undef AT
 
-const char *const eval_metric_names[EVAL_METRICS] = { "is",           "fid",  "sfid", "pr",
-                                                      "kid",          "dc",   "cmmd", "fid-inf",
-                                                      "memorization", "vendi" };
-
 /* ---- options ---- */
-
-/* The metric of `length` letters; EVAL_METRICS: none */
-static int metric_of(const char *word, int length)
-{
-    int k = 0;
-
-    if (length == 2 && strncmp(word, "fd", 2) == 0) /* what it is called in other features */
-        return EVAL_FID;
-    while (k < EVAL_METRICS && (strncmp(eval_metric_names[k], word, (size_t)length) != 0 ||
-                                eval_metric_names[k][length]))
-        k++;
-    return k;
-}
-
-static gd_status choose_metrics(eval_run *r)
-{
-    for (const char *at = r->o.metrics; at && *at;) {
-        const int n = (int)strcspn(at, ","), k = metric_of(at, n);
-        if (k == EVAL_METRICS)
-            return gd_fail(
-                GD_EUSAGE,
-                "--metrics %.*s: expected some of is,fid,sfid,pr,kid,dc,cmmd,fid-inf,memorization,"
-                "vendi\nhint: is: Inception Score; pr: precision and recall; dc: density "
-                "and coverage; fid-inf: FID of infinitely many samples",
-                n, at);
-        r->wanted[k] = true;
-        at += n + (at[n] == ',');
-    }
-    r->wanted[EVAL_FID] |= r->wanted[EVAL_INFINITY]; /* which needs the reference's statistics */
-    return eval_network_metrics(r);
-}
-
-static gd_status read_limits(eval_run *r)
-{
-    for (int k = 0; k < EVAL_METRICS; k++)
-        r->limit[k] = INFINITY;
-    for (const char *at = r->o.fail_above; at && *at;) {
-        const int n = (int)strcspn(at, "="), k = metric_of(at, n);
-        char *end = (char *)at;
-        if ((k == EVAL_FID || k == EVAL_SFID || k == EVAL_KID || k == EVAL_CMMD) && at[n] == '=')
-            r->limit[k] = strtod(at + n + 1, &end);
-        if (end == at || end == at + n + 1 || (*end && *end != ',') || !isfinite(r->limit[k]))
-            return gd_fail(GD_EUSAGE, "--fail-above %s: expected fid=NUMBER, sfid=, kid=, cmmd=",
-                           r->o.fail_above);
-        if (!r->wanted[k])
-            return gd_fail(GD_EUSAGE, "--fail-above %s: %s is not among --metrics", r->o.fail_above,
-                           eval_metric_names[k]);
-        at = end + (*end == ',');
-    }
-    return GD_OK;
-}
 
 static gd_status settle(eval_run *r)
 {
@@ -128,95 +72,6 @@ static gd_status settle(eval_run *r)
 }
 
 /* ---- the comparison ---- */
-
-static gd_status measure_frechet(eval_run *r)
-{
-    const gd_statistics *a[2], *b[2];
-    double *place[2], value[2];
-    int n = 0;
-
-    if (r->has_frechet)
-        return GD_OK;
-    if (r->wanted[EVAL_FID]) {
-        a[n] = &r->samples.pool;
-        b[n] = &r->ref.pool;
-        place[n++] = &r->fid;
-    }
-    if (r->wanted[EVAL_SFID]) {
-        a[n] = &r->samples.spatial;
-        b[n] = &r->ref.spatial;
-        place[n++] = &r->sfid;
-    }
-    GD_TRY(gd_frechet_all(value, a, b, n));
-    for (int i = 0; i < n; i++)
-        *place[i] = value[i];
-    return GD_OK;
-}
-
-gd_features eval_features(const eval_run *r, const eval_side *side)
-{
-    return (gd_features){ side->survey.features, side->survey.kept, r->network.shape.width };
-}
-
-static gd_status tick_draw(void *ctx)
-{
-    eval_run *r = ctx;
-
-    job_progress_step(&r->progress);
-    return gd_stop_wanted() ? gd_fail(GD_EINTERRUPTED, "stopped in the bootstrap") : GD_OK;
-}
-
-static gd_status measure_deviations(eval_run *r)
-{
-    const gd_bootstrap b = { .samples = &r->samples.survey,
-                             .shape = &r->network.shape,
-                             .pool = r->wanted[EVAL_FID] ? &r->ref.pool : NULL,
-                             .spatial = r->wanted[EVAL_SFID] ? &r->ref.spatial : NULL,
-                             .score = r->wanted[EVAL_IS],
-                             .draws = r->o.bootstrap,
-                             .seed = r->o.seed,
-                             .tick = tick_draw,
-                             .ctx = r };
-
-    job_progress_start(&r->progress, "draws", b.draws, r->o.quiet);
-    GD_TRY(gd_bootstrap_run(&r->deviations, &b));
-    job_progress_end(&r->progress);
-    return GD_OK;
-}
-
-static void tick_distances(void *ctx, double share)
-{
-    eval_run *r = ctx;
-
-    while ((double)r->progress.done < share * (double)r->progress.total)
-        job_progress_step(&r->progress);
-}
-
-static gd_status measure_manifold(eval_run *r, const gd_features *ref, const gd_features *samples)
-{
-    const int64_t few = 100000000; /* seconds */
-    const bool quiet = r->o.quiet || ref->count * samples->count < few;
-
-    job_progress_start(&r->progress, "parts of the distances", 64, quiet);
-    GD_TRY(gd_manifold_measure(&r->manifold, ref, samples, r->o.half, tick_distances, r));
-    job_progress_end(&r->progress);
-    return GD_OK;
-}
-
-gd_status eval_measure(eval_run *r)
-{
-    const gd_features ref = eval_features(r, &r->ref), samples = eval_features(r, &r->samples);
-
-    GD_TRY(measure_frechet(r));
-    if (r->wanted[EVAL_PR] || r->wanted[EVAL_DC])
-        GD_TRY(measure_manifold(r, &ref, &samples));
-    if (r->wanted[EVAL_KID])
-        GD_TRY(gd_kid_measure(&r->kid, &ref, &samples, r->dialect->fidelity));
-    if (r->wanted[EVAL_CMMD])
-        GD_TRY(gd_cmmd_measure(&r->cmmd, &ref, &samples));
-    GD_TRY(eval_measure_extra(r));
-    return r->o.bootstrap > 0 ? measure_deviations(r) : GD_OK;
-}
 
 /* The others wait: their failures are agreed on with the first rank's. */
 gd_status eval_alone(eval_run *r, gd_status (*work)(eval_run *r))
@@ -245,26 +100,10 @@ static gd_status survey_both(eval_run *r)
     return GD_OK;
 }
 
-gd_status eval_check_limits(const eval_run *r)
-{
-    const double value[EVAL_METRICS] = {
-        [EVAL_FID] = r->fid, [EVAL_SFID] = r->sfid, [EVAL_KID] = r->kid.mean, [EVAL_CMMD] = r->cmmd
-    };
-
-    for (int k = 0; k < EVAL_METRICS; k++)
-        if (isfinite(r->limit[k]) && !(value[k] <= r->limit[k]))
-            return gd_fail(GD_EFAILED, "%s is %g, above %g", eval_metric_names[k], value[k],
-                           r->limit[k]);
-    return GD_OK;
-}
-
-/* The Inception Score alone is of the samples */
+/* The Inception Score alone is of the samples. */
 static bool compares(const eval_run *r)
 {
-    for (int k = 0; k < EVAL_METRICS; k++)
-        if (r->wanted[k] && k != EVAL_IS)
-            return true;
-    return false;
+    return eval_needs(r) & GD_NEED_REFERENCE;
 }
 
 static gd_status check_sides(eval_run *r)
@@ -289,9 +128,9 @@ gd_status eval_open_both(eval_run *r)
                        "does; --json FILE keeps the report",
                        r->o.output);
     GD_TRY(eval_network_find(r));
-    GD_TRY(choose_metrics(r));
+    GD_TRY(eval_metrics_choose(r));
     GD_TRY(check_sides(r));
-    GD_TRY(read_limits(r));
+    GD_TRY(eval_limits_read(r));
     if (r->first)
         GD_TRY(eval_report_check(r));
     if (r->first && r->o.card)
@@ -387,6 +226,7 @@ static gd_status run_eval(gd_job *job)
     if (s == GD_OK)
         s = work(&r);
     gd_block_free(r.classes);
+    eval_forget_results(&r);
     eval_close(&r.ref);
     eval_close(&r.samples);
     eval_network_close(&r.network);

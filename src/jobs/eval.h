@@ -4,23 +4,8 @@
 
 #include "jobs/jobs.h"
 #include "eval/eval.h"
-#include "eval/extra.h"
 #include "eval/lint.h"
-
-/* In the authors' order; each is also a word of --metrics */
-typedef enum eval_metric {
-    EVAL_IS,
-    EVAL_FID,
-    EVAL_SFID,
-    EVAL_PR,
-    EVAL_KID,
-    EVAL_DC,
-    EVAL_CMMD,
-    EVAL_INFINITY,
-    EVAL_MEMORISATION,
-    EVAL_VENDI,
-    EVAL_METRICS
-} eval_metric;
+#include "eval/metric.h"
 
 typedef struct eval_options {
     const char *ref, *samples, *features, *inception, *metrics, *dialect, *fail_above, *cache,
@@ -64,24 +49,17 @@ typedef struct eval_run {
     const gd_dialect *dialect; /* the first of --dialect */
     const gd_dialect *dialects[GD_MOST_VIEWS];
     int n_dialects;
-    bool wanted[EVAL_METRICS];
-    double limit[EVAL_METRICS]; /* --fail-above; infinite: none */
-    double fid, sfid;
-    bool has_frechet; /* both are there already */
-    gd_manifold manifold;
-    gd_kid kid;
-    double cmmd;
-    gd_deviations deviations;
-    gd_infinity infinity;
-    gd_memorisation memorisation;
-    double vendi_ref, vendi_samples;
+    /* By gd_metric_index */
+    bool wanted[GD_MAX_METRICS];
+    double limit[GD_MAX_METRICS]; /* --fail-above; infinite: none */
+    gd_measured result[GD_MAX_METRICS];
+    bool has_frechet;         /* the Frechet distances are there already */
+    bool measuring;           /* the progress of a metric is shown */
     gd_class_scores *classes; /* block: [n_classes] */
     int n_classes;
     int64_t surveyed; /* images that the network or the cache saw */
     double start, seconds;
 } eval_run;
-
-extern const char *const eval_metric_names[EVAL_METRICS];
 
 /* ---- eval.c ---- */
 
@@ -90,9 +68,35 @@ GD_CHECKED gd_status eval_alone(eval_run *r, gd_status (*work)(eval_run *r));
 
 /* The sets are found and opened as options and words name them */
 GD_CHECKED gd_status eval_open_both(eval_run *r);
+
+/* ---- eval_metrics.c: which metrics are wanted, and their values ---- */
+
+/* --metrics, or what the network that was found can measure */
+GD_CHECKED gd_status eval_metrics_choose(eval_run *r);
+/* --fail-above, of metrics that are wanted */
+GD_CHECKED gd_status eval_limits_read(eval_run *r);
+bool eval_wants(const eval_run *r, const gd_metric *m);
+unsigned eval_needs(const eval_run *r); /* of all that is wanted: bits of gd_need */
 /* What is wanted, from the surveys of both sides */
 GD_CHECKED gd_status eval_measure(eval_run *r);
 GD_CHECKED gd_status eval_check_limits(const eval_run *r);
+/* The statistics of a side that a Frechet distance is measured between */
+const gd_statistics *eval_statistics(const eval_side *side, gd_need kind);
+gd_features eval_features(const eval_run *r, const eval_side *side);
+void eval_forget_results(eval_run *r);
+
+/* The figures of the metrics that are wanted, one after another; begin with { 0 } */
+typedef struct eval_figure {
+    const gd_metric *metric;
+    const gd_measured *result;
+    const gd_figure *figure;
+    const char *key, *name; /* in features of this run's network; name NULL: in JSON alone */
+    double value, deviation;
+    bool last; /* of its metric */
+    int next;
+} eval_figure;
+bool eval_next_figure(eval_figure *f, const eval_run *r);
+double eval_figure_value(const eval_run *r, const char *key); /* NAN: not measured */
 
 /* ---- eval_all.c: several dialects, each image read once ---- */
 
@@ -106,8 +110,6 @@ GD_CHECKED gd_status eval_all(eval_run *r);
 GD_CHECKED gd_status eval_network_find(eval_run *r);
 /* The message that says which file is missing */
 GD_CHECKED gd_status eval_network_missing(void);
-/* What --metrics, or nothing, may ask of the network that was found */
-GD_CHECKED gd_status eval_network_metrics(eval_run *r);
 /* An extractor for images of the size of this side's */
 GD_CHECKED gd_status eval_network_ready(eval_run *r, const eval_side *side);
 void eval_network_close(eval_network *n);
@@ -131,16 +133,12 @@ GD_CHECKED gd_status eval_report(const eval_run *r);
 struct json_t;
 struct json_t *eval_report_object(const eval_run *r); /* NULL: out of memory */
 void eval_report_cost(const eval_run *r);
-double eval_f_score(const gd_manifold *m); /* torch-fidelity's */
 
-/* ---- eval_extra.c: distance at infinity, memorisation, diversity, classes ---- */
+/* ---- eval_classes.c: --per-class ---- */
 
-GD_CHECKED gd_status eval_measure_extra(eval_run *r);
-void eval_extra_set(struct json_t *j, const eval_run *r);
-void eval_extra_print(const eval_run *r);
-/* The image whose features are row k of a side */
-int64_t eval_image_of(const eval_side *side, int64_t k);
-gd_features eval_features(const eval_run *r, const eval_side *side);
+GD_CHECKED gd_status eval_measure_classes(eval_run *r);
+void eval_classes_set(struct json_t *j, const eval_run *r);
+void eval_classes_print(const eval_run *r);
 
 /* ---- eval_protocol.c: published references ---- */
 

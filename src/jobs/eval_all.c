@@ -69,13 +69,22 @@ static void make_run(const all *a, eval_run *run, const gd_dialect *d)
     run->ref.path = a->r->ref.path;
     use_stored(&run->ref, d);
     use_stored(&run->samples, d);
-    if (d->fidelity && !a->vgg16)
-        run->wanted[EVAL_PR] = false;
-    if (d->fidelity)
-        run->wanted[EVAL_DC] = false;
+    for (int k = 0; k < gd_metric_count() && d->fidelity; k++)
+        if (gd_metric_at(k)->in_fidelity == GD_FIDELITY_NONE ||
+            (gd_metric_at(k)->in_fidelity == GD_FIDELITY_VGG16 && !a->vgg16))
+            run->wanted[k] = false;
     if ((!run->ref.pool_stored && run->o.ref && gd_images_count(run->ref.images) == 0) ||
         (!run->samples.pool_stored && gd_images_count(run->samples.images) == 0))
-        run->wanted[EVAL_FID] = run->wanted[EVAL_SFID] = false;
+        for (int k = 0; k < gd_metric_count(); k++)
+            run->wanted[k] &= !gd_metric_at(k)->frechet;
+}
+
+static bool wants_vgg16(const eval_run *r)
+{
+    for (int k = 0; k < gd_metric_count(); k++)
+        if (r->wanted[k] && gd_metric_at(k)->in_fidelity == GD_FIDELITY_VGG16)
+            return true;
+    return false;
 }
 
 static gd_status find_vgg16(all *a)
@@ -93,7 +102,7 @@ static gd_status find_vgg16(all *a)
                        "%s: holds no weights of VGG16\nhint: vgg16-397923af.pth of "
                        "torchvision",
                        a->vgg16);
-    if (fidelity && !a->vgg16 && a->r->wanted[EVAL_PR] && a->r->first)
+    if (fidelity && !a->vgg16 && wants_vgg16(a->r) && a->r->first)
         gd_log(GD_LOG_NOTE, "torch-fidelity's precision and recall are left out: they are measured "
                             "in VGG16 (--vgg16 vgg16-397923af.pth)");
     return GD_OK;
@@ -178,7 +187,7 @@ static gd_status make_views(const all *a, views *v, bool ref)
         gd_survey_options o = eval_survey_options(run, side);
         o.ctx = a->r;
         add_view(v, &side->survey, run->network.extractor, &o);
-        if (run->dialect->fidelity && run->wanted[EVAL_PR])
+        if (run->dialect->fidelity && wants_vgg16(run))
             GD_TRY(add_vgg16(a, v, run, ref));
     }
     return GD_OK;
@@ -213,57 +222,49 @@ static gd_status survey_both(const all *a)
 
 /* ---- the table ---- */
 
-typedef struct table_row {
-    const char *name;
-    eval_metric metric;
-    const char *format;
-} table_row;
-static const table_row rows[] = {
-    { "Inception Score", EVAL_IS, "%.6f" }, { "FID", EVAL_FID, "%.6f" },
-    { "sFID", EVAL_SFID, "%.6f" },          { "Precision", EVAL_PR, "%.4f" },
-    { "Recall", EVAL_PR, "%.4f" },          { "KID", EVAL_KID, "%.6g" },
-    { "Density", EVAL_DC, "%.4f" },         { "Coverage", EVAL_DC, "%.4f" },
-};
-
-static double value_of(const eval_run *r, int row)
+/* A figure in a column, where a run has it */
+static bool find_figure(eval_figure *f, const eval_run *r, const gd_figure *figure)
 {
-    const double value[COUNT(rows)] = {
-        r->samples.survey.inception_score,
-        r->fid,
-        r->sfid,
-        r->manifold.precision,
-        r->manifold.recall,
-        r->kid.mean,
-        r->manifold.density,
-        r->manifold.coverage,
-    };
-    return value[row];
-}
-
-static bool in_table(const all *a, int row)
-{
-    for (int i = 0; i < a->n; i++)
-        if (a->run[i].wanted[rows[row].metric])
+    for (*f = (eval_figure){ 0 }; eval_next_figure(f, r);)
+        if (f->figure == figure)
             return true;
     return false;
+}
+
+/* The figures that any run has, in the order of the table of metrics */
+static int list_columns(const gd_figure *out[GD_MAX_METRICS * GD_MAX_FIGURES], const all *a)
+{
+    eval_figure f;
+    int n = 0;
+
+    for (int k = 0; k < gd_metric_count() * GD_MAX_FIGURES; k++) {
+        const gd_figure *g = &gd_metric_at(k / GD_MAX_FIGURES)->figure[k % GD_MAX_FIGURES];
+        bool any = false;
+        for (int i = 0; i < a->n && g->name && !g->minor; i++)
+            any |= find_figure(&f, &a->run[i], g);
+        if (any)
+            out[n++] = g;
+    }
+    return n;
 }
 
 /* A line for each dialect: names are longer than numbers */
 static void print_table(const all *a)
 {
+    const gd_figure *column[GD_MAX_METRICS * GD_MAX_FIGURES];
+    const int n = list_columns(column, a);
+
     fprintf(job_out(), "%-28s", "dialect");
-    for (int k = 0; k < COUNT(rows); k++)
-        if (in_table(a, k))
-            fprintf(job_out(), " %16s", rows[k].name);
+    for (int k = 0; k < n; k++)
+        fprintf(job_out(), " %16s", column[k]->name);
     fprintf(job_out(), "\n");
     for (int i = 0; i < a->n; i++) {
         fprintf(job_out(), "%-28s", a->run[i].dialect->name);
-        for (int k = 0; k < COUNT(rows); k++) {
+        for (int k = 0; k < n; k++) {
             char text[64] = "-";
-            if (!in_table(a, k))
-                continue;
-            if (a->run[i].wanted[rows[k].metric])
-                snprintf(text, sizeof text, rows[k].format, value_of(&a->run[i], k));
+            eval_figure f;
+            if (find_figure(&f, &a->run[i], column[k]))
+                snprintf(text, sizeof text, column[k]->format, f.value);
             fprintf(job_out(), " %16s", text);
         }
         fprintf(job_out(), "\n");
@@ -288,20 +289,6 @@ static gd_status put_json(const all *a)
         json_array_append_new(list, eval_report_object(&a->run[i]));
     json_object_set_new(j, "dialects", list);
     return eval_put_json(a->r, j);
-}
-
-static gd_status measure(eval_run *run)
-{
-    const bool vgg16 = run->dialect->fidelity && run->wanted[EVAL_PR];
-    const gd_features ref = { run->ref.vgg16.features, run->ref.vgg16.kept, GD_VGG16_WIDTH },
-                      samples = { run->samples.vgg16.features, run->samples.vgg16.kept,
-                                  GD_VGG16_WIDTH };
-
-    if (vgg16) /* not in the features of the others */
-        run->wanted[EVAL_PR] = false;
-    GD_TRY(eval_measure(run));
-    run->wanted[EVAL_PR] |= vgg16;
-    return vgg16 ? gd_manifold_measure(&run->manifold, &ref, &samples, false, NULL, NULL) : GD_OK;
 }
 
 /* ---- the distances of all dialects, side by side ---- */
@@ -347,18 +334,20 @@ static gd_status measure_distances(const all *a)
     for (int i = 0; i < a->n; i++) {
         eval_run *run = &a->run[i];
         run->has_frechet = true;
-        if (!twin(a, i) && run->wanted[EVAL_FID])
-            GD_TRY(add_distance(&d, &run->fid, &run->samples.pool, &run->ref.pool));
-        if (!twin(a, i) && run->wanted[EVAL_SFID])
-            GD_TRY(add_distance(&d, &run->sfid, &run->samples.spatial, &run->ref.spatial));
+        for (int k = 0; k < gd_metric_count() && !twin(a, i); k++) {
+            const gd_need kind = gd_metric_at(k)->frechet;
+            if (run->wanted[k] && kind)
+                GD_TRY(add_distance(&d, &run->result[k].value[0],
+                                    eval_statistics(&run->samples, kind),
+                                    eval_statistics(&run->ref, kind)));
+        }
     }
     if (d.n > 0)
         GD_TRY(flush(&d));
     for (int i = 0; i < a->n; i++)
-        if (twin(a, i)) {
-            a->run[i].fid = twin(a, i)->fid;
-            a->run[i].sfid = twin(a, i)->sfid;
-        }
+        for (int k = 0; k < gd_metric_count() && twin(a, i); k++)
+            if (gd_metric_at(k)->frechet)
+                a->run[i].result[k].value[0] = twin(a, i)->result[k].value[0];
     return GD_OK;
 }
 
@@ -368,7 +357,7 @@ static gd_status finish(all *a)
 
     GD_TRY(measure_distances(a));
     for (int i = 0; i < a->n; i++)
-        GD_TRY(measure(&a->run[i]));
+        GD_TRY(eval_measure(&a->run[i]));
     r->seconds = gd_seconds() - r->start;
     if (r->o.card)
         GD_TRY(eval_card(r, a->run, a->n));
@@ -407,6 +396,7 @@ static void release(all *a)
                 run->network.extractor = NULL;
         gd_extractor_free(run->network.extractor);
         gd_block_free(run->classes);
+        eval_forget_results(run);
         release_side(&run->ref, &a->r->ref);
         release_side(&run->samples, &a->r->samples);
     }

@@ -38,13 +38,10 @@ gd_status eval_card_check(const eval_run *r)
 
 /* ---- numbers ---- */
 
-static void add(gd_card *c, gd_card_row *row, const char *name, bool wanted, double value,
-                double deviation)
+static void add(gd_card *c, gd_card_row *row, const char *name, double value, double deviation)
 {
     int k = 0;
 
-    if (!wanted)
-        return;
     while (k < c->n_columns && strcmp(c->column[k], name) != 0)
         k++;
     if (k == GD_CARD_COLUMNS)
@@ -55,25 +52,11 @@ static void add(gd_card *c, gd_card_row *row, const char *name, bool wanted, dou
     row->deviation[k] = deviation > 0 ? deviation : NAN;
 }
 
-/* The deviation of a share of n */
-static double of_share(double p, int64_t n)
-{
-    return n > 0 ? sqrt(p * (1 - p) / (double)n) : NAN;
-}
-
-/* Of the mean of 100 subsets, unless all of them are the whole set */
-static double kid_error(const eval_run *r)
-{
-    return r->kid.deviation > 1e-9 * fabs(r->kid.mean) ? r->kid.deviation / 10 : NAN;
-}
-
 static void add_run(gd_card *c, const eval_run *r)
 {
-    const gd_deviations *d = &r->deviations;
-    const bool *w = r->wanted, vgg16 = r->dialect->fidelity;
+    const bool vgg16 = r->dialect->fidelity;
     const int64_t n = vgg16 ? r->samples.vgg16.kept : r->samples.survey.kept,
                   n_ref = vgg16 ? r->ref.vgg16.kept : r->ref.survey.kept;
-    const double precision = r->manifold.precision, recall = r->manifold.recall;
     gd_card_row *row = &c->row[c->n_rows++];
 
     for (int k = 0; k < GD_CARD_COLUMNS; k++)
@@ -82,20 +65,9 @@ static void add_run(gd_card *c, const eval_run *r)
     row->note = r->o.features ? "numbers in these features compare with nothing but numbers in the "
                                 "same features"
                               : r->dialect->input;
-    add(c, row, "Inception Score", w[EVAL_IS], r->samples.survey.inception_score,
-        d->inception_score);
-    add(c, row, *r->network.vit ? "FD" : "FID", w[EVAL_FID], r->fid, d->fid);
-    add(c, row, "sFID", w[EVAL_SFID], r->sfid, d->sfid);
-    add(c, row, "Precision", w[EVAL_PR], precision, of_share(precision, n));
-    add(c, row, "Recall", w[EVAL_PR], recall, of_share(recall, n_ref));
-    add(c, row, "KID", w[EVAL_KID], r->kid.mean, kid_error(r));
-    add(c, row, "CMMD", w[EVAL_CMMD], r->cmmd, 0);
-    add(c, row, "Density", w[EVAL_DC], r->manifold.density, 0);
-    add(c, row, "Coverage", w[EVAL_DC], r->manifold.coverage, 0);
-    add(c, row, "FID infinity", w[EVAL_INFINITY], r->infinity.value, r->infinity.error);
-    add(c, row, "Authenticity", w[EVAL_MEMORISATION], r->memorisation.authenticity,
-        of_share(r->memorisation.authenticity, n));
-    add(c, row, "Vendi", w[EVAL_VENDI], r->vendi_samples, 0);
+    for (eval_figure f = { 0 }; eval_next_figure(&f, r);)
+        if (f.name && !f.figure->minor)
+            add(c, row, f.name, f.value, gd_figure_error(f.figure, f.value, f.deviation, n, n_ref));
 }
 
 /* ---- facts ---- */
@@ -212,11 +184,11 @@ static gd_status make_grid(gd_card *c, const eval_run *r)
 
 static gd_status make_pairs(gd_card *c, const eval_run *r)
 {
-    const gd_memorisation *m = &r->memorisation;
+    const gd_memorisation *m = c->memorisation;
 
     for (int i = 0; i < m->n_pairs; i++) {
-        c->pair_image[i][0] = eval_image_of(&r->samples, m->pair[i].sample);
-        c->pair_image[i][1] = eval_image_of(&r->ref, m->pair[i].ref);
+        c->pair_image[i][0] = m->pair[i].sample;
+        c->pair_image[i][1] = m->pair[i].ref;
         GD_TRY(small_picture(&c->pair[i][0], r, r->samples.images, c->pair_image[i][0]));
         GD_TRY(small_picture(&c->pair[i][1], r, r->ref.images, c->pair_image[i][1]));
     }
@@ -269,8 +241,8 @@ static gd_status fill(gd_card *c, const eval_run *r, const eval_run *run, int n)
              r->o.ref ? r->ref.path : "no reference");
     for (int i = 0; i < n; i++)
         add_run(c, &run[i]);
-    c->infinity = first->wanted[EVAL_INFINITY] ? &first->infinity : NULL;
-    c->memorisation = first->wanted[EVAL_MEMORISATION] ? &first->memorisation : NULL;
+    c->infinity = first->result[gd_metric_index(&gd_metric_infinity)].more;
+    c->memorisation = first->result[gd_metric_index(&gd_metric_memorisation)].more;
     c->classes = first->classes;
     c->n_classes = first->n_classes;
     GD_TRY(make_grid(c, first));

@@ -8,24 +8,6 @@
 
 enum { MOST = JOB_MAX_WORDS, MOST_BYTES = 64 << 20, DEPTH = 8 };
 
-static const struct {
-    const char *key, *deviation, *name;
-} numbers[] = {
-    { "inception_score", "inception_score_deviation", "Inception Score" },
-    { "fid", "fid_deviation", "FID" },
-    { "fd", "fd_deviation", "FD" },
-    { "sfid", "sfid_deviation", "sFID" },
-    { "precision", NULL, "Precision" },
-    { "recall", NULL, "Recall" },
-    { "kid", NULL, "KID" },
-    { "cmmd", NULL, "CMMD" },
-    { "density", NULL, "Density" },
-    { "coverage", NULL, "Coverage" },
-    { "fid_infinity", "fid_infinity_deviation", "FID infinity" },
-    { "authenticity", NULL, "Authenticity" },
-    { "vendi", NULL, "Vendi score" },
-};
-
 typedef struct report {
     const char *path;
     json_t *file, *one; /* the report of one dialect in it */
@@ -102,25 +84,39 @@ static void check_protocol(const report *a, const report *b)
             (long long)n, (long long)m);
 }
 
-/* The deviation that a report has of a number, or that follows from its counts; NAN: none */
-static double deviation_of(const report *r, int k, double value)
-{
-    const json_t *given =
-        numbers[k].deviation ? json_object_get(r->one, numbers[k].deviation) : NULL;
-    const char *count =
-        strcmp(numbers[k].key, "recall") == 0 ? "reference_features"
-        : strcmp(numbers[k].key, "precision") == 0 || strcmp(numbers[k].key, "authenticity") == 0
-            ? "sample_features"
-            : NULL;
+/* A figure of the table, under one of its two keys */
+typedef struct number {
+    const gd_figure *figure;
+    const char *key, *name;
+} number;
+enum { MAX_NUMBERS = GD_MAX_METRICS * GD_MAX_FIGURES * 2 };
 
-    if (given)
-        return json_number_value(given);
-    if (strcmp(numbers[k].key, "kid") == 0) { /* of the mean of 100 subsets, no set as a whole */
-        const double spread = json_number_value(json_object_get(r->one, "kid_deviation"));
-        return spread > 1e-9 * fabs(value) ? spread / 10 : NAN;
+static int list_numbers(number out[MAX_NUMBERS])
+{
+    int n = 0;
+
+    for (int k = 0; k < gd_metric_count() * GD_MAX_FIGURES; k++) {
+        const gd_figure *f = &gd_metric_at(k / GD_MAX_FIGURES)->figure[k % GD_MAX_FIGURES];
+        if (!f->key || !f->name || f->minor)
+            continue;
+        out[n++] = (number){ f, f->key, f->name };
+        if (f->vision_key)
+            out[n++] = (number){ f, f->vision_key, f->vision_name };
     }
-    const double n = count ? (double)json_integer_value(json_object_get(r->one, count)) : 0;
-    return n > 0 ? sqrt(value * (1 - value) / n) : NAN;
+    return n;
+}
+
+/* The standard error that a report has of a number, or that follows from its counts; NAN: none */
+static double error_of(const report *r, const number *k, double value)
+{
+    char key[64];
+    const json_t *deviation;
+
+    snprintf(key, sizeof key, "%s_deviation", k->key);
+    deviation = json_object_get(r->one, key);
+    return gd_figure_error(k->figure, value, deviation ? json_number_value(deviation) : NAN,
+                           json_integer_value(json_object_get(r->one, "sample_features")),
+                           json_integer_value(json_object_get(r->one, "reference_features")));
 }
 
 static const char *verdict(double difference, double error)
@@ -134,21 +130,21 @@ static const char *verdict(double difference, double error)
 
 /* ---- the table ---- */
 
-static void print_number(const report *r, int n, int k)
+static void print_number(const report *r, int n, const number *k)
 {
     double value[MOST] = { 0 }, deviation[MOST];
     bool has[MOST], any = false;
 
     for (int i = 0; i < n; i++) {
-        const json_t *x = json_object_get(r[i].one, numbers[k].key);
+        const json_t *x = json_object_get(r[i].one, k->key);
         has[i] = json_is_number(x);
         any |= has[i];
         value[i] = json_number_value(x);
-        deviation[i] = deviation_of(&r[i], k, value[i]);
+        deviation[i] = error_of(&r[i], k, value[i]);
     }
     if (!any)
         return;
-    fprintf(job_out(), "%-16s", numbers[k].name);
+    fprintf(job_out(), "%-16s", k->name);
     for (int i = 0; i < n; i++) {
         char text[64] = "-";
         if (has[i] && isfinite(deviation[i]))
@@ -166,12 +162,15 @@ static void print_number(const report *r, int n, int k)
 
 static void print_table(const report *r, int n)
 {
+    number numbers[MAX_NUMBERS];
+    const int n_numbers = list_numbers(numbers);
+
     fprintf(job_out(), "%-16s", "");
     for (int i = 0; i < n; i++)
         fprintf(job_out(), " %20.20s", text_of(&r[i], "samples"));
     fprintf(job_out(), "\n");
-    for (int k = 0; k < COUNT(numbers); k++)
-        print_number(r, n, k);
+    for (int k = 0; k < n_numbers; k++)
+        print_number(r, n, &numbers[k]);
     for (int i = 1; i < n; i++)
         check_protocol(&r[0], &r[i]);
 }
@@ -179,14 +178,16 @@ static void print_table(const report *r, int n)
 static json_t *difference(const report *a, const report *b)
 {
     json_t *j = json_object();
+    number numbers[MAX_NUMBERS];
+    const int n_numbers = list_numbers(numbers);
 
-    for (int k = 0; k < COUNT(numbers); k++) {
+    for (int k = 0; k < n_numbers; k++) {
         const json_t *x = json_object_get(a->one, numbers[k].key),
                      *y = json_object_get(b->one, numbers[k].key);
         if (!json_is_number(x) || !json_is_number(y))
             continue;
         const double u = json_number_value(x), v = json_number_value(y);
-        const double error = hypot(deviation_of(a, k, u), deviation_of(b, k, v));
+        const double error = hypot(error_of(a, &numbers[k], u), error_of(b, &numbers[k], v));
         json_t *row = json_pack("{s:f,s:f,s:f}", "first", u, "other", v, "difference", v - u);
         json_object_set_new(row, "error", isfinite(error) ? json_real(error) : json_null());
         json_object_set_new(row, "exceeds",

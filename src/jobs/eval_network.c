@@ -124,29 +124,6 @@ gd_status eval_network_find(eval_run *r)
     return n->path && *n->path ? GD_OK : find_file(&n->path);
 }
 
-gd_status eval_network_metrics(eval_run *r)
-{
-    const eval_network *n = &r->network;
-    bool *w = r->wanted;
-
-    if (r->o.features && w[EVAL_SFID])
-        return gd_fail(GD_EUSAGE, "--metrics sfid: %s has no spatial features",
-                       *n->vit ? n->vit : "a classifier");
-    if (*n->vit && w[EVAL_IS])
-        return gd_fail(GD_EUSAGE, "--metrics is: %s has no classes\nhint: fd, kid, pr, dc", n->vit);
-    if (w[EVAL_CMMD] && !n->shape.unit_length)
-        return gd_fail(GD_EUSAGE,
-                       "--metrics cmmd: is measured in CLIP's features\nhint: --features FILE of "
-                       "openai/clip-vit-large-patch14-336 (pytorch_model.bin)");
-    if (r->o.metrics)
-        return GD_OK;
-    w[EVAL_FID] = w[EVAL_PR] = true;
-    w[EVAL_IS] = !*n->vit;
-    w[EVAL_SFID] = !r->o.features;
-    w[EVAL_CMMD] = n->shape.unit_length;
-    return GD_OK;
-}
-
 static gd_status open_vit(eval_run *r)
 {
     eval_network *n = &r->network;

@@ -13,40 +13,33 @@ gd_status eval_report_check(const eval_run *r)
     return path && *path ? gd_file_check(path, r->o.overwrite ? GD_OVERWRITE : GD_KEEP) : GD_OK;
 }
 
-static void set(json_t *j, const char *key, bool wanted, double value)
+static void set_number(json_t *j, const char *key, double value)
 {
-    if (wanted) /* JSON has no NaN */
-        json_object_set_new(j, key, isfinite(value) ? json_real(value) : json_null());
+    json_object_set_new(j, key, isfinite(value) ? json_real(value) : json_null()); /* no NaN */
 }
 
-double eval_f_score(const gd_manifold *m)
+static bool has_deviation(const eval_run *r, gd_error_bar bar)
 {
-    return 2 * m->precision * m->recall / fmax(1e-5, m->precision + m->recall);
+    return bar == GD_BAR_MEASURED || bar == GD_BAR_SUBSETS ||
+           (bar == GD_BAR_REDRAWN && r->o.bootstrap > 0);
 }
 
+/* Figures, and what is behind those of a metric after its last */
 static void set_values(json_t *j, const eval_run *r)
 {
-    const bool error = r->o.bootstrap > 0;
-    const bool *w = r->wanted;
+    char key[64];
 
-    set(j, "inception_score", w[EVAL_IS], r->samples.survey.inception_score);
-    set(j, "inception_score_spread", w[EVAL_IS] && r->dialect->fidelity,
-        r->samples.survey.score_spread);
-    set(j, "inception_score_deviation", w[EVAL_IS] && error, r->deviations.inception_score);
-    set(j, *r->network.vit ? "fd" : "fid", w[EVAL_FID], r->fid);
-    set(j, *r->network.vit ? "fd_deviation" : "fid_deviation", w[EVAL_FID] && error,
-        r->deviations.fid);
-    set(j, "sfid", w[EVAL_SFID], r->sfid);
-    set(j, "sfid_deviation", w[EVAL_SFID] && error, r->deviations.sfid);
-    set(j, "precision", w[EVAL_PR], r->manifold.precision);
-    set(j, "recall", w[EVAL_PR], r->manifold.recall);
-    set(j, "f_score", w[EVAL_PR] && r->dialect->fidelity, eval_f_score(&r->manifold));
-    set(j, "kid", w[EVAL_KID], r->kid.mean);
-    set(j, "kid_deviation", w[EVAL_KID], r->kid.deviation);
-    set(j, "density", w[EVAL_DC], r->manifold.density);
-    set(j, "coverage", w[EVAL_DC], r->manifold.coverage);
-    set(j, "cmmd", w[EVAL_CMMD], r->cmmd);
-    eval_extra_set(j, r);
+    for (eval_figure f = { 0 }; eval_next_figure(&f, r);) {
+        set_number(j, f.key, f.value);
+        if (has_deviation(r, f.figure->bar)) {
+            snprintf(key, sizeof key, "%s_deviation", f.key);
+            set_number(j, key, f.deviation);
+        }
+        if (f.last && f.metric->detail)
+            f.metric->detail(j, f.result);
+    }
+    if (r->o.per_class)
+        eval_classes_set(j, r);
 }
 
 static const char *origin(bool wanted, bool stored)
@@ -57,8 +50,9 @@ static const char *origin(bool wanted, bool stored)
 static void set_side(json_t *j, const eval_run *r, const eval_side *side, const char *name)
 {
     char key[64];
-    const bool wanted = r->wanted[EVAL_FID] || r->wanted[EVAL_SFID];
-    const bool stored = r->wanted[EVAL_FID] ? side->pool_stored : side->spatial_stored;
+    const unsigned needs = eval_needs(r);
+    const bool wanted = needs & (GD_NEED_POOL | GD_NEED_SPATIAL);
+    const bool stored = needs & GD_NEED_POOL ? side->pool_stored : side->spatial_stored;
 
     snprintf(key, sizeof key, "%s_images", name);
     json_object_set_new(j, key, json_integer(gd_images_count(side->images)));
@@ -74,6 +68,7 @@ static void set_side(json_t *j, const eval_run *r, const eval_side *side, const 
 static void set_used(json_t *j, const eval_run *r)
 {
     const eval_network *n = &r->network;
+    const gd_comparison how = { .half = r->o.half, .fidelity = r->dialect->fidelity };
 
     json_object_set_new(j, "guided", json_string(GUIDED_VERSION));
     json_object_set_new(j, "network",
@@ -94,12 +89,9 @@ static void set_used(json_t *j, const eval_run *r)
     eval_protocol_set(j, r);
     json_object_set_new(j, "samples", gd_json_text(r->samples.path));
     set_side(j, r, &r->samples, "sample");
-    if (r->wanted[EVAL_IS] && !r->dialect->fidelity)
-        json_object_set_new(j, "inception_score_split", json_integer(GD_IS_SPLIT));
-    if (r->wanted[EVAL_PR])
-        json_object_set_new(j, "distances", json_string(r->o.half ? "float16" : "float32"));
-    if (r->wanted[EVAL_KID])
-        json_object_set_new(j, "kid_subset", json_integer(r->kid.subset));
+    for (int k = 0; k < gd_metric_count(); k++)
+        if (r->wanted[k] && gd_metric_at(k)->basis)
+            gd_metric_at(k)->basis(j, &r->result[k], &how);
     if (r->o.bootstrap > 0) {
         json_object_set_new(j, "bootstrap", json_integer(r->o.bootstrap));
         json_object_set_new(j, "seed", json_integer((json_int_t)r->o.seed));
@@ -135,33 +127,30 @@ gd_status eval_put_json(const eval_run *r, json_t *report)
     return s;
 }
 
-static void row(const char *name, bool wanted, const char *format, double value, double deviation)
+static void print_figure(const eval_figure *f)
 {
-    if (!wanted)
-        return;
-    fprintf(job_out(), "%-16s ", name);
-    fprintf(job_out(), format, value);
-    if (deviation > 0)
-        fprintf(job_out(), " +- %.2g", deviation);
-    fprintf(job_out(), "\n");
+    FILE *out = job_out();
+    const bool more = !f->last && f->figure[1].beside;
+
+    fprintf(out, f->figure->beside ? " (%s " : "%-16s ", f->name);
+    fprintf(out, f->figure->format, f->value);
+    if (f->deviation > 0)
+        fprintf(out, " +- %.2g", f->deviation);
+    if (f->figure->note)
+        fprintf(out, " %s", f->figure->note);
+    fprintf(out, "%s%s", f->figure->beside ? ")" : "", more ? "" : "\n");
 }
 
 static void print_table(const eval_run *r)
 {
-    const gd_deviations *d = &r->deviations;
-    const bool *w = r->wanted;
-
-    row("Inception Score", w[EVAL_IS], "%.6f", r->samples.survey.inception_score,
-        d->inception_score);
-    row(*r->network.vit ? "FD" : "FID", w[EVAL_FID], "%.6f", r->fid, d->fid);
-    row("sFID", w[EVAL_SFID], "%.6f", r->sfid, d->sfid);
-    row("Precision", w[EVAL_PR], "%.4f", r->manifold.precision, 0);
-    row("Recall", w[EVAL_PR], "%.4f", r->manifold.recall, 0);
-    row("KID", w[EVAL_KID], "%.6g", r->kid.mean, r->kid.deviation);
-    row("Density", w[EVAL_DC], "%.4f", r->manifold.density, 0);
-    row("Coverage", w[EVAL_DC], "%.4f", r->manifold.coverage, 0);
-    row("CMMD", w[EVAL_CMMD], "%.6g", r->cmmd, 0);
-    eval_extra_print(r);
+    for (eval_figure f = { 0 }; eval_next_figure(&f, r);) {
+        if (f.name)
+            print_figure(&f);
+        if (f.last && f.metric->print)
+            f.metric->print(job_out(), f.result);
+    }
+    if (r->n_classes > 0)
+        eval_classes_print(r);
     if (*r->network.vit)
         fprintf(job_out(), "(features of %s, %s)\n", r->network.vit, r->network.path);
     if (r->network.model)

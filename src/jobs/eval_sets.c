@@ -3,24 +3,20 @@
 
 #include <math.h>
 
-enum {
-    LEAST_FOR_PR = 4,         /* a point and its 3 nearest */
-    LEAST_FOR_DC = 6,         /* and 5 */
-    REFERENCE_IMAGES = 10000, /* of the authors' files, for precision and recall */
-};
+enum { REFERENCE_IMAGES = 10000 }; /* of the authors' files, for precision and recall */
 
 static bool needs_features(const eval_run *r)
 {
-    return r->wanted[EVAL_PR] || r->wanted[EVAL_KID] || r->wanted[EVAL_DC] ||
-           r->wanted[EVAL_CMMD] || r->wanted[EVAL_INFINITY] || r->wanted[EVAL_MEMORISATION] ||
-           r->wanted[EVAL_VENDI] || r->o.per_class;
+    return (eval_needs(r) & GD_NEED_FEATURES) || r->o.per_class;
 }
 
 bool eval_needs_images(const eval_run *r, const eval_side *side)
 {
-    return needs_features(r) || (r->wanted[EVAL_FID] && !side->pool_stored) ||
-           (r->wanted[EVAL_SFID] && !side->spatial_stored) ||
-           (side == &r->samples && (r->wanted[EVAL_IS] || r->o.bootstrap > 0));
+    const unsigned needs = eval_needs(r);
+
+    return needs_features(r) || ((needs & GD_NEED_POOL) && !side->pool_stored) ||
+           ((needs & GD_NEED_SPATIAL) && !side->spatial_stored) ||
+           (side == &r->samples && ((needs & GD_NEED_SCORE) || r->o.bootstrap > 0));
 }
 
 /* Stored statistics go before images: those of a reference are of the whole training set. */
@@ -37,13 +33,14 @@ static gd_status read_statistics(eval_side *side)
 static gd_status check_width(const eval_run *r, const eval_side *side)
 {
     const gd_extractor_shape *shape = &r->network.shape;
+    const unsigned needs = eval_needs(r);
 
-    if (r->wanted[EVAL_FID] && side->pool_stored && side->pool.width != shape->width)
+    if ((needs & GD_NEED_POOL) && side->pool_stored && side->pool.width != shape->width)
         return gd_fail(GD_EMISMATCH,
                        "%s: mu has %d values, the network %d features: statistics of another "
                        "network",
                        side->path, side->pool.width, shape->width);
-    if (r->wanted[EVAL_SFID] && side->spatial_stored && side->spatial.width != shape->spatial)
+    if ((needs & GD_NEED_SPATIAL) && side->spatial_stored && side->spatial.width != shape->spatial)
         return gd_fail(GD_EMISMATCH,
                        "%s: mu_s has %d values, the network %d spatial features: statistics of "
                        "another network",
@@ -51,27 +48,39 @@ static gd_status check_width(const eval_run *r, const eval_side *side)
     return GD_OK;
 }
 
+/* The metric that needs the most images of a side; NULL: none has a least number of its own */
+static const gd_metric *most_demanding(int *least, const eval_run *r, const eval_side *side)
+{
+    const gd_metric *found = NULL;
+
+    *least = 1;
+    for (int k = 0; k < gd_metric_count(); k++) {
+        const gd_metric *m = gd_metric_at(k);
+        const int n = side == &r->ref ? m->least_ref : m->least;
+        if (!r->wanted[k] || n <= *least)
+            continue;
+        *least = n;
+        found = m;
+    }
+    return found;
+}
+
 static gd_status check_count(const eval_run *r, const eval_side *side)
 {
     const long long n = gd_images_count(side->images);
-    int least = r->wanted[EVAL_FID] || r->wanted[EVAL_SFID] || r->wanted[EVAL_KID] ? 2 : 1;
+    int least;
+    const gd_metric *demanding = most_demanding(&least, r, side);
 
-    if (r->wanted[EVAL_PR])
-        least = LEAST_FOR_PR;
-    if (r->wanted[EVAL_DC] && side == &r->ref)
-        least = LEAST_FOR_DC;
     if (n == 0)
         return gd_fail(GD_EFORMAT,
                        "%s: statistics and no images (arr_0)\nhint: --metrics fid,sfid compares "
-                       "statistics; is, pr, kid and dc need the images",
+                       "statistics; other metrics need the images",
                        side->path);
     if (n < least)
         return gd_fail(GD_EFORMAT, "%s: %lld images, %s needs %d or more", side->path, n,
-                       r->wanted[EVAL_DC] && least == LEAST_FOR_DC ? "density (k = 5)"
-                       : r->wanted[EVAL_PR]                        ? "precision (k = 3)"
-                                                                   : "a covariance",
-                       least);
-    if (r->wanted[EVAL_FID] && !side->pool_stored && n <= r->network.shape.width && !r->o.quiet)
+                       demanding->least_for, least);
+    if ((eval_needs(r) & GD_NEED_POOL) && !side->pool_stored && n <= r->network.shape.width &&
+        !r->o.quiet)
         gd_log(GD_LOG_NOTE,
                "%s: N = %lld images, fewer than the %d features: the FID is biased "
                "(too high)",
@@ -82,8 +91,9 @@ static gd_status check_count(const eval_run *r, const eval_side *side)
 /* A file that holds statistics and images has two candidates for FID. */
 static void report_stored(const eval_run *r, const eval_side *side)
 {
-    const bool used = (r->wanted[EVAL_FID] && side->pool_stored) ||
-                      (r->wanted[EVAL_SFID] && side->spatial_stored);
+    const unsigned needs = eval_needs(r);
+    const bool used = ((needs & GD_NEED_POOL) && side->pool_stored) ||
+                      ((needs & GD_NEED_SPATIAL) && side->spatial_stored);
 
     if (used && gd_images_count(side->images) > 0 &&
         (side == &r->samples || !eval_needs_images(r, side)))
@@ -137,13 +147,15 @@ static int64_t kept(const eval_run *r, const eval_side *side)
 
 gd_survey_options eval_survey_options(eval_run *r, const eval_side *side)
 {
+    const unsigned needs = eval_needs(r);
+
     return (gd_survey_options){ .cache = r->o.cache,
                                 .tag = r->dialect->rows,
                                 .batch = r->o.batch,
                                 .dist = r->dist,
-                                .pool = r->wanted[EVAL_FID] && !side->pool_stored,
-                                .spatial = r->wanted[EVAL_SFID] && !side->spatial_stored,
-                                .score = r->wanted[EVAL_IS] && side == &r->samples,
+                                .pool = (needs & GD_NEED_POOL) && !side->pool_stored,
+                                .spatial = (needs & GD_NEED_SPATIAL) && !side->spatial_stored,
+                                .score = (needs & GD_NEED_SCORE) && side == &r->samples,
                                 .fidelity = r->dialect->fidelity,
                                 .keep = kept(r, side),
                                 .keep_all = r->o.bootstrap > 0 && side == &r->samples,
@@ -171,23 +183,24 @@ static gd_status show_part(void *ctx, const gd_statistics *pool)
     enum { DRAWS = 8 }; /* at most: each costs a distance */
     eval_run *r = ctx;
     gd_survey some = r->samples.survey;
-    gd_deviations deviations = { .fid = NAN };
+    const gd_varied varied = { .ref = &r->ref.pool, .width = r->network.shape.width };
     const gd_bootstrap b = { .samples = &some,
                              .shape = &r->network.shape,
-                             .pool = &r->ref.pool,
+                             .varied = &varied,
+                             .n = 1,
                              .draws = GD_MIN(r->o.bootstrap, DRAWS),
                              .seed = r->o.seed };
-    double fid;
+    double fid, deviation = NAN;
 
     GD_TRY(gd_frechet(&fid, pool, &r->ref.pool));
     some.count = pool->count;
     if (b.draws > 0)
-        GD_TRY(gd_bootstrap_run(&deviations, &b));
+        GD_TRY(gd_bootstrap_run(&deviation, &b));
     job_show_partial(&(guided_partial){ .metric = "fid",
                                         .samples = pool->count,
                                         .total = gd_images_count(r->samples.images),
                                         .value = fid,
-                                        .deviation = deviations.fid });
+                                        .deviation = deviation });
     return GD_OK;
 }
 

@@ -99,8 +99,8 @@ static gd_status open_set(eval_run *r)
                                   "train_images/ -o ref.npz");
     if (r->first)
         GD_TRY(check_output(r));
-    r->wanted[EVAL_FID] = true;
-    r->wanted[EVAL_SFID] = !r->o.features;
+    r->wanted[gd_metric_index(&gd_metric_fid)] = true;
+    r->wanted[gd_metric_index(&gd_metric_sfid)] = !r->o.features;
     GD_TRY(eval_network_find(r));
     GD_TRY(eval_open(r, &r->ref, path));
     return eval_needs_images(r, &r->ref)

@@ -1,4 +1,5 @@
 /* help.c - guided help, guided completion: what the tables of options say of themselves. */
+#include "eval/metric.h"
 #include "jobs/args.h"
 
 #include <jansson.h>
@@ -41,6 +42,15 @@ static void print_samplers(void)
     }
 }
 
+static void print_metrics(void)
+{
+    for (int i = 0; i < gd_metric_count(); i++)
+        fprintf(job_out(), "%-14s %s%s%s%s\n", gd_metric_at(i)->word, gd_metric_at(i)->about,
+                gd_metric_at(i)->alias ? " (also " : "",
+                gd_metric_at(i)->alias ? gd_metric_at(i)->alias : "",
+                gd_metric_at(i)->alias ? ")" : "");
+}
+
 static gd_status run_help(gd_job *job)
 {
     help_options o = { 0 };
@@ -52,6 +62,10 @@ static gd_status run_help(gd_job *job)
         return gd_fail(GD_EUSAGE, "help: one verb at a time");
     if (w.n_words == 1 && strcmp(w.word[0], "samplers") == 0) {
         print_samplers();
+        return GD_OK;
+    }
+    if (w.n_words == 1 && strcmp(w.word[0], "metrics") == 0) {
+        print_metrics();
         return GD_OK;
     }
     if (w.n_words == 1 && strcmp(w.word[0], "flags") == 0) {
@@ -81,7 +95,7 @@ static gd_status run_help(gd_job *job)
 
 const job_kind job_help = { "help",
                             "the manual of a verb",
-                            "help [VERB|samplers|flags] [options]",
+                            "help [VERB|samplers|metrics|flags] [options]",
                             "guided help sample",
                             help_table,
                             COUNT(help_table),

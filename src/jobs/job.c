@@ -63,6 +63,31 @@ void job_show_image(const guided_image *image)
         e->image(e->ctx, image);
 }
 
+bool job_takes_arrays(void)
+{
+    return running->events.array != NULL;
+}
+
+gd_status job_show_array(const char *name, int rank, const int64_t *dim, const double *data)
+{
+    const guided_events *e = &running->events;
+    guided_array a = { .name = name, .rank = rank };
+    int64_t n = 1;
+    void *block;
+
+    if (!e->array)
+        return GD_OK;
+    for (int i = 0; i < rank; i++)
+        n *= a.dim[i] = dim[i];
+    GD_TRY(gd_block_make(&block, (size_t)n * sizeof(float), "array"));
+    for (int64_t i = 0; i < n; i++)
+        ((float *)block)[i] = (float)data[i];
+    a.data = block;
+    e->array(e->ctx, &a);
+    gd_block_free(block);
+    return GD_OK;
+}
+
 bool job_wants_previews(void)
 {
     return running->events.preview != NULL;

@@ -82,6 +82,10 @@ GD_CHECKED gd_status job_print_json(struct json_t *json); /* takes it; NULL: out
 bool job_takes_data(void);
 bool job_data(const void *data, size_t bytes); /* the result itself; false: errno says why */
 void job_show_image(const guided_image *image);
+bool job_takes_arrays(void);
+/* data [dim[0]][dim[1]].. as floats, to whoever takes arrays */
+GD_CHECKED gd_status job_show_array(const char *name, int rank, const int64_t *dim,
+                                    const double *data);
 bool job_wants_previews(void);
 void job_show_preview(const guided_preview *preview);
 /* Values from a part of the samples cost time: only for whoever shows them, and of a command line

@@ -146,67 +146,19 @@ static gd_status add_stage(job_maker *m, int k, const gd_stage_options *o)
     return GD_OK;
 }
 
-/* "0.28,1.61": noise levels sigma / alpha between which guidance acts */
-static gd_status read_interval(const char *text, double *low, double *high)
-{
-    char *end;
-
-    if (!text)
-        return GD_OK;
-    *low = strtod(text, &end);
-    if (*end == ',')
-        *high = strtod(end + 1, &end);
-    if (*end || !(*low >= 0) || !(*high > *low))
-        return gd_fail(GD_EUSAGE, "--guidance-interval %s: expected two noise levels, 0.28,1.61",
-                       text);
-    return GD_OK;
-}
-
-static gd_skip skip_of(const char *spacing)
-{
-    return strcmp(spacing, "logsnr") == 0      ? GD_SKIP_LOG_SNR
-           : strcmp(spacing, "quadratic") == 0 ? GD_SKIP_QUADRATIC
-                                               : GD_SKIP_TIME;
-}
-
-static gd_sigma_spacing sigma_spacing_of(const char *spacing)
-{
-    static const char *const names[] = { [GD_SIGMA_EXPONENTIAL] = "exponential",
-                                         [GD_SIGMA_VP] = "vp",
-                                         [GD_SIGMA_VE] = "ve",
-                                         [GD_SIGMA_IDDPM] = "iddpm" };
-
-    for (int i = 0; i < COUNT(names); i++)
-        if (names[i] && strcmp(spacing, names[i]) == 0)
-            return (gd_sigma_spacing)i;
-    return GD_SIGMA_KARRAS;
-}
-
-/* A spacing of the other kind of solver would have no effect. */
-static gd_status check_spacing(const job_sampling *c)
-{
-    static const char *const of_time[] = { "time", "logsnr", "quadratic" };
-    const gd_solver *solver;
-    bool time = false;
-
-    if (!c->spacing)
-        return GD_OK;
-    GD_TRY(gd_solver_find(&solver, c->sampler));
-    for (int i = 0; i < COUNT(of_time); i++)
-        time = time || strcmp(c->spacing, of_time[i]) == 0;
-    if (time ? solver->grid == GD_GRID_VP || solver->grid == GD_GRID_SINGLESTEP
-             : solver->grid == GD_GRID_SIGMA)
-        return GD_OK;
-    return gd_fail(GD_EUSAGE, "--spacing %s: %s does not walk such levels", c->spacing, c->sampler);
-}
-
 /* The options that only the base model's solver and guidance have */
 static gd_status set_solver(const job_maker *m, gd_stage_options *o)
 {
     const job_sampling *c = &m->c;
+    const gd_solver *solver;
 
-    GD_TRY(check_spacing(c));
-    GD_TRY(read_interval(c->interval, &o->guidance_low, &o->guidance_high));
+    GD_TRY(gd_solver_find(&solver, c->sampler));
+    if (c->spacing)
+        GD_TRY(gd_stage_spacing(o, c->spacing, solver));
+    if (c->interval)
+        GD_TRY(gd_stage_interval(o, c->interval));
+    if (c->threshold)
+        GD_TRY(gd_stage_threshold(o, c->threshold));
     o->solver.churn = c->churn;
     o->uncond = m->uncond;
     o->weaker = m->weaker;
@@ -217,14 +169,6 @@ static gd_status set_solver(const job_maker *m, gd_stage_options *o)
     o->hold_gradient = c->hold_gradient;
     o->sigma_min = c->sigma_min;
     o->sigma_max = c->sigma_max;
-    if (c->threshold && strcmp(c->threshold, "dynamic") == 0)
-        o->threshold = GD_THRESHOLD_DYNAMIC;
-    else if (c->threshold)
-        o->clip = strcmp(c->threshold, "clip") == 0;
-    if (c->spacing) {
-        o->skip = skip_of(c->spacing);
-        o->spacing = sigma_spacing_of(c->spacing);
-    }
     return GD_OK;
 }
 

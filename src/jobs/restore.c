@@ -252,7 +252,9 @@ static gd_status restore_all(restore_run *r, const char *folder)
 
     if (n < 0)
         return gd_fail_errno(errno, folder);
-    if (n == 0)
+    if (strcmp(r->o.output, "-") == 0)
+        s = gd_fail(GD_EUSAGE, "-o -: %s is a folder of measurements\nhint: -o FOLDER", folder);
+    else if (n == 0)
         s = gd_fail(GD_EFORMAT, "%s: no picture and no .npy in it", folder);
     else if (!gd_path_exists(r->o.output) || !(r->o.resume || several))
         s = restore_folder(r, several);

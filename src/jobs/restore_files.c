@@ -89,10 +89,20 @@ gd_status restore_channels(restore_input *in, int channels, const char *path)
 
 /* ---- out ---- */
 
+/* -o -: the results go to whoever runs the job, as arrays */
+static bool to_files(const restore_run *r)
+{
+    return strcmp(r->o.output, "-") != 0;
+}
+
 gd_status restore_folder(const restore_run *r, bool share)
 {
     const char *path = r->o.output;
 
+    if (!to_files(r) && !job_takes_arrays())
+        return gd_fail(GD_EUSAGE, "-o -: the results are several files\nhint: -o FOLDER");
+    if (!to_files(r))
+        return GD_OK;
     if (gd_path_exists(path) && !r->o.overwrite && !share) {
         gd_status s = gd_fail(GD_EEXISTS, "%s exists already", path);
         gd_detail("hint: --overwrite writes into it");
@@ -116,7 +126,7 @@ gd_status restore_write_png(const restore_run *r, const char *name, const double
     size_t bytes;
     gd_status s;
 
-    if (shape.c != 1 && shape.c != 3)
+    if (!to_files(r) || (shape.c != 1 && shape.c != 3))
         return GD_OK; /* the .npy has it */
     name_of(path, r, name);
     GD_TRY(gd_block_make(&block, (size_t)n * (sizeof(float) + 1), "picture"));
@@ -137,10 +147,14 @@ gd_status restore_write_npy(const restore_run *r, const char *name, const double
 {
     const gd_array a = { name, GD_F32, 3, { shape.c, shape.h, shape.w } };
     const int64_t n = gd_shape_count(shape);
-    char path[4200];
+    char path[4200], stem[64];
     void *block;
     gd_status s;
 
+    snprintf(stem, sizeof stem, "%.*s", (int)strcspn(name, "."), name);
+    GD_TRY(job_show_array(stem, a.rank, a.dim, x));
+    if (!to_files(r))
+        return GD_OK;
     name_of(path, r, name);
     GD_TRY(gd_block_make(&block, (size_t)n * sizeof(float), "array"));
     for (int64_t i = 0; i < n; i++)
@@ -259,14 +273,17 @@ static gd_status write_deviation(restore_run *r)
 
 gd_status restore_write_all(restore_run *r)
 {
-    const int64_t n = gd_shape_count(r->r.shape);
+    const gd_shape shape = r->r.shape;
+    const int64_t n = gd_shape_count(shape);
+    const int64_t dim[] = { r->done, shape.c, shape.h, shape.w };
     char name[40], path[4200];
 
+    GD_TRY(job_show_array("samples", COUNT(dim), dim, r->samples));
     for (int i = 0; i < r->done; i++) {
         snprintf(name, sizeof name, "%05d.png", i);
         GD_TRY(restore_write_png(r, name, r->samples + i * n, r->r.shape));
         snprintf(name, sizeof name, "%05d.npy", i);
-        if (r->r.shape.c != 1 && r->r.shape.c != 3)
+        if (to_files(r) && shape.c != 1 && shape.c != 3)
             GD_TRY(restore_write_npy(r, name, r->samples + i * n, r->r.shape));
     }
     if (r->done > 1) {
@@ -274,6 +291,8 @@ gd_status restore_write_all(restore_run *r)
         GD_TRY(restore_write_npy(r, "mean.npy", r->mean, r->r.shape));
         GD_TRY(write_deviation(r));
     }
+    if (!to_files(r))
+        return GD_OK;
     GD_TRY(write_metrics(r));
     name_of(path, r, "run.json");
     return gd_file_put(path, r->o.overwrite, r->recipe, strlen(r->recipe));

@@ -265,18 +265,18 @@ static gd_status judge(sweep_run *r, sweep_cell *cell, const char *path)
     gd_status s;
 
     e->samples = (eval_side){ 0 };
-    e->has_frechet = false;
     s = eval_open(e, &e->samples, path);
     if (s == GD_OK)
         s = survey(r, &e->samples);
     if (s == GD_OK)
         s = eval_measure(e);
     if (s == GD_OK) {
-        cell->frechet = e->fid;
-        cell->score = e->samples.survey.inception_score;
-        cell->precision = e->manifold.precision;
-        cell->recall = e->manifold.recall;
+        cell->frechet = eval_figure_value(e, "fid");
+        cell->score = eval_figure_value(e, "inception_score");
+        cell->precision = eval_figure_value(e, "precision");
+        cell->recall = eval_figure_value(e, "recall");
     }
+    eval_forget_results(e);
     eval_close(&e->samples);
     return s;
 }
@@ -332,7 +332,9 @@ static gd_status open_reference(sweep_run *r)
                            .features = r->inception  ? NULL
                                        : r->features ? r->features
                                                      : "fashion32" };
-    e->wanted[EVAL_FID] = e->wanted[EVAL_IS] = e->wanted[EVAL_PR] = true;
+    e->wanted[gd_metric_index(&gd_metric_fid)] = true;
+    e->wanted[gd_metric_index(&gd_metric_is)] = true;
+    e->wanted[gd_metric_index(&gd_metric_pr)] = true;
     GD_TRY(eval_dialects_read(e));
     GD_TRY(eval_network_find(e));
     GD_TRY(eval_open(e, &e->ref, r->ref));

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""CONTRIBUTING.md's table is true: a solver, an operator, an image format and a data set are each one new file and a line in a table.
+"""CONTRIBUTING.md's table is true: a solver, an operator, an image format, a data set and a metric are each one new file and a line in a table.
 Every toy is compiled beside the edited table and linked into a guided of its own, which must list and use it."""
 import json
 import os
@@ -19,6 +19,7 @@ TOYS = {
     "operator": [("src/restore/operator.c", r"(kinds\[\] = \{)", r"\1 &gd_kind_toy,"),
                  ("src/restore/restore_private.h", r"(extern const gd_operator_kind )", r"\1gd_kind_toy, ")],
     "image": [("src/io/image_format.c", r"\A", ""), ("src/io/io_private.h", r"(IO_IMAGE_FORMATS\(X\)) ", r"\1 X(toy) ")],
+    "metric": [("src/eval/metric.c", r"\A", ""), ("src/eval/metric.h", r"(GD_METRICS\(X\) *\\\n)", r"\1    X(toy) \\\n")],
     "dataset": [("src/data/dataset.c", r"\A", ""), ("src/data/data_private.h", r"(DATA_FORMATS\(X\)) ", r"\1 X(toy) ")],
 }
 
@@ -97,6 +98,27 @@ def use(guided, work):
     one, other = (work / f"of-{name}/progress.csv" for name in ("p.toy", "set"))
     if losses(one) != losses(other):
         fail("the set is not its picture")
+    run.work = work
+    use_metric(run)
+
+
+def use_metric(run):
+    """The value of a set beside itself is 0, in every place where a metric is reported."""
+    for seed in "1", "2":
+        run("sample", "--steps", "2", "--seed", seed, "--class", "3", "-n", "4", "-q", "-o", f"{seed}.npz")
+    judge = "--features", "fashion32", "--metrics", "toy", "-q"
+    if "a metric of a test" not in run("help", "metrics"):
+        fail("guided help metrics does not list the metric")
+    if "Toy              0.000" not in run("eval", "--ref", "1.npz", "--samples", "1.npz", *judge, "--fail-above", "toy=0"):
+        fail("guided eval does not print the metric")
+    for seed in "1", "2":
+        run("eval", "--ref", "1.npz", "--samples", f"{seed}.npz", *judge, f"--json=of-{seed}.json", "--card", f"{seed}.html")
+    if json.loads((run.work / "of-2.json").read_text())["toy_distance"] <= 0:
+        fail("the metric of two sets is 0")
+    if "Toy" not in (run.work / "2.html").read_text():
+        fail("the card does not have the metric")
+    if "Toy" not in run("eval", "compare", "of-1.json", "of-2.json"):
+        fail("guided eval compare does not have the metric")
 
 
 def losses(table):

@@ -84,10 +84,10 @@ static void classes_are_read_as_the_command_reads_them(void **state)
     assert_int_equal(guided_model_read_classes(m, "random", NULL, 5, 0, 5, labels), GUIDED_OK);
     assert_int_equal(guided_model_read_classes(m, "random", NULL, 5, 2, 3, again), GUIDED_OK);
     assert_memory_equal(labels + 2, again, 3 * sizeof *labels);
-    assert_int_equal(guided_model_read_classes(m, "trousr", NULL, 0, 0, 1, labels),
-                     GUIDED_EUSAGE);
+    assert_int_equal(guided_model_read_classes(m, "trousr", NULL, 0, 0, 1, labels), GUIDED_EUSAGE);
     assert_non_null(strstr(guided_error(), "did you mean"));
-    assert_int_equal(guided_model_read_classes(m, "0", "none.txt", 0, 0, 1, labels), GUIDED_EFORMAT);
+    assert_int_equal(guided_model_read_classes(m, "0", "none.txt", 0, 0, 1, labels),
+                     GUIDED_EFORMAT);
     guided_model_close(m);
     guided_model_close(up);
 }
@@ -224,9 +224,13 @@ static void what_cannot_be_is_refused(void **state)
     (void)state;
     assert_int_equal(guided_model_open(&none, context, "/nonexistent.pt", NULL, 0), GUIDED_EFORMAT);
     assert_non_null(strstr(guided_error(), "/nonexistent.pt"));
-    const guided_option bad[] = { { "steps", "5000" }, { "eta", "2" },    { "scale", "-1" },
-                                  { "stepz", "3" },    { "bf16", "maybe" }, { "seed", "-3" } };
-    for (int i = 0; i < 6; i++) {
+    const guided_option bad[] = { { "steps", "5000" },       { "eta", "2" },
+                                  { "scale", "-1" },         { "stepz", "3" },
+                                  { "precision", "fp16" },   { "threshold", "hard" },
+                                  { "spacing", "karras" },   { "gradient_every", "1.5" },
+                                  { "guidance_scale", "2" }, { "bf16", "maybe" },
+                                  { "seed", "-3" } };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(guided_sampler_open(&s, m, NULL, &bad[i], 1), GUIDED_EUSAGE);
         assert_null(s);
     }

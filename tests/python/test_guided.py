@@ -33,6 +33,7 @@ class WithModels(unittest.TestCase):
         cls.model, cls.classifier = guided.open(file("diffusion")), guided.open(file("classifier"))
 
     def setUp(self):
+        self.addCleanup(os.chdir, os.getcwd())
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
@@ -60,6 +61,47 @@ class TheCommandsBits(WithModels):
     def test_bfloat16(self):
         pixels = self.by_command("--steps", "ddim2", "--seed", 3, "--class", 4, "--precision", "bf16")
         np.testing.assert_array_equal(self.model.sample(1, 4, steps="ddim2", seed=3, precision="bf16"), pixels)
+
+    def test_every_option_of_the_sampler(self):
+        given = [dict(sampler="dpmpp-2m", steps=4, spacing="logsnr"), dict(sampler="heun", steps=3, spacing="exponential", sigma_max=60, churn=3),
+                 dict(steps="ddim4", threshold="dynamic"), dict(steps="ddim4", threshold="none"), dict(steps="ddim4", guidance_interval="0.5,20"),
+                 dict(steps="ddim4", gradient_every=2), dict(steps="ddim4", gradient_every=2, hold_gradient=True), dict(fast=True, steps="4"),
+                 dict(steps="ddim4", null_class=9, guidance_scale=2, guidance_rescale=0.5), dict(steps="ddim4", sampler="ddpm", clip_denoised=False)]
+        seen = set()
+        for options in given:
+            words = [word for name, value in options.items() for word in
+                     ([f"--{'' if value else 'no-'}{name.replace('_', '-')}"] if isinstance(value, bool) else [f"--{name.replace('_', '-')}", value])]
+            pixels = self.by_command("-n", 2, "--seed", 7, "-c", file("classifier"), "--class", "3,7", *words)
+            ours = self.model.sample(2, "3,7", seed=7, classifier=self.classifier, **options)
+            np.testing.assert_array_equal(ours, pixels, str(options))
+            seen.add(ours.tobytes())
+        self.assertEqual(len(seen), len(given))
+
+    def test_second_models(self):
+        some = np.zeros((4, 32, 32, 1), np.uint8)
+        guided.Trainer(some, preset="small32", seed=3).save(self.path("uncond.safetensors"))
+        guided.Trainer(some, np.arange(4), classes=10, preset="small32", seed=4).save(self.path("weak.safetensors"))
+        for option, name in (("uncond_model", "uncond.safetensors"), ("weaker_model", "weak.safetensors")):
+            pixels = self.by_command("-n", 2, "--seed", 7, "--steps", "ddim3", f"--{option.replace('_', '-')}", self.path(name),
+                                     "--guidance-scale", 1.5)
+            other = guided.open(self.path(name))
+            ours = self.model.sample(2, seed=7, steps="ddim3", guidance_scale=1.5, **{option: other})
+            np.testing.assert_array_equal(ours, pixels, option)
+            self.assertFalse((ours == self.model.sample(2, seed=7, steps="ddim3")).all())
+        with self.assertRaisesRegex(guided.Error, "class-conditional"):
+            self.model.sample(uncond_model=self.model, guidance_scale=2)
+
+    def test_classes_as_the_command_takes_them(self):
+        with open(self.path("names.txt"), "w", encoding="utf-8") as names:
+            names.write("\n".join(f"kind {i}" for i in range(10)))
+        for spec in ("2-4", "bag,#1", "random", "balanced"):
+            np.testing.assert_array_equal(self.model.sample(5, spec, first=3, steps="ddim2", seed=6),
+                                          self.by_command("-n", 5, "--first", 3, "--steps", "ddim2", "--seed", 6, "--class", spec), spec)
+        np.testing.assert_array_equal(self.model.sample(2, "kind 8", steps="ddim2", labels=self.path("names.txt")), self.model.sample(2, "bag", steps="ddim2"))
+        np.testing.assert_array_equal(self.model.sample(2, ["bag", 1], steps="ddim2"), self.model.sample(2, [8, 1], steps="ddim2"))
+        for wrong in (["2-4", 1], ["random", 1]):
+            with self.assertRaisesRegex(ValueError, "one class"):
+                self.model.sample(2, wrong)
 
     def test_upsampler(self):
         base = guided.open(file("base8"))
@@ -98,6 +140,35 @@ class TheCommandsBits(WithModels):
         scores = guided.evaluate(*sets, guided.Features(inception=self.path("inception.safetensors")), metrics=("is", "sfid", "pr"))
         self.assertEqual(len(scores), 4)
         self.assertEqual(scores, {name: json.loads(line)[name] for name in scores})
+
+    def test_evaluation_in_other_features(self):
+        ref, samples = (self.model.sample(n, steps="ddim2", seed=seed) for n, seed in ((24, 0), (20, 1)))
+        features = guided.Features(classifier=self.classifier)
+        y, x = features(ref), features(samples)
+        np.savez(self.path("ref.npz"), ref, np.arange(24) % 10)
+        np.savez(self.path("samples.npz"), samples, np.arange(20) % 10)
+        found = guided.eval(ref=self.path("ref.npz"), samples=self.path("samples.npz"), features=file("classifier"),
+                            metrics="fid,fid-inf,memorization,vendi", per_class=True)
+        self.assertEqual(guided.frechet_infinity(y, x), (found["fid_infinity"], found["fid_infinity_deviation"]))
+        copies = guided.find_copies(y, x)
+        self.assertEqual(copies["authenticity"], found["authenticity"])
+        self.assertEqual([one["ratio"] for one in copies["nearest"]], [one["ratio"] for one in found["nearest_pairs"]][:8])
+        self.assertEqual(guided.vendi(x), found["vendi"])
+        classes = guided.compare_classes(y, np.arange(24) % 10, x, np.arange(20) % 10)
+        self.assertEqual([one["distance"] for one in classes], [one["fid"] for one in found["classes"]])
+        self.assertEqual(guided.find_copies(y, y)["authenticity"], 0)
+
+    def test_dialects(self):
+        command("init", "--kind", "inception", "--synthetic", self.path("inception.safetensors"))
+        emoji = guided.open(os.path.join(os.environ["GUIDED_MODELS"], "emoji", "diffusion.safetensors"))
+        pixels = emoji.sample(2, steps="ddim2")
+        rows = [guided.Features(inception=self.path("inception.safetensors"), dialect=dialect)(pixels) for dialect in ("adm", "clean-fid")]
+        self.assertGreater(np.abs(rows[0] - rows[1]).max(), 0)
+        np.testing.assert_array_equal(guided.Features(self.path("inception.safetensors"))(pixels), rows[0])
+        with self.assertRaisesRegex(guided.Error, "clean-fid"):
+            guided.Features(inception=self.path("inception.safetensors"), dialect="clean")(pixels)
+        with self.assertRaises(TypeError):
+            guided.Features(self.path("inception.safetensors"), dialect="edm")
 
     def test_training(self):
         pixels = self.model.sample(10, steps="ddim2")
@@ -241,9 +312,9 @@ class WhatCannotBe(WithModels):
         self.refused(ValueError, "pixels", lambda: features(np.zeros((2, 16, 32, 1), np.uint8)))
         self.refused(ValueError, "class_", lambda: self.model.sample(3, [1, 2]))
         self.refused(TypeError, "whole numbers", lambda: self.model.sample(1, 1.5))
-        self.refused(ValueError, "no such class", lambda: self.model.sample(1, "boot"))
+        self.refused(guided.Error, "no such class", lambda: self.model.sample(1, "boot"))
         self.refused(ValueError, "metrics", lambda: guided.evaluate([], [], features, metrics=("fids",)))
-        self.refused(ValueError, "precision", lambda: self.model.sample(precision="fp16"))
+        self.refused(guided.Error, "precision", lambda: self.model.sample(precision="fp16"))
 
     def test_contiguous_arrays_are_shared(self):
         pixels = np.zeros((2, 32, 32, 1), np.uint8)
@@ -292,6 +363,51 @@ class Verbs(WithModels):
         self.assertEqual({name: scores[name] for name in ours}, ours)
         guided.train(data=(pixels, np.arange(20) % 10), preset="small32", batch_size=2, iterations=1, seed=1, out=self.path("run"))
         self.assertEqual(guided.open(self.path("run")).classes, 10)
+
+    def test_results_as_arrays(self):
+        os.chdir(self.folder)
+        image = self.model.sample(1, 3, steps="ddim5", dtype=np.float32)[0]
+        y = image.reshape(1, 8, 4, 8, 4).mean((2, 4))
+        options = dict(measurement=y, operator="box_down:4", class_=3, num=2, steps=5, seed=1)
+        found = guided.restore(**options)
+        self.assertEqual((found["samples"].shape, found["mean"].shape, found["std"].shape), ((2, 1, 32, 32), (1, 32, 32), (1, 32, 32)))
+        np.testing.assert_allclose(found["samples"].mean(0), found["mean"], atol=1e-6)
+        self.assertFalse(os.listdir("."))
+        written = guided.restore(output="r", **options)
+        np.testing.assert_array_equal(np.load("r/mean.npy"), found["mean"])
+        np.testing.assert_array_equal(written["samples"], found["samples"])
+        cleaned = guided.purify(image=image, class_=3, t=20, steps=4, seed=1)
+        self.assertEqual(cleaned["samples"].shape, (1, 1, 32, 32))
+        other = guided.img2img(image=image, class_="bag", strength=0.5, steps="ddim10", num=2, seed=1)
+        self.assertEqual(other["samples"].shape, (2, 1, 32, 32))
+        back = guided.invert(image=image, class_=3, steps="ddim10")
+        self.assertEqual(sorted(name for name in back if hasattr(back[name], "shape")), ["error", "latent", "reconstruction"])
+        np.testing.assert_allclose(back["error"], np.abs(back["reconstruction"] - image), atol=1e-6)
+        gradient = guided.purify(image=image, class_=3, t=20, steps=4, seed=1, cotangent=np.ones((1, 32, 32), np.float32))
+        np.testing.assert_array_equal(gradient["result"], cleaned["samples"][0])
+        self.assertEqual(gradient["gradient"].shape, (1, 32, 32))
+        failed = subprocess.run([COMMAND, "invert", "--image", "r/mean.npy", "--class", "3", "-o", "-"], capture_output=True, text=True)
+        self.assertEqual((failed.returncode, "several files" in failed.stderr), (2, True), failed.stderr)
+        os.mkdir("y")
+        np.save("y/1.npy", y)
+        with self.assertRaisesRegex(guided.Error, "folder of measurements"):
+            guided.restore(measurement="y", operator="box_down:4")
+
+    def test_partial_results(self):
+        pixels, parts = self.model.sample(20, steps="ddim2"), []
+        found = guided.eval(ref=pixels, samples=pixels[:16], features=file("classifier"), metrics="fid", partial=parts.append)
+        self.assertEqual([(part["metric"], part["samples"], part["total"]) for part in parts], [("fid", n, 16) for n in (2, 4, 8, 12)])
+        half = guided.eval(ref=pixels, samples=pixels[:8], features=file("classifier"), metrics="fid")
+        self.assertAlmostEqual(parts[2]["value"], half["fid"], places=8)
+        self.assertNotIn("partial", found)
+
+    def test_a_verb_by_its_name(self):
+        self.assertEqual(guided.run("info", file("classifier")), guided.info(file("classifier")))
+        with self.assertRaisesRegex(ValueError, "there are .*train-classifier"):
+            guided.run("smaple")
+        names = {kind["name"] for kind in json.loads(guided._lib.guided_jobs_json())} - {"completion", "help", "version", "serve"}
+        for name in names:
+            self.assertIn("Options:", getattr(guided, name.replace("-", "_")).__doc__, name)
 
     def test_files_as_words(self):
         self.assertIsNone(guided.convert(file("classifier"), self.path("half.safetensors"), dtype="bf16"))
