@@ -66,6 +66,19 @@ expect 0 "1 file passed over, no picture by name: .npz" "$g" eval --ref a.npz --
 "$g" eval --ref a.npz --samples stray --features "$f" --json -q 2>/dev/null | sed 's/"samples":"[^"]*"//' >many.txt
 cmp -s one.txt many.txt || fail "an .npz beside pictures counts: $(cat one.txt many.txt)"
 
+# Memorisation beside images that were not trained on
+"$g" sample --model fashion32 -n 30 --class 0-9 --steps ddim2 --seed 9 -q -o held.npz || exit 1
+memorised() { "$g" eval --ref b.npz --samples a.npz --features "$f" --metrics memorization --json -q "$@" || fail "memorization $*"; }
+memorised --held-out held.npz -t 1 --batch 3 >one.txt
+memorised --held-out held.npz -t 2 --cache held >many.txt
+grep -q '"held_out_nearer":.*"held_out":"held.npz","held_out_images":30' one.txt && cmp -s one.txt many.txt || fail "held-out images: $(cat one.txt many.txt)"
+memorised --held-out b.npz >out.txt
+grep -q '"held_out_nearer":0.0,"held_out_ratio":1.0' out.txt || fail "a held-out set that is the reference: $(cat out.txt)"
+expect 0 "nearer to a reference image than to a held-out one" "$g" eval --ref a.npz --samples a.npz --features "$f" --metrics memorization --held-out held.npz
+expect 2 "only --metrics memorization" "$g" eval --ref a.npz --samples b.npz --features "$f" --metrics fid --held-out held.npz
+expect 2 "only a comparison" "$g" eval stats a.npz --features "$f" -o x.npz --held-out held.npz
+expect 3 "none.npz" "$g" eval --ref a.npz --samples b.npz --features "$f" --metrics memorization --held-out none.npz
+
 # One report whatever the shards, the containers, the batch: only the names of the files differ.
 values() { sed 's/"reference":"[^"]*"//; s/"samples":"[^"]*"//; s/"reference_statistics":"[^"]*"//; s/"reference_features":[0-9]*//'; }
 all="--metrics is,fid,pr,kid,dc"
