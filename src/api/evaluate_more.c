@@ -38,7 +38,7 @@ guided_status guided_find_copies(guided_context *context, guided_copies *out, co
     const gd_entered before = gd_enter(context);
     const gd_features a = { ref, n_ref, width }, b = { samples, n_samples, width };
     gd_memorisation m;
-    const gd_status s = gd_memorisation_measure(&m, &a, &b);
+    const gd_status s = gd_memorisation_measure(&m, &a, NULL, &b);
 
     if (s != GD_OK)
         return gd_leave(&before, s);

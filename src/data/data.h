@@ -38,9 +38,15 @@ void gd_convert_channels(uint8_t *out, int want, const uint8_t *in, int channels
 
 /* ---- npz_check.c ---- */
 
-/* arr_0 of an .npz as images: [N,H,W,1 or 3] of bytes, or of other numbers that begin as whole ones
+/* The images of an .npz: arr_0, or, where there is none, the only array that has their shape. They
+ * are [N,H,W,1 or 3] of bytes, or of other numbers that begin as whole ones
  * from 0 to 255 (gd_elements_read_u8 checks them all).  GD_EFORMAT with the remedy. */
 GD_CHECKED gd_status gd_npz_images(const gd_array **out, gd_bundle *bundle);
+bool gd_npz_has_images(const gd_bundle *bundle); /* some array that may be them */
+/* Under which name its labels are, of those that people use (arr_1, label, labels, y, ..) */
+const char *gd_npz_label_name(const gd_bundle *bundle);
+/* A line names arrays of another name than arr_0 that are used, and those that are not */
+void gd_npz_report(const gd_bundle *bundle, const gd_array *images);
 
 /* ---- a set of images ---- */
 

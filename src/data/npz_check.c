@@ -1,7 +1,8 @@
-/* npz_check.c - is arr_0 of an .npz a set of images, and if not, what makes it one? */
+/* npz_check.c - which array of an .npz is a set of images, and if none is, what makes it one? */
 #include "data/data.h"
 
 #include <math.h>
+#include <string.h>
 
 /* ---- values ---- */
 
@@ -49,9 +50,8 @@ static gd_status check_values(gd_bundle *b, const gd_array *a)
             "they look like floats in [0,1]: save (x * 255).round().clip(0, 255).astype(\"uint8\")";
     else if (r.least >= 0 && r.most <= 255)
         hint = "save x.round().astype(\"uint8\")";
-    return gd_fail(GD_EFORMAT,
-                   "%s: arr_0 is %s, expected U8 or whole numbers from 0 to 255\nhint: %s",
-                   gd_bundle_path(b), gd_dtype_name(a->dtype), hint);
+    return gd_fail(GD_EFORMAT, "%s: %s is %s, expected U8 or whole numbers from 0 to 255\nhint: %s",
+                   gd_bundle_path(b), a->name, gd_dtype_name(a->dtype), hint);
 }
 
 /* ---- shapes ---- */
@@ -92,22 +92,103 @@ static gd_status check_shape(const gd_bundle *b, const gd_array *a)
     char shape[128];
 
     if (a->rank != 4 || (d[3] != 1 && d[3] != 3))
-        return gd_fail(GD_EFORMAT, "%s: arr_0 is [%s], expected [N,H,W,3] or [N,H,W,1]%s%s",
-                       gd_bundle_path(b), shape_text(shape, a), hint ? "\nhint: " : "",
+        return gd_fail(GD_EFORMAT, "%s: %s is [%s], expected [N,H,W,3] or [N,H,W,1]%s%s",
+                       gd_bundle_path(b), a->name, shape_text(shape, a), hint ? "\nhint: " : "",
                        hint ? hint : "");
     if (d[1] < 1 || d[2] < 1 || d[1] > GD_MAX_IMAGE_SIDE || d[2] > GD_MAX_IMAGE_SIDE)
-        return gd_fail(GD_EFORMAT, "%s: arr_0: images of %lld x %lld", gd_bundle_path(b),
+        return gd_fail(GD_EFORMAT, "%s: %s: images of %lld x %lld", gd_bundle_path(b), a->name,
                        (long long)d[2], (long long)d[1]);
     return GD_OK;
 }
 
+/* ---- names ---- */
+
+static const char *const label_names[] = { "arr_1", "labels", "label", "y", "classes", "class" };
+
+static bool is_any(const char *name, const char *const *list, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(name, list[i]) == 0)
+            return true;
+    return false;
+}
+
+const char *gd_npz_label_name(const gd_bundle *b)
+{
+    for (int i = 0; i < COUNT(label_names); i++)
+        if (gd_bundle_find(b, label_names[i]) || gd_bundle_refuses(b, label_names[i]))
+            return label_names[i];
+    return label_names[0];
+}
+
+static bool may_be_images(const gd_array *a)
+{
+    return a->rank == 4 && (a->dim[3] == 1 || a->dim[3] == 3);
+}
+
+/* Images without arr_0: the one array of their shape */
+static gd_status find_images(const gd_array **out, const gd_bundle *b)
+{
+    const gd_array *found = NULL;
+
+    for (int i = 0; i < gd_bundle_count(b); i++) {
+        const gd_array *a = gd_bundle_array(b, i);
+        if (!may_be_images(a))
+            continue;
+        if (found)
+            return gd_fail(GD_EFORMAT,
+                           "%s: has no arr_0, and %s and %s may both be the images\n"
+                           "hint: save the images alone, numpy.savez(\"x.npz\", arr_0=x)",
+                           gd_bundle_path(b), found->name, a->name);
+        found = a;
+    }
+    *out = found;
+    return GD_OK;
+}
+
+bool gd_npz_has_images(const gd_bundle *b)
+{
+    for (int i = 0; i < gd_bundle_count(b); i++)
+        if (strcmp(gd_bundle_array(b, i)->name, "arr_0") == 0 ||
+            may_be_images(gd_bundle_array(b, i)))
+            return true;
+    return gd_bundle_refuses(b, "arr_0");
+}
+
 gd_status gd_npz_images(const gd_array **out, gd_bundle *b)
 {
-    const gd_status s = gd_bundle_need(out, b, "arr_0");
+    gd_status s = GD_OK;
 
+    *out = NULL;
+    if (!gd_bundle_find(b, "arr_0") && !gd_bundle_refuses(b, "arr_0"))
+        GD_TRY(find_images(out, b));
+    if (!*out)
+        s = gd_bundle_need(out, b, "arr_0");
     if (s != GD_OK && !gd_bundle_refuses(b, "arr_0"))
         gd_detail("hint: images are arr_0, [N,H,W,3] of uint8; labels are arr_1");
     GD_TRY(s);
     GD_TRY(check_shape(b, *out));
     return check_values(b, *out);
+}
+
+void gd_npz_report(const gd_bundle *b, const gd_array *images)
+{
+    static const char *const known[] = { "mu", "sigma", "mu_s", "sigma_s" };
+    const char *labels = gd_npz_label_name(b);
+    char text[256] = "";
+    size_t used = 0;
+
+    if (images && strcmp(images->name, "arr_0") != 0)
+        gd_log(GD_LOG_NOTE, "%s: has no arr_0; the images are %s", gd_bundle_path(b), images->name);
+    if (strcmp(labels, label_names[0]) != 0)
+        gd_log(GD_LOG_NOTE, "%s: has no arr_1; labels are %s", gd_bundle_path(b), labels);
+    for (int i = 0; i < gd_bundle_count(b) && used < sizeof text; i++) {
+        const char *name = gd_bundle_array(b, i)->name;
+        if (gd_bundle_array(b, i) != images && strcmp(name, labels) != 0 &&
+            !is_any(name, known, COUNT(known)))
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s%.60s", used ? ", " : "",
+                                     name);
+    }
+    if (used > 0)
+        gd_log(GD_LOG_NOTE, "%s: not used: %s", gd_bundle_path(b), text);
 }

@@ -1,4 +1,5 @@
-/* npz_set.c - the authors' sample files: arr_0 uint8 [N,H,W,C], arr_1 labels. */
+/* npz_set.c - the authors' sample files: arr_0 uint8 [N,H,W,C], arr_1 labels; other names as
+ * npz_check.c finds them. */
 #include "data/data_private.h"
 
 #include <string.h>
@@ -34,16 +35,17 @@ static void close_npz(gd_dataset *set)
 
 static gd_status read_labels(gd_dataset *set, const gd_bundle *b)
 {
+    const char *name = gd_npz_label_name(b);
     const gd_array *a;
     int64_t *labels;
     gd_status s;
 
     if (set->options.labels == GD_LABELS_NONE ||
-        (!gd_bundle_find(b, "arr_1") && !gd_bundle_refuses(b, "arr_1")))
+        (!gd_bundle_find(b, name) && !gd_bundle_refuses(b, name)))
         return GD_OK;
-    GD_TRY(gd_bundle_need(&a, b, "arr_1"));
+    GD_TRY(gd_bundle_need(&a, b, name));
     if (gd_array_count(a) != set->count)
-        return gd_fail(GD_EFORMAT, "%s: arr_1 has %lld labels for %lld images", set->path,
+        return gd_fail(GD_EFORMAT, "%s: %s has %lld labels for %lld images", set->path, name,
                        (long long)gd_array_count(a), (long long)set->count);
     GD_TRY(gd_block_make(&labels, GD_MAX((size_t)set->count, 1) * sizeof *labels, "labels"));
     s = gd_bundle_read_i64(b, a, labels);
@@ -79,6 +81,7 @@ gd_status data_open_npz(gd_dataset *set)
     set->state = z;
     GD_TRY(gd_bundle_open(&z->bundle, set->path));
     GD_TRY(gd_npz_images(&z->images, z->bundle));
+    gd_npz_report(z->bundle, z->images);
     set->count = z->images->dim[0];
     if (z->images->dtype == GD_U8)
         z->pixels = gd_bundle_view(z->bundle, z->images);

@@ -165,17 +165,27 @@ static gd_status put_pairs(gd_buffer *p, const gd_card *c)
         "the reference image nearest to it in the features. The ratio is their distance over "
         "that of the reference image to its own nearest neighbour; below 1 a sample is closer "
         "than another reference image is. %.1f %% of the samples have a ratio above 1, the "
-        "median is %.3f.</p><div class=\"pairs\">\n",
+        "median is %.3f.</p>\n",
         100 * c->memorisation->authenticity, c->memorisation->median_ratio);
+    if (c->memorisation->has_held)
+        gd_buffer_print(p,
+                        "<p class=\"note\">%.1f %% of the samples are nearer to a reference image "
+                        "than to a held-out one; the median of these two distances' ratio is "
+                        "%.4f.</p>\n",
+                        100 * c->memorisation->nearer_share, c->memorisation->held_ratio);
+    gd_buffer_print(p, "<div class=\"pairs\">\n");
     for (int i = 0; i < c->memorisation->n_pairs; i++) {
         gd_buffer_print(p, "<figure>");
         GD_TRY(put_picture(p, &c->pair[i][0], "sample", SHOWN));
         gd_buffer_print(p, " ");
         GD_TRY(put_picture(p, &c->pair[i][1], "reference image", SHOWN));
-        gd_buffer_print(
-            p, "<figcaption>sample %lld, reference %lld: ratio %.3f</figcaption></figure>\n",
-            (long long)c->pair_image[i][0], (long long)c->pair_image[i][1],
-            c->memorisation->pair[i].ratio);
+        gd_buffer_print(p, "<figcaption>sample %lld, reference %lld: ratio %.3f",
+                        (long long)c->pair_image[i][0], (long long)c->pair_image[i][1],
+                        c->memorisation->pair[i].ratio);
+        if (c->memorisation->has_held)
+            gd_buffer_print(p, ", to the nearest held-out image %.3f",
+                            c->memorisation->pair[i].held_ratio);
+        gd_buffer_print(p, "</figcaption></figure>\n");
     }
     gd_buffer_print(p, "</div>\n");
     return GD_OK;

@@ -28,17 +28,25 @@ GD_CHECKED gd_status gd_infinity_measure(gd_infinity *out, const gd_statistics *
 typedef struct gd_nearest_pair {
     int64_t sample, ref;
     double distance, ratio;
+    /* With held-out images: the nearest of them, and `distance` over the distance to it */
+    int64_t held;
+    double held_ratio;
 } gd_nearest_pair;
 enum { GD_PAIRS = 8 };
 typedef struct gd_memorisation {
     double authenticity; /* share of samples with a ratio above 1 */
     double median_ratio;
-    gd_nearest_pair pair[GD_PAIRS]; /* of the lowest ratios, ascending */
+    bool has_held;
+    double nearer_share; /* of samples with a held_ratio below 1 */
+    double held_ratio;   /* its median */
+    gd_nearest_pair
+        pair[GD_PAIRS]; /* of the lowest ratios, held_ratios where they are, ascending */
     int n_pairs;
 } gd_memorisation;
-/* GD_EUSAGE: fewer than 2 reference images */
+/* held: images that were not trained on, or NULL.  GD_EUSAGE: fewer than 2 reference images, no
+ * held-out one */
 GD_CHECKED gd_status gd_memorisation_measure(gd_memorisation *out, const gd_features *ref,
-                                             const gd_features *samples);
+                                             const gd_features *held, const gd_features *samples);
 
 /* ---- vendi.c: Friedman & Dieng 2023 ---- */
 

@@ -132,16 +132,19 @@ static gd_status check_array(gd_images *s, shard *p)
                        "%s: holds statistics (mu), which are one file's and not those of all %d\n"
                        "hint: name this file alone for its statistics, or the others for images",
                        p->path, s->n_shards);
-    if (!gd_bundle_find(p->bundle, "arr_0") && gd_bundle_find(p->bundle, "mu"))
-        return GD_OK; /* statistics alone: a set of no images */
-    GD_TRY(gd_npz_images(&p->array, p->bundle));
+    const bool none = !gd_npz_has_images(p->bundle) && gd_bundle_find(p->bundle, "mu");
+    if (!none) /* else statistics alone: a set of no images */
+        GD_TRY(gd_npz_images(&p->array, p->bundle));
+    gd_npz_report(p->bundle, p->array);
+    if (none)
+        return GD_OK;
     if (p->array->dim[3] != s->o.channels && !s->o.grey)
         return gd_fail(GD_EFORMAT, "%s: %s images, the network sees %s\nhint: --grey converts them",
                        p->path, p->array->dim[3] == 1 ? "grey" : "RGB",
                        p->array->dim[3] == 1 ? "RGB" : "grey");
     p->count = p->array->dim[0];
     if (p->count == 0 && !gd_bundle_find(p->bundle, "mu"))
-        return gd_fail(GD_EFORMAT, "%s: arr_0 holds no images", p->path);
+        return gd_fail(GD_EFORMAT, "%s: %s holds no images", p->path, p->array->name);
     return GD_OK;
 }
 

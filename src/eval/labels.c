@@ -1,4 +1,4 @@
-/* labels.c - the labels of a set without its images: arr_1 of an .npz, which is not read beside it,
+/* labels.c - the labels of a set without its images: those of an .npz, which is not read beside it,
  * else what the set itself has (data/data.h). */
 #include "eval/lint.h"
 
@@ -44,7 +44,7 @@ static gd_status of_npz(gd_labels_of *out, const char *path)
     gd_status s;
 
     GD_TRY(gd_bundle_open(&bundle, path));
-    const gd_array *a = gd_bundle_find(bundle, "arr_1");
+    const gd_array *a = gd_bundle_find(bundle, gd_npz_label_name(bundle));
     s = a && gd_array_count(a) == out->count ? take(out, bundle, a) : GD_OK;
     gd_bundle_close(bundle);
     return s;

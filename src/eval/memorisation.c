@@ -129,6 +129,21 @@ static int by_ratio(const void *a, const void *b)
     return (x->sample > y->sample) - (x->sample < y->sample);
 }
 
+static int by_held_ratio(const void *a, const void *b)
+{
+    const gd_nearest_pair *x = a, *y = b;
+
+    if (x->held_ratio != y->held_ratio)
+        return x->held_ratio < y->held_ratio ? -1 : 1;
+    return by_ratio(a, b);
+}
+
+/* Of equal distances of 0 the ratio is 1 */
+static double over(double distance, double other)
+{
+    return other > 0 ? distance / other : distance > 0 ? INFINITY : 1;
+}
+
 /* Once more, without the cancellation of the sums of squares: a copy is at distance 0 */
 static double exact(const search *s, int64_t sample)
 {
@@ -141,8 +156,25 @@ static double exact(const search *s, int64_t sample)
     return sqrt(sum);
 }
 
-/* own: [n_ref][GD_NEAREST] of the reference, itself first */
-static gd_status judge(gd_memorisation *out, const search *s, const float *own)
+/* all: [n], by ratio; the held-out images decide the order where they are */
+static void compare_held(gd_memorisation *out, const search *held, gd_nearest_pair *all)
+{
+    int64_t nearer = 0;
+
+    for (int64_t i = 0; i < held->n; i++) {
+        gd_nearest_pair *p = &all[i];
+        p->held = held->place[p->sample];
+        p->held_ratio = over(p->distance, exact(held, p->sample));
+        nearer += p->held_ratio < 1;
+    }
+    qsort(all, (size_t)held->n, sizeof *all, by_held_ratio);
+    out->has_held = true;
+    out->nearer_share = (double)nearer / (double)held->n;
+    out->held_ratio = all[held->n / 2].held_ratio;
+}
+
+/* own: [n_ref][GD_NEAREST] of the reference, itself first; held: NULL, or searched too */
+static gd_status judge(gd_memorisation *out, const search *s, const search *held, const float *own)
 {
     gd_nearest_pair *all;
     int64_t authentic = 0;
@@ -150,13 +182,14 @@ static gd_status judge(gd_memorisation *out, const search *s, const float *own)
     GD_TRY(gd_block_make(&all, (size_t)s->n * sizeof *all, "nearest images"));
     for (int64_t i = 0; i < s->n; i++) {
         const double d = exact(s, i), apart = sqrt(own[(int64_t)s->place[i] * GD_NEAREST + 1]);
-        const double ratio = apart > 0 ? d / apart : d > 0 ? INFINITY : 1;
-        all[i] = (gd_nearest_pair){ i, s->place[i], d, ratio };
-        authentic += ratio > 1;
+        all[i] = (gd_nearest_pair){ i, s->place[i], d, over(d, apart), .held = -1 };
+        authentic += all[i].ratio > 1;
     }
     qsort(all, (size_t)s->n, sizeof *all, by_ratio);
     out->authenticity = (double)authentic / (double)s->n;
     out->median_ratio = all[s->n / 2].ratio;
+    if (held)
+        compare_held(out, held, all);
     out->n_pairs = (int)GD_MIN(GD_PAIRS, s->n);
     memcpy(out->pair, all, (size_t)out->n_pairs * sizeof *all);
     gd_block_free(all);
@@ -164,25 +197,31 @@ static gd_status judge(gd_memorisation *out, const search *s, const float *own)
 }
 
 gd_status gd_memorisation_measure(gd_memorisation *out, const gd_features *ref,
-                                  const gd_features *samples)
+                                  const gd_features *held, const gd_features *samples)
 {
     float *own = NULL;
-    search s = { 0 };
+    search s = { 0 }, h = { 0 };
     gd_status status;
 
-    if (ref->count < 2 || samples->count < 1)
+    if (ref->count < 2 || samples->count < 1 || (held && held->count < 1))
         return gd_fail(GD_EUSAGE, "memorisation needs 2 reference images or more, and a sample");
+    *out = (gd_memorisation){ 0 };
     status = make(&s, ref, samples);
     if (status == GD_OK)
         status = run(&s);
+    if (status == GD_OK && held)
+        status = make(&h, held, samples);
+    if (status == GD_OK && held)
+        status = run(&h);
     if (status == GD_OK)
         status = gd_block_make(&own, (size_t)ref->count * GD_NEAREST * sizeof *own, "neighbours");
     if (status == GD_OK)
         status = gd_nearest_distances(own, ref, false, NULL, NULL);
     if (status == GD_OK)
-        status = judge(out, &s, own);
+        status = judge(out, &s, held ? &h : NULL, own);
     gd_block_free(own);
     release(&s);
+    release(&h);
     return status;
 }
 
@@ -195,10 +234,12 @@ static gd_status measure(gd_measured *out, gd_comparison *c)
 
     GD_TRY(gd_block_make(&block, sizeof *m, "nearest images"));
     out->more = m = block;
-    GD_TRY(gd_memorisation_measure(m, &c->ref, &c->samples));
+    GD_TRY(gd_memorisation_measure(m, &c->ref, c->of_held ? &c->held : NULL, &c->samples));
     for (int k = 0; k < m->n_pairs; k++) {
         m->pair[k].sample = gd_image_of_row(c->of_samples, m->pair[k].sample);
         m->pair[k].ref = gd_image_of_row(c->of_ref, m->pair[k].ref);
+        if (m->has_held)
+            m->pair[k].held = gd_image_of_row(c->of_held, m->pair[k].held);
     }
     out->value[0] = m->authenticity;
     out->value[1] = m->median_ratio;
@@ -220,7 +261,15 @@ static void set_pairs(json_t *report, const gd_measured *measured)
                                  (json_int_t)m->pair[k].ref);
         json_object_set_new(pair, "distance", number(m->pair[k].distance));
         json_object_set_new(pair, "ratio", number(m->pair[k].ratio));
+        if (m->has_held) {
+            json_object_set_new(pair, "held_out", json_integer(m->pair[k].held));
+            json_object_set_new(pair, "held_out_ratio", number(m->pair[k].held_ratio));
+        }
         json_array_append_new(pairs, pair);
+    }
+    if (m->has_held) {
+        json_object_set_new(report, "held_out_nearer", number(m->nearer_share));
+        json_object_set_new(report, "held_out_ratio", number(m->held_ratio));
     }
     json_object_set_new(report, "nearest_pairs", pairs);
 }
@@ -229,9 +278,19 @@ static void print_pairs(FILE *out, const gd_measured *measured)
 {
     const gd_memorisation *m = measured->more;
 
-    for (int k = 0; k < m->n_pairs; k++)
-        fprintf(out, "  sample %lld is nearest to reference image %lld, ratio %.3f\n",
+    if (m->has_held)
+        fprintf(out,
+                "  %.1f %% of the samples are nearer to a reference image than to a held-out one, "
+                "median ratio %.4f\n",
+                100 * m->nearer_share, m->held_ratio);
+    for (int k = 0; k < m->n_pairs; k++) {
+        fprintf(out, "  sample %lld is nearest to reference image %lld, ratio %.3f",
                 (long long)m->pair[k].sample, (long long)m->pair[k].ref, m->pair[k].ratio);
+        if (m->has_held)
+            fprintf(out, ", to held-out image %lld %.3f", (long long)m->pair[k].held,
+                    m->pair[k].held_ratio);
+        fprintf(out, "\n");
+    }
 }
 
 const gd_metric gd_metric_memorisation = {

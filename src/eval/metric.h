@@ -62,8 +62,10 @@ typedef struct gd_comparison {
     gd_features ref, samples;
     const gd_statistics *ref_pool; /* NULL where GD_NEED_POOL is not wanted */
     const gd_survey *of_ref, *of_samples;
-    bool half;     /* the authors' float16 distances */
-    bool fidelity; /* as torch-fidelity measures */
+    gd_features held;         /* images that were not trained on */
+    const gd_survey *of_held; /* NULL: there are none */
+    bool half;                /* the authors' float16 distances */
+    bool fidelity;            /* as torch-fidelity measures */
     uint64_t seed;
     gd_tick *tick; /* NULL: none */
     void *ctx;

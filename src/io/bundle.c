@@ -169,18 +169,27 @@ static bool is_torchscript(const io_zip *zip)
     return false;
 }
 
-/* Networks that are published as TorchScript alone: an array of each, with its shape in part */
+static bool fits(const gd_array *a, const gd_array *known)
+{
+    for (int i = 0; a->rank == known->rank && i < a->rank; i++)
+        if (known->dim[i] != 0 && known->dim[i] != a->dim[i])
+            return false;
+    return a->rank == known->rank;
+}
+
+/* Networks that are published as TorchScript alone: an array of each, with its shape; 0: any side
+ */
 static bool is_known_script(const gd_bundle *b)
 {
-    static const struct {
-        const char *name;
-        int64_t rows, columns;
-    } known[] = { { "output.weight", 1008, 2048 } }; /* NVIDIA's inception-2015-12-05.pt */
+    static const gd_array known[] = {
+        { "output.weight", .rank = 2,
+          .dim = { 1008, 2048 } },               /* NVIDIA's inception-2015-12-05.pt */
+        { "visual.class_embedding", .rank = 1 }, /* OpenAI's ViT-L-14-336px.pt, .. */
+    };
 
     for (int i = 0; i < b->n; i++)
         for (int k = 0; k < COUNT(known); k++)
-            if (strcmp(b->array[i].name, known[k].name) == 0 && b->array[i].rank == 2 &&
-                b->array[i].dim[0] == known[k].rows && b->array[i].dim[1] == known[k].columns)
+            if (strcmp(b->array[i].name, known[k].name) == 0 && fits(&b->array[i], &known[k]))
                 return true;
     return false;
 }

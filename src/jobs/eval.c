@@ -13,6 +13,8 @@ static const job_option table[] = {
     { "samples", 0, JOB_TEXT, "PATH", "the images that are judged, likewise", AT(samples) },
     { "validation", 0, JOB_TEXT, "PATH",
       "FDr^k: distances over those of these images, mean over --features A,B,C", AT(validation) },
+    { "held-out", 0, JOB_TEXT, "PATH",
+      "memorization: images that were not trained on, whose distances it compares", AT(held_out) },
     { "inception", 0, JOB_TEXT, "FILE",
       "the 2015 network's weights (else GUIDED_INCEPTION, ~/.local/share/guided)", AT(inception) },
     { "features", 0, JOB_TEXT, "FILE",
@@ -90,12 +92,16 @@ static gd_status survey_both(eval_run *r)
         total += gd_images_count(r->ref.images);
     if (eval_needs_images(r, &r->samples))
         total += gd_images_count(r->samples.images);
+    if (r->o.held_out)
+        total += gd_images_count(r->held.images);
     if (total == 0)
         return GD_OK;
     job_progress_start(&r->progress, "images", total, r->o.quiet);
     if (r->o.ref)
         GD_TRY(eval_survey(r, &r->ref));
     GD_TRY(eval_survey(r, &r->samples));
+    if (r->o.held_out)
+        GD_TRY(eval_survey(r, &r->held));
     job_progress_end(&r->progress);
     return GD_OK;
 }
@@ -129,6 +135,8 @@ gd_status eval_open_both(eval_run *r)
                        r->o.output);
     GD_TRY(eval_network_find(r));
     GD_TRY(eval_metrics_choose(r));
+    if (r->o.held_out && !eval_wants(r, &gd_metric_memorisation))
+        return gd_fail(GD_EUSAGE, "--held-out: only --metrics memorization compares with it");
     GD_TRY(check_sides(r));
     GD_TRY(eval_limits_read(r));
     if (r->first)
@@ -138,6 +146,8 @@ gd_status eval_open_both(eval_run *r)
     if (r->o.ref)
         GD_TRY(eval_open(r, &r->ref, r->o.ref));
     GD_TRY(eval_open(r, &r->samples, r->o.samples));
+    if (r->o.held_out)
+        GD_TRY(eval_open(r, &r->held, r->o.held_out));
     if (r->first)
         eval_protocol_say(r);
     return GD_OK;
@@ -196,6 +206,9 @@ static gd_status work(eval_run *r)
         job_ranks_say(r->dist, r->o.batch, "round");
     if (r->o.card && verb(r))
         return gd_fail(GD_EUSAGE, "--card: only a comparison of two sets has one");
+    if (r->o.held_out && (verb(r) || r->o.validation || r->n_dialects > 1 || r->dialect->fidelity))
+        return gd_fail(GD_EUSAGE, "--held-out: only a comparison of two sets in one dialect's "
+                                  "features takes it");
     switch (verb(r)) {
     case STATS:
         return eval_stats(r);
@@ -229,6 +242,7 @@ static gd_status run_eval(gd_job *job)
     eval_forget_results(&r);
     eval_close(&r.ref);
     eval_close(&r.samples);
+    eval_close(&r.held);
     eval_network_close(&r.network);
     return job_ranks_leave(r.dist, s);
 }

@@ -9,7 +9,7 @@
 
 typedef struct eval_options {
     const char *ref, *samples, *features, *inception, *metrics, *dialect, *fail_above, *cache,
-        *json, *output, *vgg16, *card, *validation;
+        *json, *output, *vgg16, *card, *validation, *held_out;
     int threads, memory, batch, crop, images, bootstrap;
     uint64_t seed;
     bool seed_given; /* set by the parser: stands behind seed */
@@ -45,6 +45,7 @@ typedef struct eval_run {
     job_words words;
     eval_network network;
     eval_side ref, samples;
+    eval_side held; /* --held-out */
     job_progress progress;
     const gd_dialect *dialect; /* the first of --dialect */
     const gd_dialect *dialects[GD_MOST_VIEWS];

@@ -226,6 +226,8 @@ gd_status eval_measure(eval_run *r)
                         .ref_pool = &r->ref.pool,
                         .of_ref = &r->ref.survey,
                         .of_samples = &r->samples.survey,
+                        .held = eval_features(r, &r->held),
+                        .of_held = r->o.held_out ? &r->held.survey : NULL,
                         .half = r->o.half,
                         .fidelity = r->dialect->fidelity,
                         .seed = r->o.seed,

@@ -89,6 +89,10 @@ static void set_used(json_t *j, const eval_run *r)
     eval_protocol_set(j, r);
     json_object_set_new(j, "samples", gd_json_text(r->samples.path));
     set_side(j, r, &r->samples, "sample");
+    if (r->o.held_out) {
+        json_object_set_new(j, "held_out", gd_json_text(r->held.path));
+        json_object_set_new(j, "held_out_images", json_integer(r->held.survey.kept));
+    }
     for (int k = 0; k < gd_metric_count(); k++)
         if (r->wanted[k] && gd_metric_at(k)->basis)
             gd_metric_at(k)->basis(j, &r->result[k], &how);

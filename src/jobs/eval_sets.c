@@ -5,6 +5,12 @@
 
 enum { REFERENCE_IMAGES = 10000 }; /* of the authors' files, for precision and recall */
 
+/* Of one set: held-out images are looked for among features alone */
+static unsigned needs_of(const eval_run *r, const eval_side *side)
+{
+    return side == &r->held ? GD_NEED_FEATURES : eval_needs(r);
+}
+
 static bool needs_features(const eval_run *r)
 {
     return (eval_needs(r) & GD_NEED_FEATURES) || r->o.per_class;
@@ -12,7 +18,7 @@ static bool needs_features(const eval_run *r)
 
 bool eval_needs_images(const eval_run *r, const eval_side *side)
 {
-    const unsigned needs = eval_needs(r);
+    const unsigned needs = needs_of(r, side);
 
     return needs_features(r) || ((needs & GD_NEED_POOL) && !side->pool_stored) ||
            ((needs & GD_NEED_SPATIAL) && !side->spatial_stored) ||
@@ -33,7 +39,7 @@ static gd_status read_statistics(eval_side *side)
 static gd_status check_width(const eval_run *r, const eval_side *side)
 {
     const gd_extractor_shape *shape = &r->network.shape;
-    const unsigned needs = eval_needs(r);
+    const unsigned needs = needs_of(r, side);
 
     if ((needs & GD_NEED_POOL) && side->pool_stored && side->pool.width != shape->width)
         return gd_fail(GD_EMISMATCH,
@@ -57,7 +63,7 @@ static const gd_metric *most_demanding(int *least, const eval_run *r, const eval
     for (int k = 0; k < gd_metric_count(); k++) {
         const gd_metric *m = gd_metric_at(k);
         const int n = side == &r->ref ? m->least_ref : m->least;
-        if (!r->wanted[k] || n <= *least)
+        if (side == &r->held || !r->wanted[k] || n <= *least)
             continue;
         *least = n;
         found = m;
@@ -79,7 +85,7 @@ static gd_status check_count(const eval_run *r, const eval_side *side)
     if (n < least)
         return gd_fail(GD_EFORMAT, "%s: %lld images, %s needs %d or more", side->path, n,
                        demanding->least_for, least);
-    if ((eval_needs(r) & GD_NEED_POOL) && !side->pool_stored && n <= r->network.shape.width &&
+    if ((needs_of(r, side) & GD_NEED_POOL) && !side->pool_stored && n <= r->network.shape.width &&
         !r->o.quiet)
         gd_log(GD_LOG_NOTE,
                "%s: N = %lld images, fewer than the %d features: the FID is biased "
@@ -91,7 +97,7 @@ static gd_status check_count(const eval_run *r, const eval_side *side)
 /* A file that holds statistics and images has two candidates for FID. */
 static void report_stored(const eval_run *r, const eval_side *side)
 {
-    const unsigned needs = eval_needs(r);
+    const unsigned needs = needs_of(r, side);
     const bool used = ((needs & GD_NEED_POOL) && side->pool_stored) ||
                       ((needs & GD_NEED_SPATIAL) && side->spatial_stored);
 
@@ -147,7 +153,7 @@ static int64_t kept(const eval_run *r, const eval_side *side)
 
 gd_survey_options eval_survey_options(eval_run *r, const eval_side *side)
 {
-    const unsigned needs = eval_needs(r);
+    const unsigned needs = needs_of(r, side);
 
     return (gd_survey_options){ .cache = r->o.cache,
                                 .tag = r->dialect->rows,

@@ -29,6 +29,56 @@ expect 2 "--metrics best" "$g" eval --ref a.npz --samples b.npz --features "$f" 
 expect 2 "--fail-above" "$g" eval --ref a.npz --samples b.npz --features "$f" --fail-above is=3
 expect 3 "No such file" "$g" eval --ref none --samples b.npz --features "$f"
 
+# Other names of arrays, and arrays of no use; a stray .npz beside pictures is no set
+/usr/bin/python3 - <<'EOF' || exit 1
+import zipfile
+with zipfile.ZipFile("a.npz") as a, zipfile.ZipFile("names.npz", "w") as b:
+    for new, old in (("samples", "arr_0"), ("y", "arr_1"), ("notes", "arr_1")):
+        b.writestr(new + ".npy", a.read(old + ".npy"))
+EOF
+expect 0 "names.npz: has no arr_0; the images are samples" "$g" eval --ref a.npz --samples names.npz --features "$f" --per-class
+grep -q "names.npz: has no arr_1; labels are y" err.txt || fail "labels of another name: $(cat err.txt)"
+[ "$(grep -c "names.npz: not used: notes" err.txt)" = 1 ] || fail "an array that is not used: $(cat err.txt)"
+"$g" eval --ref b.npz --samples a.npz --features "$f" --json -q | sed 's/"samples":"[^"]*"//' >one.txt
+"$g" eval --ref b.npz --samples names.npz --features "$f" --json -q 2>/dev/null | sed 's/"samples":"[^"]*"//' >many.txt
+cmp -s one.txt many.txt || fail "other names, another report: $(cat one.txt many.txt)"
+# Labels of any integer type
+"$g" eval --ref a.npz --samples a.npz --features "$f" --metrics fid --per-class --json -q | sed 's/"samples":"[^"]*"//' >one.txt
+grep -q '"classes"' one.txt || fail "no classes: $(cat one.txt)"
+for type in '|i1' '|u1' '<i2' '<u2' '<i4' '<u4' '<i8' '<u8' '>i4' '>u2'; do
+    /usr/bin/python3 - "$type" <<'EOF' || exit 1
+import sys, zipfile
+type = sys.argv[1]
+header = ("{'descr': '%s', 'fortran_order': False, 'shape': (30,), }" % type).ljust(117) + "\n"
+data = b"".join((i % 10).to_bytes(int(type[2]), "big" if type[0] == ">" else "little") for i in range(30))
+with zipfile.ZipFile("a.npz") as a, zipfile.ZipFile("wide.npz", "w") as b:
+    b.writestr("arr_0.npy", a.read("arr_0.npy"))
+    b.writestr("arr_1.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + data)
+EOF
+    "$g" eval --ref a.npz --samples wide.npz --features "$f" --metrics fid --per-class --json -q | sed 's/"samples":"[^"]*"//' >many.txt
+    cmp -s one.txt many.txt || fail "labels of type $type: $(cat many.txt)"
+done
+
+"$g" sample --model fashion32 -n 20 --class 0-9 --steps ddim3 --seed 4 -q -o stray || exit 1
+"$g" eval --ref a.npz --samples stray --features "$f" --json -q | sed 's/"samples":"[^"]*"//' >one.txt
+cp a.npz stray/samples_30x32x32x1.npz
+expect 0 "1 file passed over, no picture by name: .npz" "$g" eval --ref a.npz --samples stray --features "$f"
+"$g" eval --ref a.npz --samples stray --features "$f" --json -q 2>/dev/null | sed 's/"samples":"[^"]*"//' >many.txt
+cmp -s one.txt many.txt || fail "an .npz beside pictures counts: $(cat one.txt many.txt)"
+
+# Memorisation beside images that were not trained on
+"$g" sample --model fashion32 -n 30 --class 0-9 --steps ddim2 --seed 9 -q -o held.npz || exit 1
+memorised() { "$g" eval --ref b.npz --samples a.npz --features "$f" --metrics memorization --json -q "$@" || fail "memorization $*"; }
+memorised --held-out held.npz -t 1 --batch 3 >one.txt
+memorised --held-out held.npz -t 2 --cache held >many.txt
+grep -q '"held_out_nearer":.*"held_out":"held.npz","held_out_images":30' one.txt && cmp -s one.txt many.txt || fail "held-out images: $(cat one.txt many.txt)"
+memorised --held-out b.npz >out.txt
+grep -q '"held_out_nearer":0.0,"held_out_ratio":1.0' out.txt || fail "a held-out set that is the reference: $(cat out.txt)"
+expect 0 "nearer to a reference image than to a held-out one" "$g" eval --ref a.npz --samples a.npz --features "$f" --metrics memorization --held-out held.npz
+expect 2 "only --metrics memorization" "$g" eval --ref a.npz --samples b.npz --features "$f" --metrics fid --held-out held.npz
+expect 2 "only a comparison" "$g" eval stats a.npz --features "$f" -o x.npz --held-out held.npz
+expect 3 "none.npz" "$g" eval --ref a.npz --samples b.npz --features "$f" --metrics memorization --held-out none.npz
+
 # One report whatever the shards, the containers, the batch: only the names of the files differ.
 values() { sed 's/"reference":"[^"]*"//; s/"samples":"[^"]*"//; s/"reference_statistics":"[^"]*"//; s/"reference_features":[0-9]*//'; }
 all="--metrics is,fid,pr,kid,dc"

@@ -31,6 +31,19 @@ expect 0 "CMMD" "$g" eval --ref a --samples b --features clip.safetensors --metr
 expect 1 "cmmd is" "$g" eval --ref a --samples b --features clip.safetensors --metrics cmmd --fail-above cmmd=-1
 expect 2 "CLIP's features" "$g" eval --ref a --samples b --features mae.safetensors --metrics cmmd
 
+# OpenAI's archives are TorchScript: their weights are read, float16 matrices too, and their program is not
+report() { "$g" eval --ref a --samples b --metrics fd,cmmd --json -q --features "$1" | sed 's/,"guided.*//'; }
+make_vit clip names.safetensors openai=1 && make_vit clip half.safetensors openai=1 half=1
+for f in names half; do
+    /usr/bin/python3 "$GUIDED_SOURCE_DIR/tests/nn/torchscript_file.py" $f.safetensors $f.pt || exit 1
+    expect 0 "CLIP ViT-64/16" "$g" info $f.pt
+    report $f.safetensors >plain.txt && report $f.pt >script.txt
+    grep -q '"cmmd":' script.txt && cmp -s plain.txt script.txt || fail "$f: $(cat plain.txt script.txt)"
+done
+report clip.safetensors >plain.txt && report names.pt >script.txt && cmp -s plain.txt script.txt || fail "OpenAI's names: $(cat plain.txt script.txt)"
+make_vit clip no.safetensors openai=1 without=vision_model.pre_layrnorm.bias && /usr/bin/python3 "$GUIDED_SOURCE_DIR/tests/nn/torchscript_file.py" no.safetensors no.pt
+expect 3 "visual.ln_pre.bias" "$g" eval --ref a --samples b --features no.pt
+
 # The activation is in no key: the configuration beside the weights tells, where it is of this network
 "$g" eval --ref a --samples b --features clip.safetensors --metrics fd --json 2>err.txt | sed 's/,"guided.*//' >quick.txt
 grep -q "quick GELU is assumed" err.txt || fail "an assumption is not said: $(cat err.txt)"

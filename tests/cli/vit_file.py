@@ -3,7 +3,8 @@
 
 KIND: dinov2, mae, clip, siglip2 or convnextv2.  width=, depth=: other sizes; without=KEY: leaves it
 out; nan=KEY: its first element is not a number; empty=KEY: it has no rows; twice=1: student and teacher; prefix=TEXT: before every key; learned=1: MAE's
-positions are not 0 at the class token; first=1: ConvNeXt of version 1; words=N: SigLIP's vocabulary; seed=."""
+positions are not 0 at the class token; first=1: ConvNeXt of version 1; words=N: SigLIP's vocabulary;
+openai=1: CLIP in the names of its authors; half=1: matrices as float16; seed=."""
 import json
 import random
 import struct
@@ -115,7 +116,33 @@ elif kind == "convnextv2":
 else:
     transformers(16, 4, kind == "clip")
 
+OPENAI = [("vision_model.embeddings.patch_embedding", "visual.conv1"), ("vision_model.embeddings.class_embedding", "visual.class_embedding"),
+          ("vision_model.embeddings.position_embedding.weight", "visual.positional_embedding"), ("vision_model.pre_layrnorm", "visual.ln_pre"),
+          ("vision_model.post_layernorm", "visual.ln_post"), ("vision_model.encoder.layers.", "visual.transformer.resblocks."),
+          ("self_attn.out_proj", "attn.out_proj"), ("layer_norm1", "ln_1"), ("layer_norm2", "ln_2"), ("mlp.fc1", "mlp.c_fc"), ("mlp.fc2", "mlp.c_proj"),
+          ("text_model.final_layer_norm", "ln_final")]
+
+
+def as_openai():
+    made = {}
+    for name, (shape, values) in arrays.items():
+        if "self_attn" in name and "out_proj" not in name:
+            block, part = name.split("self_attn.")
+            name = block + "attn.in_proj_" + part[-6:].lstrip("j_.")
+        for old, new in OPENAI:
+            name = name.replace(old, new)
+        if name == "visual_projection.weight":
+            rows, columns = shape
+            name, shape, values = "visual.proj", (columns, rows), [values[i * columns + k] for k in range(columns) for i in range(rows)]
+        if ".in_proj_" in name and name in made:
+            shape, values = (made[name][0][0] + shape[0], *shape[1:]), made[name][1] + values
+        made[name] = (shape, values)
+    return made
+
+
 arrays.pop(options.get("without"), None)
+if "openai" in options:
+    arrays = as_openai()
 if "empty" in options:
     arrays[options["empty"]] = ((0, *arrays[options["empty"]][0][1:]), [])
 if "nan" in options:
@@ -124,9 +151,10 @@ if "twice" in options:
     arrays = {f"{copy}.{name}": array for copy in ("student", "teacher") for name, array in arrays.items()}
 header, data = {}, b""
 for name, (shape, values) in arrays.items():
-    part = struct.pack(f"<{len(values)}f", *values)
+    half = "half" in options and len(shape) > 1 and "embedding" not in name
+    part = struct.pack(f"<{len(values)}{'e' if half else 'f'}", *values)
     header[options.get("prefix", "") + name] = {
-        "dtype": "F32", "shape": list(shape), "data_offsets": [len(data), len(data) + len(part)]}
+        "dtype": "F16" if half else "F32", "shape": list(shape), "data_offsets": [len(data), len(data) + len(part)]}
     data += part
 text = json.dumps(header).encode()
 text += b" " * (-len(text) % 8)

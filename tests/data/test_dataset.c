@@ -109,6 +109,41 @@ static void npz_is_read(void **state)
     refused(in_folder("d.npz"), "3 labels");
 }
 
+/* Labels of two widths; images and labels under other names, beside arrays of no use */
+static void other_names_and_widths_are_read(void **state)
+{
+    static const gd_dtype types[] = { GD_U8, GD_I64 }; /* others: tests/cli/test_eval.sh */
+    static const char *const names[][2] = { { "arr_0", "arr_1" },
+                                            { "images", "labels" },
+                                            { "x", "y" },
+                                            { "samples", "label" },
+                                            { "data", "classes" } };
+    uint64_t narrow[N];
+    gd_dataset *set;
+
+    (void)state;
+    for (int t = 0; t < COUNT(types) * COUNT(names); t++) {
+        const gd_dtype type = types[t / COUNT(names)];
+        const char *const *name = names[t % COUNT(names)];
+        const size_t bytes = gd_dtype_bytes(type);
+        const gd_array arrays[3] = { { "extra", GD_U8, 2, { 2, 2 } },
+                                     { name[0], GD_U8, 4, { N, SIZE, SIZE, 3 } },
+                                     { name[1], type, 1, { N } } };
+        const void *const data[3] = { pixels, pixels, narrow };
+        for (int i = 0; i < N; i++)
+            memcpy((char *)narrow + (size_t)i * bytes, &labels[i], bytes);
+        assert_int_equal(gd_npz_write(in_folder("names.npz"), true, arrays, data, 3), GD_OK);
+        set = opened(in_folder("names.npz"), 3);
+        check_images(set, true);
+        gd_dataset_close(set);
+    }
+    const gd_array two[2] = { { "a", GD_U8, 4, { N, SIZE, SIZE, 3 } },
+                              { "b", GD_U8, 4, { N, SIZE, SIZE, 3 } } };
+    const void *const data[2] = { pixels, pixels };
+    assert_int_equal(gd_npz_write(in_folder("two.npz"), true, two, data, 2), GD_OK);
+    refused(in_folder("two.npz"), "has no arr_0, and a and b may both be the images");
+}
+
 static void write_floats(const char *path, const float *x, gd_array array)
 {
     const void *data[1] = { x };
@@ -298,6 +333,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(npz_is_read),
+        cmocka_unit_test(other_names_and_widths_are_read),
         cmocka_unit_test(npz_of_whole_floats_is_read_and_others_get_a_remedy),
         cmocka_unit_test(idx_is_read),
         cmocka_unit_test(zip_is_read),

@@ -94,8 +94,8 @@ static void copies_are_the_first_pairs(void **state)
     memcpy(with + 31 * WIDTH, ref_rows + 311 * WIDTH, WIDTH * sizeof(float));
     for (int k = 0; k < WIDTH; k++) /* nearly a copy */
         with[77 * WIDTH + k] = ref_rows[5 * WIDTH + k] + 1e-3f;
-    assert_int_equal(gd_memorisation_measure(&m, &ref, &samples), GD_OK);
-    assert_int_equal(gd_memorisation_measure(&planted, &ref, &copied), GD_OK);
+    assert_int_equal(gd_memorisation_measure(&m, &ref, NULL, &samples), GD_OK);
+    assert_int_equal(gd_memorisation_measure(&planted, &ref, NULL, &copied), GD_OK);
     assert_true(m.pair[0].ratio > 0.2);
     assert_int_equal(planted.pair[0].sample, 31);
     assert_int_equal(planted.pair[0].ref, 311);
@@ -104,9 +104,47 @@ static void copies_are_the_first_pairs(void **state)
     assert_int_equal(planted.pair[1].ref, 5);
     assert_true(planted.authenticity <= m.authenticity);
     fill(with, N, 4, 500); /* far away */
-    assert_int_equal(gd_memorisation_measure(&m, &ref, &copied), GD_OK);
+    assert_int_equal(gd_memorisation_measure(&m, &ref, NULL, &copied), GD_OK);
     assert_true(m.authenticity == 1 && m.median_ratio > 10);
     free(with);
+}
+
+static double apart(const float *x, const float *y)
+{
+    double d = 0;
+
+    for (int k = 0; k < WIDTH; k++)
+        d += pow((double)x[k] - y[k], 2);
+    return sqrt(d);
+}
+
+/* A copy of a training image is far nearer to it than to any held-out image; ratios are those of
+ * all pairs, and a held-out set that is the training set tells nothing. */
+static void held_out_images_tell_copies(void **state)
+{
+    const gd_features ref = { ref_rows, 300, WIDTH }, samples = { rows, 200, WIDTH },
+                      held = { ref_rows + 300 * WIDTH, 300, WIDTH };
+    float kept[WIDTH];
+    gd_memorisation m;
+
+    (void)state;
+    memcpy(kept, rows + 42 * WIDTH, sizeof kept);
+    memcpy(rows + 42 * WIDTH, ref_rows + 7 * WIDTH, sizeof kept);
+    assert_int_equal(gd_memorisation_measure(&m, &ref, &held, &samples), GD_OK);
+    assert_true(m.has_held && m.pair[0].sample == 42 && m.pair[0].ref == 7);
+    assert_true(m.pair[0].held_ratio < 1e-6);
+    for (int p = 0; p < m.n_pairs; p++) {
+        const float *x = rows + m.pair[p].sample * WIDTH;
+        double best[2] = { INFINITY, INFINITY };
+        for (int64_t r = 0; r < 600; r++)
+            best[r / 300] = fmin(best[r / 300], apart(x, ref_rows + r * WIDTH));
+        assert_true(fabs(m.pair[p].held_ratio - best[0] / best[1]) < 1e-5);
+        assert_true(p == 0 || m.pair[p].held_ratio >= m.pair[p - 1].held_ratio);
+    }
+    assert_true(m.nearer_share > 0.3 && m.nearer_share < 0.7);
+    assert_int_equal(gd_memorisation_measure(&m, &ref, &ref, &samples), GD_OK);
+    assert_true(m.nearer_share == 0 && m.held_ratio == 1);
+    memcpy(rows + 42 * WIDTH, kept, sizeof kept);
 }
 
 /* Every distance once more, one pair after another */
@@ -116,7 +154,7 @@ static void nearest_is_the_nearest(void **state)
     gd_memorisation m;
 
     (void)state;
-    assert_int_equal(gd_memorisation_measure(&m, &ref, &samples), GD_OK);
+    assert_int_equal(gd_memorisation_measure(&m, &ref, NULL, &samples), GD_OK);
     for (int p = 0; p < m.n_pairs; p++) {
         double best = INFINITY, apart = INFINITY;
         const float *x = rows + m.pair[p].sample * WIDTH, *y = ref_rows + m.pair[p].ref * WIDTH;
@@ -194,6 +232,7 @@ int main(void)
         cmocka_unit_test(the_bias_goes_away_at_infinity),
         cmocka_unit_test(the_last_point_is_the_distance),
         cmocka_unit_test(copies_are_the_first_pairs),
+        cmocka_unit_test(held_out_images_tell_copies),
         cmocka_unit_test(nearest_is_the_nearest),
         cmocka_unit_test(vendi_counts_what_differs),
         cmocka_unit_test(classes_have_their_distance),

@@ -225,7 +225,7 @@ static void ranges_and_types_are_named(void **state)
     refuse(path_of("bad.npz"), GD_EFORMAT, "channels come first: save x.transpose(0, 2, 3, 1)");
     write_array("bad.npz", "arr_0", GD_U8, N, SIZE, 1, pixels);
     refuse(path_of("bad.npz"), GD_EFORMAT, "grey images");
-    write_array("bad.npz", "images", GD_U8, N, SIZE, CHANNELS, pixels);
+    write_array("bad.npz", "images", GD_U8, N, SIZE, 4, pixels);
     refuse(path_of("bad.npz"), GD_EFORMAT, "has no arr_0");
 }
 

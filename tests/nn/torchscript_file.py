@@ -19,7 +19,7 @@ for number, (name, array) in enumerate(arrays.items()):
     module = tree
     for part in path:
         module = module.setdefault(part, {})
-    module[leaf] = (number, array["shape"])
+    module[leaf] = (number, array["shape"], {"F32": "Float", "F16": "Half"}[array["dtype"]])
 
 
 def text(value):
@@ -34,12 +34,12 @@ def row(values):
     return b"(" + b"".join(integer(v) for v in values) + b"t"
 
 
-def tensor(number, shape):
+def tensor(number, shape, dtype):
     count, strides = 1, []
     for side in reversed(shape):
         strides.insert(0, count)
         count *= side
-    storage = (b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text(str(number)) + text("cpu")
+    storage = (b"(" + text("storage") + b"ctorch\n" + dtype.encode() + b"Storage\n" + text(str(number)) + text("cpu")
                + integer(count) + b"tQ")
     return (b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + integer(0) + row(shape) + row(strides)
             + b"\x89ccollections\nOrderedDict\n)RtR")
