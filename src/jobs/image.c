@@ -8,7 +8,7 @@
 #define AT(field) offsetof(restore_options, field)
 #define SHARED                                                                                     \
     OPTION_MODEL(AT(model)),                                                                       \
-        { "image", 'i', JOB_TEXT, "FILE", "PNG, JPEG, WebP or .npy", AT(image) },                  \
+        { "image", 'i', JOB_TEXT, "FILE", "picture (PNG, JPEG, ..) or .npy", AT(image) },          \
         { "output", 'o', JOB_TEXT, "FOLDER", "of the results (default restored)", AT(output) },    \
         OPTION_CLASS_OF_IMAGE(AT(classes)), OPTION_CLASS_NAMES(AT(labels)),                        \
         { "seed", 0, JOB_SEED, "N", "of the noise (default: random)", AT(seed) },                  \
