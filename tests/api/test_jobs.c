@@ -3,6 +3,7 @@
 #include <guided.h>
 
 #include <jansson.h>
+#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -287,6 +288,88 @@ static void a_picture_can_be_handed_over(void **state)
     guided_job_close(job);
 }
 
+typedef struct handed {
+    int partials, arrays;
+    int64_t samples; /* of the latest partial result */
+    bool right;
+} handed;
+
+static void take_partial(void *ctx, const guided_partial *p)
+{
+    handed *h = ctx;
+
+    h->partials++;
+    h->right = strcmp(p->metric, "fid") == 0 && p->total == 8 && p->samples > h->samples &&
+               p->value >= 0 && isnan(p->deviation);
+    h->samples = p->samples;
+}
+
+static void take_array(void *ctx, const guided_array *a)
+{
+    handed *h = ctx;
+
+    h->arrays++;
+    h->right = strcmp(a->name, "samples") == 0 && a->rank == 4 && a->dim[0] == 1 &&
+               a->dim[1] == 1 && a->dim[2] == SIZE && a->dim[3] == SIZE;
+    for (int i = 0; i < SIZE * SIZE; i++)
+        h->right = h->right && a->data[i] >= -1.5f && a->data[i] <= 1.5f;
+}
+
+static void run_sample(const char *num, const char *output)
+{
+    guided_job *job = open_job(context, "sample");
+
+    set(job, "num", num);
+    set(job, "steps", "ddim2");
+    set(job, "seed", "1");
+    set(job, "output", output);
+    assert_int_equal(guided_job_run(job), GUIDED_OK);
+    guided_job_close(job);
+}
+
+static void an_evaluation_shows_parts(void **state)
+{
+    handed h = { .samples = 0 };
+    const guided_events events = { .ctx = &h, .partial = take_partial };
+    guided_job *job = open_job(context, "eval");
+
+    (void)state;
+    run_sample("8", "set.npz");
+    set(job, "ref", "set.npz");
+    set(job, "samples", "set.npz");
+    set(job, "features", "fashion32");
+    set(job, "metrics", "fid");
+    guided_job_set_events(job, &events);
+    assert_int_equal(guided_job_run(job), GUIDED_OK);
+    assert_int_equal(h.partials, 3); /* of 2, 4 and 6: one image has no covariance */
+    assert_int_equal(h.samples, 6);
+    assert_true(h.right);
+    guided_job_close(job);
+}
+
+static void results_can_be_arrays(void **state)
+{
+    handed h = { .arrays = 0 };
+    const guided_events events = { .ctx = &h, .array = take_array };
+
+    (void)state;
+    run_sample("1", "one.png");
+    for (int taken = 0; taken < 2; taken++) {
+        guided_job *job = open_job(context, "img2img");
+        set(job, "image", "one.png");
+        set(job, "class", "3");
+        set(job, "steps", "ddim5");
+        set(job, "output", "-");
+        if (taken)
+            guided_job_set_events(job, &events);
+        assert_int_equal(guided_job_run(job), taken ? GUIDED_OK : GUIDED_EUSAGE);
+        guided_job_close(job);
+    }
+    assert_int_equal(h.arrays, 1);
+    assert_true(h.right);
+    assert_int_not_equal(access("-", F_OK), 0);
+}
+
 /* ---- stopping ---- */
 
 static void cancel_at_once(void *ctx, const guided_progress *p)
@@ -372,6 +455,8 @@ int main(void)
         cmocka_unit_test(variables_count_below_a_line_alone),
         cmocka_unit_test(a_watched_job_shows_its_predictions),
         cmocka_unit_test(a_picture_can_be_handed_over),
+        cmocka_unit_test(an_evaluation_shows_parts),
+        cmocka_unit_test(results_can_be_arrays),
         cmocka_unit_test(a_cancelled_job_keeps_what_is_finished),
         cmocka_unit_test(two_jobs_do_not_disturb_each_other),
     };
