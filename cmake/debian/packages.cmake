@@ -49,7 +49,7 @@ of a network, trains, and compares sets of images.")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libguided-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libguided0 (= ${whole}), libdnnl-dev, libfftw3-dev, libjansson-dev, \
-libjpeg-dev, libpng-dev, libwebp-dev, libxxhash-dev, libzip-dev, zlib1g-dev")
+libjpeg-dev, libpng-dev, libwebp-dev, libtiff-dev, libgif-dev, libxxhash-dev, libzip-dev, zlib1g-dev")
 set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION "diffusion models on CPUs, header and static library
 What is needed to build programs with libguided: guided.h, the static
 library, files for pkg-config and CMake, and four example programs.")

@@ -59,7 +59,7 @@ static guided_status open_inception(guided_features **out, guided_context *conte
     (*out)->width = width;
     s = gd_dialect_read(&d, dialect);
     if (s == GD_OK)
-        s = gd_extractor_inception(&(*out)->extractor, inception, d, BATCH, height, width);
+        s = gd_extractor_inception(&(*out)->extractor, inception, d, NULL, BATCH, height, width);
     return gd_leave(&before, done(out, s));
 }
 

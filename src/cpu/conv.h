@@ -2,9 +2,9 @@
  * a 1x1 convolution on 1x1 pixels.
  *
  * A gd_conv is made once per shape ("before the first step"), packs weights once, and is bound to
- * buffers once; running it cannot fail and does not allocate.  onednn.c does the work with oneDNN;
- * conv_plain.c is the same in plain C for GUIDED_ISA=c, the reference that the others are tested
- * against. */
+ * buffers once; running it cannot fail and does not allocate.  The
+ * engines are in cpu/conv, a file each; plain.c is the reference for GUIDED_ISA=c that the others
+ * are tested against. */
 #ifndef GD_CPU_CONV_H
 #define GD_CPU_CONV_H
 
@@ -15,7 +15,7 @@ typedef enum gd_conv_algo {
     GD_CONV_DIRECT,
     GD_CONV_WINOGRAD,        /* ours (winograd.inc, winograd_weights.inc) */
     GD_CONV_OUTER,           /* ours, gradients of weights (outer.inc) */
-    GD_CONV_TILES,           /* ours, bfloat16 by AMX (conv_tiles.inc) */
+    GD_CONV_TILES,           /* ours, bfloat16 by AMX (tiles.inc) */
     GD_CONV_ONEDNN_WINOGRAD, /* never chosen: part of the floor that bench.h measures */
     GD_CONV_PLAIN
 } gd_conv_algo;

@@ -1,8 +1,9 @@
 /* cpu.h - kernels on pointers and sizes.  Knows no graph.  Sees base only.
  *
- * What oneDNN does not have (or not well) is written once over float lanes (vec.h, *.inc) and
- * compiled once per ISA (isa_*.c); gd_kernels is the table of the ISA in use.  Convolutions, matrix
- * products and reorders are oneDNN's, behind onednn.c.
+ * What oneDNN does not have (or not well) is written once over float lanes (kernels/vec.h,
+ * *.inc) and compiled once per ISA (kernels/isa_*.c); gd_kernels is the table of the ISA in
+ * use.  Convolutions are in conv.h; matrix products and reorders are oneDNN's, behind
+ * conv/onednn.c.
  *
  * Bits: results never depend on the number of threads.  Pointwise kernels, norms, resampling and
  * softmax give the same bits on every ISA (no FMA contraction, own exp/log); attention and SiLU
@@ -83,82 +84,13 @@ typedef struct gd_adamw_state {
     const float *gradient;
 } gd_adamw_state;
 
-/* 3x3 convolution, stride 1, by minimal filtering (winograd.inc): y = conv(x) + bias + residual,
- * then max(0, y) with relu.  Channels of x and y are multiples of 16, both of the same layout; x
- * and the weights are float32 or bfloat16, y is float32, and so are the products. */
-typedef struct gd_winograd {
-    gd_view x, y;
-    int pad; /* 0 to 2 */
-    bool relu;
-    const void *weights;   /* of winograd_pack, of x's type */
-    const float *bias;     /* or NULL */
-    const float *residual; /* laid out as y, may be y; or NULL */
-    int round;             /* patches that a thread takes through the phases together */
-    int threads;           /* most that there is scratch for */
-    float *scratch;        /* threads times gd_winograd_scratch(round, channels of x) */
-} gd_winograd;
-/* Convolution, stride 1, kernel 1 or 3, by tiles of AMX (conv_tiles.inc; GD_ISA_AVX512_AMX only): y
- * = conv(x) + bias + residual, then max(0, y) with relu.  x: bfloat16, channels of x and y in
- * sixteens, of the same layout; y and its sums are float32. */
-typedef struct gd_tiles {
-    gd_view x, y;
-    int kernel, pad;
-    bool relu;
-    const uint16_t *weights; /* of tiles_pack */
-    const float *bias;       /* or NULL */
-    const float *residual;   /* laid out as y, may be y; or NULL */
-    int threads;
-    int round;         /* images that there is scratch for */
-    uint16_t *scratch; /* round * channels of x / 32 rounded up * gd_tiles_plane() */
-} gd_tiles;
-/* Most of any ISA */
-enum { GD_WINOGRAD_DEPTH = 64, GD_WINOGRAD_PANEL = 32, GD_OUTER_GROUP = 64 };
-
-/* Filters that are packed together: they lie one after the other. */
-enum { GD_BAND = 16 };
-/* packed <- filters [co][ci][3][3], band by band */
-typedef struct gd_winograd_packing {
-    void *packed; /* 9 * channels in * channels out rounded up to GD_WINOGRAD_PANEL */
-    gd_dtype dtype;
-    const float *filters;
-    int co, ci;
-    bool backward_data; /* the filters of backward data, which has ci channels out */
-    bool stream;        /* past the caches */
-} gd_winograd_packing;
-
-/* packed <- filters [co][ci] as oneDNN wants them, band by band: in blocks of 16 x 16, channels in
- * sixteens both */
-typedef struct gd_blocks {
-    int64_t next_filters, next_channels; /* elements from one block to the next sixteen */
-    bool by_channel;                     /* in a block [channel][filter], not the other way */
-} gd_blocks;
-typedef struct gd_blocks_packing {
-    float *packed;
-    const float *filters;
-    int ci, row; /* channels of a filter; from one filter to the next */
-    gd_blocks blocks;
-    bool stream; /* past the caches */
-} gd_blocks_packing;
-
-/* The gradient of a convolution's weights, dy the gradient of its result (outer.inc): kernel 1 or
- * 3, channels in sixteens, both float32 of the same layout */
-typedef struct gd_outer {
-    gd_view x, dy;
-    int kernel, stride, pad;
-    float *dweights; /* [co][ci][kernel][kernel] */
-    int threads;     /* most that there is scratch for */
-    float *scratch;  /* gd_outer_scratch */
-} gd_outer;
-
-/* The same for 3x3 filters and stride 1 (winograd_weights.inc); x and dy may be bfloat16 */
-typedef struct gd_winograd_weights {
-    gd_view x, dy;
-    int pad;
-    float *dweights; /* [co][ci][3][3] */
-    int round;       /* patches whose transforms are held together; their number is in the bits */
-    int threads;     /* most that there is scratch for */
-    float *scratch;  /* gd_winograd_weights_scratch */
-} gd_winograd_weights;
+/* Jobs of the convolutions' kernels (cpu/kernels/conv_jobs.h) */
+typedef struct gd_winograd gd_winograd;
+typedef struct gd_winograd_packing gd_winograd_packing;
+typedef struct gd_winograd_weights gd_winograd_weights;
+typedef struct gd_blocks_packing gd_blocks_packing;
+typedef struct gd_outer gd_outer;
+typedef struct gd_tiles gd_tiles;
 
 /* Group normalisation of x, C divisible by groups (docs/reference/networks.md#layers) */
 typedef struct gd_norm {
@@ -298,41 +230,6 @@ typedef struct gd_kernels {
     /* The sum of squares in double, in an order fixed by count, on the calling thread */
     double (*square_sum)(const float *x, int64_t count);
 } gd_kernels;
-
-/* Elements that 32 channels of x take with padding, rows up to a multiple of 32 positions; 0: the
- * tiles read x as it is */
-static inline int64_t gd_tiles_plane(const gd_view *x, int kernel, int pad)
-{
-    const int64_t width = x->w + 2 * pad;
-    const int64_t results = (x->h + 2 * pad - kernel) * width + width - kernel + 1;
-
-    if (kernel == 1 && pad == 0 && !gd_view_blocked(x) && x->c % 32 == 0 && results % 32 == 0)
-        return 0;
-    return ((results + 31) / 32 * 32 + (kernel - 1) * (width + 1)) * 32;
-}
-/* Floats of one point of a round's transforms; one cache line more than they fill, so that the
- * points of one patch do not fall into the same cache sets */
-static inline int64_t gd_winograd_point(int round, int channels)
-{
-    return (int64_t)round * channels + 16;
-}
-static inline int64_t gd_winograd_scratch(int round, int channels)
-{
-    const int slices = (channels + GD_WINOGRAD_DEPTH - 1) / GD_WINOGRAD_DEPTH;
-
-    return 36 * (slices * gd_winograd_point(round, GD_WINOGRAD_DEPTH) +
-                 gd_winograd_point(round, GD_WINOGRAD_PANEL) +
-                 gd_winograd_point(GD_WINOGRAD_DEPTH, GD_WINOGRAD_PANEL));
-}
-static inline int64_t gd_outer_scratch(int taps, int threads)
-{
-    return taps * threads * gd_winograd_point(GD_OUTER_GROUP, GD_WINOGRAD_PANEL);
-}
-static inline int64_t gd_winograd_weights_scratch(int round, int ci, int co, int threads)
-{
-    return 36 * (gd_winograd_point(round, ci) + gd_winograd_point(round, co)) +
-           gd_outer_scratch(36, threads);
-}
 
 /* The table of gd_isa_used(); gd_kernels_of is for tests that compare ISAs (NULL when the machine
  * lacks it). */

@@ -2,7 +2,7 @@
  * machine's peak, double products and eigenproblems by LAPACK (lapack.h) on one thread. */
 #include "cpu/linear.h"
 
-#include "cpu/conv_private.h"
+#include "cpu/conv/conv_private.h"
 #include "cpu/lapack.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* machine_x86.c - which of x86's ISAs the machine has, and how fast each multiplies. */
 #include "cpu/machine.h"
 
-#include "cpu/kernels.h"
+#include "cpu/kernels/kernels.h"
 
 #include <cpuid.h>
 #include <immintrin.h>

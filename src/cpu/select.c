@@ -1,5 +1,5 @@
 /* select.c - which ISA's kernels are used: the machine's best, or the one that GUIDED_ISA names. */
-#include "cpu/kernels.h"
+#include "cpu/kernels/kernels.h"
 #include "cpu/machine.h"
 
 #include <stdlib.h>

@@ -66,10 +66,6 @@ void data_report_passed(const data_passed *p, const char *path);
 GD_CHECKED gd_status data_label_listed(gd_dataset *set, const char *const *path, const char *json,
                                        size_t json_bytes);
 
-/* "jpg", "jpeg", "png", "gif" behind the last dot, in any case: what the authors list; and "webp"
- */
-bool data_is_image_name(const char *name);
-
 /* Classes from a name for each image: sorted unique names become 0, 1, ..  names: [set->count] */
 GD_CHECKED gd_status data_label_by_name(gd_dataset *set, const char *const *names);
 /* Labels given as numbers: 0 to the largest; GD_EFORMAT for a negative one or one above 2^20 */

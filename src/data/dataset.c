@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum { MAX_CLASSES = 1 << 20 };
 
@@ -19,13 +18,6 @@ gd_status gd_labels_read(gd_labels *out, const char *word)
             return GD_OK;
         }
     return gd_fail(GD_EUSAGE, "--labels %s: expected folder, name or none", word);
-}
-
-bool data_is_image_name(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-
-    return gd_image_named(name) || (dot && strcasecmp(dot, ".gif") == 0); /* GIF: refused by name */
 }
 
 const char *data_authors_class(gd_arena *mem, const char *name)
@@ -189,6 +181,15 @@ static gd_status open_any(gd_dataset *set)
     return gd_path_is_folder(set->path) ? data_open_folder(set) : open_file(set);
 }
 
+static gd_status no_images(const char *path)
+{
+    char pictures[GD_IMAGE_FORMATS];
+
+    gd_image_formats(pictures);
+    return gd_fail(GD_EFORMAT, "%s: holds no images\nhint: pictures are %s; convert others to PNG",
+                   path, pictures);
+}
+
 gd_status gd_dataset_open(gd_dataset **out, const char *path, const gd_dataset_options *options)
 {
     gd_arena *mem;
@@ -206,10 +207,7 @@ gd_status gd_dataset_open(gd_dataset **out, const char *path, const gd_dataset_o
         set->options = *options;
     s = open_any(set);
     if (s == GD_OK && set->count == 0)
-        s = gd_fail(GD_EFORMAT,
-                    "%s: holds no images\nhint: pictures are PNG, JPEG or WebP; convert others "
-                    "(BMP, TIFF, GIF, PPM) to PNG",
-                    path);
+        s = no_images(path);
     if (s != GD_OK) {
         gd_dataset_close(set);
         return s;

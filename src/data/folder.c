@@ -70,7 +70,7 @@ static gd_status add_entry(gd_dataset *set, tree *t, const char *below, const ch
 
     if (snprintf(path, sizeof path, "%s%s%s", below, *below ? "/" : "", name) >= (int)sizeof path)
         return gd_fail(GD_EFORMAT, "%s: a path of more than %zu bytes", set->path, sizeof path);
-    if (data_is_image_name(name))
+    if (gd_image_named(name))
         return add_file(set, t, path);
     snprintf(full, sizeof full, "%.4000s/%s", set->path, path);
     if (stat(full, &info) != 0)

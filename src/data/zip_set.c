@@ -67,7 +67,7 @@ static gd_status list_members(gd_dataset *set, zipped *z)
         return gd_fail(GD_ENOMEM, "%s: out of memory", set->path);
     for (int i = 0; i < n; i++) {
         const char *name = gd_archive_name(z->archive, i);
-        if (!is_folder(name) && !data_has_hidden(name) && data_is_image_name(name))
+        if (!is_folder(name) && !data_has_hidden(name) && gd_image_named(name))
             z->member[set->count++] = i;
     }
     gd_sort(z->member, (size_t)set->count, sizeof *z->member, by_path, z->archive);
@@ -101,7 +101,7 @@ static int find_json(const gd_dataset *set, const zipped *z, size_t root)
 
     for (int i = 0; i < gd_archive_count(z->archive); i++) {
         const char *name = gd_archive_name(z->archive, i);
-        if (is_folder(name) || data_has_hidden(name) || data_is_image_name(name))
+        if (is_folder(name) || data_has_hidden(name) || gd_image_named(name))
             continue;
         if (strcmp(name, DATA_JSON) == 0 ||
             (strlen(name) > root && strcmp(name + root, DATA_JSON) == 0))

@@ -274,6 +274,16 @@ typedef struct gd_guidance {
     bool hold_gradient;
 } gd_guidance;
 
+/* From network call `call` on the state goes on by another solver, along levels that begin at that
+ * call's */
+typedef struct gd_branch {
+    int call; /* 1 ..; 0: never */
+    const gd_solver *solver;
+    gd_solver_options options;
+    const gd_grid *grid;         /* the caller's */
+    const gd_schedule *schedule; /* that its indices belong to, likewise */
+} gd_branch;
+
 typedef struct gd_trajectory {
     const gd_denoiser *denoiser;
     gd_process process;
@@ -283,6 +293,7 @@ typedef struct gd_trajectory {
     gd_guidance guidance;
     gd_threshold threshold;
     const gd_grid *grid; /* noise levels, the caller's */
+    gd_branch branch;
     /* fills noise of step k (0: the state at the first level, which an encoding solver reads as
      * the images; k: k-th step's) for images first .. first+n-1, [n][C][H][W]; asked for every
      * step, used or not */

@@ -2,6 +2,7 @@
 #include "diffusion/solver.h"
 
 #include <math.h>
+#include <string.h>
 
 /* ---- working memory ---- */
 
@@ -19,9 +20,11 @@ static size_t doubles(const gd_trajectory *r, int n)
 {
     enum { STATE_AND_PREDICTION = 2 };
 
-    const int others = r->guidance.other ? 1 : 0;
+    const int others = r->guidance.other ? 1 : 0,
+              buffers = r->branch.call ? GD_MAX(r->solver->buffers, r->branch.solver->buffers)
+                                       : r->solver->buffers;
 
-    return ((size_t)n * (size_t)(STATE_AND_PREDICTION + others + r->solver->buffers) + 1) *
+    return ((size_t)n * (size_t)(STATE_AND_PREDICTION + others + buffers) + 1) *
                (size_t)image_count(r->denoiser) +
            (size_t)n; /* labels of the other network */
 }
@@ -82,8 +85,8 @@ bool gd_guided(const gd_problem *p)
 
 void gd_draw(gd_problem *p, int k)
 {
-    p->step = k - 1;
-    p->run->noise(p->run->noise_ctx, p->first, p->images, k, p->noise);
+    p->step = p->begun + k - 1;
+    p->run->noise(p->run->noise_ctx, p->first, p->images, p->begun + k, p->noise);
 }
 
 /* The state as the networks were trained on it: with alpha^2 + sigma^2 = 1 */
@@ -97,11 +100,21 @@ static void set_input(gd_problem *p, const gd_level *at, const double *x)
         p->time[i] = (float)at->time;
 }
 
-static gd_status begin_call(gd_problem *p, const gd_level *at)
+/* Any status leaves the solver; it is no failure. */
+static gd_status leave_for_branch(gd_problem *p, const double *x)
+{
+    memmove(p->state, x, (size_t)p->n * sizeof *x);
+    p->branched = true;
+    return GD_EINTERRUPTED;
+}
+
+static gd_status begin_call(gd_problem *p, const gd_level *at, const double *x)
 {
     const gd_trajectory *r = p->run;
 
     p->last = *at;
+    if (p->calls + 1 == r->branch.call)
+        return leave_for_branch(p, x);
     p->calls++;
     return r->before_step
                ? r->before_step(r->step_ctx, p->first, p->images, p->calls, gd_trajectory_calls(r))
@@ -179,7 +192,7 @@ gd_status gd_evaluate(gd_problem *p, const gd_level *at, const double *x)
             "%s works on discrete steps, which this network does not have\nhint: choose a "
             "solver that works on noise levels, as --sampler dpmpp-2m does",
             p->run->solver->name);
-    GD_TRY(begin_call(p, at));
+    GD_TRY(begin_call(p, at, x));
     set_input(p, at, x);
     GD_TRY(d->predict(d->ctx, p->images, p->input, p->time, p->y, p->out));
     if (needs_other(p, at))
@@ -222,7 +235,7 @@ gd_status gd_denoise(gd_problem *p, const gd_level *at, const double *x, double 
     const gd_denoiser *d = p->run->denoiser;
 
     if (d->denoise) {
-        GD_TRY(begin_call(p, at));
+        GD_TRY(begin_call(p, at, x));
         set_input(p, at, x);
         GD_TRY(d->denoise(d->ctx, p->images, x, at, p->y, x0));
         if (needs_other(p, at))
@@ -284,9 +297,16 @@ gd_status gd_step_done(gd_problem *p, int k, const double *x, const double *x0)
 
 /* ---- the run ---- */
 
+static int calls_of(const gd_solver *solver, const gd_grid *grid)
+{
+    return solver->calls ? solver->calls(grid) : grid->steps;
+}
+
 int gd_trajectory_calls(const gd_trajectory *r)
 {
-    const int calls = r->solver->calls ? r->solver->calls(r->grid) : r->grid->steps;
+    const gd_branch *b = &r->branch;
+    const int calls =
+        b->call ? b->call - 1 + calls_of(b->solver, b->grid) : calls_of(r->solver, r->grid);
 
     return calls + (r->options.denoise_to_zero ? 1 : 0);
 }
@@ -306,6 +326,37 @@ static void name_step(const gd_problem *p)
                    gd_trajectory_calls(p->run), at->sigma / at->alpha);
 }
 
+/* The other solver goes on from the state that `p` left. */
+static gd_status run_branch(gd_problem *p, void *work)
+{
+    const gd_branch *b = &p->run->branch;
+    const gd_level *from = &p->last, *to = &b->grid->level[0];
+    gd_trajectory after = *p->run;
+    gd_problem q = { .run = &after,
+                     .grid = b->grid,
+                     .y = p->y,
+                     .first = p->first,
+                     .count = p->count,
+                     .n = p->n,
+                     .images = p->images,
+                     .calls = p->calls,
+                     .begun = p->step };
+    gd_status s;
+
+    after.solver = b->solver;
+    after.options = b->options;
+    after.grid = b->grid;
+    after.process.schedule = b->schedule;
+    after.branch.call = 0;
+    q.state = carve(&q, work);
+    for (int64_t i = 0; i < q.n; i++)
+        q.state[i] *= to->alpha / from->alpha;
+    s = b->solver->solve(&q, q.state);
+    if (s != GD_OK && s != GD_EINTERRUPTED)
+        name_step(&q);
+    return s;
+}
+
 gd_status gd_trajectory_run(const gd_trajectory *r, int64_t first, int n, const int64_t *y,
                             float *x, void *work)
 {
@@ -317,17 +368,19 @@ gd_status gd_trajectory_run(const gd_trajectory *r, int64_t first, int n, const 
                      .count = count,
                      .n = n * count,
                      .images = n };
-    double *state = carve(&p, work);
     gd_status s;
 
+    double *state = p.state = carve(&p, work);
     r->noise(r->noise_ctx, first, n, 0, x);
     for (int64_t i = 0; i < p.n; i++)
         state[i] = r->grid->start * x[i];
     s = r->solver->solve(&p, state);
-    for (int64_t i = 0; i < p.n; i++)
-        x[i] = (float)state[i];
     if (s != GD_OK && s != GD_EINTERRUPTED)
         name_step(&p);
+    if (p.branched)
+        s = run_branch(&p, work);
+    for (int64_t i = 0; i < p.n; i++)
+        x[i] = (float)state[i];
     return s;
 }
 

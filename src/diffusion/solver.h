@@ -153,7 +153,10 @@ struct gd_problem {
     int64_t first, count, n;
     int images;
     int calls;     /* of the networks so far */
+    int begun;     /* steps drawn for before a branch, which draws on */
     int step;      /* of the solver, from 0: of the latest gd_draw */
+    double *state; /* [n]: where the run begins and ends */
+    bool branched; /* `state` and `last` are those at the branch's call, which was not made */
     gd_level last; /* of the latest call */
     bool guided;   /* the latest call has a gradient */
     bool holding;  /* gradient is that of an earlier call, to be held */

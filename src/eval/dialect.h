@@ -28,8 +28,8 @@ const gd_dialect *gd_dialect_at(int i);
 /* GD_EUSAGE with all names */
 GD_CHECKED gd_status gd_dialect_read(const gd_dialect **out, const char *word);
 
-/* dialect_half_pixel.c: bilinear between half-pixel centres without antialiasing, of bytes times
- * `unit` (1 or 1 / 255), [height][width][3] -> [3][299][299] */
-void gd_resize_half_pixel(float *out, const uint8_t *pixels, int height, int width, bool unit);
+/* dialect_half_pixel.c: bilinear between half-pixel centres without antialiasing, of bytes / 255,
+ * [height][width][3] -> [3][299][299] */
+void gd_resize_half_pixel(float *out, const uint8_t *pixels, int height, int width);
 
 #endif

@@ -137,10 +137,12 @@ typedef struct gd_extractor_shape {
 } gd_extractor_shape;
 struct gd_model;
 typedef struct gd_extractor gd_extractor;
-/* The 2015 network with the weights of `path`, for RGB images of one size */
+/* The 2015 network with the weights of `path`, for RGB images of one size.  beside: another such
+ * extractor of the same weights, or NULL; where both dialects prepare their images the network is
+ * in memory once, and they run one after another. */
 GD_CHECKED gd_status gd_extractor_inception(gd_extractor **out, const char *path,
-                                            const gd_dialect *dialect, int batch, int height,
-                                            int width);
+                                            const gd_dialect *dialect, const gd_extractor *beside,
+                                            int batch, int height, int width);
 extern const gd_extractor_shape gd_inception_shape;
 /* The activations before the classifier's last projection, at t = 0.  The model outlives it.
  * GD_EMISMATCH for a model of another kind. */

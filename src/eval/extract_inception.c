@@ -9,9 +9,16 @@
 
 enum { SIDE = GD_INCEPTION_SIDE, CHANNELS = 3 };
 
+/* The network of prepared images, which extractors of several dialects run one after another */
+typedef struct shared {
+    gd_inception *net;
+    int users;
+} shared;
+
 typedef struct inception {
     gd_extractor head;
-    gd_inception *net;
+    shared *shared;
+    gd_inception *net; /* of `shared` */
     const gd_dialect *dialect;
     int height, width;
     float *pool, *spatial, *probabilities; /* block: [batch][..], one after another */
@@ -97,33 +104,64 @@ static void release(gd_extractor *e)
 {
     inception *i = (inception *)e;
 
-    gd_inception_close(i->net);
+    if (i->shared && --i->shared->users == 0) {
+        gd_inception_close(i->net);
+        free(i->shared);
+    }
     gd_block_free(i->pool);
     gd_block_free(i->x);
     gd_block_free(i->status);
     free(i);
 }
 
-static gd_status make(inception *i, const char *path)
+/* Prepared images have one size whatever the set's. */
+static void set_size(gd_extractor *e, int height, int width)
 {
-    const size_t batch = (size_t)i->batch;
+    inception *i = (inception *)e;
+
+    i->height = height;
+    i->width = width;
+}
+
+static gd_status open_network(inception *i, const char *path, const inception *beside)
+{
     const bool inside = !i->dialect->prepare;
 
-    GD_TRY(
-        gd_inception_open(&i->net, path, i->batch, inside ? i->height : 0, inside ? i->width : 0));
+    if (beside && beside->x && !inside && beside->batch == i->batch) {
+        i->shared = beside->shared;
+        i->shared->users++;
+        i->net = i->shared->net;
+        return GD_OK;
+    }
+    i->shared = calloc(1, sizeof *i->shared);
+    if (!i->shared)
+        return gd_fail(GD_ENOMEM, "features: out of memory");
+    i->shared->users = 1;
+    GD_TRY(gd_inception_open(&i->shared->net, path, i->batch, inside ? i->height : 0,
+                             inside ? i->width : 0));
+    i->net = i->shared->net;
+    return GD_OK;
+}
+
+static gd_status make(inception *i, const char *path, const inception *beside)
+{
+    const size_t batch = (size_t)i->batch;
+
+    GD_TRY(open_network(i, path, beside));
     GD_TRY(gd_block_make((void **)&i->pool,
                          batch * (size_t)gd_extractor_row(&i->head.shape) * sizeof(float),
                          "features"));
     i->spatial = i->pool + batch * GD_INCEPTION_POOL;
     i->probabilities = i->spatial + batch * GD_INCEPTION_SPATIAL;
-    if (inside)
+    if (!i->dialect->prepare)
         return GD_OK;
+    i->head.set_size = set_size;
     GD_TRY(gd_block_make((void **)&i->status, batch * sizeof *i->status, "images"));
     return gd_block_make((void **)&i->x, batch * CHANNELS * SIDE * SIDE * sizeof(float), "images");
 }
 
 gd_status gd_extractor_inception(gd_extractor **out, const char *path, const gd_dialect *dialect,
-                                 int batch, int height, int width)
+                                 const gd_extractor *beside, int batch, int height, int width)
 {
     inception *i = calloc(1, sizeof *i);
     gd_status s;
@@ -137,7 +175,7 @@ gd_status gd_extractor_inception(gd_extractor **out, const char *path, const gd_
     i->batch = batch;
     i->height = height;
     i->width = width;
-    s = make(i, path);
+    s = make(i, path, (const inception *)beside);
     if (s != GD_OK) {
         release(&i->head);
         return s;

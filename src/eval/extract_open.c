@@ -24,7 +24,7 @@ gd_status gd_extractor_open(gd_extractor **out, const char *path, int batch, int
     if (gd_is_vgg16_file(path))
         return gd_extractor_vgg16(out, path, batch, height, width);
     if (gd_is_inception_file(path))
-        return gd_extractor_inception(out, path, &gd_dialect_adm, batch, height, width);
+        return gd_extractor_inception(out, path, &gd_dialect_adm, NULL, batch, height, width);
     return unknown(path);
 }
 

@@ -1,5 +1,5 @@
-/* exif.c - the orientation that a camera wrote into a JPEG.  Pillow's Image.open, and so the
- * authors' loader, does not apply it, and neither do we; people should know. */
+/* exif.c - the orientation that a camera wrote into a JPEG, PNG or WebP.  Pillow's Image.open, and
+ * so the authors' loader, does not apply it, and neither do we; people should know. */
 #include "io/io_private.h"
 
 #include <stdatomic.h>
@@ -42,8 +42,42 @@ static gd_status find_orientation(gd_cursor *c, int *orientation)
     return GD_OK;
 }
 
+/* Behind "Exif\0\0", which some files leave out */
+static gd_status look_into(const unsigned char *data, size_t bytes, const char *file,
+                           int *orientation)
+{
+    const size_t skipped = bytes >= 6 && memcmp(data, "Exif\0", 6) == 0 ? 6 : 0;
+    gd_cursor inside = { data + skipped, data + skipped, data + bytes, file };
+
+    return find_orientation(&inside, orientation);
+}
+
+/* Of a PNG the chunk eXIf, of a WebP the chunk EXIF: names and lengths change places, and so do the
+ * orders of bytes */
+static gd_status search_chunks(gd_cursor *c, bool png, int *orientation)
+{
+    enum { PNG_HEAD = 8, WEBP_HEAD = 12, NAME = 4, CHECK = 4 };
+    const unsigned char *chunk, *name;
+    uint32_t length;
+
+    GD_TRY(gd_take_bytes(c, &chunk, png ? PNG_HEAD : WEBP_HEAD));
+    for (;;) {
+        if (png) {
+            GD_TRY(gd_take_u32(c, &length));
+            length = __builtin_bswap32(length);
+        }
+        GD_TRY(gd_take_bytes(c, &name, NAME));
+        if (!png)
+            GD_TRY(gd_take_u32(c, &length));
+        GD_TRY(gd_take_bytes(c, &chunk, length));
+        if (memcmp(name, png ? "eXIf" : "EXIF", NAME) == 0)
+            return look_into(chunk, length, c->file, orientation);
+        GD_TRY(gd_take_bytes(c, &name, png ? CHECK : length % 2));
+    }
+}
+
 /* Segments up to the image's data; a cut or strange one ends the search */
-static gd_status search(gd_cursor *c, int *orientation)
+static gd_status search_jpeg(gd_cursor *c, int *orientation)
 {
     const unsigned char *segment;
     uint8_t mark, kind;
@@ -61,14 +95,24 @@ static gd_status search(gd_cursor *c, int *orientation)
         GD_TRY(gd_take_bytes(c, &segment, length - 2u));
         if (kind != APP1 || length < 8 || memcmp(segment, "Exif\0", 6) != 0)
             continue;
-        gd_cursor inside = { segment + 6, segment + 6, segment + length - 2, c->file };
-        return find_orientation(&inside, orientation);
+        return look_into(segment, length - 2u, c->file, orientation);
     }
 }
 
-int io_exif_orientation(const void *jpeg, size_t bytes)
+static gd_status search(gd_cursor *c, int *orientation)
 {
-    const unsigned char *p = jpeg;
+    const io_image_format *format = io_image_format_of(c->base, gd_cursor_left(c));
+
+    if (format == &io_format_jpeg)
+        return search_jpeg(c, orientation);
+    if (format == &io_format_png || format == &io_format_webp)
+        return search_chunks(c, format == &io_format_png, orientation);
+    return GD_OK;
+}
+
+int io_exif_orientation(const void *file, size_t bytes)
+{
+    const unsigned char *p = file;
     gd_cursor c = { p, p, p + bytes, "EXIF" };
     int orientation = 1;
 
@@ -77,10 +121,10 @@ int io_exif_orientation(const void *jpeg, size_t bytes)
     return orientation;
 }
 
-void io_report_orientation(const void *jpeg, size_t bytes, const char *name)
+void io_report_orientation(const void *file, size_t bytes, const char *name)
 {
     static atomic_flag reported = ATOMIC_FLAG_INIT;
-    const int orientation = io_exif_orientation(jpeg, bytes);
+    const int orientation = io_exif_orientation(file, bytes);
 
     if (orientation > 1 && !atomic_flag_test_and_set(&reported))
         gd_log(

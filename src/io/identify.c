@@ -19,9 +19,9 @@ static const struct {
       "git lfs pull, or download the file itself" },
     { 0, 8, "\x89PNG\r\n\x1a\n", "a PNG picture", NULL },
     { 0, 3, "\xff\xd8\xff", "a JPEG picture", NULL },
-    { 0, 4, "GIF8", "a GIF picture", "convert it to PNG" },
-    { 0, 4, "II*\0", "a TIFF picture", "convert it to PNG" },
-    { 0, 4, "MM\0*", "a TIFF picture", "convert it to PNG" },
+    { 0, 4, "GIF8", "a GIF picture", NULL },
+    { 0, 4, "II*\0", "a TIFF picture", NULL },
+    { 0, 4, "MM\0*", "a TIFF picture", NULL },
     { 4, 8, "ftypavif", "an AVIF picture", "convert it to PNG" },
     { 4, 8, "ftypheic", "a HEIC picture", "convert it to PNG" },
     { 0, 4, "8BPS", "a Photoshop picture", "convert it to PNG" },
@@ -46,9 +46,9 @@ static const struct {
       "\x7f"
       "ELF",
       "a program", NULL },
-    { 0, 3, "P5\n", "a PGM picture", "convert it to PNG" },
-    { 0, 3, "P6\n", "a PPM picture", "convert it to PNG" },
-    { 0, 2, "BM", "a BMP picture", "convert it to PNG" },
+    { 0, 3, "P5\n", "a PGM picture", NULL },
+    { 0, 3, "P6\n", "a PPM picture", NULL },
+    { 0, 2, "BM", "a BMP picture", NULL },
 };
 
 /* `text` in any case, after white space and a byte order mark */

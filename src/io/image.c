@@ -1,4 +1,4 @@
-/* image.c - PNG, JPEG and WebP to pixels, with Pillow's conversions. */
+/* image.c - pictures to pixels, with Pillow's conversions. */
 #include "io/io_private.h"
 
 #include <string.h>
@@ -82,6 +82,17 @@ static void to_grey(gd_image *image)
     image->channels = 1;
 }
 
+void io_cmyk_to_rgb(uint8_t *rgb, const uint8_t *cmyk, int width, bool inverted)
+{
+    for (int i = 0; i < width; i++, cmyk += 4) {
+        const int flip = inverted ? 255 : 0, light = 255 - (cmyk[3] ^ flip);
+        for (int c = 0; c < 3; c++) {
+            const int product = (cmyk[c] ^ flip) * light + 128;
+            *rgb++ = (uint8_t)(light - (((product >> 8) + product) >> 8));
+        }
+    }
+}
+
 /* Colour types 4 and 6, or a tRNS chunk, which stands before the pixels.  Of a PNG that was
  * decoded: its chunks are in order. */
 static bool png_has_alpha(const unsigned char *p, size_t bytes)
@@ -102,24 +113,39 @@ static bool png_has_alpha(const unsigned char *p, size_t bytes)
     return false;
 }
 
+static gd_status unknown(const void *data, size_t bytes, const char *name)
+{
+    char formats[GD_IMAGE_FORMATS];
+
+    gd_image_formats(formats);
+    return gd_not_read(data, bytes, name, "no picture of a kind that is known", formats);
+}
+
+gd_status io_not_built(const char *name, const char *format, const char *library)
+{
+    return gd_fail(GD_EFORMAT,
+                   "%s: a %s picture, and this program was built without %s\n"
+                   "hint: convert it to PNG",
+                   name, format, library);
+}
+
 gd_status gd_image_decode(gd_image *out, const void *data, size_t bytes, int channels,
                           const char *name)
 {
     const io_image_format *format = io_image_format_of(data, bytes);
-    const unsigned char *p = data;
     gd_status s;
 
     *out = (gd_image){ 0 };
     if (format)
         s = format->decode(out, data, bytes, name);
     else
-        s = gd_not_read(data, bytes, name, "neither PNG, JPEG nor WebP", NULL);
+        s = unknown(data, bytes, name);
     if (s == GD_OK && io_is_png(data, bytes))
-        out->had_alpha = png_has_alpha(p, bytes);
-    else
-        out->lossy = s == GD_OK;
-    if (s == GD_OK && bytes > 3 && p[0] == 0xff && p[1] == 0xd8)
+        out->had_alpha = png_has_alpha(data, bytes);
+    if (s == GD_OK) {
+        out->lossy = format->lossy;
         io_report_orientation(data, bytes, name);
+    }
     if (s == GD_OK && channels == 3 && out->channels == 1)
         s = to_rgb(out);
     else if (s == GD_OK && channels == 1 && out->channels == 3)

@@ -272,26 +272,27 @@ GD_CHECKED gd_status gd_inflation_check(const char *file, const char *name, uint
 gd_status gd_not_read(const void *data, size_t bytes, const char *name, const char *expected,
                       const char *remedy);
 
-/* ---- image.c, png.c, jpeg.c, webp.c: decoding, as Pillow does it ---- */
+/* ---- image.c, and a file for each format: decoding, as Pillow does it ---- */
 
 typedef struct gd_image {
     int width, height, channels;
     uint8_t *pixels; /* block: [height][width][channels] */
-    /* Of the file that it was decoded from: it had an alpha channel, which is dropped; it is a JPEG
-     * or WebP */
+    /* Of the file that it was decoded from: it had an alpha channel, which is dropped; its
+     * format is a lossy one (JPEG, WebP) */
     bool had_alpha, lossy;
 } gd_image;
 void gd_image_free(gd_image *image);
-/* A PNG, JPEG or WebP, recognised by content.  channels: 3 (Pillow's convert("RGB"): alpha is
- * dropped, palettes are expanded), 1 (convert("L")), or 0: 1 for grey images, 3 for others.
- * GD_EFORMAT "NAME: ..." for anything damaged, warnings of the decoder included.  Thread-safe. */
+/* A picture of gd_image_formats, recognised by content; of several frames the first.  channels: 3
+ * (Pillow's convert("RGB"): alpha is dropped, palettes are expanded), 1 (convert("L")), or 0: 1 for
+ * grey images, 3 for others. GD_EFORMAT "NAME: ..." for anything damaged, warnings of the decoder
+ * included.  Thread-safe. */
 GD_CHECKED gd_status gd_image_decode(gd_image *out, const void *data, size_t bytes, int channels,
                                      const char *name);
 GD_CHECKED gd_status gd_image_open(gd_image *out, const char *path, int channels);
 bool gd_image_is(const void *data, size_t bytes); /* it begins as one of the formats does */
 bool gd_image_named(const char *name);            /* by its suffix, in any case */
 enum { GD_IMAGE_FORMATS = 128 };
-void gd_image_formats(char out[GD_IMAGE_FORMATS]); /* "PNG, JPEG and WebP" */
+void gd_image_formats(char out[GD_IMAGE_FORMATS]); /* "PNG, JPEG, .. and PPM" */
 
 /* ---- zip.c: the members of an archive ---- */
 

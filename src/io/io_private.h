@@ -130,21 +130,26 @@ void io_integer_row(void *out, const unsigned char *in, gd_dtype dtype, int64_t 
 /* Big-endian elements to little-endian ones, in place */
 void io_swap_bytes(unsigned char *data, gd_dtype dtype, int64_t n);
 
-/* ---- image.c, png.c, jpeg.c, webp.c ---- */
+/* ---- image.c, and a file for each format ---- */
 
 /* GD_EFORMAT for a size that a picture of `bytes` bytes may not have: before memory is taken */
 GD_CHECKED gd_status io_image_check(const gd_image *image, size_t bytes, const char *name);
+/* GD_EFORMAT: a format whose library was not there when this program was built */
+gd_status io_not_built(const char *name, const char *format, const char *library);
+/* Pillow's CMYK to RGB of `width` pixels; inverted: as Adobe's JPEG files hold it */
+void io_cmyk_to_rgb(uint8_t *rgb, const uint8_t *cmyk, int width, bool inverted);
 /* What a decoder may hold besides for a file of so many bytes */
 uint64_t io_decoder_bytes(size_t bytes);
 /* A format of pictures is a file that defines io_format_NAME, and its name in IO_IMAGE_FORMATS. */
 typedef struct io_image_format {
     const char *name;      /* "PNG" */
-    const char *suffix[2]; /* lower case, without the dot */
+    const char *suffix[4]; /* lower case, without the dot */
     bool (*is)(const void *data, size_t bytes);
     /* out->pixels is a block even when it fails */
     gd_status (*decode)(gd_image *out, const void *data, size_t bytes, const char *name);
+    bool lossy; /* its pixels are not those that were stored */
 } io_image_format;
-#define IO_IMAGE_FORMATS(X) X(png) X(jpeg) X(webp)
+#define IO_IMAGE_FORMATS(X) X(png) X(jpeg) X(webp) X(bmp) X(gif) X(tiff) X(ppm)
 #define IO_DECLARE_FORMAT(name) extern const io_image_format io_format_##name;
 IO_IMAGE_FORMATS(IO_DECLARE_FORMAT)
 #undef IO_DECLARE_FORMAT
@@ -207,8 +212,8 @@ GD_CHECKED gd_status io_pickle_write(io_pickled *out, gd_arena *mem, const gd_pi
 /* ---- exif.c ---- */
 
 /* 1 to 8 as in EXIF; 1, upright, where nothing else can be read */
-int io_exif_orientation(const void *jpeg, size_t bytes);
+int io_exif_orientation(const void *file, size_t bytes);
 /* One line for the first picture of this process that is not upright */
-void io_report_orientation(const void *jpeg, size_t bytes, const char *name);
+void io_report_orientation(const void *file, size_t bytes, const char *name);
 
 #endif

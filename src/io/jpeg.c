@@ -60,18 +60,6 @@ static void count_scans(j_common_ptr info)
     longjmp(r->failed, 1);
 }
 
-/* Pillow's CMYK to RGB; Adobe's files hold the inverse */
-static void cmyk_to_rgb(uint8_t *rgb, const uint8_t *cmyk, int width, bool inverted)
-{
-    for (int i = 0; i < width; i++, cmyk += 4) {
-        const int flip = inverted ? 255 : 0, light = 255 - (cmyk[3] ^ flip);
-        for (int c = 0; c < 3; c++) {
-            const int product = (cmyk[c] ^ flip) * light + 128;
-            *rgb++ = (uint8_t)(light - (((product >> 8) + product) >> 8));
-        }
-    }
-}
-
 static void choose_colours(reader *r)
 {
     struct jpeg_decompress_struct *j = &r->jpeg;
@@ -107,7 +95,7 @@ static void read_rows(reader *r)
         JSAMPROW row = j->out_color_space == JCS_CMYK ? r->row : to;
         jpeg_read_scanlines(j, &row, 1);
         if (j->out_color_space == JCS_CMYK)
-            cmyk_to_rgb(to, r->row, r->image->width, j->saw_Adobe_marker);
+            io_cmyk_to_rgb(to, r->row, r->image->width, j->saw_Adobe_marker);
     }
     jpeg_finish_decompress(j);
 }
@@ -146,4 +134,6 @@ static gd_status decode_jpeg(gd_image *out, const void *data, size_t bytes, cons
     return r.status;
 }
 
-const io_image_format io_format_jpeg = { "JPEG", { "jpg", "jpeg" }, is_jpeg, decode_jpeg };
+const io_image_format io_format_jpeg = {
+    "JPEG", { "jpg", "jpeg" }, is_jpeg, decode_jpeg, .lossy = true
+};

@@ -40,9 +40,8 @@ gd_status job_authors_sampling(const job_words *w, bool upsampler, bool use_ddim
     if (*sampler)
         return upsampler ? GD_OK : check_agreement(*sampler, ddim_given, use_ddim);
     if (upsampler && use_ddim)
-        gd_log(
-            GD_LOG_NOTE,
-            "--use_ddim True: passed over, as in super_res_sample.py; --sampler ddim samples by DDIM");
+        gd_log(GD_LOG_NOTE, "--use_ddim True: passed over, as in super_res_sample.py; --sampler "
+                            "ddim samples by DDIM");
     if (ddim_given)
         *sampler = use_ddim && !upsampler ? "ddim" : "ddpm";
     else if (spacing_given && *steps && strncmp(*steps, "ddim", 4) == 0) {

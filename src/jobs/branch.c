@@ -1,10 +1,10 @@
-/* branch.c - a run that changes class or scale at one network call.  Before that call it equals the
- * run without the branch, bit for bit. */
+/* branch.c - a run that changes class, scale or solver at one network call.  Before that call it
+ * equals the run without the branch, bit for bit. */
 #include "jobs/maker.h"
 
 static bool wanted(const job_sampling *c)
 {
-    return c->branch_class || c->branch_scale >= 0;
+    return c->branch_class || c->branch_sampler || c->branch_scale >= 0;
 }
 
 static gd_status read_class(job_maker *m)
@@ -33,16 +33,21 @@ gd_status job_branch_open(job_maker *m)
     m->branch_label = -1;
     if (c->branch_call == 0 && wanted(c))
         return gd_fail(GD_EUSAGE, "--branch-%s needs --branch-call",
-                       c->branch_class ? "class" : "scale");
+                       c->branch_class     ? "class"
+                       : c->branch_sampler ? "sampler"
+                                           : "scale");
     if (c->branch_call == 0)
         return GD_OK;
     if (!wanted(c))
-        return gd_fail(GD_EUSAGE, "--branch-call needs --branch-class or --branch-scale");
+        return gd_fail(GD_EUSAGE,
+                       "--branch-call needs --branch-class, --branch-scale or --branch-sampler");
     if (c->branch_call > calls)
         return gd_fail(GD_EUSAGE, "--branch-call %d: this run has only %d network calls",
                        c->branch_call, calls);
     if (c->branch_scale >= 0 && !m->classifier[0])
         return gd_fail(GD_EUSAGE, "--branch-scale needs a classifier");
+    if (c->branch_sampler)
+        GD_TRY(gd_stage_branch(&m->stack.stage[0], c->branch_call, c->branch_sampler));
     return c->branch_class ? read_class(m) : GD_OK;
 }
 

@@ -18,11 +18,12 @@ typedef struct eval_options {
 
 /* Where features come from */
 typedef struct eval_network {
-    gd_model *model;         /* --features; else the Inception network at `path` */
-    const char *path;        /* NULL: none was found */
-    char built_in[4096];     /* `path`, where --features is a built-in classifier */
-    char vit[64];            /* name of the Vision Transformer of --features; "": another kind */
-    gd_extractor *extractor; /* for images of the size below */
+    gd_model *model;            /* --features; else the Inception network at `path` */
+    const char *path;           /* NULL: none was found */
+    char built_in[4096];        /* `path`, where --features is a built-in classifier */
+    char vit[64];               /* name of the Vision Transformer of --features; "": another kind */
+    gd_extractor *extractor;    /* for images of the size below */
+    const gd_extractor *beside; /* the 2015 network of another dialect, or NULL */
     int height, width;
     gd_extractor_shape shape;
     char hash[33];

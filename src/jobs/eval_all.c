@@ -132,13 +132,23 @@ typedef struct views {
     int n;
 } views;
 
-/* The first run with the same features owns their network. */
+/* The network of an earlier dialect that takes prepared images; NULL: none is there yet */
+static const gd_extractor *earlier_network(const all *a, int i)
+{
+    for (int k = 0; k < i; k++)
+        if (a->run[k].dialect->prepare && a->run[k].network.extractor)
+            return a->run[k].network.extractor;
+    return NULL;
+}
+
+/* The first run with the same features owns their extractor. */
 static gd_status ready(const all *a, int i, bool ref)
 {
     int owner = 0;
 
     while (strcmp(a->run[owner].dialect->rows, a->run[i].dialect->rows) != 0)
         owner++;
+    a->run[owner].network.beside = earlier_network(a, owner);
     GD_TRY(eval_network_ready(&a->run[owner], side_of(&a->run[owner], ref)));
     a->run[i].network = a->run[owner].network;
     return GD_OK;

@@ -168,7 +168,8 @@ gd_status eval_network_ready(eval_run *r, const eval_side *side)
         return open_vit(r);
     gd_extractor_free(n->extractor);
     n->extractor = NULL;
-    GD_TRY(gd_extractor_inception(&n->extractor, n->path, r->dialect, r->o.batch, height, width));
+    GD_TRY(gd_extractor_inception(&n->extractor, n->path, r->dialect, n->beside, r->o.batch, height,
+                                  width));
     return gd_extractor_hash(n->extractor, n->hash);
 }
 

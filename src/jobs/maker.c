@@ -130,7 +130,8 @@ static gd_status open_models(job_maker *m)
 {
     for (int i = 0; i < m->c.n_flags && !m->c.classifier; i++)
         if (is_classifiers(&m->c.flag[i]))
-            gd_log(GD_LOG_NOTE, "--%s: passed over, because there is no classifier", m->c.flag[i].name);
+            gd_log(GD_LOG_NOTE, "--%s: passed over, because there is no classifier",
+                   m->c.flag[i].name);
     GD_TRY(open_with(&m->model[0], m->c.model, &m->c, GD_NET_UNET));
     return m->c.classifier ? open_with(&m->classifier[0], m->c.classifier, &m->c, GD_NET_CLASSIFIER)
                            : GD_OK;

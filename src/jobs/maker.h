@@ -24,9 +24,10 @@ typedef struct job_sampling {
     const char *uncond, *weaker, *interval, *threshold, *spacing; /* of guidance and solvers */
     double scale, eta, low_res_noise, guidance_scale, guidance_rescale, sigma_min, sigma_max, churn;
     int gradient_every, null_class;
-    int branch_call;          /* 0: no branch */
-    const char *branch_class; /* NULL: unchanged */
-    double branch_scale;      /* below 0: unchanged */
+    int branch_call;            /* 0: no branch */
+    const char *branch_class;   /* NULL: unchanged */
+    double branch_scale;        /* below 0: unchanged */
+    const char *branch_sampler; /* NULL: unchanged */
     bool hold_gradient;
     int n, first, batch;
     uint64_t seed;

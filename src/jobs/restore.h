@@ -70,7 +70,7 @@ void restore_close(restore_run *r);
 
 /* ---- restore_files.c ---- */
 
-/* A PNG, JPEG or WebP, or a .npy of rank 2 or 3 */
+/* A picture (gd_image_formats), or a .npy of rank 2 or 3 */
 GD_CHECKED gd_status restore_read(restore_input *in, const char *path);
 /* Grey to equal channels, and back where they are equal; GD_EMISMATCH names both counts */
 GD_CHECKED gd_status restore_channels(restore_input *in, int channels, const char *path);

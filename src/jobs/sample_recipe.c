@@ -60,6 +60,7 @@ static gd_status set_guidance(json_t *j, const job_maker *m)
     if (c->branch_call > 0 && c->branch_scale >= 0)
         json_object_set_new(j, "branch_scale", json_real(c->branch_scale));
     set_text(j, "branch_class", c->branch_class);
+    set_text(j, "branch_sampler", c->branch_sampler);
     if (c->null_class > 0)
         json_object_set_new(j, "null_class", json_integer(c->null_class));
     if (c->hold_gradient)
@@ -255,6 +256,7 @@ static void read_guidance(job_sampling *c, const json_t *j)
     c->weaker = text_of(j, "weaker_model");
     c->branch_call = (int)json_integer_value(json_object_get(j, "branch_call"));
     c->branch_class = text_of(j, "branch_class");
+    c->branch_sampler = text_of(j, "branch_sampler");
     if (json_object_get(j, "branch_scale"))
         c->branch_scale = json_number_value(json_object_get(j, "branch_scale"));
     c->gradient_every = (int)json_integer_value(json_object_get(j, "gradient_every"));

@@ -40,6 +40,8 @@ typedef struct gd_stage {
     const gd_model *model, *classifier;
     gd_schedule *schedule;
     gd_grid *grid;
+    gd_schedule *branch_schedule; /* of gd_stage_branch */
+    gd_grid *branch_grid;
     gd_engine *engine, *other; /* other: of guidance by another network */
     gd_trajectory trajectory;  /* before_step, after_step, step_ctx: the owner may set them */
     gd_torch_rng *torch;       /* the owner's, for its numbers; NULL: counter-based noise */
@@ -68,6 +70,10 @@ bool gd_stage_fast(const char **sampler, const char **steps, const char **spacin
  * classifier instead of a diffusion model.  Close it whatever happened. */
 GD_CHECKED gd_status gd_stage_open(gd_stage *s, const gd_model *model, const gd_model *classifier,
                                    const gd_stage_options *options);
+/* From network call `call` on another solver, with as many steps as are left, from the noise level
+ * at which the first one stands; before gd_stage_prepare.  GD_EUSAGE: no step begins with that
+ * call, or the solver cannot start there. */
+GD_CHECKED gd_status gd_stage_branch(gd_stage *s, int call, const char *sampler);
 void gd_stage_set_seed(gd_stage *s, uint64_t seed);
 int gd_stage_calls(const gd_stage *s); /* network calls of an image */
 /* Networks and memory for batches of at most `batch` images; nothing is allocated afterwards. */

@@ -60,15 +60,17 @@ bool gd_stage_fast(const char **sampler, const char **steps, const char **spacin
 /* ---- noise levels ---- */
 
 /* A network for discrete steps hears the schedule's entry at a level, others the level itself. */
-static gd_status map_of(gd_sigma_map *out, gd_stage *s, const gd_diffusion_config *d)
+static gd_status map_of(gd_sigma_map *out, gd_stage *s, const gd_schedule *schedule,
+                        const gd_diffusion_config *d)
 {
     float levels[GD_EDM_LEVELS];
 
     *out = (gd_sigma_map){ .kind = d->precond == GD_PRECOND_STEPS || s->classifier ? GD_TIME_LOG
                                                                                    : GD_TIME_NONE,
-                           .schedule = s->schedule };
+                           .schedule = schedule };
     if (d->precond != GD_PRECOND_IDDPM)
         return GD_OK;
+    gd_block_free(s->levels);
     GD_TRY(gd_model_levels(s->model, levels));
     GD_TRY(gd_block_make((void **)&s->levels, sizeof *s->levels * GD_EDM_LEVELS, "noise levels"));
     for (int i = 0; i < GD_EDM_LEVELS; i++)
@@ -81,15 +83,16 @@ static gd_status map_of(gd_sigma_map *out, gd_stage *s, const gd_diffusion_confi
 /* The schedule's own levels, the noisiest end of a cosine schedule left out: x_0 cannot be told
  * there.  With a preconditioner those of EDM and of consistency models, as far as the network was
  * made for them; of a generator its only one. */
-static gd_status range_of(gd_sigma_range *out, const gd_stage *s, const gd_diffusion_config *d)
+static gd_status range_of(gd_sigma_range *out, const gd_stage *s, const gd_schedule *schedule,
+                          const gd_diffusion_config *d)
 {
     enum { NOISIEST = 160 };
     double low = 0, high = 0;
     gd_preconditioner *p;
 
     if (d->precond == GD_PRECOND_STEPS) {
-        low = gd_sigma_of(s->schedule, 0);
-        high = GD_MIN(gd_sigma_of(s->schedule, s->schedule->n - 1), NOISIEST);
+        low = gd_sigma_of(schedule, 0);
+        high = GD_MIN(gd_sigma_of(schedule, schedule->n - 1), NOISIEST);
     } else {
         GD_TRY(gd_preconditioner_make(&p, d, NULL, NULL));
         gd_precondition_range(p, &low, &high);
@@ -110,8 +113,8 @@ static gd_status make_sigma_grid(gd_stage *s, int steps, const gd_diffusion_conf
     gd_sigma_range range;
     gd_sigma_map map;
 
-    GD_TRY(map_of(&map, s, d));
-    GD_TRY(range_of(&range, s, d));
+    GD_TRY(map_of(&map, s, s->schedule, d));
+    GD_TRY(range_of(&range, s, s->schedule, d));
     return gd_grid_sigma(&s->grid, &range, steps, &map);
 }
 
@@ -147,8 +150,8 @@ static gd_status make_consistency_grid(gd_stage *s, const gd_diffusion_config *d
     gd_sigma_map map;
 
     GD_TRY(gd_consistency_calls_read(&calls, s->o.steps));
-    GD_TRY(map_of(&map, s, d));
-    GD_TRY(range_of(&range, s, d));
+    GD_TRY(map_of(&map, s, s->schedule, d));
+    GD_TRY(range_of(&range, s, s->schedule, d));
     return gd_grid_consistency(&s->grid, &range, &calls, &map);
 }
 
@@ -187,18 +190,23 @@ static gd_status make_vp_grid(gd_stage *s, const gd_diffusion_config *d)
     return status;
 }
 
+/* A classifier hears steps also where the model hears levels: those of its own schedule. */
+static gd_status make_schedule(gd_schedule **out, const gd_stage *s, const char *spacing)
+{
+    const gd_diffusion_config *d = &gd_model_get_config(s->model)->diffusion;
+
+    if (s->classifier && d->precond != GD_PRECOND_STEPS)
+        d = &gd_model_get_config(s->classifier)->diffusion;
+    return gd_schedule_make(out, d->noise_schedule, d->steps, spacing, d->rescale_timesteps);
+}
+
 static gd_status make_grid(gd_stage *s, const gd_diffusion_config *d)
 {
     const gd_grid_kind kind = s->trajectory.solver->grid;
     const bool discrete = kind == GD_GRID_DISCRETE;
-    /* a classifier hears steps also where the model hears levels: those of its own schedule */
-    const gd_diffusion_config *steps = s->classifier && d->precond != GD_PRECOND_STEPS
-                                           ? &gd_model_get_config(s->classifier)->diffusion
-                                           : d;
 
     GD_TRY(check_few_calls(s, d));
-    GD_TRY(gd_schedule_make(&s->schedule, steps->noise_schedule, steps->steps,
-                            discrete ? s->o.steps : "", steps->rescale_timesteps));
+    GD_TRY(make_schedule(&s->schedule, s, discrete ? s->o.steps : ""));
     if (kind == GD_GRID_CONSISTENCY)
         return make_consistency_grid(s, d);
     return discrete ? gd_grid_discrete(&s->grid, s->schedule, s->schedule->n - 1, false)
@@ -329,6 +337,85 @@ gd_status gd_stage_open(gd_stage *s, const gd_model *model, const gd_model *clas
     return set_guidance(s);
 }
 
+/* ---- a branch ---- */
+
+/* The step of the first solver that begins with network call `call`; -1: none does */
+static int step_of_call(const gd_stage *s, int call)
+{
+    const gd_solver *solver = s->trajectory.solver;
+
+    if (solver->grid == GD_GRID_SIGMA && solver->calls) /* two calls a step */
+        return call % 2 ? call / 2 : -1;
+    return solver->calls ? -1 : call - 1;
+}
+
+/* `steps` levels from `at` on, as the solver spreads them */
+static gd_status make_branch_grid(gd_stage *s, gd_grid **out, const gd_level *at, int steps)
+{
+    const gd_diffusion_config *d = &gd_model_get_config(s->model)->diffusion;
+    const gd_branch *b = &s->trajectory.branch;
+    const gd_vp vp = gd_vp_make(s->branch_schedule);
+    gd_sigma_range range;
+    gd_sigma_map map;
+    double *t;
+    gd_status status;
+
+    if (b->solver->grid == GD_GRID_DISCRETE)
+        return gd_grid_discrete(out, s->schedule, at->index, false);
+    if (b->solver->grid == GD_GRID_SIGMA) {
+        GD_TRY(map_of(&map, s, s->branch_schedule, d));
+        GD_TRY(range_of(&range, s, s->branch_schedule, d));
+        range.max = at->sigma / at->alpha;
+        range.min = GD_MIN(range.min, range.max);
+        return gd_grid_sigma(out, &range, steps, &map);
+    }
+    GD_TRY(gd_block_make((void **)&t, (size_t)(steps + 1) * sizeof *t, "noise levels"));
+    gd_vp_times(&vp, s->o.skip, steps, GD_MIN(gd_vp_t(&vp, gd_lambda(at)), 1), 1.0 / vp.n, t);
+    status = gd_grid_vp_at(out, &vp, steps, t);
+    gd_block_free(t);
+    return status;
+}
+
+static gd_status check_branch(const gd_stage *s, int call, const gd_solver *solver)
+{
+    const gd_solver *first = s->trajectory.solver;
+    const int step = step_of_call(s, call);
+
+    if (first->grid == GD_GRID_SINGLESTEP || first->grid == GD_GRID_CONSISTENCY || step < 0 ||
+        s->o.solver.churn > 0)
+        return gd_fail(GD_EUSAGE, "--branch-call %d: no step of %s begins there%s", call,
+                       first->name, s->o.solver.churn > 0 ? " with --churn" : "");
+    if (solver->grid != GD_GRID_DISCRETE && solver->grid != GD_GRID_SIGMA &&
+        solver->grid != GD_GRID_VP)
+        return gd_fail(GD_EUSAGE, "--branch-sampler %s: it cannot start inside a run",
+                       solver->name);
+    if (solver->grid == GD_GRID_DISCRETE && first->grid != GD_GRID_DISCRETE)
+        return gd_fail(GD_EUSAGE,
+                       "--branch-sampler %s: it walks the steps of a respacing, between which %s "
+                       "stops",
+                       solver->name, first->name);
+    return GD_OK;
+}
+
+gd_status gd_stage_branch(gd_stage *s, int call, const char *sampler)
+{
+    gd_branch *b = &s->trajectory.branch;
+    const gd_solver *solver;
+    const double eta = s->o.solver.eta;
+
+    GD_TRY(gd_solver_find(&solver, sampler));
+    GD_TRY(check_branch(s, call, solver));
+    const int step = step_of_call(s, call);
+    const gd_level *at = &s->grid->level[step];
+    *b = (gd_branch){ .call = call, .solver = solver, .options = s->o.solver };
+    b->options.eta = s->trajectory.solver->takes_eta && solver->takes_eta ? eta : solver->eta;
+    GD_TRY(make_schedule(&s->branch_schedule, s, ""));
+    GD_TRY(make_branch_grid(s, &s->branch_grid, at, s->grid->steps - step));
+    b->grid = s->branch_grid;
+    b->schedule = solver->grid == GD_GRID_DISCRETE ? s->schedule : s->branch_schedule;
+    return GD_OK;
+}
+
 int gd_stage_calls(const gd_stage *s)
 {
     return gd_trajectory_calls(&s->trajectory);
@@ -400,5 +487,7 @@ void gd_stage_close(gd_stage *s)
     gd_engine_free(s->other);
     gd_engine_free(s->engine);
     gd_grid_free(s->grid);
+    gd_grid_free(s->branch_grid);
     gd_schedule_free(s->schedule);
+    gd_schedule_free(s->branch_schedule);
 }

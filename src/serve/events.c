@@ -67,10 +67,10 @@ void serve_wake_watchers(serve *s, bool ping)
 
 json_t *serve_entry_json(const serve_entry *e)
 {
-    json_t *json =
-        json_pack("{s:I, s:s, s:I, s:I, s:s, s:f, s:s}", "id", (json_int_t)e->id, "state",
-                  serve_state_name(e->state), "done", (json_int_t)e->done, "total",
-                  (json_int_t)e->total, "unit", e->unit, "seconds", e->seconds, "tag", e->tag);
+    json_t *json = json_pack("{s:I, s:s, s:s, s:I, s:I, s:s, s:f, s:s}", "id", (json_int_t)e->id,
+                             "kind", e->kind, "state", serve_state_name(e->state), "done",
+                             (json_int_t)e->done, "total", (json_int_t)e->total, "unit", e->unit,
+                             "seconds", e->seconds, "tag", e->tag);
 
     if (json && e->gflops > 0) {
         json_object_set_new(json, "gflops", json_real(e->gflops));

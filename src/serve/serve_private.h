@@ -63,7 +63,7 @@ typedef struct serve_entry {
     int64_t done, total;
     double seconds;             /* since it was begun */
     double gflops, peak_gflops; /* a second, lately and at most; 0: not known */
-    char unit[16], tag[64];
+    char unit[16], tag[64], kind[24];
 } serve_entry;
 
 typedef struct serve_watcher serve_watcher;

@@ -115,16 +115,24 @@ gd_status serve_store_state(serve *s, serve_entry *e, json_t *job, serve_state s
     return status;
 }
 
-gd_status serve_store_add(serve *s, json_t *job, int64_t *id)
+static void name_entry(serve_entry *e, const json_t *job)
 {
     const char *tag = json_string_value(json_object_get(job, "tag"));
+    const char *kind = json_string_value(json_object_get(job, "kind"));
+
+    snprintf(e->tag, sizeof e->tag, "%s", tag ? tag : "");
+    snprintf(e->kind, sizeof e->kind, "%s", kind ? kind : "");
+}
+
+gd_status serve_store_add(serve *s, json_t *job, int64_t *id)
+{
     serve_entry e = { .id = s->last_id + 1, .state = SERVE_QUEUED };
     char path[SERVE_PATH];
 
     if (s->n_queued >= SERVE_MAX_QUEUED)
         return gd_fail(GD_ENOSPACE, "%d jobs wait already", s->n_queued);
     *id = e.id;
-    snprintf(e.tag, sizeof e.tag, "%s", tag ? tag : "");
+    name_entry(&e, job);
     json_object_set_new(job, "id", json_integer(e.id));
     json_object_set_new(job, "state", json_string(names[e.state]));
     serve_job_path(s, e.id, "", path);
@@ -187,8 +195,7 @@ static gd_status read_entry(serve *s, int64_t id)
     e.state = state_of(job);
     e.runs = (int)json_integer_value(json_object_get(job, "runs"));
     e.done = e.total = json_integer_value(json_object_get(job, "steps"));
-    const char *tag = json_string_value(json_object_get(job, "tag"));
-    snprintf(e.tag, sizeof e.tag, "%s", tag ? tag : "");
+    name_entry(&e, job);
     serve_job_path(s, id, "events.jsonl", path);
     if (stat(path, &log) == 0)
         e.log_bytes = log.st_size;

@@ -122,9 +122,9 @@ for d in pets pets.zip named.zip; do
     expect 0 "" "$g" eval stats $d --features c32.safetensors -o stats_$d.npz
     cmp -s stats_$d.npz stats_pets.npz || fail "$d: other statistics than the folder"
 done
-printf 'x' >pets/cat/a.bmp && printf 'x' >pets/notes.txt && printf 'x' >pets/b.bmp
+printf 'x' >pets/cat/a.svg && printf 'x' >pets/notes.txt && printf 'x' >pets/b.svg
 # shellcheck disable=SC2086
-expect 0 "3 files passed over, no picture by name: .bmp .txt" "$g" $train --data pets --out run6
+expect 0 "3 files passed over, no picture by name: .svg .txt" "$g" $train --data pets --out run6
 
 # ---- Class names are whole paths; --class takes names before numbers (F07) ----
 mkdir -p deep/train/cat deep/train/dog && for i in 0 1; do image $i deep/train/cat/$i.png; image $((i + 2)) deep/train/dog/$i.png; done

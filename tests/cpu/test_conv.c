@@ -1,6 +1,7 @@
 /* Every convolution engine against plain loops in double: three passes, both layouts, direct and
  * Winograd, bfloat16. */
 #include "cpu/conv.h"
+#include "cpu/kernels/conv_jobs.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -85,12 +85,45 @@ static float *rows_of(const gd_dialect *dialect, int batch, int piece)
     float *rows = malloc((size_t)(N * row) * sizeof *rows);
     gd_extractor *e;
 
-    assert_int_equal(gd_extractor_inception(&e, weights, dialect, batch, SIZE, SIZE), GD_OK);
+    assert_int_equal(gd_extractor_inception(&e, weights, dialect, NULL, batch, SIZE, SIZE), GD_OK);
     for (int i = 0; i < N; i += piece)
         assert_int_equal(
             gd_extractor_run(e, GD_MIN(piece, N - i), pixels + i * BYTES, rows + i * row), GD_OK);
     gd_extractor_free(e);
     return rows;
+}
+
+/* Two dialects of prepared images, one network, sets of two sizes */
+static void a_shared_network_gives_the_same_rows(void **state)
+{
+    const size_t bytes = (size_t)gd_extractor_row(&gd_inception_shape) * sizeof(float);
+    float *alone = malloc(bytes), *shared = malloc(bytes);
+    gd_extractor *first, *second;
+
+    (void)state;
+    assert_int_equal(
+        gd_extractor_inception(&first, weights, &gd_dialect_pytorch_fid, NULL, 1, SIZE, SIZE),
+        GD_OK);
+    assert_int_equal(gd_extractor_run(first, 1, pixels, alone), GD_OK);
+    assert_int_equal(
+        gd_extractor_inception(&second, weights, &gd_dialect_clean_fid, first, 1, SIZE, SIZE),
+        GD_OK);
+    assert_int_equal(gd_extractor_run(second, 1, pixels, shared), GD_OK);
+    assert_memory_not_equal(alone, shared, bytes);
+    assert_int_equal(gd_extractor_run(first, 1, pixels, shared), GD_OK);
+    assert_memory_equal(alone, shared, bytes);
+    gd_extractor_free(first); /* the other goes on */
+    assert_true(gd_extractor_set_size(second, SIZE / 2, 2 * SIZE));
+    assert_int_equal(gd_extractor_run(second, 1, pixels, shared), GD_OK);
+    gd_extractor_free(second);
+    assert_int_equal(
+        gd_extractor_inception(&first, weights, &gd_dialect_clean_fid, NULL, 1, SIZE / 2, 2 * SIZE),
+        GD_OK);
+    assert_int_equal(gd_extractor_run(first, 1, pixels, alone), GD_OK);
+    assert_memory_equal(alone, shared, bytes);
+    gd_extractor_free(first);
+    free(alone);
+    free(shared);
 }
 
 static void rows_depend_on_their_image_alone(void **state)
@@ -137,7 +170,7 @@ static void half_pixel_resize_is_its_definition(void **state)
         double worst = 0;
         for (int i = 0; i < h * w * 3; i++)
             image[i] = (uint8_t)gd_noise_below(256, 3, (uint64_t)i, 0);
-        gd_resize_half_pixel(found, image, h, w, true);
+        gd_resize_half_pixel(found, image, h, w);
         for (int c = 0; c < 3; c++)
             for (int y = 0; y < SIDE; y++)
                 for (int x = 0; x < SIDE; x++) {
@@ -170,11 +203,14 @@ static json_t *report(const char *options, int expected)
     return j;
 }
 
-static void assert_equal_values(json_t *a, json_t *b)
+/* The first n of these: a distance takes seconds */
+enum { NO_DISTANCE = 3, ALL_FIVE = 5 };
+static void assert_equal_values(json_t *a, json_t *b, int n)
 {
-    static const char *const keys[] = { "inception_score", "fid", "sfid", "precision", "recall" };
+    static const char *const keys[ALL_FIVE] = { "inception_score", "precision", "recall", "fid",
+                                                "sfid" };
 
-    for (int i = 0; i < COUNT(keys); i++) {
+    for (int i = 0; i < n; i++) {
         assert_true(json_is_real(json_object_get(a, keys[i])));
         assert_true(json_equal(json_object_get(a, keys[i]), json_object_get(b, keys[i])));
     }
@@ -203,14 +239,15 @@ static void the_command_reports_all_five(void **state)
     write_sets();
     first = report("--inception w.safetensors -t 1 --batch 2", 0);
     second = report("--inception w.safetensors -t 2 --batch 4 --cache c", 0);
-    assert_equal_values(first, second);
+    assert_equal_values(first, second, ALL_FIVE);
     assert_string_equal(json_string_value(json_object_get(first, "network")), "inception");
     json_decref(second);
     setenv("GUIDED_INCEPTION", "w.safetensors", 1);
-    second = report("--cache c", 0);
-    assert_equal_values(first, second);
-    other = report("--cache c --dialect pytorch-fid", 0);
-    assert_false(json_equal(json_object_get(first, "fid"), json_object_get(other, "fid")));
+    second = report("--cache c --metrics is,pr", 0);
+    assert_equal_values(first, second, NO_DISTANCE);
+    other = report("--cache c --metrics is --dialect pytorch-fid", 0);
+    assert_false(json_equal(json_object_get(first, "inception_score"),
+                            json_object_get(other, "inception_score")));
     setenv("GUIDED_INCEPTION", "a.npz", 1);
     report("", 3);
     snprintf(path, sizeof path, "%s/err.txt", folder);
@@ -223,16 +260,22 @@ static void the_command_reports_all_five(void **state)
     json_decref(other);
 }
 
-static void assert_equal_reports(json_t *list, int index, const char *options)
+static void assert_equal_members(json_t *a, json_t *b)
 {
-    static const char *const keys[] = { "fid", "sfid", "inception_score", "inception_score_spread",
+    static const char *const keys[] = { "fid", "inception_score", "inception_score_spread",
                                         "precision" };
-    json_t *of = json_array_get(list, (size_t)index), *one = report(options, 0);
 
     for (int k = 0; k < COUNT(keys); k++) {
-        json_t *x = json_object_get(of, keys[k]), *y = json_object_get(one, keys[k]);
+        json_t *x = json_object_get(a, keys[k]), *y = json_object_get(b, keys[k]);
         assert_true((x == NULL) == (y == NULL) && (!x || json_equal(x, y)));
     }
+}
+
+static void assert_equal_reports(json_t *list, int index, const char *options)
+{
+    json_t *one = report(options, 0);
+
+    assert_equal_members(json_array_get(list, (size_t)index), one);
     json_decref(one);
 }
 
@@ -244,13 +287,21 @@ static void several_dialects_are_each_of_them(void **state)
 
     (void)state;
     setenv("GUIDED_INCEPTION", "w.safetensors", 1);
-    all = report("--dialect adm,torch-fidelity,clean-fid", 0);
+    all = report("--dialect adm,torch-fidelity,clean-fid --metrics is,fid,pr", 0);
     list = json_object_get(all, "dialects");
     assert_int_equal(json_array_size(list), 3);
-    assert_equal_reports(list, 2, "--cache c --dialect clean-fid");
-    cached = report("--dialect adm,torch-fidelity,clean-fid --cache c --batch 3 -t 1", 0);
-    assert_equal_reports(list, 1, "--cache c --dialect torch-fidelity");
+    assert_equal_reports(list, 2, "--cache c --dialect clean-fid --metrics is,fid,pr");
+    json_decref(all);
+    all = report("--dialect adm,torch-fidelity,clean-fid,pytorch-fid,clean-fid-legacy-pytorch "
+                 "--metrics is,pr",
+                 0);
+    list = json_object_get(all, "dialects");
+    cached = report("--dialect adm,torch-fidelity,clean-fid,pytorch-fid,clean-fid-legacy-pytorch "
+                    "--metrics is,pr --cache c --batch 3 -t 1",
+                    0);
+    assert_equal_reports(list, 1, "--cache c --dialect torch-fidelity --metrics is,pr");
     assert_true(json_equal(list, json_object_get(cached, "dialects")));
+    assert_equal_members(json_array_get(list, 3), json_array_get(list, 4)); /* one input */
     json_decref(all);
     json_decref(cached);
 }
@@ -259,6 +310,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_depend_on_their_image_alone),
+        cmocka_unit_test(a_shared_network_gives_the_same_rows),
         cmocka_unit_test(half_pixel_resize_is_its_definition),
         cmocka_unit_test(the_command_reports_all_five),
         cmocka_unit_test(several_dialects_are_each_of_them),

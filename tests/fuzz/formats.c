@@ -174,6 +174,74 @@ static void split_webp(mutate_parts *p, const uint8_t *data, size_t bytes)
     }
 }
 
+/* Fields of the headers of 14 and 40 bytes, masks or palette, rows */
+static void split_bmp(mutate_parts *p, size_t bytes)
+{
+    for (size_t k = 10; k + 4 <= bytes && k < 66; k += 4)
+        mutate_add(p, k, 4, MUTATE_LITTLE);
+    for (size_t k = 18; k + 2 <= bytes && k < 32; k += 2)
+        mutate_add(p, k, 2, MUTATE_LITTLE);
+    for (size_t k = 54; k + 16 <= bytes; k += 16)
+        mutate_add(p, k, 16, MUTATE_BLOCK);
+}
+
+/* The header's numbers are text; the samples of a plain one, too */
+static void split_ppm(mutate_parts *p, const uint8_t *data, size_t bytes)
+{
+    split_tokens(p, data, 0, data[1] <= '3' || bytes < 20 ? bytes : 20);
+    mutate_add(p, bytes / 2, bytes - bytes / 2, MUTATE_BLOCK);
+}
+
+/* The screen, then extensions and frames with their sub-blocks */
+static void split_gif(mutate_parts *p, const uint8_t *data, size_t bytes)
+{
+    size_t at = 13 + (data[10] & 0x80 ? (size_t)6 << (data[10] & 7) : 0);
+
+    for (size_t k = 6; k < 13; k++)
+        mutate_add(p, k, 1 + (k < 9), MUTATE_LITTLE);
+    mutate_add(p, 13, at < bytes ? at - 13 : 0, MUTATE_BLOCK);
+    while (at + 11 <= bytes && (data[at] == '!' || data[at] == ',')) {
+        const bool is_frame = data[at] == ',';
+        size_t end = at + (is_frame ? 11 : 2);
+        if (is_frame && data[at + 9] & 0x80)
+            end += (size_t)6 << (data[at + 9] & 7);
+        for (size_t k = 1; is_frame && k < 11; k++)
+            mutate_add(p, at + k, k < 9 && k % 2 ? 2 : 1, MUTATE_LITTLE);
+        while (end < bytes && data[end]) {
+            mutate_add(p, end, 1, MUTATE_LITTLE);
+            end += data[end] + 1u;
+        }
+        if (end >= bytes)
+            return;
+        mutate_add(p, at, end + 1 - at, MUTATE_BLOCK);
+        at = end + 1;
+    }
+}
+
+/* The directory's entries: tag, type, count, value */
+static void split_tiff(mutate_parts *p, const uint8_t *data, size_t bytes)
+{
+    const bool is_little = data[0] == 'I';
+    const mutate_kind kind = is_little ? MUTATE_LITTLE : MUTATE_BIG;
+    const uint64_t at = is_little ? little(data + 4, 4) : big(data + 4, 4);
+
+    mutate_add(p, 4, 4, kind);
+    if (at > bytes || bytes - at < 2)
+        return;
+    const uint64_t n = is_little ? little(data + at, 2) : big(data + at, 2);
+    mutate_add(p, (size_t)at, 2, kind);
+    for (size_t i = 0; i < n && at + 14 + 12 * i <= bytes; i++) {
+        const size_t entry = (size_t)at + 2 + 12 * i;
+        mutate_add(p, entry, 12, MUTATE_BLOCK);
+        mutate_add(p, entry, 2, kind);
+        mutate_add(p, entry + 2, 2, kind);
+        mutate_add(p, entry + 4, 4, kind);
+        mutate_add(p, entry + 8, 4, kind);
+        mutate_add(p, entry + 8, 2, kind);
+    }
+    mutate_add(p, 8, at > 8 ? (size_t)at - 8 : 0, MUTATE_BLOCK);
+}
+
 static void split_image(mutate_parts *p, const uint8_t *data, size_t bytes)
 {
     if (bytes > 12 && data[0] == 0x89)
@@ -182,6 +250,14 @@ static void split_image(mutate_parts *p, const uint8_t *data, size_t bytes)
         split_jpeg(p, data, bytes);
     else if (bytes > 12 && data[0] == 'R')
         split_webp(p, data, bytes);
+    else if (bytes > 13 && data[0] == 'B')
+        split_bmp(p, bytes);
+    else if (bytes > 13 && data[0] == 'P')
+        split_ppm(p, data, bytes);
+    else if (bytes > 13 && data[0] == 'G')
+        split_gif(p, data, bytes);
+    else if (bytes > 13 && (data[0] == 'I' || data[0] == 'M'))
+        split_tiff(p, data, bytes);
 }
 
 static void mend_image(uint8_t *data, size_t bytes, int64_t grown)

@@ -1,4 +1,4 @@
-/* fuzz_image.c - PNG and JPEG decoders, to every number of channels. */
+/* fuzz_image.c - every decoder of pictures, to every number of channels. */
 #include "io/io.h"
 
 #include <stdlib.h>

@@ -30,19 +30,20 @@ allowed() {
 }
 for layer in base dist io cpu graph nn diffusion restore data sampling train eval records jobs bench api cli serve; do
     [ -d "src/$layer" ] || continue
-    for line in $(grep -rnoE '#include "[a-z]+/[a-z0-9_]+\.(h|inc)"' "src/$layer" | tr ' ' '~'); do
+    for line in $(grep -rnoE '#include "[a-z]+(/[a-z0-9_]+)+\.(h|inc)"' "src/$layer" | tr ' ' '~'); do
         target=$(echo "$line" | sed 's/.*"\([a-z]*\)\/.*/\1/')
         case " $(allowed "$layer") " in *" $target "*) ;; *) say "${line%%~*}: $layer may not include $target/" ;; esac
         case $line in
+        *'"cpu/conv/'* | *'"cpu/kernels/'*) [ "$layer" = cpu ] || say "${line%%~*}: a header of src/cpu's own" ;;
         *_private.h*) [ "$target" = "$layer" ] || say "${line%%~*}: a private header of another layer" ;;
         esac
     done
 done
 for f in $(grep -rlE '#include <(dnnl|oneapi)' src); do
-    [ "$f" = src/cpu/onednn_versions.h ] || say "$f:1: only src/cpu/onednn_versions.h includes oneDNN's header"
+    [ "$f" = src/cpu/conv/onednn_versions.h ] || say "$f:1: only src/cpu/conv/onednn_versions.h includes oneDNN's header"
 done
-for f in $(grep -rl '"cpu/onednn_versions.h"' src); do
-    [ "$f" = src/cpu/onednn.c ] || say "$f:1: only src/cpu/onednn.c knows oneDNN"
+for f in $(grep -rl '"cpu/conv/onednn_versions.h"' src); do
+    [ "$f" = src/cpu/conv/onednn.c ] || say "$f:1: only src/cpu/conv/onednn.c knows oneDNN"
 done
 for f in $(grep -rl '#include <mpi' src); do
     [ "$f" = src/dist/mpi.c ] || say "$f:1: only src/dist/mpi.c includes MPI's header"

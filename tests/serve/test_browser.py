@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import webdriver
 from server import Server, check, failures, finish
@@ -30,24 +31,46 @@ def picture_shown(page, selector):
     page.wait(f"document.querySelector({selector!r}) && document.querySelector({selector!r}).naturalWidth > 0")
 
 
+def verified(page, place, text="equal"):
+    page.click(f"#{place} .verify")
+    page.wait(f"/{text}|different|error/.test(document.querySelector('#{place} .verify').parentElement.textContent)")
+    said = page.text(f"#{place} .bar:last-child")
+    check(text in said, f"{place}: made again and compared: {said}")
+
+
+def thumbnails(page, place):
+    """Until those of the strip that can be seen are there"""
+    page.wait(f"[...document.querySelectorAll('#{place} .strip img')].filter(i => i.getBoundingClientRect().right > 0 && "
+              "i.getBoundingClientRect().left < innerWidth && i.getBoundingClientRect().top < innerHeight).every(i => i.naturalWidth > 0)")
+
+
 def from_click_to_picture(page, server, shots):
+    begun = time.monotonic()
     make(page, "ddim25", 9)
     ended(page, "sample-result")
     picture_shown(page, "#sample-result .picture")
+    print(f"from the click to the first picture: {time.monotonic() - begun:.2f} s", flush=True)
+    check(time.monotonic() - begun < 5, "the first picture within 5 s")
+    page.run("Object.defineProperty(navigator, 'clipboard', { value: { writeText: async text => { window.copied = text; } } })")
+    page.click("#sample-result .bar:last-child button")
+    page.wait("window.copied")
+    check(page.run("return window.copied") == "guided sample --model fashion32 --class '#3' --steps ddim25 --num 1 --seed 9", "the command is copied")
+    verified(page, "sample-result")
     check(page.run("return document.querySelectorAll('#sample-result .strip button').length") == 25, "a frame for each call")
     check(page.run("return document.querySelectorAll('#sample-result .top li').length") == 5, "the classifier's top five")
     page.click("#sample-result .strip button:nth-child(6)")
     check("call 6 of 25" in page.text("#sample-result .frame"), "a clicked frame is shown")
     check("dress" in page.text("#sample-result .top"), "classes have names")
     page.wait("[...document.querySelectorAll('#sample-result .frame img')].every(i => i.naturalWidth > 0)")
-    page.run("window.scrollTo(0, 150)")
+    page.run("document.querySelector('#sample-result h2').scrollIntoView()")
+    thumbnails(page, "sample-result")
     shots("page-sample.png")
 
 
 def branch_and_replay(page, server, shots):
     page.click("#sample-result .frame .branch")
     page.click("#replay")
-    page.wait("document.getElementById('replay-status').textContent.startsWith('replayed')")
+    page.wait("document.getElementById('replay-status').textContent.startsWith('made again')")
     check("equal" in page.text("#replay-status"), page.text("#replay-status"))
     page.choose("#branch-form select[name=class]", "#8")
     page.type("#branch-form input[name=scale]", "4")
@@ -61,8 +84,19 @@ def branch_and_replay(page, server, shots):
     check("first 5 predictions" in page.text(".shared"), f"before the branch nothing changes: {page.text('.shared')}")
     check(server.ask("GET", f"/api/jobs/{first}/files/samples.png")[1] != server.ask("GET", f"/api/jobs/{branch}/files/samples.png")[1],
           "the branch makes another picture")
+    check(page.run("return document.querySelectorAll('.branch-view .pair img').length") == 2, "the pictures stand side by side")
     page.run("document.getElementById('branch-form').scrollIntoView()")
+    thumbnails(page, "branch-result")
     shots("page-branch.png")
+    page.choose("#branch-form select[name=class]", "#3")
+    page.type("#branch-form input[name=scale]", "1")
+    page.choose("#branch-form select[name=sampler]", "heun")
+    page.click("#branch-form button[type=submit]")
+    page.wait("document.querySelectorAll('.branch-view').length === 2 && [...document.querySelectorAll('.branch-view')].every(b => b.dataset.state === 'done')")
+    page.wait("document.querySelectorAll('.shared')[1].textContent")
+    check("first 5 predictions" in page.run("return document.querySelectorAll('.shared')[1].textContent"), "another solver from the frame on")
+    last = page.run("return document.querySelectorAll('.branch-view')[1].dataset.job")
+    check(server.ask("GET", f"/api/jobs/{last}")[1]["options"]["branch-sampler"] == "heun", "by --branch-sampler")
 
 
 def cancel(page, server, shots):
@@ -163,7 +197,9 @@ def restore(page, server, shots):
     page.click("#restore-form button[type=submit]")
     ended(page, "restore-result")
     picture_shown(page, "#restore-result .picture")
+    page.run("document.getElementById('restore-form').scrollIntoView()")
     shots("page-restore.png")
+    verified(page, "restore-result")
 
 
 def images(server, seed):
@@ -186,6 +222,7 @@ def evaluate(page, server, shots):
     about = page.run("return document.querySelector('#eval-result svg').getAttribute('aria-label')")
     check(all(f" at {n}" in about for n in (2, 3, 6, 9, 12)) and about.count("±") == 5, f"FID as it converges: {about}")
     shots("page-eval.png")
+    verified(page, "eval-result")
 
 
 def train(page, server, shots):
@@ -198,6 +235,21 @@ def train(page, server, shots):
     ended(page, "train-result")
     check(page.run("return document.querySelectorAll('#train-result svg path').length") == 1, "the curve")
     shots("page-train.png")
+    verified(page, "train-result")
+    check("done" in page.text("#train-runs"), "a training can be chosen")
+
+
+def jobs_open_in_their_tabs(page, server, shots):
+    for kind, place in (("train", "train-result"), ("eval", "eval-result"), ("restore", "restore-result")):
+        page.click("#tab-jobs")
+        page.run("[...document.querySelectorAll('#job-rows tr')].find(r => r.children[1].textContent === arguments[0] && r.children[2].textContent === 'done')"
+                 ".querySelector('a').click()", kind)
+        page.wait(f"document.getElementById('{place}').offsetParent !== null")
+        ended(page, place)
+    page.send("POST", "/refresh", {})
+    page.wait("document.body.dataset.ready === 'true'")
+    ended(page, "restore-result")
+    picture_shown(page, "#restore-result .picture")
 
 
 def keyboard_and_phone(page, server, shots):
@@ -217,6 +269,7 @@ def keyboard_and_phone(page, server, shots):
     ended(page, "sample-result")
     picture_shown(page, "#sample-result .picture")
     page.run("document.querySelector('#sample-result').scrollIntoView()")
+    thumbnails(page, "sample-result")
     shots("page-phone.png")
     page.size(1100, 900)
 
@@ -240,7 +293,7 @@ def main():
     try:
         page.open(server.url)
         for part in (from_click_to_picture, branch_and_replay, meter, names_of_1000_classes, cancel, reload_in_the_middle, two_tabs, sheet, restore, evaluate, train,
-                     keyboard_and_phone):
+                     jobs_open_in_their_tabs, keyboard_and_phone):
             if only and part.__name__ not in only:
                 continue
             print(part.__name__, flush=True)

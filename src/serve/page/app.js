@@ -36,6 +36,15 @@ for (const tab of tabs) {
 
 // ---- the list of jobs ----
 
+const views = { sample, restore, eval: evaluate, train };
+const tabOf = job => (views[job.kind] ? job.kind : job.kind === 'train-classifier' ? 'train' : 'sample');
+
+// In the tab of its kind
+function openJob(job) {
+  choose(document.getElementById(`tab-${tabOf(job)}`), false);
+  views[tabOf(job)].open(job.id);
+}
+
 const rows = document.getElementById('job-rows');
 const known = new Map();
 
@@ -47,8 +56,8 @@ function row(job) {
     rows.prepend(element);
   }
   element.replaceChildren(
-    make('td', {}, make('a', { href: `#sample/${job.id}`, onclick: () => { choose(tabs[0], false); sample.open(job.id); } }, `${job.id}`)),
-    make('td', {}, job.state), make('td', {}, job.total ? `${job.done} of ${job.total} ${job.unit}` : ''),
+    make('td', {}, make('a', { href: `#${tabOf(job)}/${job.id}`, onclick: e => { e.preventDefault(); openJob(job); } }, `${job.id}`)),
+    make('td', {}, job.kind), make('td', {}, job.state), make('td', {}, job.total ? `${job.done} of ${job.total} ${job.unit}` : ''),
     make('td', {}, make('button', {
       type: 'button',
       onclick: told(async () => {
@@ -72,7 +81,7 @@ function openFromAddress() {
   const [name, id] = location.hash.slice(1).split('/');
   const tab = tabs.find(t => t.getAttribute('aria-controls') === name);
   if (tab) choose(tab, false);
-  if (name === 'sample' && /^[0-9]+$/.test(id || '')) sample.open(Number(id));
+  if (views[name] && /^[0-9]+$/.test(id || '')) views[name].open(Number(id));
 }
 
 told(async () => {

@@ -12,9 +12,18 @@ function rows(value, name = '') {
   return Object.entries(value).flatMap(([key, inner]) => rows(inner, name ? `${name}, ${key}` : key));
 }
 
-function table(result) {
-  return make('div', { class: 'wide' }, make('table', {}, make('caption', {}, 'Result'),
-    ...rows(result).map(([name, value]) => make('tr', {}, make('th', { scope: 'row' }, name), make('td', {}, String(value))))));
+const HOW = /^(guided|network|features|width|dialect|reference|samples|sample_|bootstrap|seed|seconds|isa|protocol|note|distances|inception_score_split)/;
+
+function table(title, list) {
+  return make('div', { class: 'wide' }, make('table', {}, make('caption', {}, title),
+    ...list.map(([name, value]) => make('tr', {}, make('th', { scope: 'row' }, name), make('td', {}, String(value))))));
+}
+
+// The scores, and below them how they were measured
+function tables(result) {
+  const all = rows(result);
+  return [table('Scores', all.filter(([name]) => !HOW.test(name))),
+    make('details', {}, make('summary', {}, 'How it was measured'), table('Sets and network', all.filter(([name]) => HOW.test(name))))];
 }
 
 // FID of the first samples as they come, with a bar of one standard deviation to each side
@@ -36,7 +45,10 @@ async function submit(e) {
   if (Number(bootstrap) > 0) options.bootstrap = bootstrap;
   options.samples = await upload(samples.name, samples);
   options.ref = await upload(ref.name, ref);
-  const { id } = await postJob('eval', options);
+  open((await postJob('eval', options)).id);
+}
+
+export function open(id) {
   const plot = make('div'), parts = [];
   const onLine = event => {
     if (event.type === 'begin') parts.length = 0;
@@ -46,8 +58,9 @@ async function submit(e) {
   watch(place, id, job => {
     const { fid, fid_deviation: deviation, sample_images: n } = job.result || {};
     if (fid !== undefined && parts.length) plot.replaceChildren(drawing([...parts, { samples: n, total: n, value: fid, deviation }]));
-    return job.result ? [table(job.result)] : job.error ? [] : [make('p', {}, job.state)];
+    return job.result ? tables(job.result) : job.error ? [] : [make('p', {}, job.state)];
   }, { meanwhile: [plot], onLine });
+  history.replaceState(null, '', `#eval/${id}`);
 }
 
 export function start() {

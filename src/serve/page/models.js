@@ -17,7 +17,7 @@ export function className(model, label) {
 }
 
 export function solverChoices() {
-  return [['', 'by the steps'], ...solvers.map(s => [s.name, `${s.name}: ${s.about}`])];
+  return [['', 'by the steps: ddim or ddpm'], ...solvers.map(s => [s.name, `${s.name}: ${s.about}`])];
 }
 
 const MOST_LISTED = 50; // more classes are typed, with suggestions
@@ -64,6 +64,6 @@ export function offer(form, { kinds = ['diffusion'], one = false } = {}) {
 }
 
 export function upsamplerChoices() {
-  return [['', 'nothing'],
+  return [['', 'none'],
     ...models.filter(m => m.stack || m.kind === 'upsampler').map(m => [m.name, m.built_in ? m.name : m.about])];
 }

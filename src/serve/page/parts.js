@@ -88,11 +88,12 @@ export function watch(place, id, result, { meanwhile = [], onLine = () => {} } =
 
 // Copy the command, download the receipt, verify
 export function tools(job, file) {
+  const command = make('code', {}, job.command);
   const status = make('span', { class: 'small', role: 'status' });
   const copy = make('button', {
     type: 'button',
     onclick: told(async () => {
-      await navigator.clipboard.writeText(job.command);
+      await copyText(command);
       status.textContent = 'copied';
     }),
   }, 'Copy the command');
@@ -101,20 +102,62 @@ export function tools(job, file) {
     download: `job-${job.id}.json`,
   }, 'Receipt');
   const bar = make('div', { class: 'bar' }, copy, receipt);
-  if (file) {
-    bar.append(make('a', { href: fileUrl(job.id, file), download: file.split('/').pop() }, 'Download'));
+  if (file) bar.append(make('a', { href: fileUrl(job.id, file), download: file.split('/').pop() }, 'Download'));
+  if (job.state === 'done')
     bar.append(make('button', {
       type: 'button',
+      class: 'verify',
       onclick: told(async () => {
         status.textContent = 'made again and compared ...';
-        const check = await postJob('verify', {}, '', [`jobs/${job.id}/files/${file}`]);
-        const end = await ended(check.id);
-        status.textContent = end.state === 'done' ? `verified: ${end.result.equal} of ${end.result.compared} equal` : end.error || end.state;
+        status.textContent = await verify(job, file);
       }),
     }, 'Verify'));
-  }
   bar.append(status);
-  return make('div', {}, make('p', { class: 'small' }, make('code', {}, job.command)), bar);
+  return make('div', {}, make('p', { class: 'small' }, command), bar);
+}
+
+// Pages by plain http from another machine have no clipboard; there the text is selected and copied.
+async function copyText(element) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(element.textContent);
+  getSelection().selectAllChildren(element);
+  if (!document.execCommand('copy')) throw new Error('the browser does not copy; the command is selected');
+  return undefined;
+}
+
+// A picture is made again from the recipe that it carries; of other jobs everything is made again and compared.
+async function verify(job, file) {
+  if (job.kind !== 'sample' || !file) return again(job);
+  const check = await postJob('verify', {}, '', [`jobs/${job.id}/files/${file}`]);
+  const end = await ended(check.id);
+  return end.state === 'done' ? `verified: ${end.result.equal} of ${end.result.compared} equal` : again(job);
+}
+
+export async function bytesOf(url) {
+  return new Uint8Array(await (await fetch(url)).arrayBuffer());
+}
+
+export const same = (a, b) => a.length === b.length && a.every((x, i) => x === b[i]);
+
+// A result without what is different each time
+function lasting(result) {
+  return JSON.stringify(result, (key, value) => (['seconds', 'output', 'images_per_second'].includes(key) ? undefined : value));
+}
+
+// The same job again: its files have the same bytes, but for logs with times, and it gives the same result.
+export async function again(job) {
+  const other = await postJob(job.kind, job.options, `replay:${job.id}`, job.words);
+  const end = await ended(other.id);
+  if (end.state !== 'done') return `job ${other.id}: ${end.error || end.state}`;
+  const names = (await getFiles(job.id)).map(f => f.name).filter(name => !/tfevents|progress|\.log$|run\.json$|command/.test(name));
+  const different = lasting(job.result) === lasting(end.result) ? [] : ['the result'];
+  let bytes = 0;
+  for (const name of names) {
+    const [a, b] = await Promise.all([job.id, other.id].map(id => bytesOf(fileUrl(id, name))));
+    bytes += a.length;
+    if (!same(a, b)) different.push(name);
+  }
+  return different.length ? `made again as job ${other.id}: different are ${different.join(', ')}`
+    : `made again as job ${other.id}: equal, ${names.length ? `${names.length} ${names.length === 1 ? 'file' : 'files'}, ${bytes} bytes` : 'the same result'}`;
 }
 
 // The job when it has ended

@@ -28,6 +28,7 @@ function draw() {
     if (known[i] < 128) pixels.data.set([200, 30, 60, 255], i);
   to.putImageData(pixels, 0, 0);
   to.strokeStyle = '#3af';
+  to.lineWidth = canvas.width / 100;
   to.strokeRect(at.x - brush.value / 2 + 0.5, at.y - brush.value / 2 + 0.5, brush.value - 1, brush.value - 1);
 }
 
@@ -70,6 +71,12 @@ function showPaint() {
   paint.hidden = !picture || form.elements.operator.value !== 'inpaint';
 }
 
+// What a picture of the results is
+function about(name) {
+  return { 'mean.png': 'mean of the samples', 'std.png': 'where they differ (white: most)', 'measurement.png': 'what was measured' }[name] ||
+    (/^[0-9]+\.png$/.test(name) ? `sample ${Number(name.slice(0, -4)) + 1}` : name);
+}
+
 async function submit(e) {
   e.preventDefault();
   const { picture: file, operator, ...options } = values(form);
@@ -77,9 +84,13 @@ async function submit(e) {
   options.operator = operator;
   if (operator === 'inpaint')
     options.operator = `inpaint:${await upload('mask.png', await mask.convertToBlob({ type: 'image/png' }))}`;
-  const { id } = await postJob('restore', options);
+  open((await postJob('restore', options)).id);
+}
+
+export function open(id) {
   watch(place, id, async () => [
-    make('div', { class: 'pair' }, ...(await pictures(id)).map(name => figure(fileUrl(id, name), name)))]);
+    make('div', { class: 'pair' }, ...(await pictures(id)).map(name => figure(fileUrl(id, name), about(name))))]);
+  history.replaceState(null, '', `#restore/${id}`);
 }
 
 export function start() {

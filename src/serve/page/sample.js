@@ -1,7 +1,7 @@
 // sample.js - the tab that makes pictures, shows how they came about, and branches.
 import { fileUrl, follow, getJob, hasEnded, postJob } from '/api.js';
 import { classField, find, offer, solverChoices, upsamplerChoices } from '/models.js';
-import { ended, figure, fill, make, meter, pictures, told, tools, values } from '/parts.js';
+import { again, bytesOf, figure, fill, make, meter, pictures, same, told, tools, values } from '/parts.js';
 import { strip } from '/strip.js';
 
 const form = document.getElementById('sample-form');
@@ -16,8 +16,8 @@ function optionsOf(f) {
   return o;
 }
 
-// A job in `place`, as it runs and when it has ended
-function show(place, id, title, onBranch, onDone = () => {}) {
+// A job in `place`, as it runs and when it has ended; beside: a figure to compare its pictures with
+function show(place, id, title, { onBranch, onDone = () => {}, beside = '' } = {}) {
   const progress = meter(id);
   const outcome = make('div');
   let film = null, whole = null;
@@ -38,7 +38,7 @@ function show(place, id, title, onBranch, onDone = () => {}) {
     whole = await getJob(id);
     const names = await pictures(id);
     outcome.replaceChildren(
-      make('div', { class: 'pair' }, ...names.map(name => figure(fileUrl(id, name), name))),
+      make('div', { class: 'pair' }, beside, ...names.map(name => figure(fileUrl(id, name), name))),
       whole.error ? make('p', {}, whole.error) : '', tools(whole, names[0]));
     place.dataset.state = job.state;
     if (job.state === 'done') await onDone(film);
@@ -53,12 +53,12 @@ function show(place, id, title, onBranch, onDone = () => {}) {
 
 // ---- branches ----
 
-// Options of the branch: from the frame's call on, or, where the solver changes too, of the whole run
+// Options of the branch: from the frame's call on, or of the whole run
 function branchOptions(job, frame, { from, ...changed }) {
   const options = { ...job.options };
-  for (const name of ['branch-call', 'branch-class', 'branch-scale']) delete options[name];
-  if (from === 'start' || changed.sampler !== (job.options.sampler || '')) return { ...options, ...changed };
-  return { ...options, 'branch-call': frame.call, 'branch-class': changed.class, 'branch-scale': changed.scale };
+  for (const name of ['branch-call', 'branch-class', 'branch-scale', 'branch-sampler']) delete options[name];
+  if (from === 'start') return { ...options, ...changed, sampler: changed.sampler || options.sampler };
+  return { ...options, 'branch-call': frame.call, 'branch-class': changed.class, 'branch-scale': changed.scale, 'branch-sampler': changed.sampler };
 }
 
 function branchForm(job, frame) {
@@ -68,25 +68,19 @@ function branchForm(job, frame) {
     make('option', { value: 'start' }, 'the beginning'));
   const f = make('form', { class: 'form', id: 'branch-form' },
     make('label', {}, 'Class', classField(model, frame.label ?? 0, true)),
-    make('label', {}, 'Scale', make('input', { name: 'scale', type: 'number', min: 0, max: 1000, step: 'any', value: job.options.scale ?? (model.guided ? model.scale : ''), disabled: !model.guided })),
-    make('label', {}, 'Solver (from the beginning)', sampler),
+    make('label', {}, 'Guidance scale', make('input', { name: 'scale', type: 'number', min: 0, max: 1000, step: 'any', value: job.options.scale ?? (model.guided ? model.scale : ''), disabled: !model.guided })),
+    make('label', {}, 'Solver', sampler),
     make('label', {}, 'From', from),
     make('button', { type: 'submit' }, 'Make the branch'),
     make('button', { type: 'button', id: 'replay', onclick: told(() => replay(job)) }, 'Replay unchanged'));
-  fill(sampler, solverChoices(), job.options.sampler || '');
+  fill(sampler, [['', 'as before'], ...solverChoices().slice(1)], '');
   f.addEventListener('submit', told(async e => {
     e.preventDefault();
     const branch = await postJob('sample', branchOptions(job, frame, values(f)), `branch:${job.id}:${frame.call}`);
-    compare(job, branch, frame);
+    await compare(job, branch, frame);
   }));
   return f;
 }
-
-async function bytesOf(url) {
-  return new Uint8Array(await (await fetch(url)).arrayBuffer());
-}
-
-const same = (a, b) => a.length === b.length && a.every((x, i) => x === b[i]);
 
 // How many predictions from the first on are the same picture
 async function shared(job, other, first, second) {
@@ -98,28 +92,25 @@ async function shared(job, other, first, second) {
   return n;
 }
 
-function compare(job, branch, frame) {
+async function compare(job, branch, frame) {
   const place = make('div', { id: `branch-${branch.id}`, class: 'branch-view' });
   const status = make('p', { class: 'small shared', role: 'status' });
   branches.append(place, status);
-  show(place, branch.id, `Branch of job ${job.id} at call ${frame.call}`, null, async film => {
+  const name = (await pictures(job.id))[0];
+  const beside = name ? figure(fileUrl(job.id, name), `job ${job.id}, before the branch`) : '';
+  const onDone = async film => {
     const of = f => f.stage === frame.stage && f.image === frame.image;
     const n = await shared(job.id, branch.id, films.get(result.id).frames().filter(of), film.frames().filter(of));
     status.textContent = `the first ${n} predictions are the same pictures`;
-  });
+  };
+  show(place, branch.id, `Branch of job ${job.id} at call ${frame.call}`, { onDone, beside });
 }
 
-// The same job again: its bytes are those of the first
 async function replay(job) {
   const status = make('p', { id: 'replay-status', role: 'status' }, 'replaying ...');
   document.getElementById('replay-status')?.remove();
   branches.append(status);
-  const again = await postJob('sample', job.options, `replay:${job.id}`);
-  const end = await ended(again.id);
-  if (end.state !== 'done') throw new Error(end.error || end.state);
-  const name = (await pictures(job.id))[0];
-  const [a, b] = await Promise.all([job.id, again.id].map(id => bytesOf(fileUrl(id, name))));
-  status.textContent = same(a, b) ? `replayed: equal, ${a.length} bytes` : 'replayed: the bytes differ';
+  status.textContent = await again(await getJob(job.id));
 }
 
 function branchFrom(job, frame) {
@@ -129,7 +120,7 @@ function branchFrom(job, frame) {
 
 export function open(id) {
   branches.replaceChildren();
-  show(result, id, `Job ${id}`, branchFrom);
+  show(result, id, `Job ${id}`, { onBranch: branchFrom });
   history.replaceState(null, '', `#sample/${id}`);
 }
 

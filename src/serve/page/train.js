@@ -38,8 +38,10 @@ export function open(id) {
   stop = watch(place, id, async () => {
     clearInterval(timer);
     await look(id, now);
+    await offerRuns();
     return [];
   }, { meanwhile: [now] });
+  history.replaceState(null, '', `#train/${id}`);
 }
 
 async function offerRuns() {
@@ -56,5 +58,6 @@ export function start() {
     options.data = await upload(data.name, data);
     options.out = 'run';
     open((await postJob('train', options, 'train')).id);
+    await offerRuns();
   }));
 }
