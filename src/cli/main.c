@@ -1,4 +1,4 @@
-/* main.c - the command: words become a job of the library; exit status. */
+/* main.c - the command: runs a command line as a job of the library and returns the exit status. */
 #include "cli/cli.h"
 
 #include <jansson.h>
@@ -12,7 +12,7 @@ static const char intro[] = "guided %s - diffusion models that beat GANs, on CPU
                             "  guided sample --class 0-9 -n 40 --steps ddim25 -o grid.png\n"
                             "  guided info 64x64_diffusion.pt\n\n";
 
-/* For whom gave no verb: what to try, in 15 lines */
+/* Printed without a verb: at most 15 lines */
 static void print_usage(const json_t *kinds)
 {
     int column = 0;
@@ -25,7 +25,9 @@ static void print_usage(const json_t *kinds)
             column = 0 * fprintf(stderr, "\n      ");
         column += fprintf(stderr, " %s", name);
     }
-    fprintf(stderr, "\n\nguided --help says what they do; guided VERB -h, guided help VERB\n");
+    fprintf(
+        stderr,
+        "\n\nguided --help describes the verbs, guided VERB -h and guided help VERB one verb\n");
 }
 
 static void print_help(const json_t *kinds)
@@ -42,7 +44,7 @@ static void print_help(const json_t *kinds)
            "guided --version     what is built in; --json\n");
 }
 
-/* Without a verb, or without one but help: the exit status */
+/* Lists the verbs: wanted if help was asked for, else as usage; returns the exit status */
 static int show_verbs(bool wanted)
 {
     json_t *kinds = json_loads(guided_jobs_json() ? guided_jobs_json() : "[]", 0, NULL);
@@ -90,7 +92,7 @@ static gd_status run(guided_context *context, const char *verb, int n, char **wo
     return s == GD_OK ? cli_flush() : s;
 }
 
-/* -h or --help anywhere is a job of its own. */
+/* -h or --help anywhere runs the job help instead. */
 static gd_status run_or_help(guided_context *context, const char *verb, int n, char **words)
 {
     for (int i = 0; i < n && strcmp(words[i], "--") != 0; i++) {

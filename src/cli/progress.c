@@ -1,10 +1,10 @@
-/* progress.c - how far a job is: a line that is rewritten, lines of text, or lines of JSON. */
+/* progress.c - the progress of a job: a line that is rewritten, lines of text, or lines of JSON. */
 #include "cli/cli.h"
 
 #include <math.h>
 #include <string.h>
 
-static bool line_open; /* a rewritten line stands on the terminal */
+static bool line_open; /* the terminal shows a line that can be rewritten */
 
 void cli_progress_hide(void)
 {
@@ -30,7 +30,7 @@ static double left_of(const guided_progress *p)
     return (double)(p->total - p->done) / p->per_second;
 }
 
-/* ---- a training: the loss, and images a second ---- */
+/* ---- training: loss and images per second ---- */
 
 static void print_training_json(const guided_progress *p)
 {
@@ -75,7 +75,7 @@ static void show_training(cli_progress *c, const guided_progress *p)
     line_open = c->mode == CLI_TTY && !p->ended;
 }
 
-/* ---- everything else: so many of so many ---- */
+/* ---- other jobs: units finished of the total ---- */
 
 static void show_count(cli_progress *c, const guided_progress *p)
 {
@@ -96,7 +96,7 @@ static void show_count(cli_progress *c, const guided_progress *p)
                 done, total, p->unit, p->per_second, left_of(p));
 }
 
-/* A terminal line ten times a second; otherwise a line every quarter, or every 30 s */
+/* On a terminal ten times a second; otherwise after each quarter or 30 s */
 static bool due(cli_progress *c, const guided_progress *p)
 {
     const double waited = gd_seconds() - c->last;
@@ -111,7 +111,7 @@ static bool due(cli_progress *c, const guided_progress *p)
     return wanted;
 }
 
-/* A job shows them with --progress json alone. */
+/* A job sends these events only with --progress json. */
 void cli_show_partial(void *ctx, const guided_partial *p)
 {
     (void)ctx;
@@ -128,10 +128,10 @@ void cli_show_progress(void *ctx, const guided_progress *p)
     const bool training = strcmp(p->unit, "updates") == 0;
 
     if (!c->begun) {
-        cli_say_ready();
+        cli_report_ready();
         c->mode = mode_of(c->job);
     }
-    if (!c->begun || (p->done == 0 && !p->ended)) { /* of each of a job's counts */
+    if (!c->begun || (p->done == 0 && !p->ended)) { /* a job may count several times */
         c->last = gd_seconds();
         c->quarter = 0;
     }

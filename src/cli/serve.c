@@ -1,4 +1,4 @@
-/* serve.c - guided serve: the options of a job of that kind become a server's. */
+/* serve.c - guided serve: runs the server with the options of a job of kind "serve". */
 #include "cli/cli.h"
 
 #ifdef GUIDED_SERVE

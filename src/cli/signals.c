@@ -11,7 +11,7 @@ static guided_job *volatile saving;
 static void on_signal(int number)
 {
     if (stopped_by)
-        _exit(128 + number); /* the second: at once */
+        _exit(128 + number); /* the second signal exits at once */
     stopped_by = number;
     guided_context_cancel(cancelled, true);
 }
@@ -30,7 +30,8 @@ void cli_catch_signals(guided_context *context)
     cancelled = context;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) /* nohup */
+    if (sigaction(SIGHUP, NULL, &before) == 0 &&
+        before.sa_handler != SIG_IGN) /* ignored under nohup */
         sigaction(SIGHUP, &action, NULL);
     sigaction(SIGUSR1, &save, NULL);
     signal(SIGPIPE, SIG_IGN);

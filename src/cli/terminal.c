@@ -1,5 +1,5 @@
-/* terminal.c - what is said on standard error: notices, errors, pictures in half blocks; and
- * whether standard output took what was printed. */
+/* terminal.c - notices, errors and pictures in half blocks on standard error; write errors of
+ * standard output. */
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 
 /* ---- the terminal ---- */
 
-/* Opened the wrong way round: reading or writing fails, as with the closed one. */
+/* Opened with the opposite access, so that reading or writing fails as on a closed descriptor. */
 void cli_open_standard_streams(void)
 {
     for (int fd = 0; fd <= 2; fd++)
@@ -26,7 +26,7 @@ bool cli_is_terminal(void)
     return isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0);
 }
 
-/* It has colours, and NO_COLOR is unset */
+/* The terminal has colours and NO_COLOR is not set */
 static bool has_colours(void)
 {
     const char *no = getenv("NO_COLOR"); /* no-color.org: any value that is not empty */
@@ -37,7 +37,7 @@ void cli_guard_terminal(void)
 {
     FILE *out = gd_plain_stream(STDOUT_FILENO, true), *err = gd_plain_stream(STDERR_FILENO, false);
 
-    if (!out || !err) { /* nothing that came from a file has been read yet */
+    if (!out || !err) { /* safe to print unescaped: no file has been read yet */
         fprintf(stderr, "guided: out of memory\n");
         exit(4);
     }
@@ -75,7 +75,7 @@ void cli_notice(void *ctx, guided_log_level level, const char *line)
     fprintf(stderr, "%s%s\n", hint ? "" : "guided: ", line);
 }
 
-static bool reader_left; /* head, or a pager that was quit: it knows why */
+static bool reader_left; /* the reader of the pipe has exited (head, a pager): no error message */
 
 int cli_report(gd_status status)
 {
@@ -87,7 +87,8 @@ int cli_report(gd_status status)
         fprintf(stderr, " %s\n", guided_error());
     }
     if (status == GD_EINTERRUPTED)
-        return 128 + (cli_stopped_by() ? cli_stopped_by() : SIGTERM); /* another rank was told */
+        return 128 +
+               (cli_stopped_by() ? cli_stopped_by() : SIGTERM); /* another rank got the signal */
     return guided_exit_status(status);
 }
 
@@ -106,14 +107,14 @@ void cli_start_clock(void)
     begun = gd_seconds();
 }
 
-void cli_say_ready(void)
+void cli_report_ready(void)
 {
     gd_log(GD_LOG_INFO, "ready after %.2f s", gd_seconds() - begun);
 }
 
 /* ---- pictures ---- */
 
-/* The mean of the source pixels that fall into cell (x, y) of a picture 1 / by as large */
+/* The mean colour of the source pixels of cell (x, y) in a picture reduced by the factor `by` */
 static void cell(const uint8_t *pixels, int width, int height, int channels, int by, int x, int y,
                  int rgb[3])
 {
@@ -127,7 +128,7 @@ static void cell(const uint8_t *pixels, int width, int height, int channels, int
         rgb[c] = n ? sum[c] / n : 0;
 }
 
-/* U+2580, the upper half block: its own colour above, the background's below */
+/* U+2580, the upper half block: the foreground colours the upper pixel, the background the lower */
 void cli_show_image(void *ctx, const guided_image *image)
 {
     const int width = image->width, height = image->height, channels = image->channels;

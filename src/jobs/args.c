@@ -1,5 +1,5 @@
-/* args.c - the command line by table.  Long names match exactly; --name value, --name=value,
- * --switch, --no-switch, -x value, -xvalue; -- ends the options. */
+/* args.c - parses the command line by the tables of options.  Long names match exactly; --name
+ * value, --name=value, --switch, --no-switch, -x value, -xvalue; -- ends the options. */
 #include "jobs/args.h"
 #include "nn/scripts.h"
 
@@ -62,7 +62,7 @@ gd_status job_unknown_option(const job_kind *c, const char *name)
     return s;
 }
 
-/* ---- what was given ---- */
+/* ---- options given so far ---- */
 
 gd_status job_option_set(const job_option *o, const char *text, void *values)
 {
@@ -109,7 +109,7 @@ gd_status job_given_add(job_words *words, const job_option *o, const char *text,
     job_given *before = job_given_find(words, o);
 
     if (before && before->option == o && gd_script_knows(o->name) && before->source == source) {
-        before->text = text; /* as in the authors' scripts: the last one counts */
+        before->text = text; /* as in the authors' scripts, the last value counts */
         return GD_OK;
     }
     if (before && before->source == source)
@@ -133,13 +133,14 @@ typedef struct parser {
     job_words *words;
 } parser;
 
-/* The word that comes next; NULL: none */
+/* The next word; NULL: none */
 static const char *upcoming(const parser *p)
 {
     return p->at < p->job->n_words ? p->job->word[p->at].text : NULL;
 }
 
-/* "--eta --steps 5": a value is missing. What begins like an option is given by --name=VALUE. */
+/* In "--eta --steps 5" a value is missing.  A value that looks like an option must be given as
+ * --name=VALUE. */
 static gd_status next_value(parser *p, const char *name, const char **out)
 {
     const char *next = upcoming(p);
@@ -158,7 +159,7 @@ static gd_status author_flag(parser *p, const char *name, const char *value)
     if (!value)
         GD_TRY(next_value(p, name, &value));
     for (int i = 0; i < w->n_flags; i++)
-        if (strcmp(w->flag[i].name, name) == 0) { /* the last one counts */
+        if (strcmp(w->flag[i].name, name) == 0) { /* the last value counts */
             w->flag[i].value = value;
             return GD_OK;
         }
@@ -267,12 +268,12 @@ static gd_status read_words(parser *p)
     return GD_OK;
 }
 
-/* ---- what ends a job before it does anything ---- */
+/* ---- options that end a job before its work ---- */
 
 static gd_status end_early(gd_job *job)
 {
     job->ended = true;
-    return GD_EINTERRUPTED; /* job_run: not a failure */
+    return GD_EINTERRUPTED; /* tells job_run that this is not a failure */
 }
 
 static gd_status print_config(gd_job *job, const void *values, const job_words *w)
@@ -293,7 +294,7 @@ static gd_status print_config(gd_job *job, const void *values, const job_words *
     return end_early(job);
 }
 
-/* What -q, -v and -vv want of the notices, within what whoever runs the job takes */
+/* The notices that -q, -v and -vv select, at most those that the caller's log receives */
 static void set_notices(gd_job *job)
 {
     const job_settings *s = &job->settings;

@@ -1,25 +1,25 @@
-/* args.h - shared by args.c, which reads the command line, and settings.c, which reads what stands
- * under it. */
+/* args.h - shared by args.c, which reads the command line, and settings.c, which reads sources with
+ * less precedence. */
 #ifndef GD_JOBS_ARGS_H
 #define GD_JOBS_ARGS_H
 
 #include "jobs/jobs.h"
 
-/* An option of the command, else a common one; NULL: neither has it */
+/* An option of the verb, else a common option; NULL: unknown */
 const job_option *job_option_find(const job_kind *c, const char *name, size_t length);
 bool job_option_is_common(const job_option *o);
-/* Sets it where its table points, and the common option of the same name */
+/* Sets the field of the option, and that of the common option with the same name */
 GD_CHECKED gd_status job_option_set(const job_option *o, const char *text, void *values);
-/* NULL: not given.  Two names of one thing are the same. */
+/* NULL: not given.  Two names of one option are the same. */
 job_given *job_given_find(job_words *words, const job_option *o);
-/* Enter it, over what a lower source gave; GD_EUSAGE when the same source gave it before */
+/* Records the value in place of a lower source's; GD_EUSAGE if the same source gave it before */
 GD_CHECKED gd_status job_given_add(job_words *words, const job_option *o, const char *text,
                                    job_source source);
 GD_CHECKED gd_status job_unknown_option(const job_kind *c, const char *name);
-/* A copy for as long as the running job; NULL: out of memory */
+/* A copy that lives as long as the running job; NULL: out of memory */
 char *job_keep(const char *text, size_t n);
-/* The --config file and, below a command line, the environment, set and entered below what the line
- * gave */
+/* Sets and records options from the --config file and, for a command line, from the environment;
+ * values of the command line have precedence */
 GD_CHECKED gd_status job_settings_read(gd_job *job, void *values, job_words *words);
 
 /* describe.c: one option without its default; NULL: out of memory */

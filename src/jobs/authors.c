@@ -1,5 +1,5 @@
-/* authors.c - lines of the authors' scripts: what their names of steps and sampler mean together,
- * and the table of all their flags. */
+/* authors.c - command lines of the authors' scripts: the combined meaning of their options of steps
+ * and sampler, and the table of all their flags. */
 #include "jobs/jobs.h"
 #include "nn/scripts.h"
 
@@ -20,8 +20,9 @@ static gd_status check_agreement(const char *sampler, bool given, bool use_ddim)
 {
     if (given && (strcmp(sampler, "ddpm") == 0 || strcmp(sampler, "ddim") == 0) &&
         (strcmp(sampler, "ddim") == 0) != use_ddim)
-        return gd_fail(GD_EUSAGE, "--sampler %s and --use_ddim %s: which?", sampler,
-                       use_ddim ? "True" : "False");
+        return gd_fail(GD_EUSAGE,
+                       "--sampler %s and --use_ddim %s contradict each other: give one of them",
+                       sampler, use_ddim ? "True" : "False");
     return GD_OK;
 }
 
@@ -32,23 +33,22 @@ gd_status job_authors_sampling(const job_words *w, bool upsampler, bool use_ddim
                spacing_given = job_given_named(w, "timestep_respacing") != NULL;
 
     if (!*steps && network_flag_given(w)) {
-        gd_log(GD_LOG_NOTE, "all steps, as the authors' flags are given and timestep_respacing is "
-                            "not; --steps 250 is faster");
+        gd_log(GD_LOG_NOTE, "uses all steps, because the authors' flags are given without "
+                            "timestep_respacing; --steps 250 is faster");
         *steps = "";
     }
     if (*sampler)
         return upsampler ? GD_OK : check_agreement(*sampler, ddim_given, use_ddim);
     if (upsampler && use_ddim)
-        gd_log(GD_LOG_NOTE,
-               "--use_ddim True: passed over, as super_res_sample.py does; --sampler ddim "
-               "samples by DDIM");
+        gd_log(GD_LOG_NOTE, "--use_ddim True: passed over, as in super_res_sample.py; --sampler "
+                            "ddim samples by DDIM");
     if (ddim_given)
         *sampler = use_ddim && !upsampler ? "ddim" : "ddpm";
     else if (spacing_given && *steps && strncmp(*steps, "ddim", 4) == 0) {
         *sampler = "ddpm";
         gd_log(GD_LOG_NOTE,
-               "ancestral sampling over the steps of %s, since use_ddim is False by "
-               "default; %s samples by DDIM",
+               "ancestral sampling over the steps of %s, because use_ddim is False by default; %s "
+               "samples by DDIM",
                *steps, upsampler ? "--sampler ddim" : "--use_ddim True, or --steps instead,");
     }
     return GD_OK;
@@ -80,8 +80,8 @@ static void print_script(int script, FILE *out)
 void job_print_flags(FILE *out)
 {
     fprintf(out,
-            "The authors' scripts, the verbs of guided that do their jobs, and their flags with\n"
-            "the defaults that a line of theirs leaves to the network.\n\n");
+            "The authors' scripts, the equivalent verbs of guided, and the flags of the scripts\n"
+            "with the defaults that apply when a command line omits them.\n\n");
     for (int i = 0; i < gd_script_count(); i++)
         print_script(i, out);
 }

@@ -1,5 +1,5 @@
-/* branch.c - a run that goes on with another class, scale or solver from one network call on.  Up
- * to there it is the run without the branch, bit for bit. */
+/* branch.c - a run that changes class, scale or solver at one network call.  Before that call it
+ * equals the run without the branch, bit for bit. */
 #include "jobs/maker.h"
 
 static bool wanted(const job_sampling *c)
@@ -16,7 +16,7 @@ static gd_status read_class(job_maker *m)
                          m->stack.stage[0].classes, m->c.labels);
 
     if (s == GD_OK && (classes.n != 1 || classes.random))
-        s = gd_fail(GD_EUSAGE, "--branch-class %s: one class is expected", m->c.branch_class);
+        s = gd_fail(GD_EUSAGE, "--branch-class %s: expected one class", m->c.branch_class);
     else if (s != GD_OK)
         gd_context("--branch-class");
     if (s == GD_OK)
@@ -42,10 +42,10 @@ gd_status job_branch_open(job_maker *m)
         return gd_fail(GD_EUSAGE,
                        "--branch-call needs --branch-class, --branch-scale or --branch-sampler");
     if (c->branch_call > calls)
-        return gd_fail(GD_EUSAGE, "--branch-call %d: there are %d network calls", c->branch_call,
-                       calls);
+        return gd_fail(GD_EUSAGE, "--branch-call %d: this run has only %d network calls",
+                       c->branch_call, calls);
     if (c->branch_scale >= 0 && !m->classifier[0])
-        return gd_fail(GD_EUSAGE, "--branch-scale: no classifier guides");
+        return gd_fail(GD_EUSAGE, "--branch-scale needs a classifier");
     if (c->branch_sampler)
         GD_TRY(gd_stage_branch(&m->stack.stage[0], c->branch_call, c->branch_sampler));
     return c->branch_class ? read_class(m) : GD_OK;
@@ -57,7 +57,7 @@ void job_branch_begin(job_maker *m)
     m->stack.stage[0].trajectory.scale = m->c.scale;
 }
 
-/* The base model comes first, so it is the one that branches. */
+/* The base model runs first, so only it branches. */
 void job_branch_step(job_maker *m, int n, int call)
 {
     if (m->branched || call != m->c.branch_call)

@@ -5,8 +5,8 @@
 #include <jansson.h>
 #include <string.h>
 
-/* The first row is what verbs take without --model; the first row with an upsampler is what guided
- * upsample takes. */
+/* The first row is the default of --model; the first row with an upsampler is the default of guided
+ * upsample. */
 static const job_builtin builtins[] = {
     { "fashion32",
       "garments, grey, 32x32, ten classes, guided by a noisy classifier (Fashion-MNIST, MIT)",
@@ -29,7 +29,7 @@ static const job_builtin *find(const char *name)
     return NULL;
 }
 
-/* The first that has a file of this role */
+/* The first model that has a file of this role */
 static const job_builtin *first_with(job_role role)
 {
     for (int i = 0; i < COUNT(builtins); i++)
@@ -38,7 +38,7 @@ static const job_builtin *first_with(job_role role)
     return NULL;
 }
 
-/* A file name has a separator or a suffix: whoever gives one does not mean a built-in model. */
+/* A name with a separator or a suffix is a file name, never a built-in model. */
 static bool looks_like_name(const char *text)
 {
     return !strpbrk(text, "/.");
@@ -68,8 +68,8 @@ gd_status job_builtin_path(const char **path, char *file, job_role role)
 
     if (*path && gd_path_exists(*path)) {
         if (b)
-            gd_log(GD_LOG_NOTE,
-                   "%s: the file or folder of this name is meant, not the built-in model", *path);
+            gd_log(GD_LOG_NOTE, "%s: uses the file or folder of this name, not the built-in model",
+                   *path);
         return GD_OK;
     }
     if (*path && !b)
@@ -156,7 +156,8 @@ static gd_status run(gd_job *job)
 
     GD_TRY(job_parse(job, &o, &w));
     if (w.n_words > 0)
-        return gd_fail(GD_EUSAGE, "models: lists all; guided info %s shows one", w.word[0]);
+        return gd_fail(GD_EUSAGE, "models: unexpected word %s\nhint: guided info shows one model",
+                       w.word[0]);
     if (o.json)
         return print_json();
     for (int i = 0; i < COUNT(builtins); i++)
@@ -164,15 +165,15 @@ static gd_status run(gd_job *job)
     return GD_OK;
 }
 
-const job_kind job_models = { "models",
-                              "the built-in models",
-                              "models [options]",
-                              "guided models",
-                              table,
-                              COUNT(table),
-                              run,
-                              "A line for each model that comes with the program. Its name is "
-                              "an argument of --model, of eval's --features and of guided "
-                              "info; a file or folder of the same name has precedence. With "
-                              "--model NAME the model's own classifier guides, unless "
-                              "--classifier or --unguided is given." };
+const job_kind job_models = {
+    "models",
+    "list the built-in models",
+    "models [options]",
+    "guided models",
+    table,
+    COUNT(table),
+    run,
+    "Prints a line for each model that comes with the program. --model, eval's --features and "
+    "guided info accept its name; a file or folder of the same name has precedence. With --model "
+    "NAME the model's own classifier guides, unless --classifier or --unguided is given."
+};

@@ -1,4 +1,4 @@
-/* classes.c - which class each image has, by number, range or name. */
+/* classes.c - the class of each image, by number, range or name. */
 #define _GNU_SOURCE
 #include "jobs/jobs.h"
 
@@ -21,7 +21,8 @@ gd_status job_names_read(job_names *out, const char *path, int count)
     GD_TRY(gd_block_make(&out->name, ((size_t)count + 1) * sizeof *out->name, "class names"));
     for (char *line = strtok(out->text, "\n"); line; line = strtok(NULL, "\n")) {
         if (out->n == count)
-            return gd_fail(GD_EMISMATCH, "%s: more than the model's %d class names", path, count);
+            return gd_fail(GD_EMISMATCH, "%s: has more names than the model's %d classes", path,
+                           count);
         out->name[out->n++] = line;
     }
     return GD_OK;
@@ -46,8 +47,8 @@ gd_status job_names_of_model(job_names *s, const gd_model *model)
 static gd_status two_classes(const job_names *s, const char *word, int a, int b)
 {
     return gd_fail(GD_EUSAGE,
-                   "--class %s: classes %d (%s) and %d (%s)\nhint: #%d or #%d means one of them",
-                   word, a, s->name[a], b, s->name[b], a, b);
+                   "--class %s: matches classes %d (%s) and %d (%s)\nhint: give #%d or #%d", word,
+                   a, s->name[a], b, s->name[b], a, b);
 }
 
 static gd_status find_text(const job_names *s, const char *word, int *found)
@@ -63,8 +64,8 @@ static gd_status find_text(const job_names *s, const char *word, int *found)
     return GD_OK;
 }
 
-/* *found: the one class of this name; -1: none.  GD_EUSAGE: several.  Names that are no text stand
- * escaped in a model; whoever types one may not know. */
+/* *found: the only class with this name; -1: none.  GD_EUSAGE: several.  A model stores names that
+ * are not valid text in escaped form, so the raw form is tried too. */
 static gd_status find_exact(const job_names *s, const char *word, int *found)
 {
     char text[1024];
@@ -74,7 +75,7 @@ static gd_status find_exact(const job_names *s, const char *word, int *found)
     return *found >= 0 || strcmp(text, word) == 0 ? GD_OK : find_text(s, text, found);
 }
 
-/* Is `word` the whole of a part between commas, in any case? */
+/* Does `word` equal a whole part of the name between commas, ignoring case? */
 static bool is_part(const char *name, const char *word)
 {
     const size_t n = strlen(word);
@@ -87,7 +88,7 @@ static bool is_part(const char *name, const char *word)
     return false;
 }
 
-/* *found: the one name that has the word among its comma parts; -1: none.  GD_EUSAGE for several:
+/* *found: the only class whose name has the word as a comma part; -1: none.  GD_EUSAGE for several:
  * "crane" is a bird and a machine. */
 static gd_status find_part(const job_names *s, const char *word, int *found)
 {
@@ -122,11 +123,11 @@ static gd_status unknown_class(const job_classes *c, const job_names *s, const c
         gd_detail("hint: did you mean \"%s\"?", near);
     else
         gd_detail("hint: a number from 0 to %d, a range, or a name%s", c->count - 1,
-                  s->n ? "" : "; this model names no classes (--labels FILE)");
+                  s->n ? "" : "; this model has no class names (--labels FILE)");
     return status;
 }
 
-/* "7", "3-5"; false: no such form */
+/* Parses "7" or "3-5"; false: another form */
 static bool read_range(const char *word, long *first, long *last)
 {
     char *end;
@@ -139,8 +140,8 @@ static bool read_range(const char *word, long *first, long *last)
     return *end == '\0';
 }
 
-/* Classes that are called by other numbers than their own, as folders 0, 1, 2, 10 are: a number
- * that is no name might be meant as either. */
+/* Class names can be numbers other than the indices, as for folders 0, 1, 2, 10.  Then a number
+ * that is no name is ambiguous. */
 static bool has_other_numbers(const job_names *s)
 {
     for (int i = 0; i < s->n; i++) {
@@ -153,9 +154,8 @@ static bool has_other_numbers(const job_names *s)
 
 static gd_status ambiguous(const job_names *s, const char *word)
 {
-    gd_status status =
-        gd_fail(GD_EUSAGE, "--class %s: the classes are called by numbers, and none is called %s",
-                word, word);
+    gd_status status = gd_fail(
+        GD_EUSAGE, "--class %s: the class names are numbers, and none of them is %s", word, word);
 
     gd_detail("hint: #%s means the class with that index; %d classes: %s, %s%s", word, s->n,
               s->name[0], s->n > 1 ? s->name[1] : "", s->n > 2 ? ", .." : "");
@@ -165,8 +165,8 @@ static gd_status ambiguous(const job_names *s, const char *word)
 static gd_status add_range(job_classes *c, long first, long last, const char *word, int capacity)
 {
     if (last < first)
-        return gd_fail(GD_EUSAGE, "--class %s: a range that runs backwards\nhint: --class %ld-%ld",
-                       word, last, first);
+        return gd_fail(GD_EUSAGE, "--class %s: the range is reversed\nhint: --class %ld-%ld", word,
+                       last, first);
     if (first < 0 || last >= c->count)
         return gd_fail(GD_EUSAGE, "--class %s: outside 0 to %d", word, c->count - 1);
     for (long k = first; k <= last; k++)
@@ -174,7 +174,7 @@ static gd_status add_range(job_classes *c, long first, long last, const char *wo
     return GD_OK;
 }
 
-/* An exact name, then #INDEX and numbers, then a part of a name: "goose" of "goose, anser" */
+/* Tries an exact name, then #INDEX and numbers, then a part of a name: "goose" of "goose, anser" */
 static gd_status add_word(job_classes *c, const job_names *s, const char *word, int capacity)
 {
     long first, last;
@@ -198,7 +198,7 @@ static gd_status read_words(job_classes *c, const job_names *s, const char *spec
     int found;
 
     GD_TRY(find_exact(s, spec, &found));
-    if (found >= 0) /* names may hold commas */
+    if (found >= 0) /* names may contain commas */
         return add(c, found, spec, capacity);
     while (*spec) {
         const size_t n = strcspn(spec, ",");
@@ -236,11 +236,12 @@ gd_status job_classes_read(job_classes *out, const char *spec, const gd_model *m
 
     *out = (job_classes){ .count = count };
     if (count == 0 && labels_file)
-        return gd_fail(GD_EUSAGE, "--labels: the model and the classifier know no classes");
+        return gd_fail(GD_EUSAGE, "--labels: neither the model nor the classifier has classes");
     if (count == 0)
-        return spec ? gd_fail(GD_EUSAGE, "--class: the model and the classifier know no classes")
-                    : GD_OK;
-    if (labels_file) /* also where no name is looked up: a file that is not there is an error */
+        return spec
+                   ? gd_fail(GD_EUSAGE, "--class: neither the model nor the classifier has classes")
+                   : GD_OK;
+    if (labels_file) /* read even if no name is looked up, so that a missing file is an error */
         GD_TRY(job_names_read(&s, labels_file, count));
     status = fill(out, &s, spec, model, count);
     job_names_free(&s);
@@ -266,8 +267,8 @@ gd_status job_labels_fit(gd_dataset *set, const char *path, const gd_model *mode
         s = gd_dataset_match_classes(set, names.name, names.n);
     job_names_free(&names);
     if (s == GD_OK && gd_dataset_classes(set) > n)
-        s = gd_fail(GD_EMISMATCH, "%s: %d classes, %s has %d", path, gd_dataset_classes(set),
-                    gd_model_path(model), n);
+        s = gd_fail(GD_EMISMATCH, "%s: has %d classes, but %s has %d", path,
+                    gd_dataset_classes(set), gd_model_path(model), n);
     return s;
 }
 

@@ -1,4 +1,4 @@
-/* completion.c - what a shell offers after "guided": verbs, options, values, from the tables of
+/* completion.c - completion scripts for shells: verbs, options and values, from the tables of
  * options. */
 #include "jobs/jobs.h"
 #include "nn/config.h"
@@ -15,7 +15,7 @@ static bool takes_path(const job_option *o)
     return false;
 }
 
-/* All values there are, with spaces between; false: not a list */
+/* All values of the option, separated by spaces; false: it has no list of values */
 static bool print_values(const job_option *o, FILE *out)
 {
     char word[64];
@@ -31,7 +31,7 @@ static bool print_values(const job_option *o, FILE *out)
     return job_choice(o, 0, word) != NULL;
 }
 
-/* In single quotes, with a backslash before what `special` holds */
+/* In single quotes, with a backslash before each character of `special` */
 static void print_escaped(const char *text, const char *special, FILE *out)
 {
     for (; *text; text++) {
@@ -44,7 +44,7 @@ static void print_escaped(const char *text, const char *special, FILE *out)
 
 typedef void print_fn(const job_kind *c, const job_option *o, FILE *out);
 
-/* The verb's own options, then the common ones that it has not */
+/* The verb's own options, then the common options that it does not redefine */
 static void each_option(const job_kind *c, print_fn *print, FILE *out)
 {
     for (int i = 0; i < c->n_options; i++)

@@ -1,5 +1,4 @@
-/* describe.c - a kind's table of options as JSON: for every client that has to ask, or to explain.
- */
+/* describe.c - a kind's table of options as JSON, for clients that build forms or help from it. */
 #include "jobs/args.h"
 
 #include <jansson.h>
@@ -47,7 +46,7 @@ json_t *job_option_json(const job_option *o)
     return j;
 }
 
-/* The default as the text that sets it; nothing where there is none */
+/* Adds the default as the text that would set it; adds nothing if there is no default */
 static gd_status add_default(json_t *j, const job_option *o, const void *values)
 {
     char *text = NULL, *equals, *end;
@@ -81,7 +80,7 @@ gd_status job_describe(gd_job *job, const void *values)
         json_t *j =
             common && job_option_find(c, o->name, strlen(o->name)) != o ? NULL : job_option_json(o);
         if (!j)
-            continue; /* the kind has one of that name */
+            continue; /* the kind redefines it */
         if (!job_is_alias(o))
             s = add_default(j, o, common ? (const void *)&job->settings : values);
         json_array_append_new(list, j);

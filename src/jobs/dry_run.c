@@ -1,9 +1,10 @@
-/* dry_run.c - what a run would take, from the plans of its networks without running them. */
+/* dry_run.c - memory and time of a run, computed from the plans of its networks without running
+ * them. */
 #include "jobs/jobs.h"
 #include "cpu/conv.h"
 
-/* Assumed share of the multiply-add peak that a network reaches: the estimate is rough, and too
- * short for small networks, whose time is not in their products. */
+/* Assumed share of the multiply-add peak that a network reaches.  The estimate is rough, and too
+ * short for small networks, which spend their time outside products. */
 static const double REACHED = 0.6;
 
 static void print_time(double seconds)
@@ -26,7 +27,7 @@ gd_status job_dry_run(const job_load *load, int n, int64_t images, bool bf16)
         GD_TRY(gd_model_get_cost(&c, load[i].model, bf16));
         const double once = c.gradient_macs > 0 ? c.gradient_macs : c.forward_macs;
         fprintf(job_out(),
-                "%s\n  parameters  %lld\n  calls       %d of %.3f GMACs for an image\n"
+                "%s\n  parameters  %lld\n  calls       %d per image, %.3f GMACs each\n"
                 "  memory      %.1f MiB weights, %.1f MiB activations\n",
                 gd_model_path(load[i].model), (long long)gd_model_parameters(load[i].model),
                 load[i].calls, once * 1e-9, (double)c.weights_bytes / 1048576,

@@ -1,4 +1,4 @@
-/* help.c - guided help, guided completion: what the tables of options say of themselves. */
+/* help.c - guided help and guided completion, printed from the tables of options. */
 #include "eval/metric.h"
 #include "jobs/args.h"
 
@@ -12,11 +12,12 @@ typedef struct help_options {
 } help_options;
 
 static const job_option help_table[] = {
-    { "roff", 0, JOB_SWITCH, "", "the page as man reads it", offsetof(help_options, roff) },
-    { "json", 0, JOB_SWITCH, "", "every option as one JSON line", offsetof(help_options, json) },
-    { "brief", 0, JOB_SWITCH, "", "a verb's main options: guided VERB -h",
+    { "roff", 0, JOB_SWITCH, "", "print the page in roff, for man", offsetof(help_options, roff) },
+    { "json", 0, JOB_SWITCH, "", "print every option as one JSON line",
+      offsetof(help_options, json) },
+    { "brief", 0, JOB_SWITCH, "", "print a verb's main options, as guided VERB -h",
       offsetof(help_options, brief) },
-    { "options", 0, JOB_SWITCH, "", "all its options: guided VERB --help",
+    { "options", 0, JOB_SWITCH, "", "print all its options, as guided VERB --help",
       offsetof(help_options, options) },
 };
 
@@ -59,7 +60,7 @@ static gd_status run_help(gd_job *job)
 
     GD_TRY(job_parse(job, &o, &w));
     if (w.n_words > 1)
-        return gd_fail(GD_EUSAGE, "help: one verb at a time");
+        return gd_fail(GD_EUSAGE, "help: expected one verb");
     if (w.n_words == 1 && strcmp(w.word[0], "samplers") == 0) {
         print_samplers();
         return GD_OK;
@@ -78,7 +79,7 @@ static gd_status run_help(gd_job *job)
             return job_unknown_kind(w.word[0]);
     }
     if ((o.brief || o.options) && !c)
-        return gd_fail(GD_EUSAGE, "help --%s: of which verb?", o.brief ? "brief" : "options");
+        return gd_fail(GD_EUSAGE, "help --%s: expected a verb", o.brief ? "brief" : "options");
     if (o.brief)
         job_print_brief(c, job_out());
     else if (o.options)
@@ -93,16 +94,17 @@ static gd_status run_help(gd_job *job)
     return GD_OK;
 }
 
-const job_kind job_help = { "help",
-                            "the manual of a verb",
-                            "help [VERB|samplers|metrics|flags] [options]",
-                            "guided help sample",
-                            help_table,
-                            COUNT(help_table),
-                            run_help,
-                            "Prints the manual page as text; without a verb, guided(1); guided "
-                            "help flags prints the table of the authors' scripts and flags. make "
-                            "install puts the same pages where man finds them." };
+const job_kind job_help = {
+    "help",
+    "print the manual of a verb",
+    "help [VERB|samplers|metrics|flags] [options]",
+    "guided help sample",
+    help_table,
+    COUNT(help_table),
+    run_help,
+    "Prints the manual page as text; without a verb, the page guided(1). guided help flags prints "
+    "the table of the authors' scripts and flags. make install installs the same pages for man."
+};
 
 /* ---- completion ---- */
 
@@ -122,13 +124,14 @@ static gd_status run_completion(gd_job *job)
                    near ? "\nhint: did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
-const job_kind job_completion = { "completion",
-                                  "what a shell needs to complete guided's options",
-                                  "completion bash|zsh|fish",
-                                  "guided completion bash >~/.local/share/bash-completion/"
-                                  "completions/guided",
-                                  NULL,
-                                  0,
-                                  run_completion,
-                                  "make install puts the three files in their places; this "
-                                  "prints one for a home directory." };
+const job_kind job_completion = {
+    "completion",
+    "print a shell's completion script",
+    "completion bash|zsh|fish",
+    "guided completion bash >~/.local/share/bash-completion/"
+    "completions/guided",
+    NULL,
+    0,
+    run_completion,
+    "make install installs the three scripts; this verb prints one for your home directory."
+};

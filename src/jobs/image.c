@@ -9,43 +9,46 @@
 #define SHARED                                                                                     \
     OPTION_MODEL(AT(model)),                                                                       \
         { "image", 'i', JOB_TEXT, "FILE", "picture (PNG, JPEG, ..) or .npy", AT(image) },          \
-        { "output", 'o', JOB_TEXT, "FOLDER", "of the results (default restored)", AT(output) },    \
+        { "output", 'o', JOB_TEXT, "FOLDER", "folder of results (default restored)", AT(output) }, \
         OPTION_CLASS_OF_IMAGE(AT(classes)), OPTION_CLASS_NAMES(AT(labels)),                        \
-        { "seed", 0, JOB_SEED, "N", "of the noise (default: random)", AT(seed) },                  \
-        { "tile",   0, JOB_INT, "N", "tiles of larger images (default: the model's size)",         \
+        { "seed", 0, JOB_SEED, "N", "seed of the noise (default: random)", AT(seed) },             \
+        { "tile",   0, JOB_INT, "N", "tile size for larger images (default: the model's)",         \
           AT(tile), 8, 4096 },                                                                     \
         OPTION_WHOLE(AT(whole)), OPTION_OVERWRITE_FOLDER(AT(overwrite)),                           \
         OPTION_THREADS(AT(threads)), OPTION_PRECISION(AT(precision)), OPTION_MEMORY(AT(memory)),   \
         OPTION_QUIET(AT(quiet)), OPTION_JSON(AT(json))
 #define GUIDANCE OPTION_CLASSIFIER(AT(classifier)), OPTION_SCALE(AT(scale))
 #define GRADIENT                                                                                   \
-    {                                                                                              \
-        "cotangent",                                                                               \
-        0,                                                                                         \
-        JOB_TEXT,                                                                                  \
-        "FILE.npy",                                                                                \
-        "of the result: writes its gradient by the image, too",                                    \
-        AT(cotangent)                                                                              \
-    },                                                                                             \
+    { "cotangent",                                                                                 \
+      0,                                                                                           \
+      JOB_TEXT,                                                                                    \
+      "FILE.npy",                                                                                  \
+      "gradient of a loss with respect to the result; also writes the gradient with respect to "   \
+      "the image",                                                                                 \
+      AT(cotangent) },                                                                             \
         OPTION_RECOMPUTE(AT(recompute))
 static const job_option invert_table[] = {
-    { "steps", 's', JOB_TEXT, "SPEC", "ddim20, ddim100, .. each way (default ddim20)", AT(steps) },
+    { "steps", 's', JOB_TEXT, "SPEC", "steps in each direction: ddim20, .. (default ddim20)",
+      AT(steps) },
     SHARED,
 };
 static const job_option purify_table[] = {
-    { "t", 0, JOB_INT, "T", "noise of so many training steps (default 150)", AT(t), 2, 1e5 },
-    { "steps", 's', JOB_INT, "N", "of them (default: all T)", AT(calls), 2, 1e5 },
-    { "rounds", 0, JOB_INT, "N", "from the result again (default 1)", AT(rounds), 1, 1000 },
+    { "t", 0, JOB_INT, "T", "training steps of noise to add (default 150)", AT(t), 2, 1e5 },
+    { "steps", 's', JOB_INT, "N", "network calls over the T steps (default: T)", AT(calls), 2,
+      1e5 },
+    { "rounds", 0, JOB_INT, "N", "times to purify, each from the last result (default 1)",
+      AT(rounds), 1, 1000 },
     OPTION_NUM_IMAGES(AT(n)),
     GUIDANCE,
     GRADIENT,
     SHARED,
 };
 static const job_option img2img_table[] = {
-    { "strength", 0, JOB_REAL, "S", "share of the steps that are gone back (default 0.6)",
+    { "strength", 0, JOB_REAL, "S", "share of the steps to noise and sample (default 0.6)",
       AT(strength), 0, 1 },
     OPTION_STEPS(AT(steps)),
-    { "sampler", 0, JOB_TEXT, "ddpm|ddim", "default: ddim where steps begin with it", AT(sampler) },
+    { "sampler", 0, JOB_TEXT, "ddpm|ddim", "sampler (default: ddim if --steps begins with it)",
+      AT(sampler) },
     OPTION_DDIM_ETA(AT(eta)),
     OPTION_NUM_IMAGES(AT(n)),
     GUIDANCE,
@@ -57,14 +60,14 @@ static const job_option img2img_table[] = {
 #undef GRADIENT
 #undef AT
 
-/* ---- what the three have in common ---- */
+/* ---- shared by the three verbs ---- */
 
 static gd_status open_image(restore_run *r, gd_restoration_settings *s)
 {
     const char *path = r->o.image;
 
     if (!path)
-        return gd_fail(GD_EUSAGE, "--image: which image");
+        return gd_fail(GD_EUSAGE, "no image\nhint: --image FILE");
     GD_TRY(restore_open_models(r));
     GD_TRY(restore_settings(r, s));
     GD_TRY(restore_read(&r->y, path));
@@ -93,8 +96,8 @@ static gd_status make(restore_run *r, const gd_restoration_settings *s, const jo
     return restore_samples(r);
 }
 
-/* What an attack on a classifier behind the purification needs: the same seed gives the result
- * whose cotangent is asked for */
+/* An attack on a classifier that sees the purified image needs this gradient.  The seed must be
+ * that of the run that made the result. */
 static gd_status with_gradient(restore_run *r, const gd_restoration_settings *s,
                                const job_kind *command)
 {
@@ -102,12 +105,12 @@ static gd_status with_gradient(restore_run *r, const gd_restoration_settings *s,
     gd_status status;
 
     if (r->o.n != 1 || r->o.rounds != 1)
-        return gd_fail(GD_EUSAGE, "--cotangent: of one image and one round");
+        return gd_fail(GD_EUSAGE, "--cotangent needs one image and one round (-n 1, --rounds 1)");
     GD_TRY(restore_read(&c, r->o.cotangent));
     status =
         c.shape.c == r->y.shape.c && c.shape.h == r->y.shape.h && c.shape.w == r->y.shape.w
             ? GD_OK
-            : gd_fail(GD_EMISMATCH, "%s: %dx%dx%d, the image is %dx%dx%d", r->o.cotangent,
+            : gd_fail(GD_EMISMATCH, "%s: %dx%dx%d, but the image is %dx%dx%d", r->o.cotangent,
                       c.shape.c, c.shape.h, c.shape.w, r->y.shape.c, r->y.shape.h, r->y.shape.w);
     if (status == GD_OK)
         status = gd_restoration_open(&r->r, r->model, r->classifier, s);
@@ -126,8 +129,8 @@ static gd_status with_gradient(restore_run *r, const gd_restoration_settings *s,
 static gd_status make_all(restore_run *r, const gd_restoration_settings *s, const job_kind *command)
 {
     if (r->o.cotangent && r->o.classifier)
-        return gd_fail(GD_EUSAGE, "--cotangent: not with --classifier, whose own derivative would "
-                                  "be needed");
+        return gd_fail(GD_EUSAGE, "--cotangent and --classifier exclude each other: the "
+                                  "classifier's second derivative is not computed");
     return finish(r, r->o.cotangent ? with_gradient(r, s, command) : make(r, s, command));
 }
 
@@ -182,13 +185,14 @@ static gd_status run_invert(gd_job *job)
 }
 
 static const char invert_notes[] =
-    "Encodes the image by deterministic DDIM steps into the noise that gives it (latent.npy), and "
-    "decodes that again. The residual is the root mean square of the difference; it falls with "
-    "more steps. error.png is the map of DIRE. State how the image was stored: a history of "
-    "JPEG changes the map more than what made the image does.";
+    "Encodes the image by deterministic DDIM steps into the noise that generates it (latent.npy), "
+    "and decodes that noise again. The residual is the root mean square of the difference; it "
+    "falls with more steps. error.png is the error map of DIRE. When you report the map, state how "
+    "the image was stored: JPEG compression changes the map more than the generator of the image "
+    "does.";
 
 const job_kind job_invert = { "invert",
-                              "the noise behind an image, and its reconstruction",
+                              "find the noise that generates an image",
                               "invert --image FILE [--model FILE] [options]",
                               "guided invert --image x.png --class 3 --steps ddim50 -o inverted/",
                               invert_table,
@@ -220,16 +224,15 @@ static gd_status run_purify(gd_job *job)
 }
 
 static const char purify_notes[] =
-    "DiffPure: noise of T training steps is added and taken off by ancestral sampling, T network "
-    "calls a round. What is smaller than that noise is gone, adversarial perturbations first. "
-    "150 of 1000 is DiffPure's for ImageNet and a perturbation of 4/255. With --cotangent, the "
-    "gradient of a loss with respect to the result, gradient.npy is the exact gradient with "
-    "respect "
-    "to the image, through all calls, and result.npy the result in numbers; --seed must be that of "
-    "the result.";
+    "DiffPure: adds the noise of T training steps and removes it by ancestral sampling, T network "
+    "calls a round. This removes all detail smaller than the noise, adversarial perturbations "
+    "first. DiffPure uses 150 of 1000 steps for ImageNet and perturbations of 4/255. --cotangent "
+    "takes the gradient of a loss with respect to the result. gradient.npy is then the exact "
+    "gradient with respect to the image, through all calls, and result.npy holds the result as "
+    "numbers; --seed must be the seed of that result.";
 
 const job_kind job_purify = { "purify",
-                              "small perturbations off an image, by noise and back",
+                              "remove small perturbations by noising and denoising",
                               "purify --image FILE [--t T] [options]",
                               "guided purify --image x.png --class 3 --t 150 -o clean/",
                               purify_table,
@@ -263,12 +266,13 @@ static gd_status run_img2img(gd_job *job)
 }
 
 static const char img2img_notes[] =
-    "SDEdit: the image is noised to a share of the steps and sampled from there, in another class "
-    "or guided by a classifier. Strength 0 changes almost nothing, 1 almost everything.";
+    "SDEdit: adds the noise of a share of the steps to the image and samples from there, in "
+    "another class or with classifier guidance. Strength 0 changes almost nothing, 1 almost "
+    "everything.";
 
 const job_kind job_img2img = {
     "img2img",
-    "another image of the same layout",
+    "make another image with the same layout",
     "img2img --image FILE [--strength S] [--class NAME] [options]",
     "guided img2img --image x.png --strength 0.6 --class 7 -n 4 -o variants/",
     img2img_table,

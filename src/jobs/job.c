@@ -1,4 +1,4 @@
-/* job.c - one job: its words, what it prints, how it ends. */
+/* job.c - one job: its words, output, progress and end. */
 #define _GNU_SOURCE
 #include "jobs/args.h"
 #include "cpu/conv.h"
@@ -24,7 +24,7 @@ gd_job *job_use(gd_job *job)
     return before;
 }
 
-/* ---- what it prints ---- */
+/* ---- output ---- */
 
 static bool take_text(void *ctx, const char *text, size_t n)
 {
@@ -151,9 +151,9 @@ void job_limit_memory(size_t bytes)
     running->own.memory_limit = bytes;
 }
 
-/* ---- wishes ---- */
+/* ---- requests ---- */
 
-bool job_take_save_wish(void)
+bool job_take_save_request(void)
 {
     return atomic_exchange(&running->save, false);
 }
@@ -163,7 +163,7 @@ void job_save(gd_job *job)
     atomic_store(&job->save, true);
 }
 
-/* ---- how far it is ---- */
+/* ---- progress ---- */
 
 void job_show_progress(const guided_progress *progress)
 {
@@ -175,7 +175,7 @@ void job_show_progress(const guided_progress *progress)
         e->progress(e->ctx, &p);
 }
 
-static void say_progress(const job_progress *p, bool ended)
+static void report_progress(const job_progress *p, bool ended)
 {
     const double spent = gd_seconds() - p->start;
     const guided_progress progress = { .unit = p->unit,
@@ -193,18 +193,18 @@ static void say_progress(const job_progress *p, bool ended)
 void job_progress_start(job_progress *p, const char *unit, int64_t total, bool quiet)
 {
     *p = (job_progress){ .unit = unit, .total = total, .start = gd_seconds(), .quiet = quiet };
-    say_progress(p, false);
+    report_progress(p, false);
 }
 
 void job_progress_step(job_progress *p)
 {
     p->done++;
-    say_progress(p, false);
+    report_progress(p, false);
 }
 
 void job_progress_end(job_progress *p)
 {
-    say_progress(p, true);
+    report_progress(p, true);
 }
 
 /* ---- words ---- */
@@ -232,7 +232,7 @@ gd_status job_set_line(gd_job *job, int n, char *const *words)
     return GD_OK;
 }
 
-/* Everything an option's value can be, for a look at the text alone */
+/* Holds a value of any type, to check its text without setting the option */
 typedef union value {
     bool on;
     int i;
@@ -308,7 +308,7 @@ void job_close(gd_job *job)
 
 /* ---- with -v ---- */
 
-/* What the number of threads comes from: "2 cores", "8 cores, 16 CPUs; quota of 1.5 CPUs" */
+/* The origin of the number of threads: "2 cores", "8 cores, 16 CPUs; quota of 1.5 CPUs" */
 static const char *offered(void)
 {
     static char text[128];
@@ -324,14 +324,14 @@ static const char *offered(void)
     return text;
 }
 
-static void say_machine(double seconds)
+static void report_machine(double seconds)
 {
     gd_log(GD_LOG_INFO, "%.2f s, %.1f MiB at most; %d thread%s (%s), %s, oneDNN %s", seconds,
            (double)gd_peak_bytes() / 1048576, gd_threads(), gd_threads() == 1 ? "" : "s", offered(),
            gd_isa_name(gd_isa_used()), gd_onednn_version());
 }
 
-/* Between beginning and end the calling thread's notices, limits and wish to stop are the job's. */
+/* While the job runs, the calling thread's notices, limits and stop request are the job's. */
 gd_status job_run(gd_job *job, const gd_settings *settings)
 {
     const gd_settings *before = gd_use_settings(&job->own);
@@ -342,10 +342,10 @@ gd_status job_run(gd_job *job, const gd_settings *settings)
     job->own = *settings;
     job->own.macs = &job->macs;
     job->log_most = settings->log_most;
-    job->own.log_most = GD_MIN(job->log_most, GD_LOG_NOTE); /* until job_parse knows better */
+    job->own.log_most = GD_MIN(job->log_most, GD_LOG_NOTE); /* until job_parse has read -q and -v */
     s = job->kind->run(job);
     if (gd_log_wanted(GD_LOG_INFO))
-        say_machine(gd_seconds() - start);
+        report_machine(gd_seconds() - start);
     if (job->ended)
         s = GD_OK;
     if (s == GD_OK)

@@ -1,4 +1,4 @@
-/* kinds.c - the kinds of jobs: the verbs of the command. */
+/* kinds.c - the table of job kinds, which are the verbs of the command. */
 #include "jobs/jobs.h"
 
 #include <string.h>
@@ -28,7 +28,7 @@ gd_status job_unknown_kind(const char *name)
     for (int i = 0; i < job_n_kinds; i++)
         names[i] = job_kinds[i]->name;
     const char *near = gd_nearest(name, names, job_n_kinds);
-    gd_status s = gd_fail(GD_EUSAGE, "%s is no verb of guided", name);
+    gd_status s = gd_fail(GD_EUSAGE, "%s is not a verb of guided", name);
     if (near)
         gd_detail("hint: did you mean guided %s?", near);
     else

@@ -1,5 +1,5 @@
-/* large.c - a run of many images in a folder: made a few at a time into records, by this process or
- * several, and packed at the end. */
+/* large.c - a run of many images in a folder: one or several processes write batches of images into
+ * records and pack them at the end. */
 #include "jobs/maker.h"
 
 #include <stdlib.h>
@@ -12,7 +12,7 @@ typedef struct run {
     gd_records_layout layout;
     job_progress progress;
     uint8_t *part[GD_RECORDS_PARTS]; /* blocks */
-    int64_t begun;                   /* images that were there at the start */
+    int64_t begun;                   /* images that existed at the start */
 } run;
 
 void job_large_describe(gd_records_layout *l, const job_maker *m, bool keep, bool png)
@@ -27,8 +27,8 @@ void job_large_describe(gd_records_layout *l, const job_maker *m, bool keep, boo
     }
 }
 
-/* The recipe of this process, then that of the run; a seed that nobody gave is the run's, and how
- * the options were written does not matter. */
+/* Compares the recipe of this process with that of the run.  A seed that was not given is taken
+ * from the run; the spelling of the options does not matter. */
 static gd_status begin(run *r)
 {
     job_recipe theirs = { 0 };
@@ -83,11 +83,13 @@ static gd_status make_some(run *r, int64_t image, int n)
     GD_TRY(gd_check_stop());
     GD_TRY(job_maker_run(r->m, image, n, take, r));
     GD_TRY(gd_records_count(r->records, &r->l->done));
-    r->progress.done = (r->l->done - r->begun) * r->m->steps; /* others' too */
+    r->progress.done =
+        (r->l->done - r->begun) * r->m->steps; /* includes those of other processes */
     return GD_OK;
 }
 
-/* Until the result is there: by whoever, also when another process dies in the middle */
+/* Works until the result exists, whichever process packs it; takes over the images of a process
+ * that died */
 static gd_status work_with(run *r, const char *recipe)
 {
     const gd_text texts[2] = { { "Software", "guided " GUIDED_VERSION },
@@ -133,13 +135,13 @@ static gd_status run_all(run *r)
     if (gd_records_finished(r->records)) {
         r->l->done = r->layout.n;
         if (!r->l->quiet)
-            gd_log(GD_LOG_NOTE, "%s: all %lld images are there", r->l->folder,
+            gd_log(GD_LOG_NOTE, "%s: all %lld images exist already", r->l->folder,
                    (long long)r->layout.n);
         return GD_OK;
     }
     GD_TRY(prepare(r));
     if (r->begun > 0 && !r->l->quiet)
-        gd_log(GD_LOG_NOTE, "%s: going on, %lld of %lld images are there", r->l->folder,
+        gd_log(GD_LOG_NOTE, "%s: continues, %lld of %lld images exist", r->l->folder,
                (long long)r->begun, (long long)r->layout.n);
     s = work(r);
     job_progress_end(&r->progress);
@@ -148,8 +150,8 @@ static gd_status run_all(run *r)
     return s;
 }
 
-/* What is kept, behind what happened */
-static void say_kept(run *r)
+/* Adds the number of kept images to the message of the failure */
+static void report_kept(run *r)
 {
     int64_t done;
     char message[1024];
@@ -159,8 +161,8 @@ static void say_kept(run *r)
         r->l->done = done;
     (void)!gd_fail(GD_EFAILED, "%s", message);
     if (r->l->done > 0)
-        gd_detail("%s: %lld of %lld images are kept; the same command goes on", r->l->folder,
-                  (long long)r->l->done, (long long)r->layout.n);
+        gd_detail("%s: %lld of %lld images are kept; the same command continues the run",
+                  r->l->folder, (long long)r->l->done, (long long)r->layout.n);
 }
 
 gd_status job_large_run(job_maker *m, job_large *l)
@@ -171,7 +173,7 @@ gd_status job_large_run(job_maker *m, job_large *l)
     GD_TRY(gd_records_join(&r.records, l->folder, l->share));
     s = run_all(&r);
     if (s != GD_OK && r.part[0])
-        say_kept(&r);
+        report_kept(&r);
     gd_records_leave(r.records);
     for (int k = 0; k < GD_RECORDS_PARTS; k++)
         gd_block_free(r.part[k]);

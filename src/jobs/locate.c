@@ -1,4 +1,4 @@
-/* locate.c - where files of models/ and data/ are. */
+/* locate.c - finds files of models/ and data/. */
 #include "jobs/jobs.h"
 
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 const char *job_locate(char *out, const char *name)
 {
     const char *models = getenv("GUIDED_MODELS");
-    char own[3000] = ""; /* an installation can be moved */
+    char own[3000] = ""; /* relative to the program, because an installation can be moved */
     const char *const folders[] = { own, GUIDED_DATA_DIR, GUIDED_SOURCE_DIR };
 
     if (gd_own_folder(own, sizeof own - sizeof GUIDED_DATA_FROM_BIN))

@@ -1,4 +1,4 @@
-/* maker.c - one image after another from a model, its classifier and the upsamplers behind it. */
+/* maker.c - makes images with a model, its classifier and the upsamplers after it. */
 #include "jobs/maker.h"
 
 #include <stdlib.h>
@@ -22,8 +22,9 @@ job_sampling job_sampling_default(void)
 
 /* ---- options ---- */
 
-/* What a stage was not told it takes from the stage before, the first from the base model's
- * `steps` and `sampler` (NULL: by the steps); eta and classifier are its own. */
+/* A stage inherits unset options from the stage before it, the first upsampler from the base
+ * model's `steps` and `sampler` (NULL: chosen by the steps).  eta and classifier are not inherited.
+ */
 static void settle_stages(job_sampling *c, const char *steps, const char *sampler)
 {
     for (int k = 0; k < JOB_MAX_STAGES; k++) {
@@ -39,7 +40,7 @@ static void settle_stages(job_sampling *c, const char *steps, const char *sample
     }
 }
 
-/* A built-in model comes with its classifier and its upsampler, unless others are given. */
+/* A built-in model uses its own classifier and upsampler, unless others are given. */
 static gd_status settle_models(job_maker *m)
 {
     job_sampling *c = &m->c;
@@ -63,19 +64,20 @@ static gd_status settle(job_maker *m)
     if (strcmp(c->rng, "guided") != 0 && strcmp(c->rng, "torch") != 0)
         return gd_fail(GD_EUSAGE, "--rng %s: expected guided or torch", c->rng);
     if (strcmp(c->rng, "torch") == 0 && c->first > 0)
-        return gd_fail(GD_EUSAGE, "--first %d: images of --rng torch depend on those before them",
+        return gd_fail(GD_EUSAGE,
+                       "--first %d: not with --rng torch, whose images depend on earlier images",
                        c->first);
     if (strcmp(c->precision, "fp32") != 0 && !job_is_bf16(c->precision))
         return gd_fail(GD_EUSAGE, "--precision %s: expected fp32 or bf16", c->precision);
     if (!c->seed_given && !gd_random(&c->seed, 4)) /* 32 bits: easy to write down */
         return gd_fail(GD_EIO, "no random seed from the system: give --seed");
     if (c->classes && (strcmp(c->classes, "balanced") == 0 || strcmp(c->classes, "all") == 0))
-        c->classes = NULL; /* names of one thing, and the default */
+        c->classes = NULL; /* both names mean the default */
     return GD_OK;
 }
 
-/* Solver and steps of the base model: the user's, else its authors'.  Upsamplers are networks for
- * discrete steps and take no others' defaults. */
+/* Sets solver and steps of the base model: the user's, else its authors'.  Upsamplers are networks
+ * for discrete steps and keep their own defaults. */
 static gd_status settle_solver(job_maker *m)
 {
     job_sampling *c = &m->c;
@@ -123,12 +125,13 @@ static gd_status open_with(gd_model **out, const char *path, const job_sampling 
     return gd_model_open(out, path, flags, n);
 }
 
-/* One line has the flags of the diffusion model and of its classifier. */
+/* A command line holds the flags of both the diffusion model and its classifier. */
 static gd_status open_models(job_maker *m)
 {
     for (int i = 0; i < m->c.n_flags && !m->c.classifier; i++)
         if (is_classifiers(&m->c.flag[i]))
-            gd_log(GD_LOG_NOTE, "--%s: passed over, there is no classifier", m->c.flag[i].name);
+            gd_log(GD_LOG_NOTE, "--%s: passed over, because there is no classifier",
+                   m->c.flag[i].name);
     GD_TRY(open_with(&m->model[0], m->c.model, &m->c, GD_NET_UNET));
     return m->c.classifier ? open_with(&m->classifier[0], m->c.classifier, &m->c, GD_NET_CLASSIFIER)
                            : GD_OK;
@@ -146,7 +149,7 @@ static gd_status add_stage(job_maker *m, int k, const gd_stage_options *o)
     return GD_OK;
 }
 
-/* The options that only the base model's solver and guidance have */
+/* Options that apply only to the base model's solver and guidance */
 static gd_status set_solver(const job_maker *m, gd_stage_options *o)
 {
     const job_sampling *c = &m->c;
@@ -299,7 +302,7 @@ static void show_prediction(void *ctx, const gd_seen *view)
                            .classes = classes });
 }
 
-/* Predictions of all stages go to whoever runs the job; the last stage's are the largest. */
+/* Previews of all stages share one buffer; those of the last stage are the largest. */
 static gd_status watch(job_maker *m)
 {
     const gd_stage *last = &m->stack.stage[m->n_stages];
@@ -327,18 +330,18 @@ gd_status job_maker_prepare(job_maker *m, int64_t images)
         gd_torch_seed(&m->torch, m->c.seed);
         m->stack.stage[0].torch = &m->torch;
     }
-    /* torch's numbers depend on the batch, which is then the user's choice */
+    /* torch's random numbers depend on the batch size, so it is the user's */
     GD_TRY(gd_stack_prepare(&m->stack,
                             torch ? m->c.batch : gd_engine_lanes(images, job_maker_size(m, 0))));
     GD_TRY(watch(m));
     return gd_block_make(&m->labels, (size_t)m->stack.batch * sizeof *m->labels, "labels");
 }
 
-/* The authors draw a whole batch, labels before noise, and drop what is too much. */
+/* The authors draw a whole batch, labels before noise, and drop surplus images. */
 typedef struct surplus {
     gd_picture_fn finished;
     void *ctx;
-    int64_t end; /* images from here on are dropped */
+    int64_t end; /* images from this number on are dropped */
 } surplus;
 
 static gd_status take_wanted(void *ctx, int64_t image, int64_t label, int part, const float *x)

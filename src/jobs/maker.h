@@ -1,5 +1,5 @@
-/* maker.h - what makes images for guided sample and guided verify: models, classes, stages, noise;
- * and the recipe that says how. */
+/* maker.h - makes images for guided sample and guided verify: models, classes, stages, noise; and
+ * the recipe that describes them. */
 #ifndef GD_JOBS_MAKER_H
 #define GD_JOBS_MAKER_H
 
@@ -7,17 +7,17 @@
 #include "records/records.h"
 #include "sampling/sampling.h"
 
-enum { JOB_MAX_STAGES = GD_MAX_STAGES - 1 }; /* upsamplers behind the base model */
+enum { JOB_MAX_STAGES = GD_MAX_STAGES - 1 }; /* upsamplers after the base model */
 
-/* Of one upsampler; NULL, and below 0: not said */
+/* Options of one upsampler; NULL and below 0: not given */
 typedef struct job_stage_choice {
     const char *steps, *sampler, *classifier;
     double eta, scale;
     uint64_t seed;
-    bool seed_given; /* set by the parser: stands behind seed */
+    bool seed_given; /* set by the parser: must follow seed */
 } job_stage_choice;
 
-/* Everything that decides an image: options of guided sample, members of the recipe. */
+/* Everything that decides an image: options of guided sample, and members of the recipe. */
 typedef struct job_sampling {
     const char *model, *classifier, *classes, *labels, *steps, *sampler, *rng, *precision,
         *upsampler;
@@ -25,57 +25,59 @@ typedef struct job_sampling {
     double scale, eta, low_res_noise, guidance_scale, guidance_rescale, sigma_min, sigma_max, churn;
     int gradient_every, null_class;
     int branch_call;            /* 0: no branch */
-    const char *branch_class;   /* NULL: as before */
-    double branch_scale;        /* below 0: as before */
-    const char *branch_sampler; /* NULL: as before */
+    const char *branch_class;   /* NULL: unchanged */
+    double branch_scale;        /* below 0: unchanged */
+    const char *branch_sampler; /* NULL: unchanged */
     bool hold_gradient;
     int n, first, batch;
     uint64_t seed;
-    bool seed_given; /* set by the parser: stands behind seed */
+    bool seed_given; /* set by the parser: must follow seed */
     bool clip, unguided;
-    bool fast; /* few calls: what is not said of solver and levels is as gd_stage_fast says */
+    bool fast; /* few calls: gd_stage_fast sets solver and levels that are not given */
     job_stage_choice stage[JOB_MAX_STAGES];
     const gd_flag *flag; /* the authors' flags, of the network */
     int n_flags;
 } job_sampling;
 
-/* What a stage's hooks get */
+/* Context of a stage's hooks */
 typedef struct job_watch {
     struct job_maker *maker;
     int stage;
 } job_watch;
 
 typedef struct job_maker {
-    job_sampling c; /* settled: nothing is left open but a scale of the preset */
+    job_sampling c; /* all options are set, except a scale that the preset gives */
     gd_model *model[GD_MAX_STAGES], *classifier[GD_MAX_STAGES]; /* of each stage */
-    gd_model *uncond, *weaker;                                  /* that guide the base model */
+    gd_model *uncond, *weaker; /* networks that guide the base model */
     gd_stack stack;
     job_classes classes;
-    int n_stages, size, channels; /* n_stages: upsamplers; size: of the last stage */
-    int steps;                    /* network calls of one image, all stages together */
+    int n_stages;       /* upsamplers */
+    int size, channels; /* of the last stage's images */
+    int steps;          /* network calls of one image, all stages together */
     gd_torch_rng torch;
     int64_t *labels;   /* block: of one batch */
     float *prediction; /* block: one image, for previews */
     job_watch watch[GD_MAX_STAGES];
-    char all_steps[16];     /* "1000" where all steps are taken */
+    char all_steps[16];     /* "1000" if all steps are used */
     char files[2][4096];    /* of a built-in model and its classifier */
     job_progress *progress; /* counts network calls; may be NULL */
-    gd_records *records;    /* of a run in a folder, which others may wait for; may be NULL */
-    int64_t branch_label;   /* -1: none */
-    bool branched;          /* in this batch */
+    gd_records *records; /* of a run in a folder, which other processes may wait for; may be NULL */
+    int64_t branch_label; /* -1: none */
+    bool branched;        /* the current batch has branched */
 } job_maker;
 
-/* Defaults of the options that have some */
+/* The defaults of the options */
 job_sampling job_sampling_default(void);
-/* Opens models and checks that they fit each other: quick.  Close the maker whatever happened. */
+/* Opens models and checks that they fit each other, which is fast.  Close the maker even after a
+ * failure. */
 GD_CHECKED gd_status job_maker_open(job_maker *m, const job_sampling *choice);
-/* The seed of a run that others began; before job_maker_prepare */
+/* Sets the seed of a run that another process started; call before job_maker_prepare */
 void job_maker_set_seed(job_maker *m, uint64_t seed);
-/* Engines and working memory, arranged for `images`: nothing is allocated afterwards. */
+/* Makes engines and working memory for `images`; nothing is allocated afterwards. */
 GD_CHECKED gd_status job_maker_prepare(job_maker *m, int64_t images);
-/* Images first .. first + n - 1, n at most m->stack.batch.  finished() gets each picture of each
- * image: part 0 of the base model, part k of upsampler k, x [C][size][size]. GD_EINTERRUPTED after
- * a signal. */
+/* Makes images first .. first + n - 1, n at most m->stack.batch.  finished() gets each part of each
+ * image: part 0 from the base model, part k from upsampler k, x [C][size][size]. GD_EINTERRUPTED
+ * after a signal. */
 GD_CHECKED gd_status job_maker_run(job_maker *m, int64_t first, int n, gd_picture_fn finished,
                                    void *ctx);
 int job_maker_size(const job_maker *m, int part);
@@ -84,7 +86,7 @@ void job_maker_close(job_maker *m);
 
 /* ---- branch.c ---- */
 
-/* Checks the options; after models and classes */
+/* Checks the options; call after models and classes are open */
 GD_CHECKED gd_status job_branch_open(job_maker *m);
 /* Of the finished image */
 int64_t job_branch_label(const job_maker *m, int64_t image);
@@ -93,12 +95,12 @@ void job_branch_step(job_maker *m, int n, int call); /* before each network call
 
 /* ---- sample_recipe.c: a flat JSON object; keys are option names ---- */
 
-/* malloc'ed.  words: the command line, for guided info, or NULL.  output: "npz" or "png" of a run
- * in a folder, NULL for other outputs; keep: stages are kept */
+/* *out: malloc'ed.  words: the command line, for guided info, or NULL.  output: "npz" or "png" of a
+ * run in a folder, NULL for other outputs; keep: stages are kept */
 GD_CHECKED gd_status job_recipe_make(char **out, const job_maker *m, const char *output, bool keep,
                                      const job_words *words);
 typedef struct job_recipe {
-    gd_arena *names; /* of files that were found; NULL: none were looked for */
+    gd_arena *names; /* paths of the files found; NULL: not searched */
     job_sampling choice;
     bool keep, png;      /* of a run in a folder */
     bool run;            /* it is one: has "output" */
@@ -107,10 +109,10 @@ typedef struct job_recipe {
     char *flags; /* block */
     char model_hash[33];
 } job_recipe;
-/* GD_EFORMAT names the member that is missing or wrong.  Close it whatever happened. */
+/* GD_EFORMAT names the member that is missing or wrong.  Close it even after a failure. */
 GD_CHECKED gd_status job_recipe_read(job_recipe *out, const char *text, const char *path);
-/* Files that a picture's recipe names are looked for: as named, beside the picture, among the
- * built-in models. */
+/* Searches the files that a picture's recipe names: by the given path, beside the picture, among
+ * the built-in models. */
 GD_CHECKED gd_status job_recipe_find_files(job_recipe *recipe, const char *picture);
 void job_recipe_close(job_recipe *recipe);
 
@@ -119,9 +121,9 @@ void job_recipe_close(job_recipe *recipe);
 typedef struct job_large {
     const char *folder;
     bool share, keep, png, quiet;
-    double deadline;        /* seconds to wait for a process that shows no sign of work */
+    double deadline;        /* seconds to wait for a silent process */
     const job_words *words; /* the command line */
-    int64_t done;           /* out: images that have their record */
+    int64_t done;           /* out: images with a record */
 } job_large;
 GD_CHECKED gd_status job_large_run(job_maker *m, job_large *l);
 void job_large_describe(gd_records_layout *out, const job_maker *m, bool keep, bool png);

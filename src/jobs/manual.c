@@ -1,15 +1,20 @@
-/* manual.c - help and manual pages from the tables of options. */
+/* manual.c - prints help and manual pages from the tables of options. */
 #include "jobs/jobs.h"
 
 #include <ctype.h>
 #include <string.h>
 
-enum { WIDTH = 79, BRIEF_LINES = 24, COLUMN = 31 }; /* COLUMN: where the texts of options begin */
+enum {
+    WIDTH = 79,
+    BRIEF_LINES = 24,
+    COLUMN = 31
+}; /* COLUMN: where descriptions of options begin */
 
 /* ---- lines ---- */
 
-/* Words of `text` up to WIDTH, further lines from `indent`; the caller wrote `column` characters.
- * out NULL: only counts.  Returns the lines. */
+/* Prints `text` in lines of up to WIDTH characters; lines after the first are indented by `indent`;
+ * the caller has written `column` characters.  out NULL: only counts.  Returns the number of lines.
+ */
 static int wrap(FILE *out, const char *text, int indent, int column)
 {
     int lines = 1;
@@ -62,7 +67,7 @@ static int print_option(FILE *out, const job_option *o)
     return 1 + wrap(out, o->about, COLUMN, COLUMN);
 }
 
-/* Returns the lines. */
+/* Returns the number of lines. */
 static int print_head(FILE *out, const job_kind *c)
 {
     enum { INDENT = 14 }; /* "usage: guided " */
@@ -72,7 +77,7 @@ static int print_head(FILE *out, const job_kind *c)
     return 4 + wrap(out, c->usage, INDENT, INDENT);
 }
 
-/* The verb's own option of this name stands in its place */
+/* The verb has its own option of this name */
 static bool hidden(const job_kind *c, const job_option *common)
 {
     for (int i = 0; i < c->n_options; i++)
@@ -83,7 +88,7 @@ static bool hidden(const job_kind *c, const job_option *common)
 
 /* ---- -h ---- */
 
-/* Options with a letter first, then the others in their order, as many as 24 lines hold */
+/* Selects options with a letter first, then the others in order, as many as fit into 24 lines */
 void job_print_brief(const job_kind *c, FILE *out)
 {
     enum { MOST = 128, LAST_LINE = 1 };
@@ -107,7 +112,7 @@ void job_print_brief(const job_kind *c, FILE *out)
     if (more > 0)
         fprintf(out, "%d more", more);
     else
-        fprintf(out, "what every verb takes");
+        fprintf(out, "options of every verb");
     fprintf(out, ": --help; the manual: guided help %s\n", c->name);
 }
 
@@ -126,25 +131,25 @@ void job_print_help(const job_kind *c, FILE *out)
         else if (c->options[i].about)
             print_option(out, &c->options[i]);
     }
-    fprintf(out, "\nEvery verb:\n");
+    fprintf(out, "\nOptions of every verb:\n");
     for (int i = 0; i < job_n_common_options; i++)
         if (!hidden(c, &job_common_options[i]))
             print_option(out, &job_common_options[i]);
-    fprintf(out, "  -h, --help                   the main options; all\n");
+    fprintf(out, "  -h, --help                   -h prints the main options, --help all\n");
     if (aliases > 0)
-        fprintf(out, "\nThe authors' names:\n");
+        fprintf(out, "\nThe authors' names of options:\n");
     for (int i = 0; i < c->n_options; i++)
         if (job_is_alias(&c->options[i]))
             print_option(out, &c->options[i]);
     fprintf(out, "\n");
     wrap(out,
-         "The authors' flags of a network (--image_size 64 --num_channels 192 ...) override what "
-         "its file says. Options come from the command line, then GUIDED_NAME variables, then the "
-         "--config file.",
+         "The authors' flags of a network (--image_size 64 --num_channels 192 ...) override the "
+         "configuration in its file. Options come from the command line, then from GUIDED_NAME "
+         "variables, then from the --config file.",
          0, 0);
 }
 
-/* ---- the manual: one writer, two manners ---- */
+/* ---- the manual, as roff or as text ---- */
 
 typedef struct page {
     FILE *out;
@@ -234,13 +239,13 @@ static void options_page(const page *p, const job_kind *c)
     for (int i = 0; i < job_n_common_options; i++)
         if (!hidden(c, &job_common_options[i]))
             option_item(p, &job_common_options[i]);
-    item(p, "-h, --help", "the main options on one screen; all options");
-    paragraph(p, "--name value and --name=value are the same, a switch is turned off by --no-name. "
-                 "Names match exactly, and each option is given once.");
+    item(p, "-h, --help", "-h prints the main options on one screen, --help all options");
+    paragraph(p, "--name value and --name=value are the same; --no-name turns a switch off. Names "
+                 "must match exactly, and each option can be given once.");
     heading(p, "THE AUTHORS' FLAGS");
     paragraph(p, "Flags of a network in the authors' spelling (--image_size 64 --num_channels 192 "
-                 "--class_cond True ...) override what its file says, so a line of their README "
-                 "can be pasted.");
+                 "--class_cond True ...) override the configuration in its file, so command lines "
+                 "of their README work unchanged.");
     for (int i = 0; i < c->n_options; i++)
         if (job_is_alias(&c->options[i]))
             option_item(p, &c->options[i]);
@@ -248,22 +253,24 @@ static void options_page(const page *p, const job_kind *c)
 
 static void settings_page(const page *p)
 {
-    char isas[GD_ISA_NAMES], text[GD_ISA_NAMES + 40];
+    char isas[GD_ISA_NAMES], text[GD_ISA_NAMES + 64];
 
     heading(p, "CONFIGURATION");
-    paragraph(p, "An option comes from the command line; else from the variable GUIDED_NAME, the "
-                 "option's long name in capitals with _ for - (GUIDED_STEPS=ddim25); else from the "
-                 "file of --config (or GUIDED_CONFIG), lines \"name = value\", # begins a comment; "
-                 "else from the model's preset. --print-config prints such a file.");
+    paragraph(
+        p,
+        "The value of an option comes from the command line; else from the variable GUIDED_NAME, "
+        "where NAME is the option's long name in capitals with _ for - (GUIDED_STEPS=ddim25); else "
+        "from the file of --config (or GUIDED_CONFIG) with lines \"name = value\", where # starts "
+        "a comment; else from the model's preset. --print-config prints such a file.");
     heading(p, "ENVIRONMENT");
     item(p, "GUIDED_MODELS", "folder of the built-in models");
     gd_isa_names(isas);
-    snprintf(text, sizeof text, "%s: kernels at most of this kind", isas);
+    snprintf(text, sizeof text, "%s: highest instruction set that kernels may use", isas);
     item(p, "GUIDED_ISA", text);
-    item(p, "GUIDED_CONV", "auto or direct: direct leaves Winograd convolutions out");
-    item(p, "GUIDED_INCEPTION", "weights of the 2015 network for eval");
-    item(p, "OMP_NUM_THREADS", "threads, where --threads is not given");
-    item(p, "NO_COLOR", "no colours");
+    item(p, "GUIDED_CONV", "auto or direct: direct does not use Winograd convolutions");
+    item(p, "GUIDED_INCEPTION", "weights of the 2015 Inception network, for eval");
+    item(p, "OMP_NUM_THREADS", "number of threads, if --threads is not given");
+    item(p, "NO_COLOR", "print no colours");
 }
 
 static void status_page(const page *p)
@@ -271,14 +278,14 @@ static void status_page(const page *p)
     heading(p, "EXIT STATUS");
     item(p, "0", "done");
     item(p, "1",
-         "failed: a result that is not finite, a lock that another process holds, a "
-         "threshold that was passed, an input or output error");
-    item(p, "2", "usage: an option or value that cannot be, an output that exists");
-    item(p, "3", "a bad or unsupported input file, files that do not fit each other");
-    item(p, "4", "out of memory or of space");
+         "failed: a result is not finite, another process holds a lock, a threshold was exceeded, "
+         "or an input or output error");
+    item(p, "2", "usage: an invalid option or value, or an existing output");
+    item(p, "3", "a damaged or unsupported input file, or files that do not fit each other");
+    item(p, "4", "out of memory or out of disk space");
     item(p, "129, 130, 143",
-         "stopped by SIGHUP, SIGINT or SIGTERM, after saving what is finished; a second "
-         "signal stops at once");
+         "stopped by SIGHUP, SIGINT or SIGTERM after saving finished results; a second signal "
+         "stops at once");
 }
 
 static void title(const page *p, const char *name, const char *about)
@@ -294,7 +301,7 @@ static void title(const page *p, const char *name, const char *about)
     heading(p, "NAME");
     snprintf(text, sizeof text, "%s - %s", name, about);
     if (p->roff)
-        fprintf(p->out, "%s \\- %s\n", name, about); /* as mandb reads it */
+        fprintf(p->out, "%s \\- %s\n", name, about); /* the form that mandb reads */
     else
         line(p, text);
 }
@@ -311,9 +318,9 @@ static void print_main_page(const page *p)
     line(p, "guided info 64x64_diffusion.pt");
     heading(p, "DESCRIPTION");
     paragraph(p, "ADM networks, classifier guidance, DDPM and DDIM sampling, upsampling, "
-                 "likelihoods, training and evaluation of Dhariwal and Nichol, \"Diffusion Models "
-                 "Beat GANs on Image Synthesis\" (2021), on ordinary CPUs. Results go to standard "
-                 "output or to files, everything else to standard error.");
+                 "likelihoods, training and evaluation as in Dhariwal and Nichol, \"Diffusion "
+                 "Models Beat GANs on Image Synthesis\" (2021), on ordinary CPUs. Results go to "
+                 "standard output or to files, notices and errors to standard error.");
     heading(p, "VERBS");
     for (int i = 0; i < job_n_kinds; i++) {
         snprintf(name, sizeof name, "guided-%s(1)", job_kinds[i]->name);

@@ -1,5 +1,4 @@
-/* model.c - guided info, convert, init: what a model file is, making one, changing its
- * container. */
+/* model.c - guided info, convert, init: describe a model file, convert it, make a new one. */
 #include "jobs/jobs.h"
 #include "nn/inception.h"
 #include "train/train.h"
@@ -25,9 +24,10 @@ typedef struct info_options {
 
 static const job_option info_table[] = {
     OPTION_JSON(offsetof(info_options, json)),
-    { "classes", 0, JOB_SWITCH, "", "every class: its index and name",
+    { "classes", 0, JOB_SWITCH, "", "print index and name of every class",
       offsetof(info_options, classes) },
-    { "dump-graph", 0, JOB_SWITCH, "", "the network's nodes", offsetof(info_options, dump_graph) },
+    { "dump-graph", 0, JOB_SWITCH, "", "print the network's nodes",
+      offsetof(info_options, dump_graph) },
 };
 
 static void print_levels(const gd_net_config *n)
@@ -39,7 +39,7 @@ static void print_levels(const gd_net_config *n)
     fprintf(job_out(), "  (+A: attention), %d res blocks a level\n", n->num_res_blocks);
 }
 
-/* Whose network, and what makes a denoiser of it */
+/* Family of the network, and its preconditioner */
 static void print_family(const gd_model_config *c)
 {
     const gd_diffusion_config *d = &c->diffusion;
@@ -59,7 +59,7 @@ static void print_family(const gd_model_config *c)
     fprintf(job_out(), "\n");
 }
 
-/* The first few names; --classes prints all */
+/* The first few names; --classes prints all names */
 static void print_classes(const gd_model *m)
 {
     enum { SHOWN = 4 };
@@ -132,8 +132,7 @@ static void print_info(const gd_model *m, const gd_model_cost *cost)
         fprintf(job_out(), "assumed         %s\n", gd_model_assumed(m));
 }
 
-/* What a training run is at: the step, and a hash of the parameters themselves, not of an average
- */
+/* A training run's step, and a hash of the parameters themselves, not of an average */
 static gd_status add_run(json_t *j, const char *path)
 {
     const gd_flag none = { "ema", "none" };
@@ -208,8 +207,8 @@ static gd_status print_json(const char *recipe, const char *path)
     return job_print_json(j);
 }
 
-/* The command that makes the picture again; --json: all that is known of it.  Of a training run's
- * grid: its step and weights */
+/* Prints the command that makes the picture again, or with --json the whole recipe; for a training
+ * run's grid its step and weights */
 static gd_status print_recipe(const char *path, bool json)
 {
     gd_png *png;
@@ -228,7 +227,7 @@ static gd_status print_recipe(const char *path, bool json)
     else if (weights)
         fprintf(job_out(), "%s: grid of a training run, %s\n", path, weights);
     else
-        s = gd_fail(GD_EFORMAT, "%s: carries no recipe of guided", path);
+        s = gd_fail(GD_EFORMAT, "%s: contains no recipe of guided", path);
     gd_png_close(png);
     return s;
 }
@@ -271,11 +270,11 @@ static gd_status run_info(gd_job *job)
 
 static const char info_notes[] =
     "Recognises a checkpoint by its keys and shapes and prints its configuration, parameters, "
-    "cost and memory, and what had to be assumed. Of a PNG that guided made it prints the command "
-    "that makes it again; with --json its whole recipe.";
+    "cost, memory and assumptions. For a PNG made by guided it prints the command that makes it "
+    "again, with --json the whole recipe.";
 
 const job_kind job_info = { "info",
-                            "what a model file or a picture is",
+                            "describe a model file or a picture",
                             "info FILE [options]",
                             "guided info 64x64_diffusion.pt",
                             info_table,
@@ -291,15 +290,15 @@ typedef struct convert_options {
 } convert_options;
 
 static const job_option convert_table[] = {
-    { "dtype", 0, JOB_TEXT, "fp32|bf16|fp16", "of the weights (default fp32)",
+    { "dtype", 0, JOB_TEXT, "fp32|bf16|fp16", "type of the weights (default fp32)",
       offsetof(convert_options, dtype) },
-    { "class-names", 0, JOB_TEXT, "FILE", "names of the classes, one a line, kept in the file",
+    { "class-names", 0, JOB_TEXT, "FILE", "class names to store in OUT, one per line",
       offsetof(convert_options, classes) },
     { "packed", 0, JOB_SWITCH, "",
-      "as this machine's kernels want them, for sampling with --precision as --dtype: starts at "
-      "once",
+      "store weights in this machine's kernel layout, for fast starts; sample with --precision "
+      "equal to --dtype",
       offsetof(convert_options, packed) },
-    { "diffusers", 0, JOB_SWITCH, "", "as a folder that diffusers' UNet2DModel loads",
+    { "diffusers", 0, JOB_SWITCH, "", "write a folder for diffusers' UNet2DModel",
       offsetof(convert_options, diffusers) },
     OPTION_OVERWRITE(offsetof(convert_options, overwrite)),
 };
@@ -309,13 +308,13 @@ static gd_dtype dtype_named(const char *name)
     return strcmp(name, "bf16") == 0 ? GD_BF16 : strcmp(name, "fp16") == 0 ? GD_F16 : GD_F32;
 }
 
-/* Features are float32; classes have no use here. */
+/* Features are float32; class names do not apply. */
 static gd_status convert_inception(const convert_options *o, gd_dtype dtype, const job_words *w)
 {
     if (dtype != GD_F32 || o->classes || o->packed || w->n_flags > 0)
         return gd_fail(GD_EUSAGE,
-                       "%s: an Inception network is converted to fp32 only, not packed, without "
-                       "class names or flags of a model",
+                       "%s: an Inception network can only be converted to fp32, without --packed, "
+                       "--class-names or flags of a model",
                        w->word[0]);
     GD_TRY(gd_suffix_check(w->word[1], "safetensors", "an Inception network is X.safetensors"));
     return job_inception_convert(w->word[0], w->word[1], o->overwrite);
@@ -348,7 +347,7 @@ static gd_status convert(const convert_options *o, const job_words *w)
     if (s == GD_OK)
         s = write_model(m, o, w->word[1], &names);
     if (s == GD_OK && *gd_model_assumed(m) && !job_now()->settings.quiet)
-        gd_log(GD_LOG_NOTE, "%s: assumed, and now said in %s\n%s", w->word[0], w->word[1],
+        gd_log(GD_LOG_NOTE, "%s: assumed, and now stored in %s\n%s", w->word[0], w->word[1],
                gd_model_assumed(m));
     job_names_free(&names);
     gd_model_close(m);
@@ -365,25 +364,25 @@ static gd_status run_convert(gd_job *job)
     GD_TRY(gd_suffix_check(w.word[1], "safetensors pt",
                            "X.safetensors, or X.pt as PyTorch writes it"));
     if (o.packed && (strcmp(o.dtype, "fp16") == 0 || gd_ends_with(w.word[1], ".pt")))
-        return gd_fail(GD_EUSAGE, "--packed: a safetensors file of fp32 or bf16 is written");
+        return gd_fail(GD_EUSAGE,
+                       "--packed: only a safetensors file of fp32 or bf16 can be packed");
     if (o.diffusers && (o.packed || o.classes || strcmp(o.dtype, "fp32") != 0))
-        return gd_fail(GD_EUSAGE, "--diffusers: weights of fp32, not packed, without class names");
+        return gd_fail(GD_EUSAGE,
+                       "--diffusers: only fp32 weights, without --packed and --class-names");
     return convert(&o, &w);
 }
 
 static const char convert_notes[] =
-    "Reads .pt (zip or legacy) and pickles without evaluating anything, diffusers folders or "
-    "safetensors, and writes "
-    "safetensors with configuration, class names and hashes: such a file needs no flags. "
-    "With --packed the weights are laid out for this machine's kernels, a classifier's for "
-    "guidance: sampling maps them and begins at once, several processes share one copy, and "
-    "nothing else can read them, so keep the file they came from. With --diffusers OUT is a "
-    "folder; "
-    "models that UNet2DModel cannot express are refused with the reason.";
+    "Reads .pt (zip or legacy) and pickles without executing code, diffusers folders or "
+    "safetensors. Writes safetensors with configuration, class names and hashes: such a file needs "
+    "no flags. With --packed the weights have the layout of this machine's kernels, a classifier's "
+    "that of guidance: sampling maps them and starts at once, and several processes share one "
+    "copy. No other program can read packed weights, so keep the original file. With --diffusers "
+    "OUT is a folder; models that UNet2DModel cannot express are refused with the reason.";
 
 const job_kind job_convert = {
     "convert",
-    "a checkpoint as a self-describing safetensors file, or a .pt",
+    "convert a checkpoint to safetensors or .pt",
     "convert IN OUT.safetensors|OUT.pt|FOLDER [options] [authors' flags]",
     "guided convert 64x64_diffusion.pt 64x64_diffusion.safetensors",
     convert_table,
@@ -397,17 +396,18 @@ const job_kind job_convert = {
 typedef struct init_options {
     const char *preset, *kind;
     uint64_t seed;
-    bool seed_given; /* set by the parser: stands behind seed */
+    bool seed_given; /* set by the parser: must follow seed */
     bool synthetic, overwrite;
 } init_options;
 
 static const job_option init_table[] = {
-    { "preset", 0, JOB_TEXT, "NAME", "64x64_diffusion, ... as the published files are called",
+    { "preset", 0, JOB_TEXT, "NAME", "name of a published model: 64x64_diffusion, ...",
       offsetof(init_options, preset) },
     { "kind", 0, JOB_TEXT, "diffusion|upsampler|classifier|inception",
-      "built from the authors' flags; inception with --synthetic", offsetof(init_options, kind) },
-    { "seed", 0, JOB_SEED, "N", "of the weights (default 0)", offsetof(init_options, seed) },
-    { "synthetic", 0, JOB_SWITCH, "", "weights that are a function of their names: for tests",
+      "network to build from the authors' flags; inception only with --synthetic",
+      offsetof(init_options, kind) },
+    { "seed", 0, JOB_SEED, "N", "seed of the weights (default 0)", offsetof(init_options, seed) },
+    { "synthetic", 0, JOB_SWITCH, "", "make weights from their names, for tests",
       offsetof(init_options, synthetic) },
     OPTION_OVERWRITE(offsetof(init_options, overwrite)),
 };
@@ -430,8 +430,8 @@ static gd_status init_inception(const init_options *o, const job_words *w)
     const gd_weights weights = gd_inception_synthetic();
 
     if (!o->synthetic || o->seed_given || w->n_flags > 0)
-        return gd_fail(GD_EUSAGE, "--kind inception makes synthetic weights only: add --synthetic, "
-                                  "and no seed or flags of a model");
+        return gd_fail(GD_EUSAGE, "--kind inception can only make synthetic weights: give "
+                                  "--synthetic, without --seed and flags of a model");
     GD_TRY(gd_suffix_check(w->word[0], "safetensors", "an Inception network is X.safetensors"));
     return gd_inception_write(w->word[0], o->overwrite, &weights);
 }
@@ -452,7 +452,7 @@ static gd_status run_init(gd_job *job)
         return init_inception(&o, &w);
     GD_TRY(init_config(&config, &o, &w));
     GD_TRY(gd_model_create(&m, &config, o.seed, o.synthetic));
-    gd_status s = gd_model_get_cost(&cost, m, false); /* a network that nothing can run is none */
+    gd_status s = gd_model_get_cost(&cost, m, false); /* refuses a network that cannot run */
     if (s == GD_OK)
         s = gd_model_save(m, w.word[0], o.overwrite, GD_F32, NULL, 0);
     gd_model_close(m);
@@ -460,11 +460,11 @@ static gd_status run_init(gd_job *job)
 }
 
 static const char init_notes[] =
-    "Makes a model without a file: weights as PyTorch would initialise them from --seed, or "
-    "--synthetic ones for tests, of a preset or of the authors' flags.";
+    "Makes a new model of a preset or of the authors' flags, with weights as PyTorch would "
+    "initialise them from --seed, or with --synthetic weights for tests.";
 
 const job_kind job_init = { "init",
-                            "fresh or synthetic weights",
+                            "make a model with fresh or synthetic weights",
                             "init [--preset NAME] [options] OUT.safetensors",
                             "guided init --preset 64x64_diffusion --synthetic out.safetensors",
                             init_table,

@@ -1,4 +1,4 @@
-/* nll.c - guided nll: bits per dimension of every image of a set, and their mean. */
+/* nll.c - guided nll: bits per dimension of every image in a set, and their mean. */
 #include "jobs/nll.h"
 #include "jobs/option_rows.h"
 
@@ -11,27 +11,26 @@ typedef struct options {
     int n, threads, memory;
     int batch; /* the authors' batch_size: an image's terms do not depend on it */
     uint64_t seed;
-    bool seed_given; /* set by the parser: stands behind seed */
+    bool seed_given; /* set by the parser: must follow seed */
     bool clip, flip, overwrite, resume, quiet, json, dry_run;
 } options;
 
 #define AT(field) offsetof(options, field)
 static const job_option table[] = {
     OPTION_MODEL(AT(model)),
-    { "data", 'd', JOB_TEXT, "PATH", "folder of images, .npz, .zip or IDX file", AT(data) },
+    { "data", 'd', JOB_TEXT, "PATH", "images: a folder, .npz, .zip or IDX file", AT(data) },
     OPTION_LABELS_OF_SET(AT(labels)),
-    { "num", 'n', JOB_INT, "N", "the first N images (default: all)", AT(n), 1, 1e9 },
-    { "steps", 's', JOB_TEXT, "SPEC", "respacing: the bound of a shorter chain (default: all)",
-      AT(steps) },
+    { "num", 'n', JOB_INT, "N", "number of images, from the first (default: all)", AT(n), 1, 1e9 },
+    { "steps", 's', JOB_TEXT, "SPEC",
+      "steps of a shorter chain, whose bound is computed (default: all steps)", AT(steps) },
     OPTION_CLIP_DENOISED(AT(clip)),
-    { "random-flip", 0, JOB_SWITCH, "", "mirror half of the images, as the authors' program does",
-      AT(flip) },
-    { "seed", 0, JOB_SEED, "N", "of the noise (default 0)", AT(seed) },
-    { "output", 'o', JOB_TEXT, "FILE", "every image's terms: X.csv, or X.json, a line each",
-      AT(output) },
+    { "random-flip", 0, JOB_SWITCH, "", "mirror half of the images, as the authors do", AT(flip) },
+    { "seed", 0, JOB_SEED, "N", "seed of the noise (default 0)", AT(seed) },
+    { "output", 'o', JOB_TEXT, "FILE",
+      "file of each image's terms, a line per image: X.csv or X.json", AT(output) },
     { "terms", 0, JOB_TEXT, "FOLDER",
-      "every step's terms: vb_terms.npz and others, as the authors'", AT(terms) },
-    { "resume", 0, JOB_SWITCH, "", "go on behind the images that --output holds", AT(resume) },
+      "folder of each step's terms: vb_terms.npz and others, as the authors write", AT(terms) },
+    { "resume", 0, JOB_SWITCH, "", "continue after the last image in --output", AT(resume) },
     OPTION_OVERWRITE(AT(overwrite)),
     OPTION_DRY_RUN(AT(dry_run)),
     OPTION_THREADS(AT(threads)),
@@ -44,8 +43,8 @@ static const job_option table[] = {
     { "num_samples", 0, JOB_INT, "N", "= --num", AT(n), 1, 1e9 },
     { "timestep_respacing", 0, JOB_TEXT, "SPEC", "= --steps", AT(steps) },
     { "clip_denoised", 0, JOB_SWITCH, "", "= --clip-denoised", AT(clip) },
-    { "batch_size", 0, JOB_INT, "N", "= of the authors' lines: changes nothing", AT(batch), 1,
-      1 << 20 },
+    { "batch_size", 0, JOB_INT, "N", "= accepted from the authors' scripts; no effect", AT(batch),
+      1, 1 << 20 },
 };
 #undef AT
 
@@ -79,7 +78,7 @@ static void draw(void *ctx, int64_t first, int n, int step, float *out)
 
 static gd_status load_image(run *r, int64_t i)
 {
-    enum { FLIP = 0x7ffffffe }; /* a step that no chain has */
+    enum { FLIP = 0x7ffffffe }; /* a step number beyond any chain */
     gd_image image;
     gd_status s;
 
@@ -101,8 +100,8 @@ static double mean_of(const double *x, int n)
     return sum / n;
 }
 
-/* The row first, and durable before the sums: the sums never hold an image that has no row.  Where
- * a row was lost all the same, its image is already in the sums. */
+/* Writes and syncs the row before the sums, so that the sums never count an image without a row. If
+ * a row was lost nevertheless, the sums already count its image. */
 static gd_status keep(run *r, int64_t i, int64_t label)
 {
     const int n = r->schedule->n;
@@ -163,7 +162,7 @@ static gd_status open_set(run *r)
     GD_TRY(gd_labels_read(&data.labels, r->o.labels ? r->o.labels : ""));
     GD_TRY(gd_dataset_open(&r->set, r->o.data, &data));
     if (classes > 0 && gd_dataset_classes(r->set) == 0)
-        return gd_fail(GD_EMISMATCH, "%s: has no labels, and %s is class-conditional", r->o.data,
+        return gd_fail(GD_EMISMATCH, "%s: has no labels, but %s is class-conditional", r->o.data,
                        r->o.model);
     GD_TRY(job_labels_fit(r->set, r->o.data, r->model,
                           "a folder for each class, or names CLASS_rest.png"));
@@ -179,7 +178,7 @@ static gd_status make_chain(run *r)
     size_t steps;
 
     if (c->net.kind != GD_NET_UNET)
-        return gd_fail(GD_EMISMATCH, "%s: a %s has no likelihood of its own", r->o.model,
+        return gd_fail(GD_EMISMATCH, "%s: a %s has no likelihood", r->o.model,
                        gd_net_kind_names[c->net.kind]);
     GD_TRY(gd_schedule_make(&r->schedule, c->diffusion.noise_schedule, c->diffusion.steps,
                             r->o.steps, c->diffusion.rescale_timesteps));
@@ -198,14 +197,15 @@ static gd_status make_chain(run *r)
     return gd_block_make(&r->terms.xstart_mse, steps * sizeof(double), "terms");
 }
 
-/* Rows that the sums lack are made again; images that have lost their rows only get those. */
+/* Rows that the sums do not count are computed again; images in the sums that lost their rows only
+ * get new rows. */
 static gd_status open_files(run *r)
 {
     const options *o = &r->o;
     int64_t most = INT64_MAX;
 
     if (o->resume && !o->output)
-        return gd_fail(GD_EUSAGE, "--resume needs the --output to go on with");
+        return gd_fail(GD_EUSAGE, "--resume needs --output, the file to continue");
     GD_TRY(nll_terms_open(&r->means, o->terms, r->schedule->n, o->overwrite, o->resume));
     if (o->terms)
         most = r->means.images;
@@ -250,7 +250,7 @@ static gd_status work(run *r)
     if (r->rows.n < r->count)
         job_progress_start(&r->progress, "steps", r->count - r->rows.n, r->o.quiet);
     for (int64_t i = r->rows.n; i < r->count && s == GD_OK; i++) {
-        s = gd_stop_wanted() ? gd_fail(GD_EINTERRUPTED, "stopped: %lld of %lld images are done",
+        s = gd_stop_wanted() ? gd_fail(GD_EINTERRUPTED, "stopped: %lld of %lld images are finished",
                                        (long long)r->rows.n, (long long)r->count)
                              : one_image(r, i);
         if (s == GD_OK)
@@ -288,12 +288,12 @@ static gd_status run_nll(gd_job *job)
 }
 
 static const char notes[] =
-    "Prints the mean of the variational bound in bits per dimension, and writes every image's "
-    "terms to the CSV of --output as they are known; --resume goes on behind them. All steps of a "
-    "model take long: -n and --steps bound the time.";
+    "Prints the mean of the variational bound in bits per dimension, and writes each image's terms "
+    "to the file of --output as soon as they are computed; --resume continues after them. A full "
+    "chain is slow: -n and --steps reduce the time.";
 
 const job_kind job_nll = { "nll",
-                           "bits per dimension of images",
+                           "compute bits per dimension of images",
                            "nll --data PATH [--model FILE] [options]",
                            "guided nll --model model.pt --data images/ -o nll.csv",
                            table,

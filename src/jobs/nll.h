@@ -1,4 +1,4 @@
-/* nll.h - the files of guided nll: a row for each image, sums of every step's terms. */
+/* nll.h - the output files of guided nll: a row for each image, sums of each step's terms. */
 #ifndef GD_JOBS_NLL_H
 #define GD_JOBS_NLL_H
 

@@ -7,7 +7,7 @@
 
 static const char csv_header[] = "image,name,label,total_bpd,prior_bpd,vb,mse,xstart_mse\n";
 
-/* Numbers behind the name, which is quoted */
+/* Reads the numbers after the quoted name */
 static bool read_csv(nll_row *row, const char *line)
 {
     const char *at = strrchr(line, '"');
@@ -18,7 +18,7 @@ static bool read_csv(nll_row *row, const char *line)
 
 static bool read_json(nll_row *row, const char *line, const char *path)
 {
-    double *const place[] = { &row->total, &row->prior, &row->vb, &row->mse, &row->xstart_mse };
+    double *const field[] = { &row->total, &row->prior, &row->vb, &row->mse, &row->xstart_mse };
     static const char *const key[] = { "total_bpd", "prior_bpd", "vb", "mse", "xstart_mse" };
     json_t *j;
     bool whole = true;
@@ -28,13 +28,13 @@ static bool read_json(nll_row *row, const char *line, const char *path)
     for (int i = 0; i < COUNT(key); i++) {
         const json_t *v = json_object_get(j, key[i]);
         whole = whole && json_is_number(v);
-        *place[i] = json_number_value(v);
+        *field[i] = json_number_value(v);
     }
     json_decref(j);
     return whole;
 }
 
-/* From the text, so that a run that was resumed has the same sums */
+/* Sums the numbers as printed, so that a resumed run has the same sums */
 static bool take(nll_rows *r, const char *line)
 {
     nll_row row = { 0 };
@@ -59,7 +59,7 @@ static gd_status go_on(nll_rows *r, int64_t most)
 
     GD_TRY(gd_text_read(&text, &bytes, r->path));
     if (r->json ? *text && *text != '{' : strncmp(text, csv_header, head) != 0)
-        s = gd_fail(GD_EFORMAT, "%s: no table of guided nll", r->path);
+        s = gd_fail(GD_EFORMAT, "%s: not a table of guided nll", r->path);
     line = text + head;
     while (s == GD_OK && r->n < most && (end = strchr(line, '\n'))) {
         *end = '\0';
@@ -87,7 +87,7 @@ gd_status nll_rows_open(nll_rows *r, const char *path, gd_replace replace, bool 
     return gd_file_put(path, replace, csv_header, r->json ? 0 : sizeof csv_header - 1);
 }
 
-/* Names hold quotes and line ends only by malice: they are the table's own marks. */
+/* Only a malicious name contains quotes or line ends; the table uses both as separators. */
 static int print_row(char *out, size_t size, const nll_row *row, bool json)
 {
     char name[sizeof row->name];

@@ -1,10 +1,10 @@
-/* nll_terms.c - what each step contributes, summed over the images, in the authors' files. */
+/* nll_terms.c - each step's terms, summed over the images, in the authors' files. */
 #include "jobs/nll.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* The authors' names; the sums of an unfinished run are in terms.npz beside them. */
+/* The authors' file names; terms.npz beside them holds the sums of an unfinished run. */
 static const char *const names[NLL_TERMS] = { "vb", "mse", "xstart_mse" };
 
 static const char *path_of(char path[4200], const nll_terms *t, const char *name)
@@ -18,11 +18,11 @@ static gd_status read_sums(nll_terms *t, const gd_bundle *b, const char *path)
     const gd_array *n = gd_bundle_find(b, "images");
 
     if (!n || n->dtype != GD_I64 || gd_array_count(n) != 1)
-        return gd_fail(GD_EFORMAT, "%s: no sums of guided nll", path);
+        return gd_fail(GD_EFORMAT, "%s: not written by guided nll", path);
     for (int k = 0; k < NLL_TERMS; k++) {
         const gd_array *a = gd_bundle_find(b, names[k]);
         if (!a || a->dtype != GD_F64 || gd_array_count(a) != t->steps)
-            return gd_fail(GD_EFORMAT, "%s: the sums are not of %d steps", path, t->steps);
+            return gd_fail(GD_EFORMAT, "%s: the sums do not have %d steps", path, t->steps);
         GD_TRY(gd_bundle_read(b, a, t->sum[k]));
     }
     return gd_bundle_read(b, n, &t->images);
@@ -58,7 +58,7 @@ gd_status nll_terms_open(nll_terms *t, const char *folder, int steps, bool overw
     if (!overwrite && (gd_path_exists(path_of(path, t, "terms.npz")) ||
                        gd_path_exists(path_of(path, t, "vb_terms.npz")))) {
         gd_status s = gd_fail(GD_EEXISTS, "%s exists already", path);
-        gd_detail("hint: --overwrite replaces it, --resume goes on");
+        gd_detail("hint: --overwrite replaces it, --resume continues it");
         return s;
     }
     return GD_OK;

@@ -1,5 +1,5 @@
-/* output.c - finished images as a PNG grid, a folder of PNGs, or the authors' .npz; nothing is
- * overwritten unasked. */
+/* output.c - writes finished images as a PNG grid, a folder of PNGs, or the authors' .npz;
+ * overwrites nothing unless asked to. */
 #include "jobs/jobs.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 
 enum { GRID_GAP = 2, MOST_TEXTS = 4 };
 
-/* format: grid, folder, npz, or NULL: by the name */
+/* format: grid, folder, npz; NULL: decided by the name */
 static gd_status choose_format(job_output *o, const char *format)
 {
     static const char *const names[] = { "grid", "folder", "npz" };
@@ -47,31 +47,33 @@ static gd_status check_folder(const job_output *o)
     gd_status s;
 
     if (stat(o->path, &there) == 0 && !S_ISDIR(there.st_mode))
-        return gd_fail(GD_EEXISTS, "%s is no folder\nhint: another --output", o->path);
+        return gd_fail(GD_EEXISTS, "%s is not a folder\nhint: give another --output", o->path);
     if (o->replace != GD_KEEP)
         return GD_OK;
     s = gd_fail(GD_EEXISTS, "%s exists already", o->path);
-    gd_detail(is_run(o->path) ? "hint: --resume goes on with the run"
+    gd_detail(is_run(o->path) ? "hint: --resume continues the run"
                               : "hint: --overwrite replaces it");
     return s;
 }
 
-/* Found before any work: an existing output, a folder that does not exist or may not be written */
+/* Checks before any work that the output does not exist and that its folder exists and is writable
+ */
 static gd_status check_place(const job_output *o)
 {
     char folder[4096];
     size_t n = strlen(o->path);
 
-    while (n > 1 && o->path[n - 1] == '/') /* out/ is out */
+    while (n > 1 && o->path[n - 1] == '/') /* out/ means out */
         n--;
     while (n > 0 && o->path[n - 1] != '/')
         n--;
     if (strcmp(o->path, "-") == 0 && o->format != JOB_GRID)
-        return gd_fail(GD_EUSAGE, "-o -: only a PNG goes to standard output");
+        return gd_fail(GD_EUSAGE, "-o -: only a PNG can be written to standard output");
     if (strcmp(o->path, "-") == 0)
-        return job_takes_data() ? GD_OK
-                                : gd_fail(GD_EUSAGE, "-o -: a PNG is not for a terminal\nhint: -o "
-                                                     "FILE.png, or pipe it into a program");
+        return job_takes_data()
+                   ? GD_OK
+                   : gd_fail(GD_EUSAGE, "-o -: standard output is a terminal and cannot show a "
+                                        "PNG\nhint: -o FILE.png, or a pipe into a program");
     if (o->format != JOB_FOLDER)
         GD_TRY(gd_file_check(o->path, o->replace));
     else if (gd_path_exists(o->path))
@@ -130,7 +132,7 @@ static gd_status write_png(const job_output *o, const char *path, const uint8_t 
     return s;
 }
 
-/* A picture of a folder says which one it is. */
+/* A picture in a folder stores its number. */
 static gd_status write_image(const job_output *o, const char *path, int64_t i)
 {
     gd_text texts[MOST_TEXTS + 1];
@@ -163,7 +165,7 @@ gd_status job_output_add(job_output *o, const float *image, int64_t label)
     return write_image(o, path, o->done - 1);
 }
 
-/* White between images; fewer images than a row has make a shorter row */
+/* White gaps between images; fewer images than columns make a narrower grid */
 static gd_status write_grid(const job_output *o)
 {
     int columns = o->columns, rows;
@@ -224,7 +226,7 @@ void job_output_free(job_output *o)
     gd_block_free(o->labels);
 }
 
-/* The path by jansson: it may hold quotes.  The seed by hand: jansson's integers end at 2^63. */
+/* jansson quotes the path; the seed is printed here, because jansson's integers end at 2^63. */
 gd_status job_print_result(const char *output, int64_t images, uint64_t seed, double seconds)
 {
     json_t *path = gd_json_text(output);

@@ -1,4 +1,4 @@
-/* ranks.c - the ranks of a job, for the verbs that several can do together. */
+/* ranks.c - the ranks of a job, for verbs that run on several ranks. */
 #include "jobs/jobs.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* recipe.c - the command that makes a picture again: kept in its recipe, printed by guided info. */
+/* recipe.c - the command that makes a picture again: stored in its recipe, printed by guided info.
+ */
 #include "jobs/jobs.h"
 
 #include <jansson.h>
@@ -7,8 +8,8 @@
 
 /* ---- keeping ---- */
 
-/* They choose which pictures, where they go, or how the run looks and computes: not what a picture
- * is.  The seed is in the recipe even where nobody gave it. */
+/* These options select pictures, outputs, display or resources, but do not change a picture.  The
+ * seed is in the recipe even if it was not given. */
 static bool decides_nothing(const char *name)
 {
     static const char *const names[] = { "num",     "first",   "output",     "format",  "overwrite",
@@ -22,7 +23,7 @@ static bool decides_nothing(const char *name)
     return false;
 }
 
-/* The first name of what an authors' name means */
+/* The main name of the option that an authors' name means */
 static const job_option *first_name(const job_kind *c, const job_option *o)
 {
     for (int i = 0; i < c->n_options; i++)
@@ -51,7 +52,7 @@ gd_status job_recipe_add_command(json_t *recipe, const job_kind *c, const job_wo
     json_array_append_new(list, json_string(c->name));
     for (int i = 0; i < w->n_given; i++) {
         const job_given *g = &w->given[i];
-        /* the authors' respacing means another sampler than --steps of the same value */
+        /* the authors' respacing selects another sampler than --steps with the same value */
         const job_option *o = strcmp(g->option->name, "timestep_respacing") == 0
                                   ? g->option
                                   : first_name(c, g->option);
@@ -73,7 +74,7 @@ gd_status job_recipe_add_command(json_t *recipe, const job_kind *c, const job_wo
 
 /* ---- printing ---- */
 
-/* Bytes that no terminal shows as they are; in a word of the shell they stand as $'\x1B'. */
+/* Bytes that a terminal cannot show; a shell word contains them as $'\x1B'. */
 static bool needs_escapes(const char *word)
 {
     char plain[4096];
@@ -117,7 +118,7 @@ static void print_quoted(const char *word)
     fputc('\'', job_out());
 }
 
-/* A word as gd_json_text made it */
+/* A word written by gd_json_text */
 static void print_word(const char *text)
 {
     char word[4096];
@@ -127,7 +128,7 @@ static void print_word(const char *text)
     print_quoted(word);
 }
 
-/* Beside the picture, under a name that is free: STEM-again.png */
+/* A free name beside the picture: STEM-again.png */
 static void print_output(const char *path)
 {
     char name[4096];
@@ -165,9 +166,9 @@ static void print_command(const json_t *recipe, const char *image, const char *p
     fprintf(job_out(), "\n");
 }
 
-/* ---- what may be printed: it will be pasted into a shell ---- */
+/* ---- checks before printing, because users paste the command into a shell ---- */
 
-/* Does `text` parse as a value of `o`, one of the command's n options? */
+/* Does `text` parse as a value of the option `o`? */
 static bool parses(const job_kind *c, const job_option *o, const char *text)
 {
     size_t bytes = 0;
@@ -190,7 +191,8 @@ static bool is_flag(const char *name, const char *value)
     return gd_flag_known(name) && value && *value && value[strspn(value, plain)] == '\0';
 }
 
-/* The words from `at` on that make one option, as job_recipe_add_command writes them; 0: none */
+/* The number of words from `at` on that form one option, as job_recipe_add_command writes it; 0:
+ * none */
 static int option_at(const job_kind *c, const json_t *list, size_t at)
 {
     const char *name = json_string_value(json_array_get(list, at)),
@@ -212,8 +214,8 @@ static int option_at(const job_kind *c, const json_t *list, size_t at)
     return is_flag(name, value) ? 2 : 0;
 }
 
-/* Only what this program wrote itself: a verb that makes pictures, its options, values that parse
- */
+/* Accepts only commands that this program writes: a verb that makes pictures, its options, valid
+ * values */
 static bool is_command(const json_t *list)
 {
     const char *verb = json_string_value(json_array_get(list, 0));
@@ -236,7 +238,8 @@ static bool is_number(const char *text)
     return *text && text[strspn(text, "0123456789")] == '\0' && strlen(text) <= 20;
 }
 
-/* Whether one image of a run can be made alone: guided sample's own noise is keyed by it */
+/* Can one image of a run be made alone?  Yes with guided's own noise, which is keyed by the image
+ */
 static bool stands_alone(const json_t *recipe)
 {
     const char *rng = json_string_value(json_object_get(recipe, "rng"));
@@ -256,10 +259,10 @@ gd_status job_recipe_print(const char *recipe, const char *image, const char *pa
     if (is_command(json_object_get(j, "command")) && (!seed || is_number(seed)))
         print_command(j, image, path);
     else
-        s = gd_fail(
-            GD_EFORMAT,
-            "%s: its recipe names no command that this program prints\nhint: guided info --json %s",
-            path, path);
+        s = gd_fail(GD_EFORMAT,
+                    "%s: its recipe contains no command that this program can print\nhint: guided "
+                    "info --json %s",
+                    path, path);
     json_decref(j);
     return s;
 }

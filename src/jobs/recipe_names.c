@@ -1,5 +1,5 @@
-/* recipe_names.c - files in the recipe of a picture: pictures are passed on, so their recipes hold
- * names and hashes of files, and say nothing of where they lay. */
+/* recipe_names.c - files in the recipe of a picture.  Pictures are shared, so their recipes contain
+ * names and hashes of files but not their folders. */
 #include "jobs/args.h"
 #include "jobs/maker.h"
 
@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- taking the folders off ---- */
+/* ---- removing folders from paths ---- */
 
-/* Behind the folder; of a built-in model the folder of its kind stays: fashion32/diffusion... */
+/* The part of a path after its folder; a built-in model keeps its own folder:
+ * fashion32/diffusion... */
 static const char *short_name(const char *path)
 {
     char file[GD_MAX_PATH];
@@ -22,7 +23,7 @@ static const char *short_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* Of one file, or of several with commas between them */
+/* The same for one file or several separated by commas */
 static json_t *short_names(const char *paths)
 {
     char out[JOB_MAX_STAGES * GD_MAX_PATH] = "", one[GD_MAX_PATH];
@@ -94,7 +95,8 @@ gd_status job_recipe_for_picture(char **out, const char *recipe)
 
 /* ---- finding the files ---- */
 
-/* As named, beside the picture, or among the built-in models; otherwise as named, which fails */
+/* Tries the given path, the picture's folder, the built-in models; returns the given path if none
+ * exists, so that opening it fails */
 static const char *find_one(job_recipe *r, const char *name, const char *picture)
 {
     const char *slash = strrchr(picture, '/');

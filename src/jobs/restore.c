@@ -1,4 +1,4 @@
-/* restore.c - guided restore: images that a measurement could have come from. */
+/* restore.c - guided restore: samples images that are consistent with a measurement. */
 #include "jobs/restore.h"
 #include "jobs/option_rows.h"
 
@@ -11,34 +11,36 @@
 #define AT(field) offsetof(restore_options, field)
 static const job_option table[] = {
     OPTION_MODEL(AT(model)),
-    { "measurement", 'y', JOB_TEXT, "FILE", "what was measured: a picture or .npy; a folder",
+    { "measurement", 'y', JOB_TEXT, "FILE", "the measurement: a picture, a .npy or a folder",
       AT(measurement) },
-    { "operator", 'a', JOB_TEXT, "NAME:..", "how it was measured: box_down:4, inpaint:mask.png, ..",
-      AT(op) },
-    { "noise", 0, JOB_REAL, "S", "standard deviation of the noise (default 0)", AT(noise), 0, 255 },
+    { "operator", 'a', JOB_TEXT, "NAME:..",
+      "operator that measured it: box_down:4, inpaint:mask.png, ..", AT(op) },
+    { "noise", 0, JOB_REAL, "S", "standard deviation of its noise (default 0)", AT(noise), 0, 255 },
     { "noise-scale", 0, JOB_TEXT, "pm1|01|255",
-      "images of that noise lie in [-1,1], [0,1], [0,255]", AT(noise_scale) },
-    { "poisson", 0, JOB_REAL, "RATE", "Poisson noise of this rate instead", AT(poisson), 0, 1e6 },
-    { "solver", 0, JOB_TEXT, "NAME:..", "ddnm, diffpir, dps:scale=0.5, .. (default: auto)",
+      "range of images for --noise: [-1,1], [0,1], [0,255]", AT(noise_scale) },
+    { "poisson", 0, JOB_REAL, "RATE", "rate of Poisson noise, in place of --noise", AT(poisson), 0,
+      1e6 },
+    { "solver", 0, JOB_TEXT, "NAME:..", "solver: ddnm, diffpir, dps:scale=0.5, .. (default: auto)",
       AT(solver) },
     { "steps", 's', JOB_INT, "N", "network calls (default: the solver's)", AT(calls), 1, 1e5 },
-    { "num", 'n', JOB_INT, "K", "samples; their mean and spread, too (default 1)", AT(n), 1, 1e5 },
-    { "output", 'o', JOB_TEXT, "FOLDER", "where they go (default restored)", AT(output) },
-    { "truth", 0, JOB_TEXT, "FILE", "the image as it was: prints PSNR and SSIM", AT(truth) },
-    { "simulate", 0, JOB_TEXT, "FILE", "measure this image, or folder, first", AT(simulate) },
-    { "as-published", 0, JOB_SWITCH, "", "the authors' parameters where ours differ",
+    { "num", 'n', JOB_INT, "K",
+      "number of samples; above 1 also their mean and deviation (default 1)", AT(n), 1, 1e5 },
+    { "output", 'o', JOB_TEXT, "FOLDER", "folder of the results (default restored)", AT(output) },
+    { "truth", 0, JOB_TEXT, "FILE", "the original image, for PSNR and SSIM", AT(truth) },
+    { "simulate", 0, JOB_TEXT, "FILE", "first measure this image or folder", AT(simulate) },
+    { "as-published", 0, JOB_SWITCH, "", "use the authors' parameters where ours differ",
       AT(as_published) },
     OPTION_CLASS_OF_IMAGE(AT(classes)),
     OPTION_CLASS_NAMES(AT(labels)),
     OPTION_CLASSIFIER(AT(classifier)),
     OPTION_SCALE(AT(scale)),
-    { "seed", 0, JOB_SEED, "N", "of noise and random masks (default: random)", AT(seed) },
-    { "tile", 0, JOB_INT, "N",
-      "of larger images the network sees tiles of N x N (default: its own)", AT(tile), 8, 4096 },
+    { "seed", 0, JOB_SEED, "N", "seed of noise and random masks (default: random)", AT(seed) },
+    { "tile", 0, JOB_INT, "N", "tile size for larger images (default: the model's)", AT(tile), 8,
+      4096 },
     OPTION_WHOLE(AT(whole)),
     OPTION_RECOMPUTE(AT(recompute)),
     OPTION_OVERWRITE_FOLDER(AT(overwrite)),
-    { "resume", 0, JOB_SWITCH, "", "of a folder of measurements those that are not done",
+    { "resume", 0, JOB_SWITCH, "", "restore only the unfinished ones of a folder of measurements",
       AT(resume) },
     OPTION_THREADS(AT(threads)),
     OPTION_PRECISION(AT(precision)),
@@ -50,7 +52,7 @@ static const job_option table[] = {
 
 /* ---- the measurement ---- */
 
-/* The image's size from the measurement's, where the operator's text decides it */
+/* The image's size, computed from the measurement's where the operator determines it */
 static gd_status image_size(const restore_run *r, const restore_input *y,
                             gd_restoration_settings *s)
 {
@@ -71,29 +73,29 @@ static gd_status check_shape(restore_run *r)
     GD_TRY(restore_channels(&r->y, want.c, r->o.measurement));
     if (r->y.shape.h == want.h && r->y.shape.w == want.w)
         return GD_OK;
-    /* [C,N] arrays of transforms come as [N] rows */
+    /* [C,N] arrays of transforms are read as [N] rows */
     if (gd_shape_count(r->y.shape) == gd_shape_count(want) && !r->y.bytes) {
         r->y.shape = want;
         return GD_OK;
     }
     return gd_fail(GD_EMISMATCH,
-                   "%s: %dx%d, but %s makes %dx%d of an image of %dx%d\nhint: give the measurement "
-                   "as it was measured, at its own size",
+                   "%s: %dx%d, but %s makes %dx%d from an image of %dx%d\nhint: give the "
+                   "measurement at the size at which it was measured",
                    r->o.measurement, r->y.shape.w, r->y.shape.h, r->o.op, want.w, want.h,
                    r->r.shape.w, r->r.shape.h);
 }
 
-/* Unknown pixels hold nothing */
+/* Unknown pixels are zero */
 static void mask_measurement(restore_run *r)
 {
     if (gd_operator_mask(r->r.op))
         gd_operator_apply(r->r.op, r->y.data, r->y.data);
 }
 
-/* y = A x + noise, and saved: as numbers, because 8 bits add noise of their own and clip */
+/* y = A x + noise, saved as floats, because 8 bits would add rounding noise and clip */
 static gd_status measure(restore_run *r)
 {
-    enum { MEASUREMENT = 0x7ffffffd }; /* a draw that no solver makes */
+    enum { MEASUREMENT = 0x7ffffffd }; /* a draw number that no solver uses */
     const gd_shape m = gd_operator_measurement(r->r.op);
     const int64_t n = gd_shape_count(m);
     float *z;
@@ -109,7 +111,7 @@ static gd_status measure(restore_run *r)
         r->y.data[i] += r->r.options.sigma_y * z[i];
     gd_block_free(z);
     for (int64_t i = 0; i < n; i++)
-        r->y.data[i] = (float)r->y.data[i]; /* as its file has it */
+        r->y.data[i] = (float)r->y.data[i]; /* as stored in its file */
     mask_measurement(r);
     return GD_OK;
 }
@@ -119,7 +121,9 @@ static gd_status measure(restore_run *r)
 static gd_status check_options(const restore_options *o)
 {
     if (!o->op) {
-        gd_status s = gd_fail(GD_EUSAGE, "--operator: how the image was measured");
+        gd_status s =
+            gd_fail(GD_EUSAGE,
+                    "no operator\nhint: --operator NAME:.. describes how the image was measured");
         const char *usage, *about;
         for (int i = 0; gd_operator_list(i, &usage, &about); i++)
             gd_detail("  %s", usage);
@@ -127,9 +131,9 @@ static gd_status check_options(const restore_options *o)
     }
     if (!o->measurement && !o->simulate)
         return gd_fail(GD_EUSAGE, "no measurement\nhint: --measurement FILE, or --simulate FILE to "
-                                  "make one of a clean image");
+                                  "measure a clean image");
     if (o->measurement && o->simulate)
-        return gd_fail(GD_EUSAGE, "--measurement and --simulate: one of them");
+        return gd_fail(GD_EUSAGE, "--measurement and --simulate exclude each other");
     return GD_OK;
 }
 
@@ -162,7 +166,7 @@ static gd_status prepare(restore_run *r)
     GD_TRY(open_inputs(r, &s));
     GD_TRY(gd_restoration_open(&r->r, r->model, r->classifier, &s));
     if (r->truth.data && (r->truth.shape.h != r->r.shape.h || r->truth.shape.w != r->r.shape.w))
-        return gd_fail(GD_EMISMATCH, "%s: %dx%d, the restored image is %dx%d",
+        return gd_fail(GD_EMISMATCH, "%s: %dx%d, but the restored image is %dx%d",
                        r->o.truth ? r->o.truth : r->o.simulate, r->truth.shape.w, r->truth.shape.h,
                        r->r.shape.w, r->r.shape.h);
     if (r->o.simulate)
@@ -221,7 +225,8 @@ static gd_status restore_entry(restore_run *r, const char *name)
     *(whole.simulate ? &r->o.simulate : &r->o.measurement) = input;
     r->o.truth = whole.truth ? truth : NULL;
     r->o.output = output;
-    r->o.overwrite = whole.overwrite || whole.resume; /* what was begun is made again */
+    r->o.overwrite =
+        whole.overwrite || whole.resume; /* an unfinished one is restored from the start */
     s = restore_one(r);
     restore_release(r);
     r->o = whole;
@@ -255,7 +260,7 @@ static gd_status restore_all(restore_run *r, const char *folder)
     if (strcmp(r->o.output, "-") == 0)
         s = gd_fail(GD_EUSAGE, "-o -: %s is a folder of measurements\nhint: -o FOLDER", folder);
     else if (n == 0)
-        s = gd_fail(GD_EFORMAT, "%s: no picture and no .npy in it", folder);
+        s = gd_fail(GD_EFORMAT, "%s: contains no picture and no .npy", folder);
     else if (!gd_path_exists(r->o.output) || !(r->o.resume || several))
         s = restore_folder(r, several);
     if (s == GD_OK)
@@ -271,7 +276,7 @@ static gd_status restore_all(restore_run *r, const char *folder)
     return s;
 }
 
-/* Ranks share a folder of measurements, each by its place; their seeds must be one. */
+/* Ranks share a folder of measurements by index; all must use the same seed. */
 static gd_status check_ranks(const restore_run *r, const char *given)
 {
     const int ranks = gd_dist_launched().ranks;
@@ -280,7 +285,7 @@ static gd_status check_ranks(const restore_run *r, const char *given)
         return GD_OK;
     if (!gd_path_is_folder(given))
         return gd_fail(GD_EUSAGE,
-                       "started %d times by a launcher, for one measurement\nhint: ranks share a "
+                       "a launcher started %d ranks for one measurement\nhint: ranks can share a "
                        "folder of measurements",
                        ranks);
     if (!r->o.seed_given)
@@ -294,10 +299,10 @@ static gd_status work(restore_run *r)
 
     GD_TRY(check_options(&r->o));
     if (r->o.truth && gd_path_is_folder(given) && !gd_path_is_folder(r->o.truth))
-        return gd_fail(GD_EUSAGE, "--truth %s: a folder is needed for a folder of measurements",
+        return gd_fail(GD_EUSAGE, "--truth %s: must be a folder, because --measurement is a folder",
                        r->o.truth);
     if (r->o.resume && !gd_path_is_folder(given))
-        return gd_fail(GD_EUSAGE, "--resume: %s is no folder of measurements", given);
+        return gd_fail(GD_EUSAGE, "--resume: %s is not a folder of measurements", given);
     GD_TRY(check_ranks(r, given));
     GD_TRY(restore_open_models(r));
     return gd_path_is_folder(given) ? restore_all(r, given) : restore_one(r);
@@ -317,20 +322,23 @@ static gd_status run_restore(gd_job *job)
 }
 
 static const char notes[] =
-    "Draws images that the model finds likely and that give the measurement. The measurement is "
-    "what was measured, at its own size: it is not degraded again; --simulate makes one of a clean "
-    "image. Operators: denoise; inpaint:MASK.png (white is known), inpaint:box=N, "
+    "Draws images that are likely under the model and consistent with the measurement. The "
+    "measurement is used as it is, at its own size, and not degraded again; --simulate makes a "
+    "measurement from a clean image. Operators: denoise; inpaint:MASK.png (white is known), "
+    "inpaint:box=N, "
     "inpaint:random=SHARE; box_down:N; cubic_down:N; blur:KERNEL.png, blur:gauss=S, "
-    "blur:uniform=N with pad=, mode=, factor=; gray; hadamard:SHARE; phase; clip:S; jpeg:Q; "
-    "several with commas from left to right. Solvers: ddnm, ddrm, diffpir, daps, repaint and ilvr "
-    "need no gradients; dps, mcg, pigdm take three times as long a call; reddiff gives one "
+    "blur:uniform=N with pad=, mode=, factor=; gray; hadamard:SHARE; phase; clip:S; jpeg:Q. Commas "
+    "compose several operators, from left to right. Solvers: ddnm, ddrm, diffpir, daps, repaint "
+    "and ilvr "
+    "need no gradients; dps, mcg and pigdm take three times as long per call; reddiff finds one "
     "most likely image. Parameters follow the name: diffpir:lambda=7:zeta=0.3. The folder gets the "
-    "samples, with more than one their mean and standard deviation (PNG and .npy), metrics.csv and "
-    "run.json. The residual is compared with the noise: far above means not solved, far below that "
-    "noise was fitted. No solver but an unbiased one gives the posterior: see docs/restoration.md.";
+    "samples, metrics.csv, run.json and, with more than one sample, their mean and standard "
+    "deviation (PNG and .npy). The residual is compared with the noise: a residual far above it "
+    "means that the problem is not solved, far below it that noise was fitted. Only an unbiased "
+    "solver samples the posterior: see docs/restoration.md.";
 
 const job_kind job_restore = { "restore",
-                               "inpaint, deblur, enlarge, colourise by a model",
+                               "inpaint, deblur, enlarge or colourise images",
                                "restore --measurement FILE --operator NAME:.. [options]",
                                "guided restore -y small.png -a box_down:4 --class 3 -n 4 -o out/",
                                table,

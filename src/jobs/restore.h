@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Options of all four verbs; each sets its own */
+/* Options of all four verbs; each verb uses its own */
 typedef struct restore_options {
     const char *model, *classifier, *classes, *labels, *precision, *output;
     const char *op, *measurement, *simulate, *truth, *image, *solver, *noise_scale, *steps,
@@ -35,7 +35,7 @@ typedef struct restore_run {
     gd_model *model, *classifier;
     gd_restoration r;
     restore_input y, truth;            /* truth.data NULL: not known */
-    int done;                          /* samples */
+    int done;                          /* finished samples */
     double *samples;                   /* block: [n][C][H][W] */
     double *mean, *deviation, *latent; /* in the same block: [C][H][W] each */
     double *rounds;                    /* in the same block: [lanes][C][H][W] */
@@ -55,16 +55,16 @@ typedef struct restore_run {
 
 /* Models, threads, memory, seed */
 GD_CHECKED gd_status restore_open_models(restore_run *r);
-/* Settings that come of the options alone */
+/* Settings that follow from the options alone */
 GD_CHECKED gd_status restore_settings(restore_run *r, gd_restoration_settings *s);
-/* Memory for n samples, and they themselves; Ctrl-C keeps what is done (GD_EINTERRUPTED) */
+/* Allocates memory and makes n samples; Ctrl-C keeps finished samples (GD_EINTERRUPTED) */
 GD_CHECKED gd_status restore_samples(restore_run *r);
-/* One sample, and into r->deviation the gradient of <cotangent, sample> with respect to the image
- */
+/* Makes one sample; r->deviation: the gradient of <cotangent, sample> with respect to the image */
 GD_CHECKED gd_status restore_gradient(restore_run *r, const double *cotangent);
 /* Notices: residual far above the noise (not solved), or far below it (noise was fitted) */
 void restore_judge(const restore_run *r);
-/* Everything of one measurement, so that another can follow; and the models */
+/* restore_release frees everything of one measurement, so that the next can follow; restore_close
+ * also the models */
 void restore_release(restore_run *r);
 void restore_close(restore_run *r);
 
@@ -75,24 +75,24 @@ GD_CHECKED gd_status restore_read(restore_input *in, const char *path);
 /* Grey to equal channels, and back where they are equal; GD_EMISMATCH names both counts */
 GD_CHECKED gd_status restore_channels(restore_input *in, int channels, const char *path);
 void restore_input_free(restore_input *in);
-/* The output folder, made; before any work: GD_EEXISTS, unless it is shared */
+/* Creates the output folder before any work; GD_EEXISTS if it exists and is not shared */
 GD_CHECKED gd_status restore_folder(const restore_run *r, bool share);
 GD_CHECKED gd_status restore_recipe(restore_run *r, const job_kind *command);
-/* FOLDER/NAME as a PNG with the recipe, clipped to [-1, 1]; and as .npy (float32) */
+/* Write FOLDER/NAME: a PNG with the recipe, clipped to [-1, 1]; a .npy of float32 */
 GD_CHECKED gd_status restore_write_png(const restore_run *r, const char *name, const double *x,
                                        gd_shape shape);
 GD_CHECKED gd_status restore_write_npy(const restore_run *r, const char *name, const double *x,
                                        gd_shape shape);
-/* Samples, mean and deviation; metrics.csv; run.json */
+/* Writes samples, mean and deviation, metrics.csv, run.json */
 GD_CHECKED gd_status restore_write_all(restore_run *r);
-/* A line of the result: for people on standard error, or with --json on standard output */
+/* Prints one line of result: as text on standard error, or with --json on standard output */
 GD_CHECKED gd_status restore_print(const restore_run *r);
 
 /* ---- restore_table.c ---- */
 
-/* FOLDER/metrics.csv with a row of each measurement name [n] that is done, in this order */
+/* Writes FOLDER/metrics.csv with a row for each finished measurement of name [n], in this order */
 GD_CHECKED gd_status restore_write_table(const char *folder, const char *const *name, int n);
-/* FOLDER/NAME without its suffix has everything */
+/* True if FOLDER/NAME (without suffix) contains a finished result */
 bool restore_entry_done(const char *folder, const char *name);
 
 #endif

@@ -1,4 +1,5 @@
-/* restore_files.c - measurements and images in; samples, their mean and spread, metrics out. */
+/* restore_files.c - reads measurements and images; writes samples, their mean and deviation,
+ * metrics. */
 #include "jobs/restore.h"
 
 #include <errno.h>
@@ -16,11 +17,11 @@ static gd_status read_array(restore_input *in, const char *path)
 
     GD_TRY(gd_npy_read(&in->data, &a, path));
     if ((a.rank != 2 && a.rank != 3) || gd_array_count(&a) < 1)
-        return gd_fail(GD_EFORMAT, "%s: an array of rank %d; [C,H,W] or [H,W] is needed", path,
+        return gd_fail(GD_EFORMAT, "%s: an array of rank %d; expected [C,H,W] or [H,W]", path,
                        a.rank);
     for (int i = 0; i < a.rank; i++)
         if (a.dim[i] > GD_MAX_IMAGE_SIDE)
-            return gd_fail(GD_EFORMAT, "%s: a side of %lld", path, (long long)a.dim[i]);
+            return gd_fail(GD_EFORMAT, "%s: has a side of %lld", path, (long long)a.dim[i]);
     in->shape = a.rank == 3 ? (gd_shape){ (int)a.dim[0], (int)a.dim[1], (int)a.dim[2] }
                             : (gd_shape){ 1, (int)a.dim[0], (int)a.dim[1] };
     return GD_OK;
@@ -77,7 +78,8 @@ gd_status restore_channels(restore_input *in, int channels, const char *path)
         return GD_OK;
     }
     if (in->shape.c != 1)
-        return gd_fail(GD_EMISMATCH, "%s: %d channels, %d are needed", path, in->shape.c, channels);
+        return gd_fail(GD_EMISMATCH, "%s: has %d channels; expected %d", path, in->shape.c,
+                       channels);
     GD_TRY(gd_block_make(&more, (size_t)(plane * channels) * sizeof *more, path));
     for (int64_t i = 0; i < plane * channels; i++)
         more[i] = in->data[i % plane];
@@ -89,7 +91,7 @@ gd_status restore_channels(restore_input *in, int channels, const char *path)
 
 /* ---- out ---- */
 
-/* -o -: the results go to whoever runs the job, as arrays */
+/* -o -: the caller of the job receives the results as arrays */
 static bool to_files(const restore_run *r)
 {
     return strcmp(r->o.output, "-") != 0;
@@ -127,7 +129,7 @@ gd_status restore_write_png(const restore_run *r, const char *name, const double
     gd_status s;
 
     if (!to_files(r) || (shape.c != 1 && shape.c != 3))
-        return GD_OK; /* the .npy has it */
+        return GD_OK; /* the .npy file contains it */
     name_of(path, r, name);
     GD_TRY(gd_block_make(&block, (size_t)n * (sizeof(float) + 1), "picture"));
     float *single = block;
@@ -216,7 +218,7 @@ gd_status restore_recipe(restore_run *r, const job_kind *command)
     return s;
 }
 
-/* ",PSNR,SSIM", empty where there is none */
+/* ",PSNR,SSIM"; empty fields if unknown */
 static size_t print_pair(char *text, size_t size, double psnr, double ssim)
 {
     size_t used = (size_t)snprintf(text, size, ",%.4f,", psnr);

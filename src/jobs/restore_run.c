@@ -1,4 +1,5 @@
-/* restore_run.c - models opened, samples made and measured, for the four verbs of restoration. */
+/* restore_run.c - opens models, makes samples and measures them, for the four verbs of restoration.
+ */
 #include "jobs/restore.h"
 
 #include <math.h>
@@ -7,7 +8,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { SSIM_SIDE = 11 }; /* smaller images have no SSIM */
+enum { SSIM_SIDE = 11 }; /* SSIM is undefined for smaller images */
 
 restore_options restore_defaults(void)
 {
@@ -47,7 +48,7 @@ gd_status restore_open_models(restore_run *r)
     return o->classifier ? gd_model_open(&r->classifier, o->classifier, of_classifier, n) : GD_OK;
 }
 
-/* One class for all samples: those of different classes would have no mean */
+/* All samples have one class, because a mean over different classes is meaningless */
 static gd_status read_class(restore_run *r, int64_t *label)
 {
     const int of_model = gd_model_class_count(r->model),
@@ -57,8 +58,8 @@ static gd_status read_class(restore_run *r, int64_t *label)
 
     *label = -1;
     if (count > 0 && !r->o.classes)
-        return gd_fail(GD_EUSAGE, "%s: which of its %d classes the image is: --class", r->o.model,
-                       count);
+        return gd_fail(GD_EUSAGE, "%s: the model has %d classes: give the image's class by --class",
+                       r->o.model, count);
     const gd_status s = job_classes_read(&c, r->o.classes, r->model, count, r->o.labels);
     if (s == GD_OK && count > 0)
         *label = job_class_of(&c, r->o.seed, 0);
@@ -96,14 +97,14 @@ gd_status restore_settings(restore_run *r, gd_restoration_settings *s)
 
 /* ---- samples ---- */
 
-/* Calls of other threads, and `more` of this one */
+/* Shows the calls of other threads and `more` of this thread */
 static void show_calls(restore_run *r, int64_t more)
 {
     for (int64_t n = atomic_exchange(&r->elsewhere, 0) + more; n > 0; n--)
         job_progress_step(&r->progress);
 }
 
-/* Lanes count their calls; the thread of the run shows them, and passes a stop on. */
+/* Lanes count their calls; the run's own thread shows them and forwards a stop request. */
 static gd_status before_call(void *ctx, int k, int calls)
 {
     restore_run *r = ctx;
@@ -146,7 +147,7 @@ static gd_status compare(restore_run *r, const double *x, double *psnr, double *
     return gd_ssim_of(ssim, x, r->truth.data, r->r.shape, (gd_ssim){ 0 });
 }
 
-/* What no model is needed for */
+/* Metrics of the pseudo-inverse, which needs no model */
 static gd_status compare_pinv(restore_run *r)
 {
     r->pinv_psnr = r->pinv_ssim = NAN;
@@ -165,16 +166,16 @@ void restore_judge(const restore_run *r)
         mean += r->residual[i] / r->done;
     if (mean > fmax(2 * sigma, 0.02))
         gd_log(GD_LOG_NOTE,
-               "the residual %.4g is far above the noise %.4g: not solved; try more --steps or "
-               "another --solver",
+               "the residual %.4g is far above the noise %.4g: the problem is not solved; try more "
+               "--steps or another --solver",
                mean, sigma);
     else if (sigma > 0 && mean < sigma / 4)
         gd_log(GD_LOG_NOTE, "the residual %.4g is far below the noise %.4g: noise was fitted", mean,
                sigma);
 }
 
-/* Sample done + k on lane k.  purify may be repeated: each round begins from the last one's image
- */
+/* Sample done + k on lane k.  purify can repeat: each round starts from the image of the round
+ * before */
 static gd_status one_sample(void *ctx, gd_restoration *lane, int k)
 {
     restore_run *r = ctx;

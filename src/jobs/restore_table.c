@@ -1,6 +1,6 @@
-/* restore_table.c - FOLDER/metrics.csv of a folder of measurements: a row each, in the order of
- * their names, from what their own folders say.  It is written whole after every measurement, by
- * whichever process finished it, so that killed runs and several ranks leave one table. */
+/* restore_table.c - FOLDER/metrics.csv of a folder of measurements: one row per measurement in the
+ * order of names, read from the measurements' own folders.  The process that finishes a measurement
+ * writes the whole table again, so that killed runs and several ranks leave one complete table. */
 #include "jobs/restore.h"
 
 #include <math.h>
@@ -14,7 +14,7 @@ typedef struct entry {
     double mean[COLUMNS], of_mean[COLUMNS]; /* NAN: not known */
 } entry;
 
-/* "0,0.05,20.1,0.8": the numbers behind the first comma */
+/* "0,0.05,20.1,0.8": the numbers after the first comma */
 static void read_numbers(const char *line, double out[COLUMNS])
 {
     const char *at = strchr(line, ',');
@@ -76,7 +76,7 @@ bool restore_entry_done(const char *folder, const char *name)
     return gd_path_exists(path);
 }
 
-/* Rows of what is done; *rows counts them */
+/* Writes the rows of finished measurements; *rows: how many */
 static gd_status write_once(const char *folder, const char *const *name, int n, int *rows)
 {
     static const char head[] = "measurement,samples,residual_rms,psnr,ssim,mean_psnr,mean_ssim\n";
@@ -113,7 +113,7 @@ gd_status restore_write_table(const char *folder, const char *const *name, int n
 {
     int rows, now;
 
-    do { /* another process may have finished one meanwhile, and written before us */
+    do { /* another process may have finished a measurement and written its table meanwhile */
         GD_TRY(write_once(folder, name, n, &rows));
         now = 0;
         for (int i = 0; i < n; i++)

@@ -1,5 +1,5 @@
-/* sample.c - guided sample: images from a model, guided by a classifier, enlarged by
- * upsamplers; held until they are written, or made in a folder (large.c). */
+/* sample.c - guided sample: images from a model, guided by a classifier, enlarged by upsamplers;
+ * kept in memory until they are written, or made as a run in a folder (large.c). */
 #include "jobs/maker.h"
 #include "dist/dist.h"
 #include "jobs/option_rows.h"
@@ -18,7 +18,7 @@ typedef struct options {
 
 #define AT(field) offsetof(options, field)
 #define MAKE(field) offsetof(options, make.field)
-/* The options of one upsampler; those of the first stand in the help for all */
+/* The options of one upsampler; the help lists only those of the first */
 #define OF_STAGE(k, field) MAKE(stage[k - 2].field)
 #define STAGE(k, of_steps, of_sampler, of_eta, of_classifier, of_scale, of_seed)                   \
     { "stage" #k "-steps", 0, JOB_TEXT, "SPEC", of_steps, OF_STAGE(k, steps) },                    \
@@ -31,83 +31,92 @@ typedef struct options {
     }
 static const job_option table[] = {
     { "model", 'm', JOB_TEXT, "FILE",
-      "diffusion model: a file, a run's folder, or a name of guided models", MAKE(model) },
+      "diffusion model: a file, a run's folder or a built-in name (guided models)", MAKE(model) },
     OPTION_CLASSIFIER(MAKE(classifier)),
     OPTION_UNGUIDED(MAKE(unguided)),
     OPTION_SCALE(MAKE(scale)),
     { "class", 0, JOB_TEXT, "LIST",
-      "numbers, ranges, names; random; balanced: image i has class i mod K", MAKE(classes) },
+      "classes: numbers, ranges, names; random; balanced: image i has class i mod K",
+      MAKE(classes) },
     OPTION_CLASS_NAMES(MAKE(labels)),
-    { "num", 'n', JOB_INT, "N", "images (default 1)", MAKE(n), 1, 1e7 },
+    { "num", 'n', JOB_INT, "N", "number of images (default 1)", MAKE(n), 1, 1e7 },
     { "first", 0, JOB_INT, "K", "number of the first image (default 0)", MAKE(first), 0, 2e9 },
-    { "upsampler", 'u', JOB_TEXT, "FILES", "enlarge the images: one, or several with commas",
+    { "upsampler", 'u', JOB_TEXT, "FILES", "enlarge by one upsampler, or several with commas",
       MAKE(upsampler) },
-    STAGE(2, "of the first upsampler; --stage3-steps, .. (default: as before)",
-          "default: by the steps", "DDIM noise (default 0)", "classifier that guides the upsampler",
-          "its scale (default: the preset's)", "of the upsampler's noise (default: --seed)"),
+    STAGE(2,
+          "steps of the first upsampler (default: as the stage before); --stage3-steps, .. for the "
+          "next",
+          "its sampler (default: chosen by its steps)", "its DDIM noise (default 0)",
+          "its classifier", "its gradient scale (default: the preset's)",
+          "seed of its noise (default: --seed)"),
     STAGE(3, NULL, NULL, NULL, NULL, NULL, NULL),
     STAGE(4, NULL, NULL, NULL, NULL, NULL, NULL),
     STAGE(5, NULL, NULL, NULL, NULL, NULL, NULL),
-    { "keep-stages", 0, JOB_SWITCH, "", "write what every stage makes, too", AT(keep) },
-    { "low-res-noise", 0, JOB_REAL, "S", "noise added to the upsamplers' input",
+    { "keep-stages", 0, JOB_SWITCH, "", "also write the images of every stage", AT(keep) },
+    { "low-res-noise", 0, JOB_REAL, "S", "noise to add to the upsamplers' input",
       MAKE(low_res_noise), 0, 10 },
     { "steps", 's', JOB_TEXT, "SPEC",
-      "250, ddim25, or 10,10,20; a count for the other samplers (default 250 or the sampler's)",
+      "sampling steps: 250, ddim25, or 10,10,20; other samplers take a count (default 250 or the "
+      "sampler's)",
       MAKE(steps) },
     { "sampler", 0, JOB_TEXT, JOB_SAMPLER,
-      "guided help samplers lists them (default: ddim where --steps begins with ddim, else ddpm)",
+      "sampler of guided help samplers (default: ddim if --steps begins with ddim, else ddpm)",
       MAKE(sampler) },
-    { "fast", 0, JOB_SWITCH, "", "few network calls: solver, steps and levels for this model",
+    { "fast", 0, JOB_SWITCH, "", "use a solver, steps and levels for few network calls",
       MAKE(fast) },
     OPTION_DDIM_ETA(MAKE(eta)),
     { "spacing", 0, JOB_TEXT, "time|logsnr|quadratic|karras|exponential|vp|ve|iddpm",
-      "of the noise levels: the first three for DPM-Solver++ and UniPC, the others in sigma space",
+      "spacing of noise levels: the first three for DPM-Solver++ and UniPC, the others in sigma "
+      "space",
       MAKE(spacing) },
     { "sigma-min", 0, JOB_REAL, "S", "lowest noise level in sigma space", MAKE(sigma_min), 0, 1e6 },
     { "sigma-max", 0, JOB_REAL, "S", "highest noise level in sigma space", MAKE(sigma_max), 0,
       1e6 },
     { "churn", 0, JOB_REAL, "S",
       "noise added before each step of heun, euler, dpm2 (Karras et al.)", MAKE(churn), 0, 1e4 },
-    { "threshold", 0, JOB_TEXT, "none|clip|dynamic", "of the predicted image (default clip)",
-      MAKE(threshold) },
-    { "guidance-scale", 0, JOB_REAL, "S", "guidance by a second model or --null-class (1: none)",
-      MAKE(guidance_scale), 0, 1000 },
-    { "null-class", 0, JOB_INT, "N", "label of no class, of a model trained with dropped labels",
-      MAKE(null_class), 1, 1e6 },
-    { "uncond-model", 0, JOB_TEXT, "FILE", "unconditional partner: classifier-free guidance",
+    { "threshold", 0, JOB_TEXT, "none|clip|dynamic",
+      "threshold of the predicted image (default clip)", MAKE(threshold) },
+    { "guidance-scale", 0, JOB_REAL, "S",
+      "scale of guidance by a second model or --null-class (1: none)", MAKE(guidance_scale), 0,
+      1000 },
+    { "null-class", 0, JOB_INT, "N",
+      "label that means no class, for a model trained with label dropout", MAKE(null_class), 1,
+      1e6 },
+    { "uncond-model", 0, JOB_TEXT, "FILE", "unconditional model, for classifier-free guidance",
       MAKE(uncond) },
-    { "weaker-model", 0, JOB_TEXT, "FILE", "worse model with the same classes: autoguidance",
+    { "weaker-model", 0, JOB_TEXT, "FILE", "weaker model with equal classes, for autoguidance",
       MAKE(weaker) },
     { "guidance-interval", 0, JOB_TEXT, "LO,HI",
       "guide (a classifier too) only between these noise levels sigma / alpha", MAKE(interval) },
-    { "guidance-rescale", 0, JOB_REAL, "PHI", "share of the unguided prediction's deviation kept",
+    { "guidance-rescale", 0, JOB_REAL, "PHI", "share of rescaling to the unguided deviation",
       MAKE(guidance_rescale), 0, 1 },
     { "gradient-every", 0, JOB_INT, "N", "compute the classifier's gradient at every Nth step",
       MAKE(gradient_every), 1, 1000 },
     { "hold-gradient", 0, JOB_SWITCH, "", "use the last gradient at the steps between",
       MAKE(hold_gradient) },
     { "branch-call", 0, JOB_INT, "K",
-      "from network call K on with another --branch-class, -scale or -sampler", MAKE(branch_call),
-      1, 1e6 },
-    { "branch-class", 0, JOB_TEXT, "CLASS", "another class from --branch-call on",
-      MAKE(branch_class) },
-    { "branch-scale", 0, JOB_REAL, "S", "another scale from --branch-call on", MAKE(branch_scale),
+      "first network call of the branch with another class, scale or sampler; earlier calls are "
+      "unchanged",
+      MAKE(branch_call), 1, 1e6 },
+    { "branch-class", 0, JOB_TEXT, "CLASS", "class from --branch-call on", MAKE(branch_class) },
+    { "branch-scale", 0, JOB_REAL, "S", "gradient scale from --branch-call on", MAKE(branch_scale),
       0, 1000 },
-    { "branch-sampler", 0, JOB_TEXT, JOB_SAMPLER, "another sampler from --branch-call on",
+    { "branch-sampler", 0, JOB_TEXT, JOB_SAMPLER, "sampler from --branch-call on",
       MAKE(branch_sampler) },
     OPTION_CLIP_DENOISED(MAKE(clip)),
     OPTION_SEED(MAKE(seed)),
-    { "rng", 0, JOB_TEXT, "guided|torch", "torch: PyTorch's CPU numbers", MAKE(rng) },
-    { "batch-size", 0, JOB_INT, "N", "matters to --rng torch only (default 1)", MAKE(batch), 1,
-      4096 },
-    { "output", 'o', JOB_TEXT, "PATH", "X.png grid, X.npz, X folder, - (default samples.png)",
-      AT(output) },
+    { "rng", 0, JOB_TEXT, "guided|torch", "random numbers; torch: as PyTorch on the CPU",
+      MAKE(rng) },
+    { "batch-size", 0, JOB_INT, "N", "images per batch; only affects --rng torch (default 1)",
+      MAKE(batch), 1, 4096 },
+    { "output", 'o', JOB_TEXT, "PATH",
+      "output: X.png grid, X.npz, X folder, - (default samples.png)", AT(output) },
     OPTION_FORMAT(AT(format)),
     OPTION_COLUMNS(AT(columns)),
-    { "resume", 0, JOB_SWITCH, "", "start or go on with a run in a folder, -o RUN/", AT(resume) },
-    { "share", 0, JOB_SWITCH, "", "beside other processes in the same folder", AT(share) },
+    { "resume", 0, JOB_SWITCH, "", "start or continue a run in a folder, -o RUN/", AT(resume) },
+    { "share", 0, JOB_SWITCH, "", "share the run's folder with other processes", AT(share) },
     { "deadline", 0, JOB_REAL, "SECONDS",
-      "how long a shared run waits for a silent process (default 600)", AT(deadline), 1, 1e6 },
+      "time that a shared run waits for a silent process (default 600)", AT(deadline), 1, 1e6 },
     OPTION_OVERWRITE(AT(overwrite)),
     OPTION_PREVIEW(AT(preview)),
     OPTION_DRY_RUN(AT(dry_run)),
@@ -116,12 +125,12 @@ static const job_option table[] = {
     OPTION_MEMORY(AT(memory)),
     OPTION_QUIET(AT(quiet)),
     OPTION_JSON(AT(json)),
-    /* the authors' names for the same things */
+    /* the authors' names of these options */
     { "model_path", 0, JOB_TEXT, "FILE", "= --model", MAKE(model) },
     { "classifier_path", 0, JOB_TEXT, "FILE", "= --classifier", MAKE(classifier) },
     { "classifier_scale", 0, JOB_REAL, "S", "= --scale", MAKE(scale), 0, 1000 },
     { "timestep_respacing", 0, JOB_TEXT, "SPEC", "= --steps", MAKE(steps) },
-    { "use_ddim", 0, JOB_SWITCH, "", "= --sampler ddim, or ddpm where False", AT(ddim) },
+    { "use_ddim", 0, JOB_SWITCH, "", "= --sampler ddim; False: ddpm", AT(ddim) },
     { "num_samples", 0, JOB_INT, "N", "= --num", MAKE(n), 1, 1e7 },
     { "batch_size", 0, JOB_INT, "N", "= --batch-size", MAKE(batch), 1, 4096 },
     { "clip_denoised", 0, JOB_SWITCH, "", "= --clip-denoised", MAKE(clip) },
@@ -133,20 +142,20 @@ typedef struct run {
     options o;
     job_words words;
     job_maker maker;
-    job_output output[JOB_MAX_STAGES + 1]; /* of kept stages, and the result: by part */
+    job_output output[JOB_MAX_STAGES + 1]; /* of the kept stages and the result, indexed by part */
     char path[JOB_MAX_STAGES][4096];       /* of kept stages */
     job_progress progress;
     gd_text texts[2];
     char *recipe; /* malloc'ed */
 } run;
 
-static void say_assumed(const run *r, const gd_model *m)
+static void report_assumed(const run *r, const gd_model *m)
 {
     if (!r->o.quiet && m && *gd_model_assumed(m))
         gd_log(GD_LOG_NOTE, "%s: assumed\n%s", gd_model_path(m), gd_model_assumed(m));
 }
 
-static gd_status say_result(const run *r, int64_t images, double seconds)
+static gd_status report_result(const run *r, int64_t images, double seconds)
 {
     const options *o = &r->o;
 
@@ -158,14 +167,14 @@ static gd_status say_result(const run *r, int64_t images, double seconds)
     return GD_OK;
 }
 
-/* ---- images held until they are written ---- */
+/* ---- images kept in memory until they are written ---- */
 
 static bool kept(const run *r, int part)
 {
     return r->o.keep || part == r->maker.n_stages;
 }
 
-/* x.png: x_stage1.png; a folder x/: the folder x_stage1 */
+/* x.png gives x_stage1.png; a folder x/ gives the folder x_stage1 */
 static const char *stage_path(run *r, int part)
 {
     const char *path = r->o.output, *dot = strrchr(path, '.');
@@ -248,10 +257,10 @@ static gd_status sample_held(run *r)
     s = sample_all(r);
     if (s != GD_OK && s != GD_EINTERRUPTED)
         return s;
-    for (int k = 0; k <= r->maker.n_stages; k++) /* after Ctrl-C too: what is finished is kept */
+    for (int k = 0; k <= r->maker.n_stages; k++) /* finished images are kept after Ctrl-C too */
         if (kept(r, k))
             GD_TRY(job_output_finish(&r->output[k]));
-    GD_TRY(say_result(r, result->done, gd_seconds() - start));
+    GD_TRY(report_result(r, result->done, gd_seconds() - start));
     return s == GD_OK ? GD_OK
                       : gd_fail(s, "stopped: %lld of %d images are finished and kept",
                                 (long long)result->done, r->maker.c.n);
@@ -284,7 +293,7 @@ static gd_status sample_large(run *r, gd_launch launch)
     divide_threads(r, launch);
     GD_TRY(job_large_run(&r->maker, &large));
     if (launch.rank == 0)
-        GD_TRY(say_result(r, large.done, gd_seconds() - start));
+        GD_TRY(report_result(r, large.done, gd_seconds() - start));
     return GD_OK;
 }
 
@@ -300,17 +309,19 @@ static gd_status check_large(const run *r)
         return gd_fail(GD_EUSAGE, "--resume and --share need a folder\nhint: -o RUN/, not -o %s",
                        o->output);
     if (o->overwrite)
-        return gd_fail(GD_EUSAGE, "--resume goes on with what is there, --overwrite replaces it");
+        return gd_fail(
+            GD_EUSAGE,
+            "--resume continues the existing run, --overwrite replaces it: give one of them");
     if (o->preview)
-        return gd_fail(GD_EUSAGE, "--preview: a run in a folder shows no images");
+        return gd_fail(GD_EUSAGE, "--preview: not possible for a run in a folder");
     if (o->format && strcmp(o->format, "npz") != 0 && strcmp(o->format, "folder") != 0)
-        return gd_fail(GD_EUSAGE, "--format %s: a run ends in npz or folder (of pictures)",
+        return gd_fail(GD_EUSAGE, "--format %s: a run's result is npz or folder (of pictures)",
                        o->format);
     if (strcmp(o->make.rng, "guided") != 0)
-        return gd_fail(GD_EUSAGE,
-                       "--rng %s: its numbers depend on the images before, a run is made in any "
-                       "order",
-                       o->make.rng);
+        return gd_fail(
+            GD_EUSAGE,
+            "--rng %s: its numbers depend on earlier images, but a run makes images in any order",
+            o->make.rng);
     return GD_OK;
 }
 
@@ -327,8 +338,8 @@ static gd_status dry_run(const run *r)
     return job_dry_run(load, n, m->c.n, job_is_bf16(m->c.precision));
 }
 
-/* A recipe names the scale of a run without a classifier too; a command line that does means one.
- */
+/* A recipe also names the scale of a run without a classifier; on a command line a scale means that
+ * one is expected. */
 static gd_status check_scale(const run *r)
 {
     const job_given *scale = job_given_named(&r->words, "scale");
@@ -353,8 +364,8 @@ static gd_status work(run *r)
         GD_TRY(check_large(r));
     else if (launch.ranks > 1)
         return gd_fail(GD_EUSAGE,
-                       "started %d times by a launcher, for one output\nhint: -o RUN/ --resume: "
-                       "they share the run",
+                       "a launcher started %d ranks for one output\nhint: -o RUN/ --resume lets "
+                       "them share a run",
                        launch.ranks);
     if (o->json && strcmp(o->output, "-") == 0)
         return gd_fail(GD_EUSAGE, "--json and -o - both need standard output");
@@ -364,11 +375,11 @@ static gd_status work(run *r)
     o->make.flag = r->words.flag;
     o->make.n_flags = r->words.n_flags;
     if (large)
-        o->make.batch = 1; /* it changes nothing, and recipes are to be equal */
+        o->make.batch = 1; /* has no effect, and recipes must be equal */
     GD_TRY(job_maker_open(&r->maker, &o->make));
     GD_TRY(check_scale(r));
-    say_assumed(r, r->maker.model[0]);
-    say_assumed(r, r->maker.classifier[0]);
+    report_assumed(r, r->maker.model[0]);
+    report_assumed(r, r->maker.classifier[0]);
     if (o->dry_run)
         return dry_run(r);
     return large ? sample_large(r, launch) : sample_held(r);
@@ -391,21 +402,20 @@ static gd_status run_sample(gd_job *job)
 }
 
 static const char notes[] =
-    "Draws images from a diffusion model, guided by a noisy classifier where one is given. Image "
-    "k of a run is a function of the model, the options and (seed, k) alone: the same for any "
-    "number of threads, and --first k -n 1 makes it again by itself. The name of the output "
-    "chooses its form: X.png is a grid (one image where n is 1), X.npz the authors' arrays, - a "
-    "PNG on standard output, anything else a folder of pictures with run.json. Every PNG carries "
-    "its recipe; guided info X.png prints the command that makes it again. Ctrl-C keeps what is "
-    "finished. A run of many images is made in a folder, -o RUN/ --resume: nothing but the "
-    "image in flight is lost whatever ends it, the same command goes on, several processes share "
-    "it "
-    "(--share, or mpiexec), and it ends in one .npz of the same bytes; guided verify makes some of "
-    "them again.";
+    "Draws images from a diffusion model, guided by a noisy classifier if one is given. Image k of "
+    "a run depends only on the model, the options and (seed, k): it is the same for any number of "
+    "threads, and --first k -n 1 makes it again alone. The name of the output decides its format: "
+    "X.png is a grid (one image if n is 1), X.npz holds the authors' arrays, - is a PNG on "
+    "standard output, any other name is a folder of pictures with run.json. Every PNG contains its "
+    "recipe; guided info X.png prints the command that makes it again. Ctrl-C keeps finished "
+    "images. Make many images as a run in a folder, -o RUN/ --resume: if it stops for any reason, "
+    "only the image in progress is lost, and the same command continues it. Several processes can "
+    "share a run (--share, or mpiexec). Its result is one .npz of the same bytes; guided verify "
+    "makes some of the images again to check it.";
 
 const job_kind job_sample = {
     "sample",
-    "make images",
+    "make images with a diffusion model",
     "sample [--model FILE] [--classifier FILE] [options]",
     "guided sample --class 0-9 -n 40 --steps ddim25 --seed 7 -o grid.png",
     table,

@@ -1,5 +1,5 @@
-/* sample_recipe.c - everything that decides the bytes of images, as a flat JSON object: in PNGs, in
- * run.json, and back. */
+/* sample_recipe.c - writes and reads recipes: everything that decides the bytes of images, as a
+ * flat JSON object in PNGs and in run.json. */
 #include "jobs/maker.h"
 
 #include <jansson.h>
@@ -14,7 +14,7 @@ static void set_text(json_t *j, const char *key, const char *text)
         json_object_set_new(j, key, gd_json_text(text));
 }
 
-/* As text: jansson's integers end at 2^63 */
+/* As text, because jansson's integers end at 2^63 */
 static void set_seed(json_t *j, const char *key, uint64_t seed)
 {
     char text[24];
@@ -33,8 +33,8 @@ static gd_status set_hash(json_t *j, const char *key, const gd_model *model)
     return GD_OK;
 }
 
-/* Options of solvers and guidance that are not as they are by default: recipes of other runs do not
- * change */
+/* Only options of solvers and guidance that differ from their defaults, so that recipes of other
+ * runs do not change */
 static gd_status set_guidance(json_t *j, const job_maker *m)
 {
     const job_sampling *c = &m->c;
@@ -72,7 +72,7 @@ static gd_status set_guidance(json_t *j, const job_maker *m)
     return m->weaker ? set_hash(j, "weaker_model_hash", m->weaker) : GD_OK;
 }
 
-/* The authors' flags, as on a command line */
+/* The authors' flags, written as on a command line */
 static void set_flags(json_t *j, const job_sampling *c)
 {
     char text[JOB_MAX_FLAGS * 64] = "";

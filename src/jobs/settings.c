@@ -1,5 +1,5 @@
-/* settings.c - what stands under the command line: GUIDED_NAME variables, and under them the lines
- * "name = value" of the --config file. */
+/* settings.c - option values with less precedence than the command line: GUIDED_NAME variables,
+ * then the lines "name = value" of the --config file. */
 #include "jobs/args.h"
 
 #include <ctype.h>
@@ -8,15 +8,17 @@
 
 #define AT(field) offsetof(job_settings, field)
 const job_option job_common_options[] = {
-    { "config", 0, JOB_TEXT, "FILE", "options from a file of lines: name = value", AT(config) },
+    { "config", 0, JOB_TEXT, "FILE", "read options from a file of lines: name = value",
+      AT(config) },
     { "max-pixels", 0, JOB_WIDE, "N",
-      "read pictures of up to N pixels, however small their file (default: Pillow's limit)",
+      "limit of a picture's pixels, however small its file is (default: Pillow's limit)",
       AT(max_pixels), 1, 1e12 },
-    { "print-config", 0, JOB_SWITCH, "", "print what all options come to, as such a file, and stop",
-      AT(print_config) },
+    { "print-config", 0, JOB_SWITCH, "",
+      "print the final value of each option as such a file, then stop", AT(print_config) },
     { "progress", 0, JOB_TEXT, "auto|tty|plain|json|none", "how progress is shown", AT(progress) },
-    { "quiet", 'q', JOB_SWITCH, "", "errors only", AT(quiet) },
-    { "verbose", 'v', JOB_COUNT, "", "timings, ISA, threads; -vv: every layer too", AT(verbose) },
+    { "quiet", 'q', JOB_SWITCH, "", "print errors only", AT(quiet) },
+    { "verbose", 'v', JOB_COUNT, "", "print timings, ISA, threads; -vv: each layer too",
+      AT(verbose) },
 };
 #undef AT
 const int job_n_common_options = COUNT(job_common_options);
@@ -45,7 +47,7 @@ static gd_status enter(const job_option *o, const char *text, void *values, job_
 static gd_status enter_flag(job_words *words, const char *name, const char *text)
 {
     for (int i = 0; i < words->n_flags; i++)
-        if (strcmp(words->flag[i].name, name) == 0) /* the command line stands above */
+        if (strcmp(words->flag[i].name, name) == 0) /* the command line has precedence */
             return GD_OK;
     if (words->n_flags == JOB_MAX_FLAGS)
         return gd_fail(GD_EUSAGE, "more than %d network flags", JOB_MAX_FLAGS);
@@ -80,7 +82,7 @@ static gd_status read_line(const job_kind *c, const char *line, const char *end,
         return gd_fail(GD_EUSAGE, "%s: expected %s = value", name, name);
     o = job_option_find(c, name, strlen(name));
     if (o && job_option_is_common(o) && strstr("config print-config", name))
-        return gd_fail(GD_EUSAGE, "%s has no place in a configuration file", name);
+        return gd_fail(GD_EUSAGE, "%s cannot be set in a configuration file", name);
     if (o)
         return enter(o, text, values, words, JOB_FROM_FILE);
     return gd_flag_known(name) ? enter_flag(words, name, text) : job_unknown_option(c, name);

@@ -1,5 +1,6 @@
 /* sweep.c - guided sweep: every combination of options of guided sample, sampled with the same
- * seeds and judged as guided eval judges; cell by cell, so that an ended study goes on. */
+ * seeds and measured as guided eval measures.  Each cell is saved, so that a stopped study can
+ * continue. */
 #include "jobs/sweep.h"
 #include "jobs/args.h"
 #include "jobs/option_rows.h"
@@ -16,21 +17,23 @@ static const job_option table[] = {
     OPTION_MODEL(AT(choice.model)),
     OPTION_CLASSIFIER(AT(choice.classifier)),
     OPTION_UNGUIDED(AT(choice.unguided)),
-    { "ref", 0, JOB_TEXT, "PATH", "images to compare with, as guided eval takes them", AT(ref) },
-    { "features", 0, JOB_TEXT, "CLASSIFIER", "whose features judge (default: fashion32's)",
+    { "ref", 0, JOB_TEXT, "PATH", "reference images, in any form that guided eval reads", AT(ref) },
+    { "features", 0, JOB_TEXT, "CLASSIFIER", "classifier for features (default: fashion32's)",
       AT(features) },
-    { "inception", 0, JOB_TEXT, "FILE", "the 2015 network judges", AT(inception) },
-    { "grey", 0, JOB_SWITCH, "", "grey pictures for a network of three channels", AT(grey) },
-    { "pad", 0, JOB_SWITCH, "", "a black border around small pictures of the reference", AT(pad) },
-    { "class", 0, JOB_TEXT, "LIST", "as of guided sample (default: balanced)", AT(choice.classes) },
-    { "num", 'n', JOB_INT, "N", "images of a cell (default 500)", AT(choice.n), 4, 1e6 },
-    { "seed", 0, JOB_SEED, "N", "of every cell (default 0)", AT(choice.seed) },
+    { "inception", 0, JOB_TEXT, "FILE", "weights of the 2015 Inception network, for features",
+      AT(inception) },
+    { "grey", 0, JOB_SWITCH, "", "repeat grey pictures for a three-channel network", AT(grey) },
+    { "pad", 0, JOB_SWITCH, "", "add a black border to small reference pictures", AT(pad) },
+    { "class", 0, JOB_TEXT, "LIST", "classes, as in guided sample (default: balanced)",
+      AT(choice.classes) },
+    { "num", 'n', JOB_INT, "N", "images per cell (default 500)", AT(choice.n), 4, 1e6 },
+    { "seed", 0, JOB_SEED, "N", "seed of every cell (default 0)", AT(choice.seed) },
     OPTION_PRECISION(AT(choice.precision)),
-    { "output", 'o', JOB_TEXT, "FOLDER", "of the study; what is there is kept (default sweep)",
-      AT(output) },
+    { "output", 'o', JOB_TEXT, "FOLDER",
+      "folder of the study; finished cells in it are kept (default sweep)", AT(output) },
     OPTION_THREADS(AT(threads)),
     OPTION_QUIET(AT(quiet)),
-    { "json", 0, JOB_SWITCH, "", "a JSON line for each cell", AT(json) },
+    { "json", 0, JOB_SWITCH, "", "print a JSON line for each cell", AT(json) },
 };
 #undef AT
 
@@ -60,8 +63,8 @@ static gd_status read_axis(sweep_axis *a, char *text)
     a->option = job_option_find(&job_sample, text, strlen(text));
     if (!a->option || a->option->offset >= sizeof(job_sampling) || is_own(text))
         return gd_fail(GD_EUSAGE,
-                       "sweep: %s is no option that decides an image of guided sample, or one that "
-                       "all cells share",
+                       "sweep: %s cannot vary: it is not an option of guided sample that changes "
+                       "images, or all cells share it",
                        text);
     for (at = equals + 1; at && a->n < SWEEP_MAX_VALUES;) {
         a->value[a->n++] = at;
@@ -81,7 +84,8 @@ static gd_status make_cells(sweep_run *r)
     for (int k = 0; k < r->n_axes; k++)
         n *= r->axis[k].n;
     if (n > SWEEP_MAX_CELLS)
-        return gd_fail(GD_EUSAGE, "sweep: %lld cells, at most %d", (long long)n, SWEEP_MAX_CELLS);
+        return gd_fail(GD_EUSAGE, "sweep: %lld cells, but at most %d are allowed", (long long)n,
+                       SWEEP_MAX_CELLS);
     r->n_cells = (int)n;
     GD_TRY(gd_block_make(&r->cell, (size_t)n * sizeof *r->cell, "cells"));
     for (int i = 0; i < r->n_cells; i++) {
@@ -100,7 +104,7 @@ static gd_status read_axes(sweep_run *r)
     char *at;
 
     if (r->words.n_words == 0)
-        return gd_fail(GD_EUSAGE, "sweep: nothing varies\nhint: guided sweep "
+        return gd_fail(GD_EUSAGE, "sweep: no option varies\nhint: guided sweep "
                                   "sampler=ddim,dpmpp-2m steps=5,10,25 --ref images.npz");
     for (int i = 0; i < r->words.n_words; i++)
         bytes += strlen(r->words.word[i]) + 1;
@@ -138,9 +142,9 @@ void sweep_path(const sweep_run *r, const sweep_cell *cell, const char *suffix,
     snprintf(out, GD_MAX_PATH, "%.3000s/cells/%s%s", r->output, name, suffix);
 }
 
-/* ---- what is there ---- */
+/* ---- finished cells ---- */
 
-/* What all cells share: others are of another study */
+/* The settings that all cells share; a cell with other settings belongs to another study */
 static json_t *study_of(const sweep_run *r)
 {
     char seed[24];
@@ -175,8 +179,10 @@ static gd_status read_cell(sweep_run *r, sweep_cell *cell)
     json_decref(json);
     json_decref(study);
     if (json && !same)
-        return gd_fail(GD_EEXISTS,
-                       "%s: of a study with other models, images or seed\nhint: another -o", path);
+        return gd_fail(
+            GD_EEXISTS,
+            "%s: belongs to a study with other models, images or seed\nhint: give another -o",
+            path);
     return GD_OK;
 }
 
@@ -281,7 +287,7 @@ static gd_status judge(sweep_run *r, sweep_cell *cell, const char *path)
     return s;
 }
 
-/* A finished cell has its .json; one that was cut off is made again. */
+/* A finished cell has a .json file; an interrupted cell is made again. */
 static gd_status run_cell(sweep_run *r, int i)
 {
     sweep_cell *cell = &r->cell[i];
@@ -319,8 +325,9 @@ static gd_status open_reference(sweep_run *r)
     eval_run *e = &r->eval;
 
     if (!r->ref)
-        return gd_fail(GD_EUSAGE, "sweep: nothing to compare with\nhint: --ref PATH: a folder of "
-                                  "images, or an .npz");
+        return gd_fail(
+            GD_EUSAGE,
+            "sweep: no reference images\nhint: --ref PATH: a folder of images, or an .npz");
     e->first = true;
     e->o = (eval_options){ .dialect = "adm",
                            .batch = 8,
@@ -380,18 +387,15 @@ static gd_status run_sweep(gd_job *job)
 }
 
 static const char notes[] =
-    "Samples every combination of the values given, the images of a cell from the same seeds as "
-    "those "
-    "of the others, and judges it by Frechet distance, Inception Score, precision and recall. A "
-    "word "
+    "Samples every combination of the given values and measures its Frechet distance, Inception "
+    "Score, precision and recall. Each combination is a cell; all cells use the same seeds. A word "
     "NAME=A,B,.. names an option of guided sample and its values. The folder holds sweep.csv, "
-    "sweep.svg (distance by network calls, a line for each combination of the other options), "
-    "sheet.png (the first images of each cell, a row each, in the order of the table) and cells/, "
-    "the "
-    "images and numbers of each. The same command goes on with a study that was ended.";
+    "sweep.svg (distance over network calls, a line for each combination of the other options), "
+    "sheet.png (the first images of each cell, one row per cell, in the order of the table) and "
+    "cells/ (the images and numbers of each cell). The same command continues a stopped study.";
 
 const job_kind job_sweep = { "sweep",
-                             "compare samplers, steps, scales: any options",
+                             "compare samplers, steps, scales or other options",
                              "sweep NAME=VALUE,.. [NAME=VALUE,..] --ref PATH [options]",
                              "guided sweep sampler=ddim,dpmpp-2m steps=5,10,25 --ref images.npz",
                              table,

@@ -1,4 +1,4 @@
-/* train.c - guided train, guided train-classifier: options, and what a run is made of. */
+/* train.c - guided train, guided train-classifier: options, and the set-up of a run. */
 #include "jobs/train.h"
 #include "jobs/option_rows.h"
 
@@ -16,43 +16,45 @@ static const job_option train_table[] = {
 #include "jobs/train_options.inc"
     { "super-res", 0, JOB_INT, "N", "train an upsampler from N x N pixels", AT(super_res), 1,
       GD_MAX_IMAGE_SIDE },
-    { "schedule-sampler", 0, JOB_TEXT, "uniform|loss-second-moment", "of timesteps",
+    { "schedule-sampler", 0, JOB_TEXT, "uniform|loss-second-moment", "sampler of timesteps",
       AT(schedule_sampler) },
     { "schedule_sampler", 0, JOB_TEXT, "NAME", "= --schedule-sampler", AT(schedule_sampler) },
-    { "fp16_scale_growth", 0, JOB_REAL, "R", "= of the authors' lines: no loss is scaled here",
-      AT(scale_growth), 0, 1e6 },
+    { "fp16_scale_growth", 0, JOB_REAL, "R",
+      "= accepted from the authors' scripts; no loss is scaled here", AT(scale_growth), 0, 1e6 },
     { "loss", 0, JOB_TEXT, "steps|edm|cd|ct|progdist",
-      "of discrete steps (default), or at noise levels: EDM's, consistency distillation and "
+      "loss at discrete steps (default), or at noise levels: EDM's, consistency distillation and "
       "training, progressive distillation",
       AT(loss) },
-    { "teacher", 0, JOB_TEXT, "FILE", "model that cd and progdist distil", AT(teacher) },
-    { "scales", 0, JOB_INT, "N", "levels of cd and ct, steps of progdist (default 40)",
+    { "teacher", 0, JOB_TEXT, "FILE", "model to distil, for cd and progdist", AT(teacher) },
+    { "scales", 0, JOB_INT, "N", "number of levels (cd, ct) or steps (progdist); default 40",
       AT(train.scales), 2, 100000 },
-    { "target-ema", 0, JOB_REAL, "R", "average that is the target of cd and ct (default 0.95)",
-      AT(train.target_ema), 0, 1 },
-    { "loss-norm", 0, JOB_TEXT, "l2|l1", "of losses at noise levels", AT(loss_norm) },
+    { "target-ema", 0, JOB_REAL, "R",
+      "rate of the average that is the target of cd and ct (default 0.95)", AT(train.target_ema), 0,
+      1 },
+    { "loss-norm", 0, JOB_TEXT, "l2|l1", "norm of losses at noise levels", AT(loss_norm) },
     { "loss-weight", 0, JOB_TEXT, "NAME",
-      "uniform, min-snr, p2; at noise levels uniform, snr, snr+1, karras, truncated-snr",
+      "weight of the loss: uniform, min-snr, p2; at noise levels uniform, snr, snr+1, karras, "
+      "truncated-snr",
       AT(loss_weight) },
-    { "weight-gamma", 0, JOB_REAL, "G", "of min-snr (default 5) and p2 (default 1)",
+    { "weight-gamma", 0, JOB_REAL, "G", "gamma of min-snr (default 5) and p2 (default 1)",
       AT(train.weight_gamma), 0, 1e6 },
-    { "weight-k", 0, JOB_REAL, "K", "of p2 (default 1)", AT(train.weight_k), 0, 1e6 },
+    { "weight-k", 0, JOB_REAL, "K", "k of p2 (default 1)", AT(train.weight_k), 0, 1e6 },
     { "label-dropout", 0, JOB_REAL, "P",
-      "share of labels replaced by a class of their own, which --null-class names",
+      "share of labels replaced by an extra class, the --null-class of guided sample",
       AT(train.label_dropout), 0, 1 },
-    { "sample-interval", 0, JOB_WIDE, "N", "updates between sample grids; 0: none",
+    { "sample-interval", 0, JOB_WIDE, "N", "updates between sample grids; 0: no grids",
       AT(train.sample_interval), 0, 1e12 },
 };
 
 static const job_option classifier_table[] = {
 #include "jobs/train_options.inc"
-    { "val-data", 0, JOB_TEXT, "PATH", "images to validate with", AT(val_data) },
+    { "val-data", 0, JOB_TEXT, "PATH", "images for validation", AT(val_data) },
     { "val_data_dir", 0, JOB_TEXT, "PATH", "= --val-data", AT(val_data) },
     { "eval-interval", 0, JOB_WIDE, "N", "updates between validations (default 5)",
       AT(train.eval_interval), 0, 1e12 },
     { "eval_interval", 0, JOB_WIDE, "N", "= --eval-interval", AT(train.eval_interval), 0, 1e12 },
     { "schedule_sampler", 0, JOB_TEXT, "uniform|loss-second-moment",
-      "= of the authors' lines: it is uniform, as theirs stays", AT(schedule_sampler) },
+      "= accepted from the authors' scripts; always uniform, as theirs", AT(schedule_sampler) },
     { "noised", 0, JOB_SWITCH, "", "train on noised images (on)", AT(train.noised) },
     { "anneal_lr", 0, JOB_SWITCH, "", "= --anneal-lr", AT(train.anneal_lr) },
 };
@@ -79,7 +81,7 @@ static gd_status settle(train_options *o, gd_net_kind kind)
     GD_TRY(train_settle_loss(o));
     GD_TRY(train_keep_text(t->timestep_respacing, sizeof t->timestep_respacing,
                            o->timestep_respacing, "timestep_respacing"));
-    t->microbatch = GD_MAX(t->microbatch, 0); /* -1 is the authors' word for all */
+    t->microbatch = GD_MAX(t->microbatch, 0); /* the authors' -1 means the whole batch */
     GD_TRY(train_keep_text(t->labels, sizeof t->labels, o->labels, "labels"));
     GD_TRY(train_keep_text(t->data, sizeof t->data, o->data, "data"));
     GD_TRY(train_keep_text(t->val_data, sizeof t->val_data, o->val_data, "val-data"));
@@ -95,8 +97,8 @@ static gd_status settle(train_options *o, gd_net_kind kind)
         return gd_fail(GD_EIO, "no random seed from the system: give --seed");
     if (gd_ends_with(o->out, ".pt") || gd_ends_with(o->out, ".safetensors"))
         return gd_fail(GD_EUSAGE,
-                       "--out %s: a run is a folder\nhint: --out %.*s; guided convert makes "
-                       "a file of it",
+                       "--out %s: a run is a folder\nhint: --out %.*s; guided convert writes its "
+                       "model to a file",
                        o->out, (int)(gd_suffix(o->out) - o->out), o->out);
     if (!*t->data)
         return gd_fail(GD_EUSAGE, "no images\nhint: --data FOLDER, or a file of images");
@@ -122,11 +124,11 @@ static gd_status preset_of(train_run *r)
     if (name && r->config.net.kind == r->kind)
         return GD_OK;
     snprintf(partner, sizeof partner, "%s%s", r->o.preset, suffix[r->kind]);
-    return gd_fail(GD_EUSAGE, "--preset %s is no %s, and has no partner that is", r->o.preset,
-                   gd_net_kind_names[r->kind]);
+    return gd_fail(GD_EUSAGE, "--preset %s is not a %s and has no partner of that kind",
+                   r->o.preset, gd_net_kind_names[r->kind]);
 }
 
-/* Grey or colour: the stem and the head follow. */
+/* Grey or colour: sets the channels of the first and the last convolution. */
 static void set_channels(gd_model_config *c, int channels)
 {
     c->net.in_channels = channels;
@@ -179,7 +181,7 @@ static gd_status open_stream(train_run *r, gd_stream **out, const gd_dataset *se
     return gd_stream_open(out, set, &o);
 }
 
-/* ---- the beginning: fresh weights, another model's, or a checkpoint's ---- */
+/* ---- initial weights: fresh, another model's, or a checkpoint's ---- */
 
 static gd_status make_trainer(train_run *r)
 {
@@ -210,7 +212,7 @@ gd_status train_take_kind(train_run *r)
     const gd_net_kind kind = r->config.net.kind;
 
     if (kind != r->kind && (r->kind == GD_NET_CLASSIFIER || kind == GD_NET_CLASSIFIER))
-        return gd_fail(GD_EMISMATCH, "%s: a run of %s\nhint: guided %s --resume", r->o.resume,
+        return gd_fail(GD_EMISMATCH, "%s: the run of a %s\nhint: guided %s --resume", r->o.resume,
                        gd_net_kind_names[kind],
                        r->kind == GD_NET_CLASSIFIER ? "train" : "train-classifier");
     r->kind = kind;
@@ -225,15 +227,16 @@ static gd_status open_checkpoint(train_run *r)
         return GD_OK;
     if (!gd_path_exists(r->o.resume))
         return gd_fail(GD_EFORMAT,
-                       "%s: there is no such run to resume\nhint: --resume takes the folder that "
-                       "--out named; without it a run begins",
+                       "%s: no run to resume\nhint: --resume takes the folder that --out named; "
+                       "without --resume a new run begins",
                        r->o.resume);
-    GD_TRY(gd_run_lock(&r->lock, r->o.resume)); /* before anything is read that may change */
+    GD_TRY(gd_run_lock(&r->lock,
+                       r->o.resume)); /* before reading files that another process may change */
     GD_TRY(gd_run_newest(path, r->o.resume));
     return gd_checkpoint_open(&r->checkpoint, path, &r->o.train, &r->config);
 }
 
-/* The options of the run, then the command line's over them */
+/* The options of the run, overridden by those of the command line */
 static gd_status read_checkpoint(train_run *r, gd_job *job)
 {
     train_options again = r->o;
@@ -247,17 +250,16 @@ static gd_status read_checkpoint(train_run *r, gd_job *job)
     GD_TRY(train_take_kind(r));
     GD_TRY(job_parse(job, &again, &words));
     if (words.n_flags > 0 || again.preset || again.super_res || again.init_from)
-        return gd_fail(
-            GD_EUSAGE,
-            "--resume: the network is the run's; %s%s cannot change it\nhint: --init-from "
-            "begins a new run with its weights",
-            "--",
-            words.n_flags > 0 ? words.flag[0].name
-            : again.preset    ? "preset"
-            : again.super_res ? "super-res"
-                              : "init-from");
+        return gd_fail(GD_EUSAGE,
+                       "--resume: %s%s cannot change the network of a run\nhint: --init-from "
+                       "begins a new run with its weights",
+                       "--",
+                       words.n_flags > 0 ? words.flag[0].name
+                       : again.preset    ? "preset"
+                       : again.super_res ? "super-res"
+                                         : "init-from");
     if (again.seed_given && again.seed != again.train.seed)
-        return gd_fail(GD_EUSAGE, "--resume: the seed is the run's");
+        return gd_fail(GD_EUSAGE, "--resume: --seed cannot change the seed of a run");
     r->o = again;
     r->o.out = r->o.resume;
     r->o.channels = r->config.net.in_channels;
@@ -266,7 +268,7 @@ static gd_status read_checkpoint(train_run *r, gd_job *job)
 
 /* ---- running ---- */
 
-/* No run is there yet */
+/* Fails if the folder already contains a run */
 static gd_status check_folder(const char *path)
 {
     int64_t *steps;
@@ -278,49 +280,49 @@ static gd_status check_folder(const char *path)
     gd_block_free(steps);
     if (n == 0)
         return GD_OK;
-    return gd_fail(GD_EEXISTS,
-                   "%s holds a run already\nhint: --resume %s continues it, or give "
-                   "another --out",
-                   path, path);
+    return gd_fail(
+        GD_EEXISTS,
+        "%s already contains a run\nhint: --resume %s continues it, or give another --out", path,
+        path);
 }
 
-/* When everything else is known to fit: what is refused leaves nothing behind. */
+/* Called after all other checks, so that a refused command leaves no folder. */
 static gd_status make_folder(train_run *r)
 {
     if (gd_os.mkdir(r->o.out, 0777) != 0 && errno != EEXIST)
         return gd_fail_errno(errno, r->o.out);
     GD_TRY(gd_run_lock(&r->lock, r->o.out));
-    return check_folder(r->o.out); /* another may have begun meanwhile */
+    return check_folder(r->o.out); /* another process may have started a run meanwhile */
 }
 
 /* The trainer allocates everything up front; the process's own memory comes on top.
  */
-static void say_beginning(const train_run *r)
+static void report_start(const train_run *r)
 {
     const gd_trainer *t = r->trainer;
     const gd_train_options *o = &t->options;
 
     if (r->o.quiet || !r->first)
         return;
-    gd_log(GD_LOG_NOTE,
-           "%s: %lld images, %d classes; %lld parameters, %.1f MiB in memory, "
-           "checkpoints of %.1f MiB",
-           o->data, (long long)gd_dataset_count(r->set),
-           gd_net_classes(&t->config.net) > 0 ? gd_dataset_classes(r->set) : 0,
-           (long long)t->learner->total, (double)(r->program + gd_memory_held()) / 1048576,
-           (double)gd_checkpoint_bytes(t) / 1048576);
+    gd_log(
+        GD_LOG_NOTE,
+        "%s: %lld images, %d classes; %lld parameters, %.1f MiB of memory, checkpoints of %.1f MiB",
+        o->data, (long long)gd_dataset_count(r->set),
+        gd_net_classes(&t->config.net) > 0 ? gd_dataset_classes(r->set) : 0,
+        (long long)t->learner->total, (double)(r->program + gd_memory_held()) / 1048576,
+        (double)gd_checkpoint_bytes(t) / 1048576);
     gd_log(GD_LOG_NOTE, "%s: from step %lld, seed %llu, %d threads, %s", r->o.out,
            (long long)t->step, (unsigned long long)o->seed, gd_threads(),
            gd_isa_name(gd_isa_used()));
     job_ranks_say(r->dist, t->images, "batch");
     if (t->written_by > 0 && t->written_by != gd_dist_ranks(r->dist))
         gd_log(GD_LOG_NOTE,
-               "%s: written by %d rank%s: from here on equal within rounding, not to the "
-               "bit",
+               "%s: written by %d rank%s: from here on results are equal within rounding, not bit "
+               "for bit",
                r->o.out, t->written_by, t->written_by == 1 ? "" : "s");
 }
 
-/* Their classifier_train.py passes the index itself, their sampling the scaled one. */
+/* The authors' classifier_train.py passes the index itself, their sampling the scaled index. */
 static void report_timesteps(const train_run *r)
 {
     const gd_diffusion_config *d = &r->config.diffusion;
@@ -329,13 +331,12 @@ static void report_timesteps(const train_run *r)
         return;
     if (*r->o.train.timestep_respacing)
         gd_log(GD_LOG_NOTE,
-               "as in classifier_train.py the classifier is trained with the index among "
-               "the steps that are kept, and guides with the original one: leave out "
-               "--timestep_respacing");
+               "as in classifier_train.py the classifier is trained with the index among the kept "
+               "steps but guides with the original step: omit --timestep_respacing");
     else if (d->rescale_timesteps && d->steps != 1000)
         gd_log(GD_LOG_NOTE,
-               "as in classifier_train.py the classifier is trained with timesteps 0 to %d, "
-               "and rescale_timesteps guides with 0 to 999: --rescale_timesteps False agrees",
+               "as in classifier_train.py the classifier is trained with timesteps 0 to %d, but "
+               "rescale_timesteps guides with 0 to 999: give --rescale_timesteps False",
                d->steps - 1);
 }
 
@@ -381,7 +382,7 @@ static gd_status work(train_run *r, gd_job *job)
     GD_TRY(train_compare_sets(r));
     GD_TRY(gd_dist_agree(r->dist, prepare(r), NULL));
     GD_TRY(gd_trainer_share(r->trainer));
-    say_beginning(r);
+    report_start(r);
     train_watch_start(&r->watch, r, &hooks);
     const gd_status s = gd_run_train(r->trainer, r->o.out, &r->classes, &hooks);
     train_watch_end(&r->watch);
@@ -404,7 +405,7 @@ static void release(train_run *r)
     free(r->known_classes);
 }
 
-/* guided train does what image_train.py and super_res_train.py do: the flags tell which. */
+/* guided train does the work of image_train.py and of super_res_train.py; the flags decide. */
 static gd_status choose_kind(train_run *r)
 {
     const bool large = train_flag_given(r, "large_size"), small = train_flag_given(r, "small_size");
@@ -412,9 +413,8 @@ static gd_status choose_kind(train_run *r)
     if (r->kind == GD_NET_CLASSIFIER || !(r->o.super_res || large || small))
         return GD_OK;
     if (train_flag_given(r, "image_size") && large)
-        return gd_fail(GD_EUSAGE,
-                       "--image_size is a diffusion model's, --large_size an upsampler's: "
-                       "which is to be trained?");
+        return gd_fail(GD_EUSAGE, "--image_size is for a diffusion model, --large_size for an "
+                                  "upsampler: give one of them");
     r->kind = GD_NET_SUPERRES;
     return GD_OK;
 }
@@ -458,12 +458,12 @@ static gd_status run_classifier(gd_job *job)
 static const char train_notes[] =
     "Trains on a folder of images (a folder for each class, or names CLASS_rest.png), an .npz, a "
     "zip or an IDX file. The run's folder holds progress.csv, a loss curve, grids of samples and "
-    "whole checkpoints; --resume FOLDER continues to the bit after Ctrl-C, SIGTERM, SIGHUP or a "
-    "crash, "
-    "SIGUSR1 saves and goes on. guided sample --model FOLDER draws from it.";
+    "complete checkpoints. --resume FOLDER continues bit for bit after Ctrl-C, SIGTERM, SIGHUP or "
+    "a crash. SIGUSR1 saves a checkpoint and training continues. guided sample --model FOLDER "
+    "samples from the run.";
 
 const job_kind job_train = { "train",
-                             "a diffusion model or an upsampler of your own images",
+                             "train a diffusion model or an upsampler",
                              "train --data PATH [--preset NAME] [--out FOLDER] [options]",
                              "guided train --data images/ --preset small32 --iterations 20000",
                              train_table,
@@ -472,12 +472,12 @@ const job_kind job_train = { "train",
                              train_notes };
 
 static const char classifier_notes[] =
-    "Trains a classifier of noised images, whose gradient guides guided sample --classifier "
-    "FOLDER. Folders, checkpoints and --resume as in guided train.";
+    "Trains a classifier of noised images; guided sample --classifier FOLDER uses its gradient for "
+    "guidance. Folders, checkpoints and --resume are as in guided train.";
 
 const job_kind job_train_classifier = {
     "train-classifier",
-    "a noisy classifier that guides",
+    "train a noisy classifier for guidance",
     "train-classifier --data PATH [--preset NAME] [--out FOLDER] [options]",
     "guided train-classifier --data images/ --preset small32 --out crun",
     classifier_table,

@@ -1,10 +1,10 @@
-/* train_loss.c - which loss guided train goes down on: discrete steps or noise levels, weights, a
+/* train_loss.c - the loss that guided train minimises: discrete steps or noise levels, weights, a
  * teacher. */
 #include "jobs/train.h"
 
 #include <string.h>
 
-/* The target of consistency losses is one of the averages. */
+/* The target of a consistency loss is one of the averages. */
 static gd_status add_target(gd_train_options *t)
 {
     gd_averages have;
@@ -16,7 +16,7 @@ static gd_status add_target(gd_train_options *t)
             return GD_OK;
     snprintf(rate, sizeof rate, "%s%.10g", *t->ema_rate ? "," : "", t->target_ema);
     if (strlen(t->ema_rate) + strlen(rate) >= sizeof t->ema_rate)
-        return gd_fail(GD_EUSAGE, "--ema-rate %s: no room for --target-ema", t->ema_rate);
+        return gd_fail(GD_EUSAGE, "--ema-rate %s: too long to add --target-ema", t->ema_rate);
     strcat(t->ema_rate, rate);
     return GD_OK;
 }
@@ -43,7 +43,8 @@ gd_status train_open_teacher(train_run *r)
     return job_model_open(&r->teacher, path, JOB_MODEL, NULL, 0);
 }
 
-/* Consistency models keep the image at the lowest level; other losses at levels make EDM's form. */
+/* Consistency models return the image itself at the lowest level; other losses at noise levels use
+ * EDM's preconditioner. */
 void train_shape_network(train_run *r)
 {
     const char *loss = r->o.train.loss;

@@ -1,7 +1,7 @@
-/* train_mix.c - the weights that --init-from begins with. */
+/* train_mix.c - the initial weights of --init-from. */
 #include "jobs/train.h"
 
-enum { NAMED = 8 /* fresh parameters that get a line */ };
+enum { NAMED = 8 /* fresh parameters that are reported one by one */ };
 
 gd_status train_mix_fetch(void *ctx, const char *name, const gd_type *type, float *dst)
 {
@@ -12,7 +12,7 @@ gd_status train_mix_fetch(void *ctx, const char *name, const gd_type *type, floa
     if (fits)
         mix->n_from++;
     else if (mix->n_fresh++ < NAMED)
-        gd_log(GD_LOG_NOTE, "fresh weights for %s: %s has none of this shape", name,
+        gd_log(GD_LOG_NOTE, "fresh weights for %s: %s has none with this name and shape", name,
                gd_model_path(mix->from));
     return weights.fetch(weights.ctx, name, type, dst);
 }
@@ -20,13 +20,12 @@ gd_status train_mix_fetch(void *ctx, const char *name, const gd_type *type, floa
 gd_status train_mix_end(const train_mix *mix)
 {
     if (mix->n_from == 0)
-        return gd_fail(
-            GD_EMISMATCH,
-            "--init-from %s: no parameter fits this network\n"
-            "hint: guided info %s tells what it is; --preset or its flags make such a one",
-            gd_model_path(mix->from), gd_model_path(mix->from));
+        return gd_fail(GD_EMISMATCH,
+                       "--init-from %s: no parameter fits this network\n"
+                       "hint: guided info %s describes its network; give its --preset or flags",
+                       gd_model_path(mix->from), gd_model_path(mix->from));
     if (mix->n_fresh > 0)
-        gd_log(GD_LOG_NOTE, "%d parameters of %s, %d fresh", mix->n_from, gd_model_path(mix->from),
-               mix->n_fresh);
+        gd_log(GD_LOG_NOTE, "%d parameters from %s, %d fresh", mix->n_from,
+               gd_model_path(mix->from), mix->n_fresh);
     return GD_OK;
 }

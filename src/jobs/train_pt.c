@@ -1,10 +1,9 @@
-/* train_pt.c - guided train --resume of the authors' files: a new run that begins where they end.
- */
+/* train_pt.c - guided train --resume of the authors' files: starts a new run from their state. */
 #include "jobs/train.h"
 
 #include <string.h>
 
-/* A folder with checkpoints of ours is a run of ours, whatever else is in it. */
+/* A folder with checkpoints of guided is a run of guided, whatever other files it has. */
 static gd_status find(train_run *r)
 {
     const char *path = r->o.resume;
@@ -20,24 +19,24 @@ static gd_status find(train_run *r)
         return GD_OK;
     r->pt_model[0] = '\0';
     if (folder || !gd_path_exists(path))
-        return GD_OK; /* the run's own message */
+        return GD_OK; /* opening it as a run reports the fault */
     return gd_fail(GD_EUSAGE,
-                   "--resume %s: neither a run's folder nor a file named model000000.pt\nhint: "
+                   "--resume %s: neither a run's folder nor a file named as model000000.pt\nhint: "
                    "--init-from %s begins a new run with its weights",
                    path, path);
 }
 
-/* The files know neither options nor data: those are the command line's, and so is what the
- * network's shapes do not tell. */
+/* The files contain neither options nor data: these come from the command line, and so does
+ * whatever the shapes of the parameters do not determine. */
 static gd_status open_model(train_run *r)
 {
     if (r->o.init_from)
-        return gd_fail(GD_EUSAGE, "--resume %s has weights of its own: no --init-from",
-                       r->o.resume);
+        return gd_fail(GD_EUSAGE, "--resume %s has its own weights: omit --init-from", r->o.resume);
     GD_TRY(gd_model_open(&r->begin, r->pt_model, r->words.flag, r->words.n_flags));
     r->config = *gd_model_get_config(r->begin);
     if (r->o.preset) {
-        const gd_net_config file = r->config.net; /* a preset does not know the classes of data */
+        const gd_net_config file =
+            r->config.net; /* a preset does not fix the classes of the data */
         GD_TRY(train_describe_network(r));
         if (r->config.net.kind == file.kind && file.kind == GD_NET_CLASSIFIER)
             r->config.net.out_channels = file.out_channels;

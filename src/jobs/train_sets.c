@@ -1,4 +1,4 @@
-/* train_sets.c - the sets of images of guided train, and what classes they give the network. */
+/* train_sets.c - the sets of images of guided train, and the network's classes. */
 #include "jobs/train.h"
 
 #include <jansson.h>
@@ -23,11 +23,11 @@ static gd_status open_set(train_run *r, gd_dataset **out, const char *path)
     return gd_dataset_open(out, path, &o);
 }
 
-/* Names of a set's classes in r->names; none where it has numbers only */
+/* Sets r->names to the names of the set's classes; none if they are only numbers */
 static gd_status take_names(train_run *r, const gd_dataset *set)
 {
     const int n = gd_dataset_classes(set);
-    /* a run that goes on names it already */
+    /* a resumed run already names it */
     const bool none = r->o.train.label_dropout > 0 && n < gd_net_classes(&r->config.net);
 
     free(r->names);
@@ -63,7 +63,7 @@ gd_status train_take_known(train_run *r)
     return gd_dist_broadcast(r->dist, r->known_classes, bytes);
 }
 
-/* The classes of a run that goes on: a JSON list of names */
+/* The classes of a resumed run: a JSON list of names */
 static gd_status match_known(gd_dataset *set, const char *known, const char *run)
 {
     const char **name;
@@ -92,11 +92,11 @@ gd_status train_open_sets(train_run *r)
     if (!*r->o.train.val_data)
         return GD_OK;
     GD_TRY(open_set(r, &r->val_set, r->o.train.val_data));
-    GD_TRY(take_names(r, r->set)); /* a label means the same class in both */
+    GD_TRY(take_names(r, r->set)); /* a label must mean the same class in both */
     return gd_dataset_match_classes(r->val_set, r->names, r->classes.n);
 }
 
-/* Every host has the same images under the same numbers: by count, names and labels */
+/* Checks by count, names and labels that every host has the same images in the same order */
 gd_status train_compare_sets(const train_run *r)
 {
     const int64_t n = gd_dataset_count(r->set);
@@ -126,21 +126,22 @@ static gd_status check_classes(const train_run *r)
     const int have = gd_net_classes(&r->config.net), classes = gd_dataset_classes(r->set);
 
     if (have > 0 && classes == 0)
-        return gd_fail(GD_EFORMAT,
-                       "%s: no labels for a class-conditional model\nhint: --class_cond False",
-                       r->o.train.data);
+        return gd_fail(
+            GD_EFORMAT,
+            "%s: has no labels, but the model is class-conditional\nhint: --class_cond False",
+            r->o.train.data);
     if (classes > have && have > 0)
-        return gd_fail(GD_EMISMATCH, "%s: %d classes, the model has %d", r->o.train.data, classes,
-                       have);
+        return gd_fail(GD_EMISMATCH, "%s: has %d classes, but the model has %d", r->o.train.data,
+                       classes, have);
     if (r->o.train.label_dropout > 0 && have <= classes && !r->o.resume)
         return gd_fail(GD_EUSAGE,
-                       "--label-dropout: the model has %d classes, the images have %d: none is "
-                       "left for no label\nhint: --class_cond True, --num_classes %d",
+                       "--label-dropout: the model has %d classes, the images have %d: the dropped "
+                       "label needs one more\nhint: --class_cond True, --num_classes %d",
                        have, classes, classes + 1);
     return GD_OK;
 }
 
-/* Labels that can be no classes are refused, odd ones reported, before anything is trained. */
+/* Before training: refuses labels that cannot be classes, reports unusual ones. */
 static gd_status check_labels(const train_run *r)
 {
     const bool needed = r->kind == GD_NET_CLASSIFIER;
@@ -172,7 +173,8 @@ static gd_status set_classifier_classes(train_run *r)
     return GD_OK;
 }
 
-/* The set's classes, unless flags say otherwise; --labels none makes a model without classes. */
+/* The model has the set's classes, unless flags set others; --labels none makes a model without
+ * classes. */
 static gd_status set_classes(train_run *r)
 {
     const int classes = gd_dataset_classes(r->set);
@@ -185,7 +187,8 @@ static gd_status set_classes(train_run *r)
     if (n->num_classes == 0)
         return GD_OK;
     if (classes > 0 && !train_flag_given(r, "num_classes"))
-        n->num_classes = classes + (r->o.train.label_dropout > 0); /* the last is none */
+        n->num_classes =
+            classes + (r->o.train.label_dropout > 0); /* the last class is the dropped label */
     return GD_OK;
 }
 
@@ -200,7 +203,7 @@ gd_status train_settle_classes(train_run *r)
     if (r->classes.n == gd_net_classes(&r->config.net))
         return GD_OK;
     if (r->classes.n > 0 && gd_net_classes(&r->config.net) > 0)
-        gd_log(GD_LOG_NOTE, "%s: %d class names are not kept: the model has %d classes",
+        gd_log(GD_LOG_NOTE, "%s: %d class names are not stored, because the model has %d classes",
                r->o.train.data, r->classes.n, gd_net_classes(&r->config.net));
     r->classes = (gd_class_names){ 0 };
     return GD_OK;

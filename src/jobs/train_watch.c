@@ -1,11 +1,11 @@
-/* train_watch.c - what a user sees of a training run: how far it is, and grids of samples. */
+/* train_watch.c - what a user sees of a training run: progress and grids of samples. */
 #include "jobs/train.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- how far it is ---- */
+/* ---- progress ---- */
 
 static void show(const train_watch *w, const gd_trainer *t, bool ended)
 {
@@ -35,21 +35,21 @@ static void recorded(void *ctx, const gd_trainer *t)
     w->loss = gd_means_get(&t->means, t->objective.classifier ? "train_loss" : "loss");
 }
 
-static gd_run_wish wish(void *ctx)
+static gd_run_wish request(void *ctx)
 {
     (void)ctx;
-    return gd_stop_wanted() ? GD_RUN_STOP : job_take_save_wish() ? GD_RUN_SAVE : GD_RUN_ON;
+    return gd_stop_wanted() ? GD_RUN_STOP : job_take_save_request() ? GD_RUN_SAVE : GD_RUN_ON;
 }
 
 /* ---- grids: the same seed, so that grids can be compared ---- */
 
 enum { GRID_IMAGES = 16, GRID_COLUMNS = 4, GRID_SEED = 0 };
 
-/* An average whose start has a larger share than this gives noise where the weights themselves give
- * pictures. */
+/* If the initial weights have a larger share than this in an average, the average gives noise where
+ * the weights themselves give pictures. */
 static const double most_of_start = 0.02;
 
-/* Share of its first value in the first average: the rate once for every update */
+/* Share of the initial weights in the first average: its rate to the power of the updates */
 static double share_of_start(const gd_learner *l)
 {
     return pow(l->options.ema_rate[0], (double)l->updates);
@@ -60,7 +60,7 @@ static bool shows_average(const gd_learner *l)
     return l->options.n_ema > 0 && share_of_start(l) <= most_of_start;
 }
 
-/* Of which weights a grid is, for its file */
+/* Names the weights of a grid, for its file */
 static void describe_weights(char *out, size_t size, const gd_trainer *t)
 {
     const gd_learner *l = t->learner;
@@ -70,8 +70,8 @@ static void describe_weights(char *out, size_t size, const gd_trainer *t)
         snprintf(out + used, size - (size_t)used, "average %s", t->averages.text[0]);
     else if (l->options.n_ema > 0)
         snprintf(out + used, size - (size_t)used,
-                 "weights without average: %.0f %% of average %s are still its start",
-                 100 * share_of_start(l), t->averages.text[0]);
+                 "weights without average: average %s still has %.0f %% of the initial weights",
+                 t->averages.text[0], 100 * share_of_start(l));
     else
         snprintf(out + used, size - (size_t)used, "weights without average");
 }
@@ -95,10 +95,10 @@ typedef struct grid {
     gd_model *model;
     gd_stage stage;
     job_output output;
-    char weights[128]; /* which they are */
+    char weights[128]; /* the weights in use */
     gd_text texts[2];
     float *x, *low_res; /* blocks: one image */
-    int64_t *labels;    /* of the set's first images, for an upsampler */
+    int64_t *labels;    /* the set's first images, for an upsampler */
     float *images;
 } grid;
 
@@ -135,7 +135,7 @@ static gd_status make_grid(grid *g, const char *path)
     return gd_block_make(&g->low_res, image, "low-resolution image");
 }
 
-/* An upsampler enlarges the set's first images. */
+/* The grid of an upsampler enlarges the set's first images. */
 static gd_status set_low_res(grid *g, int i)
 {
     const gd_net_config *c = &g->t->config.net;
@@ -179,7 +179,7 @@ static gd_status sample(void *ctx, const gd_trainer *t)
     s = make_grid(&g, path);
     if (s == GD_OK)
         s = fill_grid(&g);
-    if (s == GD_EFAILED) { /* early weights may well give no picture: the run goes on */
+    if (s == GD_EFAILED) { /* early weights may give no finite picture; training continues */
         gd_log(GD_LOG_NOTE, "no sample grid at step %lld: %s", (long long)t->step, gd_error());
         s = GD_OK;
     }
@@ -202,7 +202,7 @@ void train_watch_start(train_watch *w, const train_run *run, gd_run_hooks *hooks
                         .start = gd_seconds(),
                         .first = run->trainer->step,
                         .loss = NAN };
-    *hooks = (gd_run_hooks){ w, wish, stepped, recorded, sample };
+    *hooks = (gd_run_hooks){ w, request, stepped, recorded, sample };
 }
 
 void train_watch_end(train_watch *w)

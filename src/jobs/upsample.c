@@ -1,4 +1,4 @@
-/* upsample.c - guided upsample: low-resolution images from a file or a folder, made large. */
+/* upsample.c - guided upsample: enlarges low-resolution images of a file or a folder. */
 #include "jobs/jobs.h"
 #include "jobs/option_rows.h"
 
@@ -12,7 +12,7 @@ typedef struct options {
     double scale, eta, low_res_noise;
     int n, threads, columns, memory;
     uint64_t seed;
-    bool seed_given; /* set by the parser: stands behind seed */
+    bool seed_given; /* set by the parser: must follow seed */
     bool clip, overwrite, quiet, json, preview, dry_run, ddim;
     int batch; /* the authors' batch_size: an image does not depend on it */
 } options;
@@ -20,26 +20,26 @@ typedef struct options {
 #define AT(field) offsetof(options, field)
 static const job_option table[] = {
     { "model", 'm', JOB_TEXT, "FILE",
-      "upsampler, or a built-in one's name (default: the first built-in one)", AT(model) },
-    { "input", 'i', JOB_TEXT, "PATH", ".npz with labels, a picture, a folder or zip of pictures",
-      AT(input) },
+      "upsampler: a file or a built-in name (default: the first built-in upsampler)", AT(model) },
+    { "input", 'i', JOB_TEXT, "PATH",
+      "images to enlarge: .npz with labels, a picture, a folder or zip of pictures", AT(input) },
     OPTION_CLASSIFIER(AT(classifier)),
     OPTION_SCALE(AT(scale)),
-    { "class", 0, JOB_TEXT, "LIST", "numbers, ranges, names; default: the input's labels",
+    { "class", 0, JOB_TEXT, "LIST", "classes: numbers, ranges, names (default: the input's labels)",
       AT(classes) },
     OPTION_CLASS_NAMES(AT(labels)),
-    { "num", 'n', JOB_INT, "N", "images; the input is repeated (default: each once)", AT(n), 1,
-      1e7 },
+    { "num", 'n', JOB_INT, "N",
+      "number of images; repeats the input (default: each input image once)", AT(n), 1, 1e7 },
     OPTION_STEPS(AT(steps)),
-    { "sampler", 0, JOB_TEXT, JOB_SAMPLER, "default: ddim where --steps begins with ddim",
+    { "sampler", 0, JOB_TEXT, JOB_SAMPLER, "sampler (default: ddim if --steps begins with ddim)",
       AT(sampler) },
     OPTION_DDIM_ETA(AT(eta)),
-    { "low-res-noise", 0, JOB_REAL, "S", "noise added to the input, for upsamplers trained with it",
-      AT(low_res_noise), 0, 10 },
+    { "low-res-noise", 0, JOB_REAL, "S",
+      "noise to add to the input, for upsamplers trained with noise", AT(low_res_noise), 0, 10 },
     OPTION_CLIP_DENOISED(AT(clip)),
     OPTION_SEED(AT(seed)),
-    { "output", 'o', JOB_TEXT, "PATH", "X.png grid, X.npz, X folder, - (default upsampled.png)",
-      AT(output) },
+    { "output", 'o', JOB_TEXT, "PATH",
+      "output: X.png grid, X.npz, X folder, - (default upsampled.png)", AT(output) },
     OPTION_FORMAT(AT(format)),
     OPTION_COLUMNS(AT(columns)),
     OPTION_OVERWRITE(AT(overwrite)),
@@ -50,15 +50,15 @@ static const job_option table[] = {
     OPTION_MEMORY(AT(memory)),
     OPTION_QUIET(AT(quiet)),
     OPTION_JSON(AT(json)),
-    /* the authors' names for the same things */
+    /* the authors' names of these options */
     { "model_path", 0, JOB_TEXT, "FILE", "= --model", AT(model) },
     { "base_samples", 0, JOB_TEXT, "PATH", "= --input", AT(input) },
     { "timestep_respacing", 0, JOB_TEXT, "SPEC", "= --steps", AT(steps) },
     { "num_samples", 0, JOB_INT, "N", "= --num", AT(n), 1, 1e7 },
     { "clip_denoised", 0, JOB_SWITCH, "", "= --clip-denoised", AT(clip) },
-    { "use_ddim", 0, JOB_SWITCH, "", "= what super_res_sample.py passes over too", AT(ddim) },
-    { "batch_size", 0, JOB_INT, "N", "= of the authors' lines: changes nothing", AT(batch), 1,
-      1 << 20 },
+    { "use_ddim", 0, JOB_SWITCH, "", "= passed over, as in super_res_sample.py", AT(ddim) },
+    { "batch_size", 0, JOB_INT, "N", "= accepted from the authors' scripts; no effect", AT(batch),
+      1, 1 << 20 },
 };
 #undef AT
 
@@ -73,8 +73,8 @@ typedef struct run {
     job_progress progress;
     gd_text texts[2];
     char *recipe;
-    int batch;    /* images enlarged together */
-    uint8_t *low; /* blocks: of a batch */
+    int batch;    /* images of one batch */
+    uint8_t *low; /* blocks for one batch */
     int64_t *labels;
     float *out;
 } run;
@@ -134,7 +134,7 @@ static gd_status open_stage(run *r)
     return GD_OK;
 }
 
-/* Labels: --class, else the input's; a class-conditional stage needs either */
+/* Labels come from --class, else from the input; a class-conditional stage needs one of them */
 static gd_status find_classes(run *r)
 {
     const int known = gd_dataset_classes(r->set);
@@ -185,7 +185,7 @@ static gd_status make_recipe(run *r)
     return GD_OK;
 }
 
-/* What is to be made */
+/* Which images to make */
 static gd_status choose(run *r)
 {
     options *o = &r->o;
@@ -224,7 +224,7 @@ static gd_status prepare(run *r)
     return gd_block_make(&r->out, (size_t)(r->batch * r->stage.image) * sizeof *r->out, "images");
 }
 
-/* Image i of the result, k-th of its batch */
+/* Image i of the result is image k of its batch */
 static gd_status read_low(run *r, int64_t i, int k)
 {
     const int64_t index = i % gd_dataset_count(r->set);
@@ -238,8 +238,8 @@ static gd_status read_low(run *r, int64_t i, int k)
     GD_TRY(gd_dataset_read(r->set, index, &low));
     gd_dataset_name(r->set, index, name, sizeof name);
     if (low.width != r->stage.small || low.height != r->stage.small)
-        s = gd_fail(GD_EMISMATCH, "%s is %d x %d, %s enlarges %d x %d", name, low.width, low.height,
-                    r->o.model, r->stage.small, r->stage.small);
+        s = gd_fail(GD_EMISMATCH, "%s is %d x %d, but %s enlarges %d x %d", name, low.width,
+                    low.height, r->o.model, r->stage.small, r->stage.small);
     else
         memcpy(r->low + (size_t)k * bytes, low.pixels, bytes);
     gd_image_free(&low);
@@ -258,7 +258,7 @@ static gd_status enlarge(run *r, int64_t first, int n)
     return GD_OK;
 }
 
-static gd_status say_result(const run *r, double seconds)
+static gd_status report_result(const run *r, double seconds)
 {
     if (r->o.json)
         GD_TRY(job_print_result(r->o.output, r->output.done, r->o.seed, seconds));
@@ -290,8 +290,8 @@ static gd_status work(run *r)
     job_progress_end(&r->progress);
     if (s != GD_OK && s != GD_EINTERRUPTED)
         return s;
-    GD_TRY(job_output_finish(&r->output)); /* after Ctrl-C too: what is finished is kept */
-    GD_TRY(say_result(r, gd_seconds() - start));
+    GD_TRY(job_output_finish(&r->output)); /* finished images are kept after Ctrl-C too */
+    GD_TRY(report_result(r, gd_seconds() - start));
     return s == GD_OK ? GD_OK
                       : gd_fail(s, "stopped: %lld of %d images are finished and kept",
                                 (long long)r->output.done, r->o.n);
@@ -324,9 +324,9 @@ static gd_status run_upsample(gd_job *job)
 }
 
 static const char notes[] =
-    "Enlarges images with a super-resolution model: those of a picture, an .npz of guided sample, "
-    "a folder or a zip. A stack in one command is guided sample --upsampler; the images are the "
-    "same.";
+    "Enlarges images with a super-resolution model. The input is a picture, an .npz of guided "
+    "sample, a folder or a zip. guided sample --upsampler runs base model and upsampler in one "
+    "command and makes the same images.";
 
 const job_kind job_upsample = { "upsample",
                                 "enlarge images with an upsampler",

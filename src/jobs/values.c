@@ -1,4 +1,4 @@
-/* values.c - the value of one option: text to its type, checked, and back. */
+/* values.c - the value of one option: parses and checks its text, prints it back. */
 #include "jobs/jobs.h"
 
 #include <stdlib.h>
@@ -41,7 +41,7 @@ const char *job_choice(const job_option *o, int k, char word[64])
     return word;
 }
 
-/* The authors' defaults "" that mean something: no such file, and of the steps all */
+/* Options whose empty text is valid in the authors' scripts: no file, or all steps */
 static bool means_none(const char *name)
 {
     static const char *const names[] = { "resume_checkpoint", "val_data_dir",
@@ -76,7 +76,7 @@ static gd_status set_text(const job_option *o, const char *name, const char *val
 static gd_status set_seed(const gd_field *v, const char *text, uint64_t *place)
 {
     GD_TRY(gd_field_read(v, text, place));
-    *(bool *)(place + 1) = true; /* "given", which stands behind it */
+    *(bool *)(place + 1) = true; /* the bool "given" after it */
     return GD_OK;
 }
 

@@ -1,5 +1,4 @@
-/* verify.c - guided verify: some images of a run are made again from its recipe and compared.
- */
+/* verify.c - guided verify: makes some images of a run again from its recipe and compares them. */
 #include "jobs/maker.h"
 #include "jobs/option_rows.h"
 
@@ -15,12 +14,13 @@ typedef struct options {
 
 #define AT(field) offsetof(options, field)
 static const job_option table[] = {
-    { "sample", 0, JOB_INT, "N", "images to make again (default 20, spread over the run)",
+    { "sample", 0, JOB_INT, "N", "number of images to check (default 20, spread over the run)",
       AT(sample), 1, 1e7 },
-    { "recipe", 0, JOB_TEXT, "FILE", "run.json of an .npz that lies elsewhere", AT(recipe) },
-    { "model", 'm', JOB_TEXT, "FILE", "where the model is now", AT(model) },
-    { "classifier", 'c', JOB_TEXT, "FILE", "where the classifier is now", AT(classifier) },
-    { "upsampler", 'u', JOB_TEXT, "FILES", "where the upsamplers are now", AT(upsampler) },
+    { "recipe", 0, JOB_TEXT, "FILE", "the run.json of an .npz, if it is in another folder",
+      AT(recipe) },
+    { "model", 'm', JOB_TEXT, "FILE", "the model's present path", AT(model) },
+    { "classifier", 'c', JOB_TEXT, "FILE", "the classifier's present path", AT(classifier) },
+    { "upsampler", 'u', JOB_TEXT, "FILES", "the upsamplers' present paths", AT(upsampler) },
     OPTION_THREADS(AT(threads)),
     OPTION_MEMORY(AT(memory)),
     OPTION_QUIET(AT(quiet)),
@@ -28,7 +28,7 @@ static const job_option table[] = {
 };
 #undef AT
 
-/* Where the images to compare with are */
+/* Form of the stored images */
 typedef enum source { FROM_RUN, FROM_PICTURES, FROM_NPZ, FROM_PICTURE } source;
 
 typedef struct run {
@@ -42,13 +42,13 @@ typedef struct run {
     gd_records_layout layout;
     gd_records *records; /* FROM_RUN */
     job_progress progress;
-    uint8_t *made; /* block: parts of one image, behind one another */
+    uint8_t *made; /* block: the parts of one image in sequence */
     size_t bytes;
-    int64_t label;                     /* of what was made */
-    int64_t only;                      /* the image that one picture shows; -1: not said */
+    int64_t label;                     /* of the stored images */
+    int64_t only;                      /* number of the image in a single picture; -1: unknown */
     int64_t compared, absent, differs; /* images */
     gd_bundle *npz[GD_RECORDS_PARTS];  /* open, or NULL */
-    uint8_t *found;                    /* block: as made */
+    uint8_t *found;                    /* block: as made again */
 } run;
 
 /* ---- the recipe ---- */
@@ -66,7 +66,7 @@ static gd_status recipe_of_picture(run *r)
         r->only = strtoll(text, NULL, 10);
     text = gd_png_text(png, "guided.recipe");
     s = text ? gd_block_make(&r->text, strlen(text) + 1, "recipe")
-             : gd_fail(GD_EFORMAT, "%s: holds no recipe", r->path);
+             : gd_fail(GD_EFORMAT, "%s: contains no recipe", r->path);
     if (s == GD_OK)
         memcpy(r->text, text, strlen(text));
     gd_png_close(png);
@@ -88,15 +88,18 @@ static gd_status find_recipe(run *r)
         return recipe_of_picture(r);
     if (gd_ends_with(r->path, ".npz")) {
         r->from = FROM_NPZ;
-        return r->o.recipe ? recipe_of_file(r, r->o.recipe)
-                           : gd_fail(GD_EUSAGE, "%s: --recipe FILE says how it was made", r->path);
+        return r->o.recipe
+                   ? recipe_of_file(r, r->o.recipe)
+                   : gd_fail(GD_EUSAGE,
+                             "%s: an .npz holds no recipe of its own: give --recipe FILE", r->path);
     }
     if (stat(r->path, &info) == 0 && !S_ISDIR(info.st_mode))
         return gd_fail(GD_EFORMAT, "%s: neither a run's folder, .npz nor .png", r->path);
     return gd_records_read_recipe(&r->text, r->path);
 }
 
-/* The same files and options; what is only known to keep bits (version, ISA) may differ. */
+/* Files and options must be the same; version and ISA may differ, because they do not change
+ * results. */
 static gd_status check_recipe(run *r)
 {
     char *now, table_of[1024];
@@ -127,7 +130,7 @@ static gd_status open_recipe(run *r)
                        "picture of one image",
                        r->path, c->n);
     if (strcmp(c->rng, "guided") != 0)
-        return gd_fail(GD_EUSAGE, "%s: made with --rng %s: no image of it can be made alone",
+        return gd_fail(GD_EUSAGE, "%s: made with --rng %s: its images cannot be made one at a time",
                        r->path, c->rng);
     if (r->from == FROM_PICTURE)
         GD_TRY(job_recipe_find_files(&r->recipe, r->path));
@@ -139,14 +142,13 @@ static gd_status open_recipe(run *r)
         c->upsampler = r->o.upsampler;
     s = job_maker_open(&r->maker, c);
     if (s != GD_OK && r->from == FROM_PICTURE && !gd_path_exists(c->model))
-        gd_detail(
-            "hint: a picture names its files without their folders: --model FILE is where the "
-            "model is now");
+        gd_detail("hint: a picture's recipe names files without folders: give the model's path by "
+                  "--model FILE");
     GD_TRY(s);
     return check_recipe(r);
 }
 
-/* ---- what was made then ---- */
+/* ---- the stored images ---- */
 
 static gd_status open_source(run *r)
 {
@@ -171,7 +173,7 @@ static gd_status from_png(run *r, const char *path, int part, uint8_t *out, bool
         return GD_OK;
     GD_TRY(gd_image_open(&image, path, r->layout.part[part].channels));
     if (image.width != r->layout.part[part].width || image.height != r->layout.part[part].height)
-        s = gd_fail(GD_EFAILED, "%s: %d x %d, the recipe makes %d x %d", path, image.width,
+        s = gd_fail(GD_EFAILED, "%s: %d x %d, but the recipe makes %d x %d", path, image.width,
                     image.height, r->layout.part[part].width, r->layout.part[part].height);
     else
         memcpy(out, image.pixels,
@@ -180,7 +182,7 @@ static gd_status from_png(run *r, const char *path, int part, uint8_t *out, bool
     return s;
 }
 
-/* arr_0 is [n][height][width][channels] bytes where they lie in the file */
+/* arr_0 is [n][height][width][channels] bytes, uncompressed in the file */
 static gd_status from_npz(run *r, const char *path, int part, int64_t image, uint8_t *out,
                           int64_t *label, bool *there)
 {
@@ -200,7 +202,7 @@ static gd_status from_npz(run *r, const char *path, int part, int64_t image, uin
     y = gd_bundle_find(r->npz[part], "arr_1");
     if (!a || a->dtype != GD_U8 || a->rank != 4 || a->dim[1] != height || a->dim[2] != width ||
         a->dim[3] != channels || a->dim[0] > r->layout.n)
-        return gd_fail(GD_EFAILED, "%s: holds no arr_0 of up to %lld x %d x %d x %d bytes", path,
+        return gd_fail(GD_EFAILED, "%s: contains no arr_0 of up to %lld x %d x %d x %d bytes", path,
                        (long long)r->layout.n, height, width, channels);
     *there = i < a->dim[0];
     if (!*there)
@@ -209,7 +211,7 @@ static gd_status from_npz(run *r, const char *path, int part, int64_t image, uin
     if (y && y->dtype == GD_I64 && y->rank == 1 && y->dim[0] == a->dim[0])
         labels = gd_bundle_view(r->npz[part], y);
     if (!pixels || (y && !labels))
-        return gd_fail(GD_EFAILED, "%s: compressed, or no arrays of guided sample", path);
+        return gd_fail(GD_EFAILED, "%s: compressed, or not written by guided sample", path);
     memcpy(out, pixels + (size_t)i * bytes, bytes);
     if (labels)
         memcpy(label, labels + (size_t)i * sizeof *label, sizeof *label);
@@ -231,7 +233,7 @@ static gd_status one_file(run *r, int part, int64_t image, uint8_t *out, int64_t
                                       : from_npz(r, path, part, image, out, label, there);
 }
 
-/* The image as it is stored; without labels in the file, *label stays */
+/* The stored image; *label is unchanged if the file has no labels */
 static gd_status find_image(run *r, int64_t image, int64_t *label, bool *there)
 {
     const uint8_t *pixels = NULL;
@@ -274,7 +276,7 @@ static gd_status keep_made(void *ctx, int64_t image, int64_t label, int part, co
 
 static gd_status compare(run *r, int64_t image)
 {
-    enum { MOST_NAMED = 20 };
+    enum { MAX_REPORTED = 20 };
     size_t wrong = 0;
     int64_t label = -1;
     bool there;
@@ -291,13 +293,14 @@ static gd_status compare(run *r, int64_t image)
         wrong += r->made[i] != r->found[i];
     if (wrong == 0 && label == r->label)
         return GD_OK;
-    if (r->differs++ < MOST_NAMED)
-        gd_log(GD_LOG_NOTE, "image %lld: %zu of %zu bytes differ; label %lld, the recipe's %lld",
+    if (r->differs++ < MAX_REPORTED)
+        gd_log(GD_LOG_NOTE,
+               "image %lld: %zu of %zu bytes differ; its label is %lld, the recipe's is %lld",
                (long long)image, wrong, r->bytes, (long long)label, (long long)r->label);
     return GD_OK;
 }
 
-/* The k-th image that is there, of a run that is going on; of others, that should be */
+/* The number of the k-th image: of the images made so far in an unfinished run, else of all */
 static gd_status nth_image(run *r, int64_t k, int64_t *image)
 {
     if (r->records && gd_records_has_file(r->records))
@@ -306,7 +309,7 @@ static gd_status nth_image(run *r, int64_t k, int64_t *image)
     return GD_OK;
 }
 
-/* One from each of equal parts of the run, by chance */
+/* One random image from each of equal parts of the run */
 static gd_status compare_some(run *r)
 {
     const uint32_t fine = 1 << 20;
@@ -320,7 +323,7 @@ static gd_status compare_some(run *r)
         GD_TRY(gd_records_count(r->records, &n));
     some = r->from == FROM_PICTURE ? 1 : GD_MIN(r->o.sample, n);
     if (some == 0)
-        return gd_fail(GD_EFAILED, "%s: no image is there yet", r->path);
+        return gd_fail(GD_EFAILED, "%s: contains no image yet", r->path);
     job_progress_start(&r->progress, "steps", some * r->maker.steps, r->o.quiet);
     r->maker.progress = &r->progress;
     for (int64_t k = 0; k < some && s == GD_OK; k++) {
@@ -334,21 +337,21 @@ static gd_status compare_some(run *r)
     return s;
 }
 
-static gd_status say_result(run *r)
+static gd_status report_result(run *r)
 {
     if (r->compared == 0)
-        return gd_fail(GD_EFAILED, "%s: none of the %lld images looked for is there", r->path,
+        return gd_fail(GD_EFAILED, "%s: contains none of the %lld images to check", r->path,
                        (long long)r->absent);
     if (r->o.json)
         GD_TRY(job_print_line("{\"compared\":%lld,\"equal\":%lld,\"absent\":%lld}",
                               (long long)r->compared, (long long)(r->compared - r->differs),
                               (long long)r->absent));
     if (r->differs > 0)
-        return gd_fail(GD_EFAILED, "%s: %lld of %lld images are not what the recipe makes", r->path,
-                       (long long)r->differs, (long long)r->compared);
+        return gd_fail(GD_EFAILED, "%s: %lld of %lld images differ from those of the recipe",
+                       r->path, (long long)r->differs, (long long)r->compared);
     if (!r->o.quiet)
         gd_log(GD_LOG_NOTE, "%s: %lld images made again, all equal%s", r->path,
-               (long long)r->compared, r->absent ? " (some are not there yet)" : "");
+               (long long)r->compared, r->absent ? " (some do not exist yet)" : "");
     return GD_OK;
 }
 
@@ -361,7 +364,7 @@ static gd_status work(run *r)
     GD_TRY(open_source(r));
     GD_TRY(job_maker_prepare(&r->maker, 1));
     GD_TRY(compare_some(r));
-    return say_result(r);
+    return report_result(r);
 }
 
 static gd_status run_verify(gd_job *job)
@@ -371,7 +374,7 @@ static gd_status run_verify(gd_job *job)
 
     GD_TRY(job_parse(job, &r.o, &r.words));
     if (r.words.n_words != 1)
-        return gd_fail(GD_EUSAGE, "verify: one run's folder, .npz or .png is looked at");
+        return gd_fail(GD_EUSAGE, "verify: expected one run's folder, .npz or .png");
     r.path = r.words.word[0];
     s = work(&r);
     for (int k = 0; k < GD_RECORDS_PARTS; k++)
@@ -386,11 +389,10 @@ static gd_status run_verify(gd_job *job)
 }
 
 static const char notes[] =
-    "Makes some images again from the recipe, run.json or the text in a picture, and compares "
-    "pixels and labels with what is stored: in the folder of a run, finished or going on, in a "
-    "folder of "
-    "pictures, in one picture, or in an .npz with --recipe. Status 1 and the number of each image "
-    "that differs; 0 when all are equal.";
+    "Makes some images again from their recipe (run.json, or the text in a picture) and compares "
+    "pixels and labels with the stored ones. It checks the folder of a run, finished or not, a "
+    "folder of pictures, one picture, or an .npz with --recipe. If images differ, it prints their "
+    "numbers and exits with status 1; status 0 means that all are equal.";
 
 const job_kind job_verify = { "verify",
                               "make some images of a run again and compare",

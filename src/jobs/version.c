@@ -1,4 +1,4 @@
-/* version.c - guided version: what this program is and what it chose on this machine. */
+/* version.c - guided version: how this program was built and what it uses on this machine. */
 #include "jobs/jobs.h"
 #include "jobs/option_rows.h"
 
@@ -11,7 +11,7 @@
 #define COMPILER "gcc " __VERSION__
 #endif
 
-/* "openmp bf16 ...": what the build has, by CMake, and what this machine adds */
+/* features: "openmp bf16 ...", from CMake */
 static gd_status print_json(const char *features)
 {
     json_t *list = json_array();
@@ -56,10 +56,10 @@ static gd_status run(gd_job *job)
 }
 
 const job_kind job_version = { "version",
-                               "what is built in, and what it chose on this machine",
+                               "print version, build and instruction set in use",
                                "version [options]",
                                "guided version --json",
                                table,
                                COUNT(table),
                                run,
-                               "guided --version is the same." };
+                               "guided --version prints the same." };

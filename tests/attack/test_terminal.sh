@@ -55,7 +55,7 @@ END
         shown "$g" info $f
         shown "$g" sample --model $f -n 1 -o x.png
     done
-    for f in c??.png seed.png; do expect 3 "its recipe names no command" "$g" info $f; done
+    for f in c??.png seed.png; do expect 3 "its recipe contains no command" "$g" info $f; done
     expect 0 "" "$g" info image.png
     ! grep -q rm out.txt || fail "a picture's number is a command: $(cat out.txt)"
     expect 0 "" "$g" info good.png

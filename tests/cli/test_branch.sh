@@ -76,9 +76,9 @@ expect 0 "5 images made again, all equal" "$g" verify run
 expect 2 "--branch-class needs --branch-call" "$g" sample --branch-class 3
 expect 2 "--branch-scale needs --branch-call" "$g" sample --branch-scale 3
 expect 2 "--branch-call needs --branch-class" "$g" sample --branch-call 3
-expect 2 "there are 6 network calls" "$g" sample --steps ddim6 --branch-call 7 --branch-class 3
-expect 2 "one class is expected" "$g" sample --branch-call 3 --branch-class 3,4
-expect 2 "one class is expected" "$g" sample --branch-call 3 --branch-class random
-expect 2 "no classifier guides" "$g" sample --unguided --branch-call 3 --branch-scale 3
+expect 2 "only 6 network calls" "$g" sample --steps ddim6 --branch-call 7 --branch-class 3
+expect 2 "expected one class" "$g" sample --branch-call 3 --branch-class 3,4
+expect 2 "expected one class" "$g" sample --branch-call 3 --branch-class random
+expect 2 "needs a classifier" "$g" sample --unguided --branch-call 3 --branch-scale 3
 expect 2 "--branch-class" "$g" sample --branch-call 3 --branch-class nothing
 exit $((failures > 0))

@@ -55,7 +55,7 @@ expect 2 "the built-in fashion32 has no upsampler" "$g" upsample --model fashion
 expect 2 "the built-in fashion8-32 has no classifier" "$g" sample --model fashion32 --classifier fashion8-32
 expect 2 "guided info fashion32 shows one" "$g" models fashion32
 mkdir fashion32
-expect 3 "the file or folder of this name is meant" "$g" sample --model fashion32
+expect 3 "uses the file or folder of this name" "$g" sample --model fashion32
 rmdir fashion32
 
 # score NAME LEAST OPTIONS...: the Inception Score, 10 if the classifier were sure of every image, 1 for noise

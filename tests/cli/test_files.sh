@@ -51,7 +51,7 @@ expect 3 "state_dict()" "$g" eval --inception script.pt --ref images --samples i
 
 # Which flag does not fit, which folder is missing, what a range should be
 expect 3 "than --num_channels 64 says: it is read without" "$g" sample --num_channels 64 -n 1 --model run/checkpoint-000000008.safetensors -o x.png
-expect 3 "nowhere: there is no such run to resume" "$g" train --resume nowhere
+expect 3 "nowhere: no run to resume" "$g" train --resume nowhere
 expect 1 "the folder above it does not exist" "$g" sample --resume -n 1 -o nowhere/deep
 expect 2 "hint: --class 1-3" "$g" sample --class 3-1 -n 1 -o x.png
 expect 2 "pr: precision and recall" "$g" eval --metrics precision --ref images --samples images
@@ -65,6 +65,6 @@ grep -q '"model":"m.safetensors"' out.txt || fail "recipe: $(cat out.txt)"
 grep -qF "$PWD" out.txt && fail "a folder in: $(cat out.txt)"
 expect 0 "1 images made again, all equal" "$g" verify models/p.png
 cp models/p.png .
-expect 3 "hint: a picture names its files without their folders" "$g" verify p.png
+expect 3 "hint: a picture's recipe names files without folders" "$g" verify p.png
 expect 0 "all equal" "$g" verify --model models/m.safetensors p.png
 exit $failures

@@ -68,9 +68,9 @@ grep -q -- "--channel_mult 1,2,2,2 .*--rescale_timesteps True --rescale_learned_
 expect 0 "" "$g" train --data_dir pics --labels none --large_size 64 --small_size 16 --num_channels 32 --num_res_blocks 1 --lr 1e-4 --batch_size 1 --iterations 1 --out sr
 expect 0 "" "$g" info sr
 grep -q "SuperResModel" out.txt || fail "F03: $(cat out.txt)"
-expect 2 "which is to be trained" "$g" train --data_dir pics --large_size 64 --image_size 64 --out no
+expect 2 "give one of them" "$g" train --data_dir pics --large_size 64 --image_size 64 --out no
 expect 0 "--large_size: passed over" "$g" info d.safetensors --large_size 256
-expect 0 "--classifier_depth: passed over, there is no classifier" "$g" sample --model d.safetensors --classifier_depth 4 --steps 2 --dry-run
+expect 0 "--classifier_depth: passed over, because there is no classifier" "$g" sample --model d.safetensors --classifier_depth 4 --steps 2 --dry-run
 
 # ---- F08: False is an answer; steps and sampler are independent in their scripts ----
 one="-n 1 --class 1 --seed 1 -q"

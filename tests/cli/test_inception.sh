@@ -3,8 +3,8 @@
 set -u
 . "$(dirname "$0")/expect.sh"
 said="out.txt err.txt"
-expect 2 "add --synthetic" "$g" init --kind inception a.safetensors
-expect 2 "no seed" "$g" init --kind inception --synthetic --seed 3 a.safetensors
+expect 2 "give --synthetic" "$g" init --kind inception a.safetensors
+expect 2 "without --seed" "$g" init --kind inception --synthetic --seed 3 a.safetensors
 expect 0 "" "$g" init --kind inception --synthetic a.safetensors
 expect 2 "exists" "$g" init --kind inception --synthetic a.safetensors
 expect 0 "Inception of 2015-12-05" "$g" info a.safetensors

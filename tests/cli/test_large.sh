@@ -14,8 +14,8 @@ export OMP_NUM_THREADS=1
     expect 0 "" "$g" $base --seed 4 -n 40 -o plain.npz
     expect 0 "" "$g" $base --seed 4 -n 40 --class balanced -o run/ --resume
     cmp -s plain.npz run/samples_40x8x8x1.npz || fail "a run makes other bytes"
-    expect 0 "all 40 images are there" "$g" $base --seed 4 -n 40 -o run --resume
-    expect 0 "all 40 images are there" "$g" $base -n 40 -o run --resume # nobody chose a seed: the run's
+    expect 0 "all 40 images exist already" "$g" $base --seed 4 -n 40 -o run --resume
+    expect 0 "all 40 images exist already" "$g" $base -n 40 -o run --resume # nobody chose a seed: the run's
     "$g" $base -n 40 -t 2 -o two --share --seed 4 -q & one=$!
     "$g" $base -n 40 -t 1 -o two --share --seed 4 -q || fail "the second of two processes"
     wait $one || fail "the first of two processes"
@@ -53,11 +53,11 @@ export OMP_NUM_THREADS=1
     wait_for [ -s busy/samples.records ]
     expect 1 "busy: in use by pid $pid on " "$g" $base -n 5000 -o busy --resume
     expect 1 "does not share" "$g" $base -n 5000 -o busy --share
-    expect 2 "--resume goes on with the run" "$g" $base -n 5000 -o busy
+    expect 2 "--resume continues the run" "$g" $base -n 5000 -o busy
     kill $pid
     wait $pid
     [ $? = 143 ] || fail "SIGTERM: $(cat busy.err)"
-    grep -q "images are kept; the same command goes on" busy.err || fail "SIGTERM: $(cat busy.err)"
+    grep -q "images are kept; the same command continues the run" busy.err || fail "SIGTERM: $(cat busy.err)"
     expect 0 "all equal" "$g" verify busy --sample 3
 
     # a process that is stopped keeps its images: the others name it after the deadline, and end; once it is gone the run goes on
@@ -66,7 +66,7 @@ export OMP_NUM_THREADS=1
     wait_for first_made
     kill -STOP $pid
     expect 1 "stopped: no answer for 2 s from pid $pid on " "$g" $base -n 1000 --seed 4 -o stopped --share --deadline 2
-    expect 1 "images are kept; the same command goes on" "$g" $base -n 1000 --seed 4 -o stopped --share --deadline 1
+    expect 1 "images are kept; the same command continues the run" "$g" $base -n 1000 --seed 4 -o stopped --share --deadline 1
     kill -KILL $pid
     wait $pid
     expect 0 "" "$g" $base -n 1000 --seed 4 -o stopped --share --deadline 1

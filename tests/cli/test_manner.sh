@@ -65,7 +65,7 @@ bad_line 'num = nan' "--num nan"
 bad_line 'num' "expected num = value"
 bad_line '= 4' "no name"
 bad_line 'steps = 5' "twice"
-bad_line 'config = x' "no place"
+bad_line 'config = x' "cannot be set in a configuration file"
 GUIDED_ETA=2 "$g" sample 2>err.txt; same $? 2 "a bad variable"; has err.txt "GUIDED_ETA: --eta 2"
 "$g" sample --config none.conf 2>err.txt; same $? 3 "no configuration file"; has err.txt "none.conf"
 

@@ -69,8 +69,8 @@ wait $pid
 # shellcheck disable=SC2086
 {
     expect 2 "cannot be shared equally by 3 ranks" ranks 3 $run --out x1
-    expect 2 "holds a run already" ranks 2 $run --out two
-    [ "$(grep -c "holds a run already" err.txt)" = 1 ] || fail "told twice: $(cat err.txt)"
+    expect 2 "already contains a run" ranks 2 $run --out two
+    [ "$(grep -c "already contains a run" err.txt)" = 1 ] || fail "told twice: $(cat err.txt)"
     expect 3 "No such file" ranks 2 train --data nowhere $net --out x2
     expect 2 "each would be alone" env PMI_SIZE=2 "$g" $run --out x3
 }

@@ -49,7 +49,7 @@ nll="nll --data images.npz --steps 10"
     expect 2 "exists already" "$g" $nll -o all.csv
     expect 2 "--data" "$g" nll
     expect 2 "--resume needs" "$g" $nll --resume
-    expect 3 "no table" "$g" $nll --resume -o images.npz
+    expect 3 "not a table" "$g" $nll --resume -o images.npz
     expect 3 "has no likelihood" "$g" $nll --model "$GUIDED_MODELS/fashion32/classifier.safetensors"
     expect 3 "has no labels" "$g" $nll --labels none
     expect 2 "steps 5000" "$g" nll --data images.npz --steps 5000

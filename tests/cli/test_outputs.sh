@@ -82,7 +82,7 @@ a, b, n = read('p1.npz'), read('p0.npz'), int(sys.argv[1])
 sys.exit(len(a) != n * 300 or a != b[:len(a)])
 END
     done
-    expect 2 "depend on those before" "$g" $torch --model u.safetensors --first 2 -o no.npz
+    expect 2 "depend on earlier images" "$g" $torch --model u.safetensors --first 2 -o no.npz
 }
 faults=${GUIDED_SHARED:-../shared}/faults/P1_P2
 if [ -d "$faults" ]; then

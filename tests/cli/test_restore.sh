@@ -165,13 +165,13 @@ refuse 2 "expected one of code" restore $y -a box_down:4 --class 3 --solver pigd
 refuse 2 "--class" restore $y -a box_down:4
 refuse 2 "expected one of pm1" restore $y -a box_down:4 --class 3 --noise-scale 256
 refuse 2 "images lie in" restore $y -a box_down:4 --class 3 --noise 12
-refuse 2 "no folder" restore $y -a box_down:4 --class 3 --resume
+refuse 2 "not a folder" restore $y -a box_down:4 --class 3 --resume
 refuse 2 "linear operator" restore $y -a clip:2 --class 3 --solver ddnm
 refuse 2 "for inpainting" restore $y -a box_down:4 --class 3 --solver repaint
 refuse 2 "lr must be below" restore $y -a box_down:4 --class 3 --noise 0.05 --solver daps:lr=1
 refuse 3 "black all over" restore --simulate clean.png -a blur:black.png --class 3
 refuse 3 "3 channels" restore -y colour.png -a box_down:4 --class 3
-refuse 3 "measured, at its own size" restore -y wide.png -a hadamard:0.5 --class 3
+refuse 3 "the size at which it was measured" restore -y wide.png -a hadamard:0.5 --class 3
 refuse 3 "short.safetensors" restore -m short.safetensors $y -a box_down:4 --class 3
 refuse 3 "not a classifier" restore -m other.safetensors $y -a box_down:4 --class 3
 refuse 2 "from 0 to 255" restore $y -a box_down:4 --class 3 --noise -1

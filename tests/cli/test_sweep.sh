@@ -37,10 +37,10 @@ s="sweep sampler=ddim,dpmpp-2m steps=2,3 scale=0.5 -n 8 --seed 4 --ref ref.npz -
     [ "$(grep -c '"cell":' out.txt)" -eq 2 ] || fail "not two new cells: $(cat out.txt)"
     expect 2 "another -o" "$g" $s --class 3
 }
-expect 2 "nothing varies" "$g" sweep --ref ref.npz -o none
-expect 2 "nothing to compare with" "$g" sweep steps=2 -o none
+expect 2 "no option varies" "$g" sweep --ref ref.npz -o none
+expect 2 "no reference images" "$g" sweep steps=2 -o none
 expect 2 "OPTION=VALUE" "$g" sweep steps --ref ref.npz -o none
-expect 2 "no option that decides" "$g" sweep stepz=2 --ref ref.npz -o none
+expect 2 "not an option of guided sample" "$g" sweep stepz=2 --ref ref.npz -o none
 expect 2 "all cells share" "$g" sweep seed=1,2 --ref ref.npz -o none
 [ ! -e none ] || fail "something was written"
 expect 2 "cell sampler=ddmi" "$g" sweep sampler=ddmi steps=2 --ref ref.npz -n 8 -o bad

@@ -113,7 +113,7 @@ grid_of() {
     "$g" sample --model "grid-$1" --ema "$3" --unguided -n 16 --columns 4 --seed 0 --steps ddim25 -q -o "grid-$1.png" || fail "no grid of $1"
     [ "$(tail -c 900 "grid-$1.png" | cksum)" = "$(tail -c 900 "grid-$1/samples-000000006.png" | cksum)" ] || fail "the grid of rate $1 shows other weights"
 }
-grid_of 0.9 "step 6, weights without average: 53 % of average 0.9 are still its start" none
+grid_of 0.9 "step 6, weights without average: average 0.9 still has 53 % of the initial weights" none
 grid_of 0.5 "step 6, average 0.5" 0.5
 
 # less memory, the same bits
@@ -126,13 +126,13 @@ mkdir empty one
 cp -r images/boot one/
 # shellcheck disable=SC2086
 {
-    expect 2 "holds a run already" "$g" $run --out whole
+    expect 2 "already contains a run" "$g" $run --out whole
     expect 3 "holds no images" "$g" train --data empty $net --out x1
     expect 3 "a classifier needs two" "$g" train-classifier --data one --preset small32 --out x2
     expect 2 "lr nan" "$g" $run --lr nan --out x3
     expect 2 "no images" "$g" train $net --out x4
     expect 3 "No such file" "$g" train --data nowhere $net --out x5
-    expect 2 "cannot change it" "$g" train --resume whole --num_channels 64
+    expect 2 "cannot change the network of a run" "$g" train --resume whole --num_channels 64
     expect 3 "guided train --resume" "$g" train-classifier --resume whole
     expect 4 "training needs" "$g" $run --memory 1 --out x6
     expect 4 "--microbatch" "$g" $begin --batch-size 512 --iterations 12 --memory 100 --out x10
