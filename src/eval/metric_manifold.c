@@ -65,5 +65,8 @@ const gd_metric gd_metric_dc = {
     .in_fidelity = GD_FIDELITY_NONE,
     .measure = measure_dc,
     .figure = { { .key = "density", .name = "Density", .format = "%.4f" },
-                { .key = "coverage", .name = "Coverage", .format = "%.4f" } },
+                { .key = "coverage",
+                  .name = "Coverage",
+                  .format = "%.4f",
+                  .bar = GD_BAR_SHARE_OF_REFERENCE } },
 };
