@@ -60,13 +60,13 @@ static void count_scans(j_common_ptr info)
     longjmp(r->failed, 1);
 }
 
-/* Pillow's CMYK to RGB; Adobe's files hold the inverse */
-static void cmyk_to_rgb(uint8_t *rgb, const uint8_t *cmyk, int width, bool inverted)
+/* Pillow's CMYK to RGB; files hold the inverse, as Adobe's do, whether they name Adobe or not */
+static void cmyk_to_rgb(uint8_t *rgb, const uint8_t *cmyk, int width)
 {
     for (int i = 0; i < width; i++, cmyk += 4) {
-        const int flip = inverted ? 255 : 0, light = 255 - (cmyk[3] ^ flip);
+        const int light = cmyk[3];
         for (int c = 0; c < 3; c++) {
-            const int product = (cmyk[c] ^ flip) * light + 128;
+            const int product = (255 - cmyk[c]) * light + 128;
             *rgb++ = (uint8_t)(light - (((product >> 8) + product) >> 8));
         }
     }
@@ -107,7 +107,7 @@ static void read_rows(reader *r)
         JSAMPROW row = j->out_color_space == JCS_CMYK ? r->row : to;
         jpeg_read_scanlines(j, &row, 1);
         if (j->out_color_space == JCS_CMYK)
-            cmyk_to_rgb(to, r->row, r->image->width, j->saw_Adobe_marker);
+            cmyk_to_rgb(to, r->row, r->image->width);
     }
     jpeg_finish_decompress(j);
 }
