@@ -95,7 +95,8 @@ static void read_rows(reader *r)
         JSAMPROW row = j->out_color_space == JCS_CMYK ? r->row : to;
         jpeg_read_scanlines(j, &row, 1);
         if (j->out_color_space == JCS_CMYK)
-            io_cmyk_to_rgb(to, r->row, r->image->width, j->saw_Adobe_marker);
+            /* files hold the inverse, as Adobe's do, whether they name Adobe or not */
+            io_cmyk_to_rgb(to, r->row, r->image->width, true);
     }
     jpeg_finish_decompress(j);
 }

@@ -210,6 +210,62 @@ static void other_files_are_named(void **state)
     }
 }
 
+/* One colour of four inks, inverted as every program writes them */
+static bytes four_inks(const unsigned char ink[4])
+{
+    struct jpeg_compress_struct j;
+    struct jpeg_error_mgr error;
+    unsigned char row[8 * 4], *rows[] = { row };
+    unsigned char *data = NULL;
+    unsigned long n = 0;
+
+    for (size_t i = 0; i < sizeof row; i++)
+        row[i] = ink[i % 4];
+    j.err = jpeg_std_error(&error);
+    jpeg_create_compress(&j);
+    jpeg_mem_dest(&j, &data, &n);
+    j.image_width = j.image_height = 8;
+    j.input_components = 4;
+    j.in_color_space = JCS_CMYK;
+    jpeg_set_defaults(&j);
+    jpeg_set_quality(&j, 100, TRUE);
+    jpeg_start_compress(&j, TRUE);
+    while (j.next_scanline < 8)
+        jpeg_write_scanlines(&j, rows, 1);
+    jpeg_finish_compress(&j);
+    jpeg_destroy_compress(&j);
+    return (bytes){ data, n };
+}
+
+/* Pillow reads inks as Adobe writes them, whether the file names Adobe or not */
+static void inks_are_inverted_with_and_without_adobe(void **state)
+{
+    static const struct {
+        unsigned char ink[4], rgb[3];
+    } cases[] = { { { 255, 255, 255, 255 }, { 255, 255, 255 } },
+                  { { 0, 255, 255, 255 }, { 0, 255, 255 } },
+                  { { 255, 255, 0, 128 }, { 128, 128, 0 } },
+                  { { 255, 255, 255, 0 }, { 0, 0, 0 } } };
+
+    (void)state;
+    for (int i = 0; i < COUNT(cases); i++) {
+        bytes file = four_inks(cases[i].ink);
+        unsigned char *adobe = memmem(file.data, file.n, "Adobe", 5);
+
+        assert_non_null(adobe);
+        for (int named = 1; named >= 0; named--) {
+            gd_image image;
+            memcpy(adobe, named ? "Adobe" : "Other", 5);
+            assert_int_equal(gd_image_decode(&image, file.data, file.n, 0, "FILE"), GD_OK);
+            assert_int_equal(image.channels, 3);
+            for (int k = 0; k < 8 * 8 * 3; k++)
+                assert_in_range(image.pixels[k] + 1 - cases[i].rgb[k % 3], 0, 2);
+            gd_image_free(&image);
+        }
+        free(file.data);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +275,7 @@ int main(void)
         cmocka_unit_test(more_rows_than_the_picture_has),
         cmocka_unit_test(eighty_thousand_scans),
         cmocka_unit_test(cut_pictures_are_named),
+        cmocka_unit_test(inks_are_inverted_with_and_without_adobe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
