@@ -12,9 +12,7 @@
         { "output", 'o', JOB_TEXT, "FOLDER", "folder of results (default restored)", AT(output) }, \
         OPTION_CLASS_OF_IMAGE(AT(classes)), OPTION_CLASS_NAMES(AT(labels)),                        \
         { "seed", 0, JOB_SEED, "N", "seed of the noise (default: random)", AT(seed) },             \
-        { "tile",   0, JOB_INT, "N", "tile size for larger images (default: the model's)",         \
-          AT(tile), 8, 4096 },                                                                     \
-        OPTION_WHOLE(AT(whole)), OPTION_OVERWRITE_FOLDER(AT(overwrite)),                           \
+        OPTION_TILE(AT(tile)), OPTION_WHOLE(AT(whole)), OPTION_OVERWRITE_FOLDER(AT(overwrite)),    \
         OPTION_THREADS(AT(threads)), OPTION_PRECISION(AT(precision)), OPTION_MEMORY(AT(memory)),   \
         OPTION_QUIET(AT(quiet)), OPTION_JSON(AT(json))
 #define GUIDANCE OPTION_CLASSIFIER(AT(classifier)), OPTION_SCALE(AT(scale))

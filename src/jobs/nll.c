@@ -18,7 +18,7 @@ typedef struct options {
 #define AT(field) offsetof(options, field)
 static const job_option table[] = {
     OPTION_MODEL(AT(model)),
-    { "data", 'd', JOB_TEXT, "PATH", "images: a folder, .npz, .zip or IDX file", AT(data) },
+    OPTION_IMAGE_SET(AT(data)),
     OPTION_LABELS_OF_SET(AT(labels)),
     { "num", 'n', JOB_INT, "N", "number of images, from the first (default: all)", AT(n), 1, 1e9 },
     { "steps", 's', JOB_TEXT, "SPEC",

@@ -9,6 +9,10 @@
     {                                                                                              \
         "model", 'm', JOB_TEXT, "FILE", "diffusion model (default: the built-in one)", at          \
     }
+#define OPTION_IMAGE_SET(at)                                                                       \
+    {                                                                                              \
+        "data", 'd', JOB_TEXT, "PATH", "images: a folder, .npz, .zip or IDX file", at              \
+    }
 #define OPTION_LABELS_OF_SET(at)                                                                   \
     {                                                                                              \
         "labels", 0, JOB_TEXT, "HOW",                                                              \
@@ -25,6 +29,10 @@
 #define OPTION_NUM_IMAGES(at)                                                                      \
     {                                                                                              \
         "num", 'n', JOB_INT, "K", "number of images (default 1)", at, 1, 1e5                       \
+    }
+#define OPTION_TILE(at)                                                                            \
+    {                                                                                              \
+        "tile", 0, JOB_INT, "N", "tile size for larger images (default: the model's)", at, 8, 4096 \
     }
 #define OPTION_WHOLE(at)                                                                           \
     {                                                                                              \
