@@ -273,7 +273,7 @@ static void *work(void *ctx)
     side *me = ctx;
     guided_context *c;
     guided_model *m;
-    guided_sampler *s;
+    guided_sampler *s = NULL;
 
     me->status = guided_context_open(&c);
     guided_context_set_threads(c, me->threads);

@@ -69,21 +69,13 @@ static void text_is_utf8_without_controls(void **state)
 {
     static const char *const good[] = { "", "a.b_0", "\xc3\xbc", "\xe4\xb8\xad",
                                         "\xf0\x9f\x90\x95" };
-    static const char *const bad[] = { "\x1b[0m",
-                                       "a\n",
-                                       "\x7f",
-                                       "\xc2\x80",
-                                       "\xc0\x80",
-                                       "\xe0\x80\x80",
-                                       "\xed\xa0\x80",
-                                       "\xf4\x90\x80\x80",
-                                       "\xff",
-                                       "\xc3",
-                                       "\x80",
-                                       "\xe4\xb8",
-                                       "\xc3"
-                                       "a",
-                                       "\xf8\x88\x80\x80\x80" };
+    static const char *const bad[] = { "\x1b[0m",      "a\n",
+                                       "\x7f",         "\xc2\x80",
+                                       "\xc0\x80",     "\xe0\x80\x80",
+                                       "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                                       "\xff",         "\xc3",
+                                       "\x80",         "\xe4\xb8",
+                                       "\xc3\x61",     "\xf8\x88\x80\x80\x80" };
 
     (void)state;
     for (int i = 0; i < COUNT(good); i++)

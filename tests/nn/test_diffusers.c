@@ -18,7 +18,7 @@ static const char folder[] = "test_diffusers_folder";
 static gd_model *make(const gd_flag *flags, int n)
 {
     gd_model_config c;
-    gd_model *m;
+    gd_model *m = NULL;
 
     gd_config_defaults(&c, GD_NET_UNET);
     if (gd_flags_apply(&c, flags, n) != GD_OK || gd_model_create(&m, &c, 7, true) != GD_OK)

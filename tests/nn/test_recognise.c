@@ -318,7 +318,7 @@ static seen recognise_file(const char *name, const gd_flag *flags, int n_flags)
 {
     gd_bundle *bundle;
     gd_arena *mem;
-    char *assumed;
+    char *assumed = NULL;
     seen s;
 
     assert_int_equal(gd_arena_make(&mem), GD_OK);

@@ -383,7 +383,7 @@ static gd_model *make_classifier(void)
                                      { "classifier_attention_resolutions", "8" },
                                      { "num_classes", "4" } };
     gd_model_config c;
-    gd_model *m;
+    gd_model *m = NULL;
 
     gd_config_defaults(&c, GD_NET_CLASSIFIER);
     if (gd_flags_apply(&c, flags, COUNT(flags)) != GD_OK ||

@@ -13,7 +13,7 @@ static gd_trainer *resumed(const char *path)
     const gd_source source = fixture_source();
     gd_train_options o;
     gd_model_config c;
-    gd_model *m;
+    gd_model *m = NULL;
     gd_bundle *b;
     gd_trainer *t;
 
