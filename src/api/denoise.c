@@ -7,7 +7,7 @@ struct guided_denoiser {
     const gd_model *model;
     gd_runner *runner;
     gd_schedule *schedule;
-    bool gradient, ready; /* for gd_runner_vjp; a result is there */
+    bool gradient, ready; /* for gd_runner_vjp; `result` is computed */
     int64_t image, out;   /* elements */
     double c_in, weight;  /* of the latest call: x0 = skip x + weight out(c_in x) */
     double skip;

@@ -1,4 +1,4 @@
-/* evaluate_more.c - what features tell beyond distance, precision and recall. */
+/* evaluate_more.c - metrics of features beyond distance, precision and recall. */
 #include "api/handles.h"
 #include "eval/extra.h"
 

@@ -18,7 +18,7 @@ struct guided_model {
     job_names names; /* of its classes; n 0: it has none */
 };
 
-/* Between entering and leaving, the calling thread goes by the context's settings.  gd_leave passes
+/* Between entering and leaving, the calling thread uses the context's settings.  gd_leave passes
  * `status` through. */
 typedef struct gd_entered {
     const gd_settings *settings;

@@ -82,7 +82,7 @@ static gd_status make(timed *t, const char *preset, bool guidance, bool bf16)
     return gd_floor_make(&t->floor, plan_of(t), bf16);
 }
 
-/* Time says the same whatever the pixels hold; the arena is zero from the start. */
+/* The time does not depend on the pixels; the arena is zero from the start. */
 static void run_some(timed *t)
 {
     for (int i = 0; i < RUNS_A_ROUND; i++) {

@@ -1,5 +1,5 @@
-/* bench_tune.c - guided bench --tune: from how many pixels on Winograd is the faster way, measured
- * on this machine beside the table that the program goes by (cpu/conv/choice.c). */
+/* bench_tune.c - guided bench --tune: from how many pixels on Winograd is faster, measured
+ * on this machine beside the table that the program uses (cpu/conv/choice.c). */
 #include "bench/bench.h"
 
 static const int channels[] = { 64, 192, 384, 768 }, sides[] = { 8, 16, 32, 64 };

@@ -38,7 +38,7 @@ GD_CHECKED gd_status gd_isa_force(const char *name);
 
 /* ---- activations ---- */
 
-/* [N][C][H*W] of float32 or bfloat16 in one of two layouts, told apart by strides only (in
+/* [N][C][H*W] of float32 or bfloat16 in one of two layouts, which differ by strides only (in
  * elements): element (n, c, p) is at n * image + (c / 16) * block + p * pixel + c % 16 nhwc: pixel
  * = C,  block = 16,       image = H*W*C nChw16c: pixel = 16, block = 16 * H*W, image = ceil(C/16) *
  * 16 * H*W; lanes beyond C exist and hold zeros, always. In nhwc the lanes beyond C in the last

@@ -8,7 +8,7 @@
 
 gd_lapack gd_lapack_functions;
 
-/* Any of OpenBLAS's variants; else the reference, or what a system has in its place */
+/* Any of OpenBLAS's variants; else the reference, or the system's substitute for it */
 static const char *const libraries[] = { "libopenblas.so.0", "liblapack.so.3" };
 
 /* OpenBLAS reads its environment once, while it is loaded: without threads to begin with, a limit

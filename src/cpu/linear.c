@@ -41,7 +41,7 @@ static int leave_one_thread(void)
     return gd_set_openmp_threads(1);
 }
 
-/* Row-major c^T is column-major c: the operands change places. */
+/* Row-major c^T is column-major c: the operands are exchanged. */
 void gd_outer_add(double *c, int c_stride, const double *a, int a_stride, const double *b,
                   int b_stride, int m, int n, int rows)
 {

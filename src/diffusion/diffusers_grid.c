@@ -1,4 +1,4 @@
-/* diffusers_grid.c - noise levels as the multistep schedulers of diffusers place them. */
+/* diffusers_grid.c - noise levels as the multistep schedulers of diffusers choose them. */
 #include "diffusion/solver.h"
 
 /* Variance preserving, of sigma / alpha */

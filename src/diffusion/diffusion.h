@@ -10,7 +10,7 @@
 
 /* ---- schedule.c ---- */
 
-/* All tables have n entries, index = respaced step; original[i] is the step the network is told
+/* All tables have n entries, index = respaced step; original[i] is the step the network is given
  * (timestep_map). */
 typedef struct gd_schedule {
     int n, n_train;
@@ -27,7 +27,7 @@ typedef struct gd_schedule {
  * that the last step keeps nothing of the image (Lin et al. 2023, algorithm 1); n_train >= 1;
  * spacing "250", "ddim25", "leading50" (multiples of floor(n_train / 50)), "10,10,20", NULL or ""
  * keeps all. GD_EUSAGE: unknown kind (nearest name), a spacing that n_train cannot serve (the
- * message says what it can). */
+ * message lists what it can). */
 GD_CHECKED gd_status gd_schedule_make(gd_schedule **out, const char *kind, int n_train,
                                       const char *spacing, bool rescale_timesteps);
 /* With these original steps, kept [n] ascending, n >= 2 */
@@ -36,7 +36,7 @@ GD_CHECKED gd_status gd_schedule_make_kept(gd_schedule **out, const char *kind, 
 void gd_schedule_free(gd_schedule *schedule);
 /* The kept original steps of `spacing`, ascending; *steps is malloc'ed by gd_block_make. */
 GD_CHECKED gd_status gd_space_timesteps(int **steps, int *n, int n_train, const char *spacing);
-/* What the network is told at respaced step i: original[i], times 1000 / n_train when
+/* What the network is given at respaced step i: original[i], times 1000 / n_train when
  * rescale_timesteps. */
 float gd_schedule_model_t(const gd_schedule *schedule, int i);
 
@@ -352,7 +352,7 @@ typedef struct gd_scaling {
 typedef struct gd_preconditioner gd_preconditioner;
 struct gd_diffusion_config;
 /* time_of: only for GD_PRECOND_STEPS (c_skip 1, c_out -s, c_in 1 / sqrt(1 + s^2)): what the network
- * is told at level s, and its ctx. */
+ * is given at level s, and its ctx. */
 GD_CHECKED gd_status gd_preconditioner_make(gd_preconditioner **out,
                                             const struct gd_diffusion_config *config,
                                             double (*time_of)(const void *ctx, double sigma),
@@ -414,7 +414,8 @@ void gd_engine_set_low_res(gd_engine *engine, const float *low_res);
  * [classes] of image i of the latest batch; NULL and 0 where nothing is kept. */
 GD_CHECKED gd_status gd_engine_keep_logits(gd_engine *engine, int images);
 const float *gd_engine_logits(const gd_engine *engine, int i, int *classes);
-/* What the model's configuration says of the process (docs/reference/diffusion.md#reverse-step) */
+/* What the model's configuration decides about the process
+ * (docs/reference/diffusion.md#reverse-step) */
 gd_mean_type gd_model_mean_type(const struct gd_model *model);
 gd_var_type gd_model_var_type(const struct gd_model *model);
 struct gd_diffusion_config;

@@ -134,14 +134,14 @@ static gd_status stage(gd_engine *e, int n)
 static gd_status denoise(void *ctx, int n, const double *x, const gd_level *at, const int64_t *y,
                          double *x0)
 {
-    enum { MOST = 64 };
+    enum { MAX_AT_ONCE = 64 };
     gd_engine *e = ctx;
-    double sigma[MOST];
+    double sigma[MAX_AT_ONCE];
     int part;
 
     GD_TRY(stage(e, n));
     for (int first = 0; first < n; first += part) {
-        const int64_t count = (part = GD_MIN(n - first, MOST)) * e->image_count;
+        const int64_t count = (part = GD_MIN(n - first, MAX_AT_ONCE)) * e->image_count;
         const double *from = x + first * e->image_count;
         for (int i = 0; i < part; i++)
             sigma[i] = at->sigma / at->alpha;

@@ -2,7 +2,7 @@
  * through the last levels, integrated exactly. */
 #include "diffusion/solver.h"
 
-enum { MOST = 4 };
+enum { MAX_ORDER = 4 };
 
 /* Integral over [a, b] of the Lagrange polynomial that is 1 at s[j] and 0 at the other s[0 .. n) */
 static double lagrange_integral(const double *s, int n, int j, double a, double b)
@@ -25,14 +25,14 @@ static double lagrange_integral(const double *s, int n, int j, double a, double 
 
 static gd_status solve(gd_problem *p, double *x)
 {
-    const int order = p->run->options.order ? GD_MIN(p->run->options.order, MOST) : MOST;
-    double *d[MOST] = { p->buffer[0], p->buffer[1], p->buffer[2], p->buffer[3] };
+    const int order = p->run->options.order ? GD_MIN(p->run->options.order, MAX_ORDER) : MAX_ORDER;
+    double *d[MAX_ORDER] = { p->buffer[0], p->buffer[1], p->buffer[2], p->buffer[3] };
 
     for (int k = 0; k < p->grid->steps; k++) {
         const gd_level *at = &p->grid->level[k];
         const int n = GD_MIN(k + 1, order);
-        double *oldest = d[MOST - 1], s[MOST];
-        for (int j = MOST - 1; j > 0; j--)
+        double *oldest = d[MAX_ORDER - 1], s[MAX_ORDER];
+        for (int j = MAX_ORDER - 1; j > 0; j--)
             d[j] = d[j - 1];
         d[0] = oldest;
         gd_draw(p, k + 1);

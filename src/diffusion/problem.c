@@ -1,4 +1,4 @@
-/* problem.c - what stands between a solver and the networks: calls, guidance, noise, checks. */
+/* problem.c - the layer between a solver and the networks: calls, guidance, noise, checks. */
 #include "diffusion/solver.h"
 
 #include <math.h>

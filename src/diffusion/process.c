@@ -133,7 +133,7 @@ void gd_condition_score(const gd_process *p, int t, const float *x_t, const floa
 {
     const float shift = sqrtf(1 - (float)p->schedule->alpha_bar[t]);
 
-    if (p->schedule->alpha_bar[t] == 0) /* x_t is noise alone: eps says nothing of x_0 */
+    if (p->schedule->alpha_bar[t] == 0) /* x_t is noise alone: eps does not determine x_0 */
         return;
     gd_eps_from_x0(p, t, x_t, x0, mean, n); /* mean holds eps until it is known */
     for (int64_t i = 0; i < n; i++)

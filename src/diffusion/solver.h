@@ -125,7 +125,7 @@ enum { GD_IDDPM_LEVELS = 1001 };
 void gd_iddpm_levels(double u[GD_IDDPM_LEVELS]);                    /* descending to 0 */
 gd_sigma_range gd_sigma_range_settled(const gd_sigma_range *range); /* no zeros are left */
 /* Levels of a consistency model's calls (Song et al. 2023: ts of steps): numbers at [n], ascending,
- * of Karras' `points`.  A call at each but the last, which says how much noise stays. */
+ * of Karras' `points`.  A call at each but the last, which decides how much noise stays. */
 enum { GD_CONSISTENCY_POINTS = 40, GD_MAX_CONSISTENCY_CALLS = 64 };
 typedef struct gd_consistency_calls {
     int points, n;

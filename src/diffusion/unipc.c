@@ -2,12 +2,12 @@
  * corrector that reuses the next step's network call, so one call a step. */
 #include "diffusion/dpmpp.h"
 
-enum { MOST = 3 };
+enum { MAX_ORDER = 3 };
 
 /* Solves the leading n x n part of sum_j r_j^i rho_j = b_i (Gauss, pivots by size). */
 static void solve_vandermonde(const double *r, const double *b, int n, double *rho)
 {
-    double a[MOST][MOST + 1];
+    double a[MAX_ORDER][MAX_ORDER + 1];
 
     for (int i = 0; i < n; i++) {
         for (int j = 0; j < n; j++)
@@ -39,14 +39,14 @@ static void solve_vandermonde(const double *r, const double *b, int n, double *r
 typedef struct coefficients {
     gd_exponential_step e;
     double b; /* B(h) of the paper: bh1 -h, bh2 e^-h - 1 */
-    double r[MOST], predictor[MOST], corrector[MOST];
+    double r[MAX_ORDER], predictor[MAX_ORDER], corrector[MAX_ORDER];
 } coefficients;
 
 static coefficients coefficients_of(const gd_level *at, int k, int p, bool bh1)
 {
     coefficients c = { .e = gd_exponential_step_make(&at[k], &at[k + 1]) };
     const double z = -c.e.h;
-    double g = expm1(z) / z - 1, factorial = 1, b[MOST];
+    double g = expm1(z) / z - 1, factorial = 1, b[MAX_ORDER];
 
     c.b = bh1 ? z : expm1(z);
     for (int i = 0; i < p; i++) {
@@ -84,7 +84,7 @@ static void combine(const gd_problem *p, const coefficients *c, const double *rh
 static gd_status step(gd_problem *p, int k, int order, bool bh1, double **m, double *x)
 {
     const coefficients c = coefficients_of(p->grid->level, k, order, bh1);
-    double *guess = p->buffer[4], *next = m[3], *terms[MOST];
+    double *guess = p->buffer[4], *next = m[3], *terms[MAX_ORDER];
 
     for (int j = 0; j < order; j++)
         terms[j] = j + 1 < order ? m[j + 1] : next;
@@ -107,7 +107,7 @@ static gd_status solve(gd_problem *p, double *x, int order, bool bh1)
 {
     const gd_solver_options *o = &p->run->options;
     const int n = p->grid->steps, below = o->lower_order_below ? o->lower_order_below : n + 1;
-    double *m[MOST + 1] = { p->buffer[0], p->buffer[1], p->buffer[2], p->buffer[3] };
+    double *m[MAX_ORDER + 1] = { p->buffer[0], p->buffer[1], p->buffer[2], p->buffer[3] };
 
     order = o->order ? GD_MIN(o->order, order) : order;
     gd_draw(p, 1);

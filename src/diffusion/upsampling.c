@@ -1,4 +1,4 @@
-/* upsampling.c - what tells an upsampling stage from the stage before it
+/* upsampling.c - how an upsampling stage differs from the stage before it
  * (docs/reference/sampling.md#stacks-and-upsampling). */
 #include "diffusion/diffusion.h"
 

@@ -23,11 +23,11 @@ double gd_psnr(const double *a, const double *b, int64_t n)
 
 /* ---- SSIM ---- */
 
-enum { MOST_TAPS = 11 };
+enum { MAX_TAPS = 11 };
 
 typedef struct window {
     int taps;
-    double weight[MOST_TAPS];
+    double weight[MAX_TAPS];
     double covariance; /* factor: N / (N - 1), or 1 */
 } window;
 

@@ -130,7 +130,7 @@ static void noise(void *ctx, int draw, int64_t n, double *z)
 {
     gd_network_prior *p = ctx;
 
-    /* in pieces of the image's size: a measurement can be larger */
+    /* in runs of the image's size: a measurement can be larger */
     for (int64_t first = 0; first < n; first += p->n) {
         const int64_t count = GD_MIN(n - first, p->n);
         gd_noise_normal(p->noise, count, p->options.seed + (uint64_t)(first / p->n), p->image,

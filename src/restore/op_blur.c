@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_DENSE = 1024 }; /* pixels of a channel: a decomposition takes seconds */
+enum { MAX_DENSE = 1024 }; /* pixels of a channel: a decomposition takes seconds */
 
 typedef enum way { SEPARABLE, CIRCULAR, DENSE, ITERATED } way;
 
@@ -407,10 +407,10 @@ gd_status gd_op_blur(gd_operator **out, gd_shape image, const gd_blur *b)
     double *column = taps, *row = column + b->h;
     s = gd_operator_make(out, &gd_kind_blur, image, m, sizeof(state));
     if (s == GD_OK) {
-        ((state *)(*out)->state)->how = b->pad == GD_PAD_CIRCULAR              ? CIRCULAR
-                                        : split(b, column, row)                ? SEPARABLE
-                                        : image.h * image.w <= (int)MOST_DENSE ? DENSE
-                                                                               : ITERATED;
+        ((state *)(*out)->state)->how = b->pad == GD_PAD_CIRCULAR             ? CIRCULAR
+                                        : split(b, column, row)               ? SEPARABLE
+                                        : image.h * image.w <= (int)MAX_DENSE ? DENSE
+                                                                              : ITERATED;
         s = make(*out, b, column, row);
     }
     gd_block_free(taps);

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_DENSE = 1 << 20 }; /* elements of the matrix */
+enum { MAX_DENSE = 1 << 20 }; /* elements of the matrix */
 
 typedef enum way { CHAIN, GRAY, DENSE, ITERATED } way;
 
@@ -215,7 +215,7 @@ static gd_status make_inverse(gd_operator *op, bool exact)
     if (gray >= 0)
         return make_gray(op, gray);
     s->how = DENSE;
-    return elements <= MOST_DENSE ? make_dense(op) : make_iterated(op, ITERATED);
+    return elements <= MAX_DENSE ? make_dense(op) : make_iterated(op, ITERATED);
 }
 
 static gd_status make(gd_operator *op, bool exact)

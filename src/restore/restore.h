@@ -135,7 +135,8 @@ double gd_poisson_value(double count, double rate);
 /* One count of a Poisson variable from uniform numbers of (seed, image, step) */
 void gd_poisson_noise(double *y, int64_t n, double rate, uint64_t seed, uint64_t image);
 
-/* ---- sequence.c: in which order a solver visits levels (spec section 5) ---- */
+/* ---- sequence.c: in which order a solver visits levels
+ * (docs/reference/restoration.md#sequences) ---- */
 
 /* RePaint's and DDNM's list of levels n-1 ... -1 with jumps up; *list is in `mem`. */
 GD_CHECKED gd_status gd_jump_list(int **list, int *count, int n, int length, int repeat,
@@ -190,8 +191,8 @@ typedef struct gd_prior {
     void *step_ctx;
 } gd_prior;
 
-/* Every parameter of every solver; each reads its own (spec sections 3, 4 and 6).  0 in `steps`,
- * lr, tau, and n_ts: the solver's rule. */
+/* Every parameter of every solver; each reads its own (docs/reference/restoration.md).  0 in
+ * `steps`, lr, tau, and n_ts: the solver's rule. */
 typedef struct gd_restore_options {
     double sigma_y; /* of the measurement, on [-1, 1] */
     int steps;      /* network calls of solvers on the training steps */

@@ -223,8 +223,8 @@ GD_CHECKED gd_status gd_x0_vjp(gd_solving *s, const gd_level *at, bool clipped, 
 /* s->x becomes x_{t-1} of the ancestral step from s->x at index t, with s->v, s->gradient and s->z;
  * s->x0 is clipped where the options say so */
 void gd_ancestral(gd_solving *s, int t);
-/* Of levels up to here (sigma / alpha) an x0 that is not clipped can be told; cosine schedules go
- * beyond. */
+/* Of levels up to here (sigma / alpha) an x0 that is not clipped can be derived; cosine schedules
+ * go beyond. */
 #define GD_NOISIEST 160
 int gd_usable_levels(const gd_schedule *schedule); /* so many, from the first */
 /* Variance and its log of one element of the ancestral step

@@ -30,13 +30,13 @@ static int64_t walk(int *list, int *left, int n, int length, int repeat)
 
 gd_status gd_jump_list(int **list, int *count, int n, int length, int repeat, gd_arena *mem)
 {
-    enum { MOST = 1 << 24 };
+    enum { MAX_LENGTH = 1 << 24 };
     int *left = gd_alloc(mem, (size_t)n * sizeof *left);
     int64_t entries;
 
     if (!left)
         return GD_ENOMEM;
-    if (length < 1 || repeat < 1 || (int64_t)n * repeat > MOST)
+    if (length < 1 || repeat < 1 || (int64_t)n * repeat > MAX_LENGTH)
         return gd_fail(GD_EUSAGE, "jumps of length %d repeated %d times over %d steps", length,
                        repeat, n);
     entries = walk(NULL, left, n, length, repeat);

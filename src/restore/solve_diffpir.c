@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_CG_STEPS = 50 };
+enum { MAX_CG_STEPS = 50 };
 
 typedef struct work {
     double *p;          /* [n] A^+ y */
@@ -34,8 +34,7 @@ static void data_step(gd_solving *s, work *w, double rho)
         for (int64_t i = 0; i < s->m; i++)
             w->residual[i] = s->y[i] - w->residual[i];
         gd_least_squares_solve(
-            s->op,
-            &(gd_least_squares){ .rho = rho, .tolerance = 1e-6, .most_steps = MOST_CG_STEPS },
+            s->op, &(gd_least_squares){ .rho = rho, .tolerance = 1e-6, .most_steps = MAX_CG_STEPS },
             w->residual, w->difference, w->cg);
     }
     for (int64_t i = 0; i < s->n; i++)

@@ -59,7 +59,8 @@ bool gd_stage_fast(const char **sampler, const char **steps, const char **spacin
 
 /* ---- noise levels ---- */
 
-/* A network for discrete steps hears the schedule's entry at a level, others the level itself. */
+/* A network for discrete steps is given the schedule's entry at a level, others the level itself.
+ */
 static gd_status map_of(gd_sigma_map *out, gd_stage *s, const gd_schedule *schedule,
                         const gd_diffusion_config *d)
 {
@@ -80,9 +81,9 @@ static gd_status map_of(gd_sigma_map *out, gd_stage *s, const gd_schedule *sched
     return GD_OK;
 }
 
-/* The schedule's own levels, the noisiest end of a cosine schedule left out: x_0 cannot be told
- * there.  With a preconditioner those of EDM and of consistency models, as far as the network was
- * made for them; of a generator its only one. */
+/* The schedule's own levels, the noisiest end of a cosine schedule left out: x_0 cannot be
+ * derived there.  With a preconditioner those of EDM and of consistency models, as far as the
+ * network was made for them; of a generator its only one. */
 static gd_status range_of(gd_sigma_range *out, const gd_stage *s, const gd_schedule *schedule,
                           const gd_diffusion_config *d)
 {
@@ -190,7 +191,7 @@ static gd_status make_vp_grid(gd_stage *s, const gd_diffusion_config *d)
     return status;
 }
 
-/* A classifier hears steps also where the model hears levels: those of its own schedule. */
+/* A classifier is given steps, those of its own schedule, even where the model is given levels. */
 static gd_status make_schedule(gd_schedule **out, const gd_stage *s, const char *spacing)
 {
     const gd_diffusion_config *d = &gd_model_get_config(s->model)->diffusion;

@@ -13,7 +13,7 @@ typedef struct look {
     json_t *found;
 } look;
 
-/* What the file says of itself goes into `to`; false: it is no model */
+/* The file's description of itself goes into `to`; false: it is no model */
 static bool describe(const look *l, json_t *to, const char *path)
 {
     guided_model *model = NULL;

@@ -69,28 +69,28 @@ static bool resolve_links(const char *path, char out[SERVE_PATH])
 }
 
 /* "uploads/" and "jobs/ID/files/" are the state folder's; its other files are nobody's business */
-static bool is_state_path(const char *piece)
+static bool is_state_path(const char *word)
 {
-    if (strncmp(piece, "uploads/", 8) == 0)
+    if (strncmp(word, "uploads/", 8) == 0)
         return true;
-    if (strncmp(piece, "jobs/", 5) != 0)
+    if (strncmp(word, "jobs/", 5) != 0)
         return false;
-    piece += 5 + strspn(piece + 5, "0123456789");
-    return strncmp(piece, "/files", 6) == 0 && (piece[6] == '/' || piece[6] == 0);
+    word += 5 + strspn(word + 5, "0123456789");
+    return strncmp(word, "/files", 6) == 0 && (word[6] == '/' || word[6] == 0);
 }
 
-static gd_status resolve_piece(const serve *s, const char *piece, char out[SERVE_PATH])
+static gd_status resolve_word(const serve *s, const char *word, char out[SERVE_PATH])
 {
     char path[SERVE_PATH], below[SERVE_PATH];
     bool fine = false;
 
-    if (strlen(piece) > 1000)
-        return gd_fail(GD_EUSAGE, "%.60s...: too long for a path", piece);
-    if (is_state_path(piece)) {
-        snprintf(path, sizeof path, "%.3000s/%s", s->state, piece);
-        snprintf(below, sizeof below, "%.3000s/%s", s->state, *piece == 'u' ? "uploads" : "jobs");
+    if (strlen(word) > 1000)
+        return gd_fail(GD_EUSAGE, "%.60s...: too long for a path", word);
+    if (is_state_path(word)) {
+        snprintf(path, sizeof path, "%.3000s/%s", s->state, word);
+        snprintf(below, sizeof below, "%.3000s/%s", s->state, *word == 'u' ? "uploads" : "jobs");
         fine = resolve_links(path, out) && is_below(out, below);
-    } else if (*piece == '/' && resolve_links(piece, out)) {
+    } else if (*word == '/' && resolve_links(word, out)) {
         for (int i = 0; i < s->n_folders; i++)
             fine = fine || is_below(out, s->folder[i]);
     }
@@ -100,13 +100,13 @@ static gd_status resolve_piece(const serve *s, const char *piece, char out[SERVE
         GD_EUSAGE,
         "%s: outside the folders of this server\nhint: guided serve --folders FOLDER, or "
         "upload it",
-        piece);
+        word);
 }
 
 /* Lists and specifications ("blur:kernel.png") have more than one path. */
 gd_status serve_path_resolve(const serve *s, const char *text, char **out)
 {
-    char *piece = NULL, path[SERVE_PATH];
+    char *word = NULL, path[SERVE_PATH];
     size_t bytes = 0;
     FILE *to;
     gd_status status = GD_OK;
@@ -116,14 +116,14 @@ gd_status serve_path_resolve(const serve *s, const char *text, char **out)
     to = open_memstream(out, &bytes);
     for (const char *from = text; to && status == GD_OK;) {
         const size_t n = strcspn(from, ",:=");
-        free(piece);
-        piece = strndup(from, n);
-        if (piece && strchr(piece, '/')) {
-            status = resolve_piece(s, piece, path);
+        free(word);
+        word = strndup(from, n);
+        if (word && strchr(word, '/')) {
+            status = resolve_word(s, word, path);
             if (status == GD_OK)
                 fputs(path, to);
-        } else if (piece) {
-            fputs(piece, to);
+        } else if (word) {
+            fputs(word, to);
         } else {
             status = gd_fail(GD_ENOMEM, "a path: out of memory");
         }
@@ -132,7 +132,7 @@ gd_status serve_path_resolve(const serve *s, const char *text, char **out)
         fputc(from[n], to);
         from += n + 1;
     }
-    free(piece);
+    free(word);
     if (!to || fclose(to) != 0)
         return gd_fail(GD_ENOMEM, "a path: out of memory");
     if (status != GD_OK)

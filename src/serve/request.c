@@ -1,4 +1,4 @@
-/* request.c - what a client asks for, as a job: checked against the library's tables before it
+/* request.c - a client's request as a job: checked against the library's tables before it
  * waits, so that a wrong option is refused at once. */
 #include "serve/serve_private.h"
 

@@ -100,7 +100,7 @@ typedef struct serve {
 GD_CHECKED gd_status serve_store_open(serve *s);
 void serve_store_close(serve *s);
 serve_entry *serve_find(serve *s, int64_t id); /* NULL: no such job */
-/* Takes a place in the queue for {"kind", "options", ...}; *id is its number. */
+/* Queues a job for {"kind", "options", ...}; *id is its number. */
 GD_CHECKED gd_status serve_store_add(serve *s, json_t *job, int64_t *id);
 GD_CHECKED gd_status serve_store_read(const serve *s, int64_t id, json_t **job);
 GD_CHECKED gd_status serve_store_write(const serve *s, int64_t id, const json_t *job);
@@ -124,7 +124,7 @@ int serve_open_below(const char *folder, const char *relative);
 /* A JSON array of {"name", "bytes"} of what lies below `folder`; NULL: out of memory */
 json_t *serve_list_below(const char *folder);
 
-/* ---- request.c: what a client asks for, as a job ---- */
+/* ---- request.c: a client's request as a job ---- */
 
 /* Checks the request {"kind", "options", "words", "tag"} against the library's tables and gives the
  * job as it is stored. */

@@ -17,7 +17,7 @@ static bool name_is_fine(const char *name)
     return true;
 }
 
-/* A folder whose number nobody has: numbers are drawn, so they say nothing about others' */
+/* A folder whose number nobody has: numbers are drawn, so that one does not reveal another */
 static gd_status make_folder(serve_request *r, char path[SERVE_PATH])
 {
     for (int tries = 0; tries < 100; tries++) {

@@ -148,7 +148,7 @@ static dnnl_status_t make_mds(onednn_conv *o, md_t *any_w, const gd_conv_desc *d
     return s;
 }
 
-/* Packing asks for working space as large as the weights: oneDNN would keep it for ever, so it is
+/* Packing needs working space as large as the weights: oneDNN would keep it for ever, so it is
  * ours. */
 static dnnl_status_t make_reorder(onednn_conv *o, bool unpack)
 {

@@ -46,11 +46,11 @@ static int patches_of(const gd_conv_desc *d, const gd_view *y)
  * their transforms to stay in a cache */
 static int round_of(const gd_conv_desc *d)
 {
-    enum { ROUND_BYTES = 4 << 20, LEAST = 28, MOST = 64 };
+    enum { ROUND_BYTES = 4 << 20, LEAST = 28, MAX_PATCHES = 64 };
     const gd_view y = conv_output(d, NULL);
     const int fitting = ROUND_BYTES / (POINTS * conv_in_channels(d) * (int)sizeof(float));
 
-    return GD_MIN(patches_of(d, &y), GD_MIN(GD_MAX(fitting, LEAST), MOST));
+    return GD_MIN(patches_of(d, &y), GD_MIN(GD_MAX(fitting, LEAST), MAX_PATCHES));
 }
 
 /* Of a weight gradient: transforms of both operands stay in a cache.  A function of the

@@ -32,10 +32,10 @@ static inline int64_t gd_attention_padded(int64_t tokens)
  * heads are few */
 static inline int gd_attention_chunks(int heads, int tokens)
 {
-    enum { PARTS_WANTED = 16, MOST = 4 };
+    enum { PARTS_WANTED = 16, MAX_CHUNKS = 4 };
     const int spans = (tokens + GD_ATTENTION_COLUMNS - 1) / GD_ATTENTION_COLUMNS;
 
-    return GD_MIN(GD_MIN(spans, MOST), (PARTS_WANTED + heads - 1) / heads);
+    return GD_MIN(GD_MIN(spans, MAX_CHUNKS), (PARTS_WANTED + heads - 1) / heads);
 }
 
 #endif

@@ -1,5 +1,5 @@
 /* vec.h - LANES floats in one register, the unit in which kernels are written; one source for every
- * ISA.  The including file says how wide its registers are (GD_VECTOR_LANES: 4, 8 or 16); what
+ * ISA.  The including file defines how wide its registers are (GD_VECTOR_LANES: 4, 8 or 16); what
  * needs a machine's own instructions is in vec_x86.h, and for all others in vec_any.h.
  *
  * A channel block of 16 is walked as 16 / LANES parts, each by the same operations in the same
@@ -90,7 +90,7 @@ INLINE float v_max_lane(vec v)
     return b > c ? b : c;
 }
 
-/* One step of v_transpose: lanes that differ in bit `bit` change places between rows that do. */
+/* One step of v_transpose: lanes that differ in bit `bit` are exchanged between rows that do. */
 #define SWAP_LOW(l, bit) ((l) & (bit) ? LANES + (l) - (bit) : (l))
 #define SWAP_HIGH(l, bit) ((l) & (bit) ? LANES + (l) : (l) + (bit))
 #define FOUR(of, l, bit) of(l, bit), of(l + 1, bit), of(l + 2, bit), of(l + 3, bit)
