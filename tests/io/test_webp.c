@@ -56,6 +56,8 @@ static void damage_is_refused(void **state)
     for (size_t n = 0; n < bytes; n++)
         assert_int_equal(gd_image_decode(&image, data, n, 3, "x.webp"), GD_EFORMAT);
     assert_non_null(strstr(gd_error(), "x.webp"));
+    assert_int_equal(gd_image_decode(&image, data, 20, 3, "x.webp"), GD_EFORMAT);
+    assert_non_null(strstr(gd_error(), "ends too early"));
     for (size_t at = 0; at < bytes; at++) {
         data[at] ^= 0x40;
         if (gd_image_decode(&image, data, bytes, 3, "x.webp") == GD_OK)
