@@ -86,7 +86,7 @@ one="-n 1 --class 1 --seed 1 -q"
 cmp -s f8a.npz f8b.npz && cmp -s f8a.npz f8c.npz && cmp -s f8a.npz f8d.npz || fail "F08: --use_ddim False samples otherwise than ddpm"
 cmp -s f8e.npz f8f.npz || fail "--steps ddim5 is not DDIM"
 cmp -s f8a.npz f8e.npz && fail "ddpm and ddim are the same"
-expect 2 "which?" "$g" sample --sampler ddpm --use_ddim True --dry-run
+expect 2 "contradict each other" "$g" sample --sampler ddpm --use_ddim True --dry-run
 "$g" sample --timestep_respacing ddim5 --class 1 --seed 1 -q -o f8.png
 expect 0 "" "$g" info f8.png
 grep -q -- "--timestep_respacing ddim5" out.txt || fail "the recipe's command: $(cat out.txt)"

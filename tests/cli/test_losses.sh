@@ -60,7 +60,7 @@ refuse "needs a teacher" --loss cd
 refuse "takes no teacher" --loss ct --teacher edm
 refuse "--predict_v True" --noise_schedule cosine-zero-snr
 refuse "predicts one of them" --predict_v True --predict_xstart True
-refuse "no label" --label-dropout 0.1 --num_classes 3
+refuse "dropped label needs one more" --label-dropout 0.1 --num_classes 3
 refuse "drawn evenly" --loss cd --teacher edm --schedule-sampler loss-second-moment
 status_wanted=3
 refuse "has no path to teach" --loss cd --teacher cd
