@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # A thin front for CMake and the scripts.
 GOLDEN ?= ../shared/golden
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Cross build for arm64 with Debian's compiler and the libraries of scripts/arm64-sysroot, tests by qemu:
 # cmake -D CMAKE_TOOLCHAIN_FILE=cmake/arm64.cmake -D GUIDED_SYSROOT=FOLDER
 set(CMAKE_SYSTEM_NAME Linux)

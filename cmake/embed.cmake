@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # cmake -DOUT=FILE -DFOLDER=page -P embed.cmake: the files of a folder as C arrays, for src/serve
 file(GLOB files RELATIVE ${FOLDER} ${FOLDER}/*)
 list(SORT files)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* frechet.c - the Frechet distance of two arrays of images: frechet CLASSIFIER
  *
  *     cc frechet.c $(pkg-config --cflags --libs guided) -o frechet

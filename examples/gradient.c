@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* gradient.c - guidance by a gradient of the program's own: gradient MODEL
  *
  *     cc gradient.c $(pkg-config --cflags --libs guided) -lm -o gradient

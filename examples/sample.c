@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sample.c - images of a model by libguided alone: sample MODEL [CLASSIFIER] >images.ppm
  *
  *     cc sample.c $(pkg-config --cflags --libs guided) -o sample

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* train.c - training from arrays in memory: train CHECKPOINT.safetensors [UPDATES]
  *
  *     cc train.c $(pkg-config --cflags --libs guided) -o train

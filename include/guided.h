@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* guided.h - diffusion models of the ADM family on ordinary CPUs.
  *
  * Public interface of libguided: open a checkpoint, sample from it, denoise and differentiate,

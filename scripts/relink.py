@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """relink: tests of a build folder linked with some objects of the library made anew (scripts/coverage, scripts/mutation-test)"""
 import json, os, re, resource, shlex, shutil, signal, subprocess
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """adm.py - the UNetModel of Dhariwal & Nichol (2021) in PyTorch, to compare with: parameters have the names of the
 authors' files, and load() builds it from a file of `guided init` or `guided convert`, whose "guided.config" says what
 it is."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """check.py FOLDER... - adm.py against reference cases of kind "unet" (outputs of the authors' code, stored): the
 largest difference beside the largest value is at most 1e-5 in each call, or the exit status is 1."""
 import json

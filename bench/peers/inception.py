@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """inception.py - the time of one batch through the 2015 Inception network of FID by guided and by ONNX Runtime,
 float32, in turn: each sleeps while the other works. A turn of ONNX Runtime is one pass untimed and the median of three;
 one of guided is `guided bench --eval`, which has its own median and also resizes the images and computes the 1008

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """peers.py - the time of one forward pass, batch 1, of the same network by guided and by others, in turn: every peer
 lives in a process of its own and sleeps while another works. A turn is one pass untimed and the median of three; the
 table has the median over the rounds, and how far the peer's output is from PyTorch's in float32 (largest difference /

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Run by cpack before packages are made: what Debian's policy wants beside the installed files, and times that do not
 # depend on when the build ran.
 file(GLOB components LIST_DIRECTORIES true ${CPACK_TEMPORARY_DIRECTORY}/*)

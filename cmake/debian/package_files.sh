@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # package_files TREE PACKAGE VERSION MAINTAINER: completes the tree of one package (package_files.cmake).  SOURCE_DATE_EPOCH is
 # the time of everything in it.
 set -eu

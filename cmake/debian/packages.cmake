@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Debian packages by `cpack -G DEB`, one for each component of the installation; scripts/release makes them.
 # docs/packages.md says what each holds and why it depends on what.
 set(CPACK_GENERATOR DEB)

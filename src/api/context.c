@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* context.c - contexts and messages of the public API. */
 #include "api/handles.h"
 #include "cpu/conv.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* denoise.c - one call of a diffusion model, and its vector-Jacobian product. */
 #include "api/handles.h"
 #include "diffusion/solver.h"

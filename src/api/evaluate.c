@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* evaluate.c - features of images, and distances of sets of them. */
 #include "api/handles.h"
 #include "eval/eval.h"

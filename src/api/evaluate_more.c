@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* evaluate_more.c - metrics of features beyond distance, precision and recall. */
 #include "api/handles.h"
 #include "eval/extra.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* handles.h - what stands behind the handles of guided.h. */
 #ifndef GD_API_HANDLES_H
 #define GD_API_HANDLES_H

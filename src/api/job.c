@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* job.c - jobs of the public API. */
 #include "api/handles.h"
 #include "jobs/jobs.h"

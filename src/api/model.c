@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* model.c - models of the public API. */
 #include "api/handles.h"
 

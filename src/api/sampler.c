@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sampler.c - sampling by the public API: options by name, images by number. */
 #include "api/handles.h"
 #include "sampling/sampling.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* trainer.c - training a preset from arrays in memory. */
 #include "api/handles.h"
 #include "train/train.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* arena.c - memory: growing arenas for small structures, single blocks for big ones, one account
  * for both. */
 #include "base/base.h"

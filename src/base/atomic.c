@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* atomic.c - a file appears under its name whole and durable, or not at all. */
 #define _DEFAULT_SOURCE
 #include "base/part.h"

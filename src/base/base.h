@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* base.h - the foundation of every other layer: status and messages, memory, files, threads, noise,
  * hashes, logs.
  *

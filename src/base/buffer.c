@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* buffer.c - text that grows. */
 #include "base/base.h"
 

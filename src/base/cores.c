@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* cores.c - how many threads the machine offers: the CPUs that this process may run on, by the
  * physical core, and the quota of its control groups.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dtype.c - element types: sizes and the names that safetensors gives them. */
 #include "base/base.h"
 

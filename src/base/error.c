@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* error.c - the status and the message of the last failure on each thread, without heap. */
 #include "base/base.h"
 

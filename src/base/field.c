@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* field.c - a value that stands as text, read into a field of a structure: of options, parameters
  * of solvers, settings of operators. */
 #include "base/base.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hash.c - XXH3-128 by libxxhash. */
 #define _DEFAULT_SOURCE
 #include "base/base.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* log.c - notices go to the callback of the calling thread's settings; without settings nowhere. */
 #include "base/base.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* nearest.c - "did you mean": the word of a list nearest to what was typed. */
 #include "base/base.h"
 

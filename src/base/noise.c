@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* noise.c - counter-based normal noise: a format for ever, written down in docs/noise.md; and
  * PyTorch's CPU generator.
  *

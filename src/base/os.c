@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* os.c - the system calls, through a table that tests replace; whole files mapped for reading; the
  * clock; what is free and what was used. */
 #define _GNU_SOURCE

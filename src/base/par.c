@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* par.c - the threads of a computation: each thread that computes has a team of workers, made when
  * it first needs them.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* part.c - names of files that are being written, and removal of those that a killed writer left.
  *
  * NAME.part-PID-RRRRRRRRCCCCCCCC: R is random, C a check over NAME, PID and R.  A file of another

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* part.h - files that are being written (part.c), for atomic.c. */
 #ifndef GD_BASE_PART_H
 #define GD_BASE_PART_H

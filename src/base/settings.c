@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* settings.c - one thread's calls can go by settings of their own: contexts of the public API. */
 #include "base/base.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* small.c - what many layers need and no library has. */
 #include "base/base.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* stop.c - whoever runs the library may want it to end between two pieces of long work. */
 #include "base/base.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* stream.c - a stream for people: what would control their terminal is written as \xHH, whoever
  * printed it. */
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* text.c - text that comes from files and names: what a terminal may be given of it, and a form of
  * any bytes that JSON can hold. */
 #include "base/base.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* text_file.c - text files as other systems write them: byte order marks, line ends. */
 #include "base/base.h"
 

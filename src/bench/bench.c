@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bench.c - guided bench: a network's forward time against the floor of its kernels
  * (nn/bench.h). */
 #include "bench/bench.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bench.h - guided bench: measurements of the engine's inside, as one kind of job. */
 #ifndef GD_BENCH_JOB_H
 #define GD_BENCH_JOB_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bench_accuracy.c - guided bench --accuracy: what bf16 costs.  The same images in fp32 and in
  * bf16, byte by byte; and along the way from them to noise the network's prediction, step by step.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bench_metrics.c - guided bench --metrics: what the metrics cost once features are there, at the
  * sizes of the 2015 Inception network. */
 #include "bench/bench.h"

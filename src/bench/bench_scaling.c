@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bench_scaling.c - guided bench --scaling: how a forward pass would scale to more threads than
  * there are cores, by running the chunks of every region one after the other (gd_set_forecast). */
 #include "bench/bench.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bench_train.c - guided bench --train: a training step's time against its floor.  The floor: every
  * convolution and linear layer of the forward pass and of both backward passes as in nn/bench.h,
  * the attention products (the backward pass has five for the forward's two) at peak, and the

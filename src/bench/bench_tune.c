@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bench_tune.c - guided bench --tune: from how many pixels on Winograd is faster, measured
  * on this machine beside the table that the program uses (cpu/conv/choice.c). */
 #include "bench/bench.h"

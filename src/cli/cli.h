@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* cli.h - the command: a client of guided.h that runs a command line as a job, shows its progress
  * and returns an exit status. */
 #ifndef GD_CLI_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* main.c - the command: runs a command line as a job of the library and returns the exit status. */
 #include "cli/cli.h"
 

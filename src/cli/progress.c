@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* progress.c - the progress of a job: a line that is rewritten, lines of text, or lines of JSON. */
 #include "cli/cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* serve.c - guided serve: runs the server with the options of a job of kind "serve". */
 #include "cli/cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* signals.c - signals that ask a job to stop or to save. */
 #include "cli/cli.h"
 

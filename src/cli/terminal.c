@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* terminal.c - notices, errors and pictures in half blocks on standard error; write errors of
  * standard output. */
 #include "cli/cli.h"

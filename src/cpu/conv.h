@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* conv.h - convolution: forward, gradient of the data, gradient of the weights.  A linear layer is
  * a 1x1 convolution on 1x1 pixels.
  *

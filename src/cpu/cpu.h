@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* cpu.h - kernels on pointers and sizes.  Knows no graph.  Sees base only.
  *
  * What oneDNN does not have (or not well) is written once over float lanes (kernels/vec.h,

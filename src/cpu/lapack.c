@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lapack.c - finds OpenBLAS, or another LAPACK, and keeps it to one thread. */
 #define _GNU_SOURCE
 #include "cpu/lapack.h"

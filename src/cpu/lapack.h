@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lapack.h - the functions of BLAS and LAPACK that linear.c calls, loaded when they are first
  * needed.
  *

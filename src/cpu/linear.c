@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* linear.c - the dense linear algebra of linear.h: float products by oneDNN, which reaches the
  * machine's peak, double products and eigenproblems by LAPACK (lapack.h) on one thread. */
 #include "cpu/linear.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* linear.h - dense linear algebra of the evaluation: products of feature matrices, and symmetric
  * eigenproblems (LAPACK).
  *

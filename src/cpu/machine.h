@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* machine.h - what one architecture knows of the machine it runs on: machine_x86.c,
  * machine_arm64.c, or machine_other.c, of which one is built. */
 #ifndef GD_CPU_MACHINE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* machine_arm64.c - every arm64 has NEON; how fast it multiplies. */
 #include "cpu/machine.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* machine_other.c - an architecture that has plain C alone. */
 #include "cpu/machine.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* machine_x86.c - which of x86's ISAs the machine has, and how fast each multiplies. */
 #include "cpu/machine.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* peak.c - the machine's multiply-add rate, measured in registers: what a kernel can reach at most,
  * today, on this machine. */
 #include "cpu/conv.h"

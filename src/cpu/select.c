@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* select.c - which ISA's kernels are used: the machine's best, or the one that GUIDED_ISA names. */
 #include "cpu/kernels/kernels.h"
 #include "cpu/machine.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* crop.c - the authors' crops, and bytes as the floats that networks see
  * (docs/reference/training.md#images). */
 #include "data/data.h"

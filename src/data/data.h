@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* data.h - images on disk: sets of them, their labels, the authors' crop, resize and order.
  * (docs/reference/training.md#images) */
 #ifndef GD_DATA_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* data_private.h - what the kinds of image sets share; for this folder alone. */
 #ifndef GD_DATA_PRIVATE_H
 #define GD_DATA_PRIVATE_H

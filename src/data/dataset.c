@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dataset.c - what all kinds of image sets have in common: opening by content, labels, names. */
 #include "data/data_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* doubt.c - are these labels classes?  And the order of another's classes. */
 #include "data/data_private.h"
 

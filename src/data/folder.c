@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* folder.c - one picture, or a tree of image files, in the authors' order: each folder's entries by
  * name, folders among the files (docs/reference/training.md#images). */
 #include "data/data_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* idx.c - the IDX files of the MNIST family, gzipped or not; labels lie beside the images under the
  * usual names: ...-images-idx3-ubyte, ...-labels-idx1-ubyte, or with Kaggle's ".idx3". */
 #include "data/data_private.h"

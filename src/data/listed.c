@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* listed.c - what sets of named pictures share, files of a folder and members of a zip: which files
  * count, their order, and their labels, so that both containers give the same set. */
 #include "data/data_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lmdb_set.c - LSUN's sets: an LMDB file whose values are image files
  * (docs/reference/training.md#images).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* npz_check.c - which array of an .npz is a set of images, and if none is, what makes it one? */
 #include "data/data.h"
 

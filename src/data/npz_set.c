@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* npz_set.c - the authors' sample files: arr_0 uint8 [N,H,W,C], arr_1 labels; other names as
  * npz_check.c finds them. */
 #include "data/data_private.h"

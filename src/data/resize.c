@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* resize.c - Pillow's resize, to the bit: horizontally, then vertically, in 22-bit fixed point with
  * rounding to bytes after each pass (docs/reference/training.md#images); and the same filters on
  * floats. */

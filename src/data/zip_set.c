@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* zip_set.c - a zip of images: a folder packed, or a set of StyleGAN and EDM with dataset.json. */
 #include "data/data_private.h"
 

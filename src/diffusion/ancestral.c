@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* ancestral.c - ancestral steps in sigma space (k-diffusion): down to a lower level than the next
  * one, then noise up to it. */
 #include "diffusion/solver.h"

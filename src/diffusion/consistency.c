@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* consistency.c - Song et al. 2023, algorithm 1: a consistency model takes any level to the image
  * in one call; between calls the image is noised again.  (restore/solve_consistency.c is the
  * editing form.) */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* ddim.c - Song, Meng & Ermon 2020, eq. 12.  eta = 0 is deterministic, eta = 1 is ancestral
  * sampling; guided as in Dhariwal & Nichol 2021, algorithm 2.  In float, as the authors' code
  * computes it. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* ddpm.c - ancestral sampling (Ho et al. 2020, algorithm 2), guided as in Dhariwal & Nichol 2021,
  * algorithm 1.  In float, as the authors' code computes it. */
 #include "diffusion/solver.h"

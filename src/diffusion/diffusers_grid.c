@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* diffusers_grid.c - noise levels as the multistep schedulers of diffusers choose them. */
 #include "diffusion/solver.h"
 

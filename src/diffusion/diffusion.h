@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* diffusion.h - the Gaussian diffusion process on plain float arrays, and the samplers.
  *
  * Source: docs/reference/diffusion.md; Ho et al. 2020; Nichol & Dhariwal 2021; Song et al. 2020

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dpmpp.h - the terms that DPM-Solver++ (Lu et al. 2022b) and UniPC (Zhao et al. 2023) share: from
  * level s to level t, h = lambda_t - lambda_s, with predicted images m_0, m_1, ... */
 #ifndef GD_DPMPP_H

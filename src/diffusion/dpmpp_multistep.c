@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dpmpp_multistep.c - Lu et al. 2022b, DPM-Solver++(2M), algorithm 2, and its third order form: one
  * network call a step.  In sigma space it is Katherine Crowson's dpmpp_2m. */
 #include "diffusion/dpmpp.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dpmpp_sde.c - Lu et al. 2022b, SDE-DPM-Solver++(2M), and its third order form: the share eta of
  * the diffusion's noise is drawn anew at every step.  In sigma space these are Katherine Crowson's
  * dpmpp_2m_sde and dpmpp_3m_sde. */

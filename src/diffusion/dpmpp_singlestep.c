@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dpmpp_singlestep.c - Lu et al. 2022b, DPM-Solver++(2S) and (3S): each step makes as many network
  * calls as its order and keeps no history.  The grid names each step's order at its first level;
  * the levels up to the next such one are the step's own. */

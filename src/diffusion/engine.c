@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* engine.c - the networks behind a denoiser.  An image is always alone in its network, so that
  * results do not depend on the batch; images of a batch can be worked on side by side, each on a
  * lane of its own with one thread. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* gaussian.c - one element of the variational bound, in nats, with its slopes
  * (docs/reference/diffusion.md#discretised-likelihood). */
 #include "diffusion/diffusion.h"

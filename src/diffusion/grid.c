@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* grid.c - the noise levels of a trajectory. */
 #include "diffusion/solver.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* guidance.c - a prediction pushed away from another one: classifier-free guidance (Ho & Salimans
  * 2022), autoguidance (Karras et al. 2024), their rescaling (Lin et al. 2024), the interval of
  * noise levels (Kynkaanniemi et al. 2024). */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* heun.c - Karras et al. 2022, algorithm 2: Euler's step from a level with a little more noise than
  * the present one, and Heun's correction of it; Euler's step alone; and the midpoint form (DPM-2)
  * of the consistency models' code. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* likelihood.c - bits per dimension of one image, with all terms of the bound
  * (docs/reference/diffusion.md#bits-per-dimension). */
 #include "diffusion/diffusion.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lms.c - linear multistep in sigma space (k-diffusion's lms): the slope's interpolation polynomial
  * through the last levels, integrated exactly. */
 #include "diffusion/solver.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* loss.c - the training losses of one image and their gradient with respect to the network's output
  * (docs/reference/diffusion.md#training-losses).  Table entries are rounded to float first, as the
  * authors' code does; the sums are in double. */

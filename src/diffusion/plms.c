@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* plms.c - Liu et al. 2022, pseudo numerical methods (PNDM) without Runge-Kutta steps: Adams-
  * Bashforth of order 1 to 4 in epsilon, with DDIM's transfer between two levels. */
 #include "diffusion/solver.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* precondition.c - D(x; s), the prediction of x_0 that every family of networks gives at a noise
  * level (docs/reference/networks.md#preconditioning; Karras et al. 2022, table 1; Song et al. 2023,
  * appendix C). */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* prediction.c - what a network predicts of x_t = alpha x_0 + sigma eps, and how its squared error
  * is weighted.  v: Salimans & Ho 2022, appendix D. */
 #include "diffusion/diffusion.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* problem.c - the layer between a solver and the networks: calls, guidance, noise, checks. */
 #include "diffusion/solver.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* process.c - the forward process and one reverse step's distribution
  * (docs/reference/diffusion.md#reverse-step). Coefficients are rounded to float first, as the
  * authors' code does. */

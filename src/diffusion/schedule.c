@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* schedule.c - noise schedules and timestep respacing.  Source:
  * docs/reference/diffusion.md#schedules, #respacing; Nichol & Dhariwal 2021. */
 #include "diffusion/diffusion.h"

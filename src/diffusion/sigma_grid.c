@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sigma_grid.c - noise levels in sigma space, x = x_0 + sigma eps (Karras et al. 2022). */
 #include "diffusion/solver.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* solver.h - sampling as a problem, and the solvers of it.
  *
  * A solver owns its loop: it walks a grid of noise levels, calls the denoiser where and as often as

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* solvers.c - the table of solvers: --sampler's help, its errors and the tests read it. */
 #include "diffusion/solver.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* threshold.c - what becomes of the predicted image before a solver uses it.  Dynamic thresholding:
  * Saharia et al. 2022, section 2.3. */
 #include "diffusion/diffusion.h"

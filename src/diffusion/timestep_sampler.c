@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* timestep_sampler.c - which steps a training batch trains
  * (docs/reference/diffusion.md#timestep-samplers; Nichol & Dhariwal 2021, section 3.3). */
 #include "diffusion/diffusion.h"

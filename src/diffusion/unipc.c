@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* unipc.c - Zhao et al. 2023, UniPC, algorithms 1 and 2 in data prediction: a predictor, and a
  * corrector that reuses the next step's network call, so one call a step. */
 #include "diffusion/dpmpp.h"

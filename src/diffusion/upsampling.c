@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* upsampling.c - how an upsampling stage differs from the stage before it
  * (docs/reference/sampling.md#stacks-and-upsampling). */
 #include "diffusion/diffusion.h"

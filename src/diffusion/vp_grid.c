@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* vp_grid.c - a discrete schedule in continuous time, and grids of it (Lu et al. 2022, DPM-Solver,
  * appendix D; the authors' discrete_schedule). */
 #include "diffusion/solver.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dist.c - collectives of parcels from each rank to each: who waits for whom is known, and the
  * order of every sum is ours. */
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dist.h - collective work of the ranks of a job, on one machine or many.
  *
  * Layer contract: sees base only; mpi.c alone knows MPI, is built as a module and loaded under a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dist_private.h - between the collectives (dist.c) and what carries their messages. */
 #ifndef GD_DIST_PRIVATE_H
 #define GD_DIST_PRIVATE_H

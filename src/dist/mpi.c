@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* mpi.c - parcels by MPI: the only file that includes its header, and a module of its own
  * (mpi_module.h).  Point to point and never blocking, so that a rank that does not answer is known
  * by its number. */

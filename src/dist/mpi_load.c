@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* mpi_load.c - finds and loads the module that knows MPI, once a launcher started this process as
  * one of several. */
 #define _GNU_SOURCE

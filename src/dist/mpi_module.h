@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* mpi_module.h - between mpi_load.c and the module libguided-mpi.so, which is mpi.c alone.
  *
  * Only the module is linked with libmpi: loading that library costs every start a fraction of a

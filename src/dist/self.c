@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* self.c - a job of one rank, and whether a launcher says that there are more. */
 #include "dist/dist_private.h"
 

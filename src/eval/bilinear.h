@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bilinear.h - bytes to a square of floats by bilinear interpolation.  Programs differ in the
  * position of an output pixel in the input and in the order of the arithmetic, and both change last
  * bits: callers give them. */

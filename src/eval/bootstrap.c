@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bootstrap.c - how far a value moves when the samples are drawn again (Efron 1979): standard
  * deviations over resampled sets.  Draws are keyed by (seed, draw, index), so they are the same
  * whatever else happens. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* cache.c - rows of features on disk, so that no image need be seen twice.
  *
  * While an evaluation runs, rows are appended to KEY.rows: a header of 64 bytes, then records of

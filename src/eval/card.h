@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* card.h - the evidence of an evaluation as one page of HTML: no outside request, readable in
  * print. */
 #ifndef GD_EVAL_CARD_H

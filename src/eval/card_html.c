@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* card_html.c - the page of an evaluation card.  Pictures are PNG in data URIs, curves are SVG. */
 #include "eval/card.h"
 

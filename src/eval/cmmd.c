@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* cmmd.c - CLIP's maximum mean discrepancy (Jayasumana et al. 2024): 1,000 times the squared MMD
  * with the kernel exp(-|x - y|^2 / (2 sigma^2)), sigma = 10, pairs of equal points included, as the
  * authors' program has it. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dialect.c - the table of dialects, and those whose input the network makes itself. */
 #include "eval/dialect.h"
 

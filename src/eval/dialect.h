@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dialect.h - how published programs feed a picture to the 2015 network, and which of their numbers
  * are formed otherwise than by the ADM suite: a table, one file each. */
 #ifndef GD_EVAL_DIALECT_H

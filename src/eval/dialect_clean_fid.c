@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dialect_clean_fid.c - clean-fid (Parmar et al. 2022): each channel through Pillow's bicubic
  * resize of floats, which widens the filter when it shrinks, cut to [0, 255] and not rounded. */
 #include "eval/dialect.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dialect_edm.c - the detector of StyleGAN3 and EDM (inception-2015-12-05.pkl), also clean-fid's
  * legacy_tensorflow: TensorFlow 1's bilinear resize as PyTorch's affine_grid and grid_sample give
  * it, positions in float32 and so some 1e-5 beside TensorFlow's. */

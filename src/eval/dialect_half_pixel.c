@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dialect_half_pixel.c - PyTorch's bilinear resize between half-pixel centres, without
  * antialiasing: pytorch-fid, and clean-fid's legacy_pytorch. */
 #include "eval/bilinear.h"

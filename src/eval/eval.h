@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* eval.h - how good a set of images is: FID, sFID, Inception Score, precision and recall, with KID,
  * density and coverage (docs/reference/evaluation.md).
  *

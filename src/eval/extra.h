@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* extra.h - more that features of two sets tell: the distance without its bias, copies of training
  * images, diversity, classes by themselves. */
 #ifndef GD_EVAL_EXTRA_H

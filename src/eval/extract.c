@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* extract.c - features of images, whichever network they come from. */
 #include "eval/extract_private.h"
 

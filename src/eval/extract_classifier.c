@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* extract_classifier.c - features of a noisy classifier: the activations before its last
  * projection, at t = 0, and its probabilities. */
 #include "eval/extract_private.h"

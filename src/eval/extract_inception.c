@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* extract_inception.c - features of the 2015 Inception network (nn/inception.h), from the input of
  * a dialect (eval/dialect.h). */
 #include "eval/extract_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* extract_open.c - features by a file of weights, whichever network it is of. */
 #include "eval/eval.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* extract_private.h - what the kinds of networks share; for this folder alone. */
 #ifndef GD_EVAL_EXTRACT_PRIVATE_H
 #define GD_EVAL_EXTRACT_PRIVATE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* extract_vgg16.c - VGG16 (Simonyan & Zisserman 2015, configuration D) in torchvision's names, up
  * to the second fully connected layer and its ReLU: where torch-fidelity measures precision and
  * recall.  Pictures are resized to 224 x 224 as TensorFlow 1 does, then (v / 255 - mean) /

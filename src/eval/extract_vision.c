@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* extract_vision.c - features of a Vision Transformer (nn/vit.h) or of ConvNeXt V2, each family's
  * images prepared as the measure that is named after it prepares them:
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* frechet.c - the distance between two normal distributions
  * (docs/reference/evaluation.md#frechet-distance).
  *

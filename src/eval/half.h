@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* half.h - float16 arithmetic, emulated: a float32 rounded to the nearest float16 (even on ties),
  * infinite beyond its range. */
 #ifndef GD_EVAL_HALF_H

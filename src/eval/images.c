@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* images.c - the images of a set, in order and in pieces: whatever the set, memory holds one piece.
  *
  * A set is one or several shards: .npz files are streamed from the archive, other kinds are decoded

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* inception_score.c - exp of the mean divergence of an image's classes from their mean, over splits
  * of the images (docs/reference/evaluation.md#inception-score).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* infinity.c - the Frechet distance extrapolated to infinitely many samples. */
 #include "eval/metric.h"
 

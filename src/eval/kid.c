@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kid.c - kernel inception distance: Binkowski et al. 2018, with the settings usual since: cubic
  * polynomial kernel, 100 subsets of 1,000 drawn without replacement. */
 #include "eval/metric.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* labels.c - the labels of a set without its images: those of an .npz, which is not read beside it,
  * else what the set itself has (data/data.h). */
 #include "eval/lint.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lint.c - one pass over a set, a batch of images at a time; what is kept of an image are 180
  * bytes. */
 #include "eval/lint.h"

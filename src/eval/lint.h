@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lint.h - what is odd about a set of images before anybody trusts a number that is measured on it:
  * every finding with a figure and an example. */
 #ifndef GD_EVAL_LINT_H

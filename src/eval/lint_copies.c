@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lint_copies.c - images that are there twice, exactly or nearly.
  *
  * Exact copies have one hash of their pixels.  Near ones have thumbnails whose values differ by

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lint_image.c - what lint keeps of an image. */
 #include "eval/lint.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lint_rules.c - the findings of lint, each with its threshold.  The thresholds were set so that 20
  * clean sets give no warning and 12 planted faults give theirs (tests/eval/test_lint.c). */
 #include "eval/lint.h"

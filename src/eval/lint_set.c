@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lint_set.c - where lint's images come from: an .npz is streamed, others are decoded one by one.
  */
 #include "eval/eval.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* manifold.c - precision and recall by nearest neighbours
  * (docs/reference/evaluation.md#precision-and-recall), with density and coverage from the same
  * distances.

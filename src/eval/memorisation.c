@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* memorisation.c - which samples stand closer to a training image than its own neighbours do. */
 #include "eval/metric.h"
 

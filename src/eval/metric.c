@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* metric.c - the table of metrics, and what they share. */
 #include "eval/metric.h"
 

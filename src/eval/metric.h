@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* metric.h - the table of metrics: what --metrics takes, what each rests on and what it reports.
  * A metric is a file that defines gd_metric_NAME, and its name in GD_METRICS. */
 #ifndef GD_EVAL_METRIC_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* metric_manifold.c - precision and recall, density and coverage as metrics; manifold.c computes
  * them together. */
 #include "eval/metric.h"

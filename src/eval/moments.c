@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* moments.c - mean and covariance of rows that come one after another.
  *
  * Rows are gathered into chunks of a fixed size, whatever the sizes they come in, shifted by the

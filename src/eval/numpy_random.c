@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* numpy_random.c - MT19937 and the shuffle of RandomState. */
 #include "eval/numpy_random.h"
 

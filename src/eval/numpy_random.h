@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* numpy_random.h - numpy's legacy generator, RandomState, as far as evaluation programs draw with
  * it.  Source: Matsumoto & Nishimura 1998 (MT19937); numpy's legacy-distributions, which are frozen
  * by NEP 19. */

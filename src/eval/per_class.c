@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* per_class.c - distance, precision and recall of each class.  A class has few images: with A and B
  * the centred rows over sqrt(n - 1), Tr (S1 S2)^(1/2) is the sum of the singular values of A B^T,
  * which is as small as the class. */

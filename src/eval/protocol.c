@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* protocol.c - the table of published references.  Sources: evaluations/README.md of
  * guided-diffusion (names, sizes, 50,000 samples); the README of EDM (statistics under fid-refs).
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* protocol.h - published references, and what numbers beside them presume. */
 #ifndef GD_EVAL_PROTOCOL_H
 #define GD_EVAL_PROTOCOL_H

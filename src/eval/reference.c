@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* reference.c - means and covariances that a reference file brings along
  * (docs/reference/evaluation.md#files). */
 #include "eval/eval.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* survey.c - one pass over a set: images through one or several networks, rows through the cache,
  * statistics that grow with neither. */
 #include "eval/eval.h"

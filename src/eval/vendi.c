@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* vendi.c - how many different images a set is worth.  The eigenvalues of K / n, K = X X^T with
  * rows of length 1, are those of the smaller X^T X / n but for zeros. */
 #include "eval/metric.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* build.c - making a graph: values, nodes, scopes, the first error, printing. */
 #include "graph/graph.h"
 

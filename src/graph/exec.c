@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* exec.c - running a plan: one arena, one scratch, the packed weights; nothing is allocated after
  * gd_exec_make. */
 #include "graph/ops.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* grad.c - reverse-mode differentiation: append, from the last node to the first, the nodes that
  * each op's vjp asks for. */
 #include "graph/graph.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* graph.h - a network as a static list of nodes: build, check, differentiate, rewrite, lay out,
  * run.
  *

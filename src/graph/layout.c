@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* layout.c - how a plan's packed weights lie, as a hash: every parameter's name, offset and order.
  */
 #include "graph/plan.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* memory.c - an offset in one arena for every value of a plan.
  *
  * A value lives from the wave that makes it to the last wave that reads it; inputs and outputs live

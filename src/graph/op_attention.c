@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_attention.c - multi-head attention (docs/reference/networks.md#attention) and the token
  * pooling of the classifier (#classifier). attr: heads, order, bf16.  Second output: log-sum-exp
  * [N,heads,T], which the gradient reads. */

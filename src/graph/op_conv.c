@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_conv.c - y = conv(x, w) + bias + residual, and its gradients.  A linear layer is a 1x1
  * convolution on one pixel. attr: kernel, stride, pad, kernel_w, pad_w, relu. The
  * residual is what passes.c found to be added to the result. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_convnext.c - steps of ConvNeXt V2: convolution of each channel by its own filter, global
  * response normalisation.  Inference only: they have no gradients. */
 #include "graph/ops.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_embed.c - the timestep's sinusoids and rows of a table by label
  * (docs/reference/networks.md#layers). */
 #include "graph/ops.h"

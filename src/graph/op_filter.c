@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_filter.c - resampling by 2 with the filter [1,3,3,1] (Karras et al. 2022, appendix F.2), and
  * pixels moved in a frame of zeros.  Each of the two is its own adjoint with other numbers. */
 #include "graph/ops.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_norm.c - group normalisation with modulation and SiLU, and its gradients
  * (docs/reference/networks.md#layers).
  *

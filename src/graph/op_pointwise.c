@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_pointwise.c - operations element by element: SiLU, ReLU, sums, products, scaling, change of
  * type, a sum per channel. */
 #include "graph/ops.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_pool.c - the largest and the mean value under a square window, and their gradients (attr:
  * kernel, stride, pad; gradients: h, w of the input); bytes as activations (attr: h, w). */
 #include "graph/ops.h"

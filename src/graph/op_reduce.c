@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_reduce.c - sums and means over pixels, log-softmax over channels, one-hot labels. */
 #include "graph/ops.h"
 

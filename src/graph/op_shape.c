@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_shape.c - operations that move values: resampling, bilinear resize, channel ranges, one pixel
  * of many. */
 #include "graph/ops.h"

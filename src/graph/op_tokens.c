@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_tokens.c - what transformers of image tokens need: GELU, normalisation of each token, tokens
  * in front of the patches, attention of one learned query.  Features are taken with these, nothing
  * is trained through them: they have no gradients. */

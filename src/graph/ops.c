@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* ops.c - the list of all operations and what they share. */
 #include "graph/ops.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* ops.h - for the op_*.c files: what they share. */
 #ifndef GD_GRAPH_OPS_H
 #define GD_GRAPH_OPS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* passes.c - rewriting a finished graph: fusion, bfloat16 conversions, dead code.  Every pass keeps
  * the nodes in an order in which each value is made before it is read, and keeps the ids of the
  * values that others hold. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* plan.c - from a graph to steps: layout, convolution primitives, parameters, memory. */
 #include "graph/plan.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* plan.h - a plan's inside, shared by plan.c (which makes it), waves.c (which steps run at the same
  * time), memory.c (which gives values their offsets) and exec.c (which runs it). */
 #ifndef GD_GRAPH_PLAN_H

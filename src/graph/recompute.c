@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* recompute.c - gradient checkpointing (Chen et al. 2016): of each block only what other blocks
  * read is kept, the rest is computed again where the backward pass first reads it.  Runs after the
  * other passes, so that what is computed again has the same bits. */

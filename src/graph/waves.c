@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* waves.c - small steps side by side.
  *
  * Threads that share a small step waste much of it: each reads what the other has just written, and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* archive.c - the members of a zip archive for several threads: libzip's handle is used by one at a
  * time. */
 #include "io/io_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bmp.c - Windows and OS/2 bitmaps, uncompressed, to Pillow's bytes (BmpImagePlugin.py): palettes
  * are expanded, bits 5 or 6 wide are widened to 8, alpha is dropped. */
 #include "io/io_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bundle.c - one file's named arrays, whichever container. */
 #define _GNU_SOURCE
 #include "io/io_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bundle_read.c - gathering the elements of a file's arrays. */
 #include "io/io_private.h"
 

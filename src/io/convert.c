@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* convert.c - element types to and from float32. */
 #include "io/io_private.h"
 

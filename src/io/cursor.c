@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* cursor.c - the only code that takes integers out of untrusted bytes. */
 #include "io/io.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* elements.c - the elements of an array in an archive, one after another: a file of any size passes
  * through a buffer of the caller's. */
 #include "io/io_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* exif.c - the orientation that a camera wrote into a JPEG, PNG or WebP.  Pillow's Image.open, and
  * so the authors' loader, does not apply it, and neither do we; people should know. */
 #include "io/io_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* gif.c - the first frame of a GIF by giflib, to Pillow's bytes: on the logical screen, transparent
  * pixels in their palette's colour. */
 #include "io/io_private.h"

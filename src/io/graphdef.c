@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* graphdef.c - TensorFlow's GraphDef (frozen .pb): its float32 Const nodes as named arrays, and as
  * scalars NODE/variance_epsilon and NODE/scale_after_normalization (0, 1) what its batch
  * normalisations are marked by attributes.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* identify.c - what a file is that none of our readers takes, and what to do about it. */
 #include "io/io_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* image.c - pictures to pixels, with Pillow's conversions. */
 #include "io/io_private.h"
 

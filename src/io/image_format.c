@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* image_format.c - the formats of pictures: a table, one file each. */
 #include "io/io_private.h"
 

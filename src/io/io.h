@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* io.h - files as named arrays.  Sees base only.
  *
  * Untrusted bytes: whatever a file holds, these functions return a status with file, offset and

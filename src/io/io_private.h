@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* io_private.h - what the readers behind gd_bundle share; tests and fuzz targets open bundles from
  * memory through it. */
 #ifndef GD_IO_PRIVATE_H

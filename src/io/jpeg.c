@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* jpeg.c - JPEG by libjpeg-turbo, to Pillow's bytes; a warning is an error. */
 #include "io/io_private.h"
 

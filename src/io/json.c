@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* json.c - jansson with the limits that untrusted text needs. */
 #include "io/io.h"
 

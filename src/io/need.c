@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* need.c - an array that must be there: if it is not, what the file holds instead, or why it cannot
  * be read. */
 #include "io/io_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* network_pickle.c - a network that was pickled as an object, as NVlabs/edm does
  * (docs/reference/networks.md#pickled-networks): arrays named by the path of modules, and what its
  * constructor was called with. */

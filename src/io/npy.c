@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* npy.c - NumPy's .npy arrays, versions 1 to 3, and .npz archives of them.
  *
  * A .npy file is "\x93NUMPY", version, header length, and a header that is a Python dictionary of

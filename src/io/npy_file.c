@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* npy_file.c - a .npy file by itself: measurements, masks of deviations, latents. */
 #include "io/io_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* npz.c - the .npy header of an array, as numpy writes it; an .npz of arrays that are in memory. */
 #include "io/io_private.h"
 

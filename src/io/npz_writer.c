@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* npz_writer.c - .npz in pieces: stored members, whose CRC-32 is filled in behind them; zip64 where
  * 4 GiB do not suffice (PKWARE's APPNOTE 6.3.3, sections 4.3 and 4.5.3). */
 #include "io/io_private.h"

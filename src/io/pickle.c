@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* pickle.c - torch.save's pickles as typed records: about thirty opcodes, nothing is evaluated
  * (docs/reliability.md).
  *

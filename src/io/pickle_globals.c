@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* pickle_globals.c - all that a pickle may name.  None of it is imported or called: a name stands
  * for the record that pickle_records.c or pickle_objects.c makes. */
 #include "io/pickle_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* pickle_objects.c - inert records of objects: EDM's persistent objects, containers of modules,
  * name spaces, numpy's scalars, nested storages.  Each argument is checked, nothing is called. */
 #include "io/pickle_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* pickle_private.h - the machine that reads pickles: pickle.c runs its opcodes, pickle_globals.c
  * knows what a pickle may name, pickle_records.c makes tuples, mappings, storages and tensors of
  * what lies on its stack, pickle_objects.c inert records of objects. */

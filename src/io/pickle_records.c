@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* pickle_records.c - what a pickle builds: tuples, lists, mappings, storages, tensors; each
  * argument is checked, nothing is called. */
 #include "io/pickle_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* pickle_write.c - a tree of records as a protocol 2 pickle, as torch.save's zip container holds
  * it.  No memo: nothing is referred to twice, and every reader of pickles takes that. */
 #include "io/io_private.h"

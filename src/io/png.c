@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* png.c - PNG by libpng: encoding with text chunks, decoding with Pillow's conversions. */
 #include "io/io_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* png_text.c - the texts of a PNG file, found by walking over its chunks: pixels are neither
  * inflated nor copied.  PNG specification 1.2, 4.2.3 (tEXt, zTXt, iTXt). */
 #include "io/io_private.h"

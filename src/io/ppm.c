@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* ppm.c - PBM, PGM and PPM, plain and binary, to Pillow's bytes (PpmImagePlugin.py): samples are
  * scaled to 255, those of PGM with more than 8 bits are cut there as all its integer images are. */
 #include "io/io_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* safetensors.c - u64 header length, a JSON object of names, raw data; reading strictly, writing
  * with our hashes.
  *

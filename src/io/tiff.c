@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* tiff.c - the first picture of a TIFF by libtiff, to Pillow's bytes (TiffImagePlugin.py): 1 to 16
  * bits a sample, palettes, CMYK and JPEG inside; alpha is dropped, the orientation is applied. */
 #include "io/io_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* torch.c - torch.save's two containers: a zip of data.pkl and data/KEY, and the legacy stream of
  * five pickles (docs/reference/networks.md#checkpoint-containers). */
 #include "io/io_private.h"

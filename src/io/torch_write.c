@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* torch_write.c - a torch.save file in one pass: a zip of stored entries, each with its CRC-32
  * behind it, data aligned to 64 bytes by a padding field as PyTorch does it
  * (docs/reference/networks.md#checkpoint-containers).  Every offset is known before the first byte

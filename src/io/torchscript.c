@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* torchscript.c - the weights of an archive of torch.jit.save: a tree of modules, inert records
  * whose state maps attributes to tensors, to further modules and to what decides no weight.  The
  * program beside them (code/) is neither read nor run. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* webp.c - WebP by libwebp, to Pillow's bytes: alpha is dropped, of an animation the first frame
  * counts, on its canvas. */
 #include "io/io_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* zip.c - the entries of an archive in memory, by libzip.
  *
  * libzip reads the archive through a source of ours, and so shows where an entry's bytes lie:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* zip_records.c - what writers of zip archives share: little-endian fields, and the records that
  * end an archive (PKWARE's APPNOTE 6.3.3, sections 4.3.14 to 4.3.16). */
 #include "io/io_private.h"

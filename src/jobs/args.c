@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* args.c - parses the command line by the tables of options.  Long names match exactly; --name
  * value, --name=value, --switch, --no-switch, -x value, -xvalue; -- ends the options. */
 #include "jobs/args.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* args.h - shared by args.c, which reads the command line, and settings.c, which reads sources with
  * less precedence. */
 #ifndef GD_JOBS_ARGS_H

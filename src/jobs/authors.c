@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* authors.c - command lines of the authors' scripts: the combined meaning of their options of steps
  * and sampler, and the table of all their flags. */
 #include "jobs/jobs.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* branch.c - a run that changes class, scale or solver at one network call.  Before that call it
  * equals the run without the branch, bit for bit. */
 #include "jobs/maker.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* builtin.c - the models that come with the program, by name: guided models, --model NAME. */
 #include "jobs/jobs.h"
 #include "jobs/option_rows.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* classes.c - the class of each image, by number, range or name. */
 #define _GNU_SOURCE
 #include "jobs/jobs.h"

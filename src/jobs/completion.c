@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* completion.c - completion scripts for shells: verbs, options and values, from the tables of
  * options. */
 #include "jobs/jobs.h"

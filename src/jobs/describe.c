@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* describe.c - a kind's table of options as JSON, for clients that build forms or help from it. */
 #include "jobs/args.h"
 

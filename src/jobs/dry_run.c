@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dry_run.c - memory and time of a run, computed from the plans of its networks without running
  * them. */
 #include "jobs/jobs.h"

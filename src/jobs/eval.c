@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* eval.c - guided eval: how good a set of samples is beside a reference set. */
 #include "jobs/eval.h"
 #include "jobs/option_rows.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* eval.h - what the files of guided eval share: options, the network, the two sets. */
 #ifndef GD_JOBS_EVAL_H
 #define GD_JOBS_EVAL_H

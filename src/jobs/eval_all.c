@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* eval_all.c - guided eval --dialect all: the same images in the features of several programs. Each
  * dialect is a run of its own over the same two sets, whose images are read once. */
 #include "jobs/eval.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* eval_card.c - guided eval --card: numbers with intervals, what they rest on, what is odd about
  * the sets, samples and the reference images nearest to them. */
 #include "jobs/eval.h"

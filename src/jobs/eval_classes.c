@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* eval_classes.c - guided eval --per-class: distance, precision and recall of each class. */
 #include "jobs/eval.h"
 

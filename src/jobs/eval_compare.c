@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* eval_compare.c - guided eval compare A.json B.json ..: reports and cards side by side, and which
  * differences are larger than their error bars. */
 #include "jobs/eval.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* eval_lint.c - guided eval lint SET: what is odd about a set, before a number is measured on it.
  */
 #include "jobs/eval.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* eval_metrics.c - the metrics of guided eval: which are wanted, their values and limits. */
 #include "jobs/eval.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* eval_network.c - which network gives guided eval its features. */
 #include "jobs/eval.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* eval_protocol.c - a published reference and what does not fit it: said once, and kept in the
  * report. */
 #include "jobs/eval.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* eval_ratio.c - FDr^k: in each of k representations the Frechet distance of the samples to the
  * training images over that of validation images to the same, and the mean of these ratios. */
 #include "jobs/eval.h"

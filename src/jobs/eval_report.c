@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* eval_report.c - what guided eval found: a table in the authors' order, or JSON. */
 #include "jobs/eval.h"
 

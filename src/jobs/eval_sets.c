@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* eval_sets.c - the two sets of guided eval: opened, checked, seen by the network. */
 #include "jobs/eval.h"
 

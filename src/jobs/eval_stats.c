@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* eval_stats.c - guided eval stats: a reference file as the authors' evaluator reads it: mean and
  * covariance over the whole set, and some of its images for precision and recall. */
 #include "jobs/eval.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* help.c - guided help and guided completion, printed from the tables of options. */
 #include "eval/metric.h"
 #include "jobs/args.h"

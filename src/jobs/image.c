@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* image.c - guided invert, purify and img2img: an image to noise and back. */
 #include "jobs/restore.h"
 #include "jobs/option_rows.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* inception.c - guided info and guided convert of a file of the 2015 Inception network. */
 #include "jobs/jobs.h"
 #include "nn/inception.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* job.c - one job: its words, output, progress and end. */
 #define _GNU_SOURCE
 #include "jobs/args.h"

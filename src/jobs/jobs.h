@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* jobs.h - the verbs of the command as jobs of the library: options, help, outputs, events, class
  * names.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kinds.c - the table of job kinds, which are the verbs of the command. */
 #include "jobs/jobs.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* large.c - a run of many images in a folder: one or several processes write batches of images into
  * records and pack them at the end. */
 #include "jobs/maker.h"

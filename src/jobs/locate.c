@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* locate.c - finds files of models/ and data/. */
 #include "jobs/jobs.h"
 

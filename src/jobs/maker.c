@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* maker.c - makes images with a model, its classifier and the upsamplers after it. */
 #include "jobs/maker.h"
 

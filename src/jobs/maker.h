@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* maker.h - makes images for guided sample and guided verify: models, classes, stages, noise; and
  * the recipe that describes them. */
 #ifndef GD_JOBS_MAKER_H

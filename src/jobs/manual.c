@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* manual.c - prints help and manual pages from the tables of options. */
 #include "jobs/jobs.h"
 

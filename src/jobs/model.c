@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* model.c - guided info, convert, init: describe a model file, convert it, make a new one. */
 #include "jobs/jobs.h"
 #include "nn/inception.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* nll.c - guided nll: bits per dimension of every image in a set, and their mean. */
 #include "jobs/nll.h"
 #include "jobs/option_rows.h"

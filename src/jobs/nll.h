@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* nll.h - the output files of guided nll: a row for each image, sums of each step's terms. */
 #ifndef GD_JOBS_NLL_H
 #define GD_JOBS_NLL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* nll_rows.c - the table of guided nll. */
 #include "jobs/nll.h"
 

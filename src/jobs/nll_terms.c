@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* nll_terms.c - each step's terms, summed over the images, in the authors' files. */
 #include "jobs/nll.h"
 

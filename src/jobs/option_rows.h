@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* option_rows.h - rows that the tables of several verbs share, so that an option with one meaning
  * is declared once.  `at`: the offset of its field in the verb's structure. */
 #ifndef GD_JOBS_OPTION_ROWS_H

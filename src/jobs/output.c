@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* output.c - writes finished images as a PNG grid, a folder of PNGs, or the authors' .npz;
  * overwrites nothing unless asked to. */
 #include "jobs/jobs.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* ranks.c - the ranks of a job, for verbs that run on several ranks. */
 #include "jobs/jobs.h"
 

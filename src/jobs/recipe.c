@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* recipe.c - the command that makes a picture again: stored in its recipe, printed by guided info.
  */
 #include "jobs/jobs.h"

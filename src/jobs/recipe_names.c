@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* recipe_names.c - files in the recipe of a picture.  Pictures are shared, so their recipes contain
  * names and hashes of files but not their folders. */
 #include "jobs/args.h"

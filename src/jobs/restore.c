@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* restore.c - guided restore: samples images that are consistent with a measurement. */
 #include "jobs/restore.h"
 #include "jobs/option_rows.h"

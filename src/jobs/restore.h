@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* restore.h - what restore, invert, purify and img2img share: inputs, a run of samples, outputs. */
 #ifndef GD_JOBS_RESTORE_H
 #define GD_JOBS_RESTORE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* restore_files.c - reads measurements and images; writes samples, their mean and deviation,
  * metrics. */
 #include "jobs/restore.h"

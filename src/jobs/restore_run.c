@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* restore_run.c - opens models, makes samples and measures them, for the four verbs of restoration.
  */
 #include "jobs/restore.h"

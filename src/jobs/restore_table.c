@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* restore_table.c - FOLDER/metrics.csv of a folder of measurements: one row per measurement in the
  * order of names, read from the measurements' own folders.  The process that finishes a measurement
  * writes the whole table again, so that killed runs and several ranks leave one complete table. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sample.c - guided sample: images from a model, guided by a classifier, enlarged by upsamplers;
  * kept in memory until they are written, or made as a run in a folder (large.c). */
 #include "jobs/maker.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sample_recipe.c - writes and reads recipes: everything that decides the bytes of images, as a
  * flat JSON object in PNGs and in run.json. */
 #include "jobs/maker.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* serve.c - the options of guided serve.  The command is the server: a job of this kind checks the
  * options, and guided_job_get returns them. */
 #include "jobs/jobs.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* settings.c - option values with less precedence than the command line: GUIDED_NAME variables,
  * then the lines "name = value" of the --config file. */
 #include "jobs/args.h"

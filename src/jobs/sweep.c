@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sweep.c - guided sweep: every combination of options of guided sample, sampled with the same
  * seeds and measured as guided eval measures.  Each cell is saved, so that a stopped study can
  * continue. */

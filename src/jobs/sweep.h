@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sweep.h - a study of options: cells, and the table, plot and sheet made of them. */
 #ifndef GD_JOBS_SWEEP_H
 #define GD_JOBS_SWEEP_H

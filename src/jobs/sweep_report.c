@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sweep_report.c - the table, the plot and the contact sheet of a study, of what is done so far. */
 #include "jobs/sweep.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* train.c - guided train, guided train-classifier: options, and the set-up of a run. */
 #include "jobs/train.h"
 #include "jobs/option_rows.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* train.h - shared by train.c, which sets up a run, and the other files of training. */
 #ifndef GD_JOBS_TRAIN_H
 #define GD_JOBS_TRAIN_H

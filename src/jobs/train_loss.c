@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* train_loss.c - the loss that guided train minimises: discrete steps or noise levels, weights, a
  * teacher. */
 #include "jobs/train.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* train_mix.c - the initial weights of --init-from. */
 #include "jobs/train.h"
 

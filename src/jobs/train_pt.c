@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* train_pt.c - guided train --resume of the authors' files: starts a new run from their state. */
 #include "jobs/train.h"
 

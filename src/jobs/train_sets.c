@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* train_sets.c - the sets of images of guided train, and the network's classes. */
 #include "jobs/train.h"
 

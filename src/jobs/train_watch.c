@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* train_watch.c - what a user sees of a training run: progress and grids of samples. */
 #include "jobs/train.h"
 

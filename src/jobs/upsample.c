@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* upsample.c - guided upsample: enlarges low-resolution images of a file or a folder. */
 #include "jobs/jobs.h"
 #include "jobs/option_rows.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* values.c - the value of one option: parses and checks its text, prints it back. */
 #include "jobs/jobs.h"
 

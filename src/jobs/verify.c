@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* verify.c - guided verify: makes some images of a run again from its recipe and compares them. */
 #include "jobs/maker.h"
 #include "jobs/option_rows.h"

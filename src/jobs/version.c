@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* version.c - guided version: how this program was built and what it uses on this machine. */
 #include "jobs/jobs.h"
 #include "jobs/option_rows.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* vision.c - guided info of the weights of a Vision Transformer or of ConvNeXt V2. */
 #include "jobs/jobs.h"
 #include "eval/eval.h"

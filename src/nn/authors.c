@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* authors.c - whose defaults a line of flags means, and what a file's shapes leave to them. */
 #include "nn/config_private.h"
 #include "nn/scripts.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bench.c - the floor of a network's kernels. */
 #include "nn/bench.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* bench.h - a network's time against the floor of its kernels.
  *
  * The floor: every distinct convolution and linear shape alone with its fastest oneDNN algorithm

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* config.c - the authors' defaults, and which configurations can exist.  Source:
  * docs/reference/networks.md#flags, #unet. */
 #include "nn/config_private.h"

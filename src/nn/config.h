@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* config.h - what a network and its diffusion process are: plain data, filled from a preset, a
  * file's keys, or flags. Sources: docs/reference/networks.md#flags, #presets. */
 #ifndef GD_NN_CONFIG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* config_json.c - guided.config: a configuration as JSON, by the authors' constructor names, and
  * back, strictly. */
 #include "nn/config_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* config_private.h - what the files about configurations share; for this folder alone. */
 #ifndef GD_NN_CONFIG_PRIVATE_H
 #define GD_NN_CONFIG_PRIVATE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* convnext.c - ConvNeXt V2 (Liu et al. 2022, figure 4; Woo et al. 2023, figure 5).  Shape comments:
  * [N,H,W,C]. */
 #include "nn/convnext.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* convnext.h - ConvNeXt V2 (Woo et al. 2023), in whose features sets of images are compared. */
 #ifndef GD_NN_CONVNEXT_H
 #define GD_NN_CONVNEXT_H

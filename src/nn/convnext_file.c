@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* convnext_file.c - ConvNeXt V2's weights in the names that people give them. */
 #include "nn/convnext.h"
 

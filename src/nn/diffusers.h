@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* diffusers.h - diffusers' UNet2DModel and its folders, shared by diffusers_unet.c,
  * family_diffusers.c, diffusers_folder.c and diffusers_save.c. */
 #ifndef GD_NN_DIFFUSERS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* diffusers_folder.c - a folder as diffusers' save_pretrained writes it: config.json, weights and
  * scheduler_config.json, flat or in unet/ and scheduler/
  * (docs/reference/networks.md#other-families). */

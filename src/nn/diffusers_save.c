@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* diffusers_save.c - an ADM model as a folder that diffusers' UNet2DModel loads: the same network
  * under other names, with queries, keys and values apart
  * (docs/reference/networks.md#other-families). */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* diffusers_unet.c - diffusers' UNet2DModel (docs/reference/networks.md#other-families; Ho et al.
  * 2020).  Shape comments: [N,H,W,C]. */
 #include "nn/diffusers.h"

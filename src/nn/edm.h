@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* edm.h - NVlabs/edm's networks and their configuration, shared by edm_unet.c and family_edm.c. */
 #ifndef GD_NN_EDM_H
 #define GD_NN_EDM_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* edm_levels.c - the noise levels of iDDPMPrecond: those of the cosine schedule, in float32 as EDM
  * computes them (Karras et al. 2022, appendix C.3). */
 #include "nn/config.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* edm_unet.c - DhariwalUNet and SongUNet, the networks of NVlabs/edm (Karras et al. 2022;
  * docs/reference/networks.md#other-families).  Shape comments: [N,H,W,C]. */
 #include "nn/edm.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* family.c - the table of families, what each does with a configuration, and files of families that
  * this program does not run. */
 #include "nn/family.h"

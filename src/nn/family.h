@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* family.h - a family of checkpoints: whose networks, under which names.  A new one is a file
  * family_NAME.c and a line in family.c's table. */
 #ifndef GD_NN_FAMILY_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* family_adm.c - guided-diffusion, improved-diffusion and whatever was trained with their networks:
  * the configuration is in the shapes and in the authors' flags. */
 #include "nn/family.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* family_consistency.c - openai/consistency_models (docs/reference/networks.md#other-families):
  * ADM's UNetModel, whose attention has two-dimensional convolutions and rows in the new order
  * whatever the flag. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* family_diffusers.c - folders of diffusers' UNet2DModel: config.json describes the network,
  * scheduler_config.json what it was trained for (docs/reference/networks.md#other-families). */
 #include "nn/diffusers.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* family_edm.c - NVlabs/edm and what has its networks: SiD's pickles, DMD2's state dicts
  * (docs/reference/networks.md#other-families).  A pickle has the constructor's arguments; for a
  * state dict they follow from the shapes. */

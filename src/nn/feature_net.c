@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* feature_net.c - a network of features with the weights of a file: images in, rows out. */
 #include "nn/feature_net.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* feature_net.h - a network from prepared images to rows of features, ready to run, whichever
  * network it is. */
 #ifndef GD_NN_FEATURE_NET_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* flags.c - the authors' flags, by their names.  Source: docs/reference/networks.md#flags. */
 #include "nn/config_private.h"
 #include "nn/scripts.h"

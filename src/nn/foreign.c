@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* foreign.c - networks of others that people have files of, by the names of their parameters. */
 #include "nn/config_private.h"
 

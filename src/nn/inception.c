@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* inception.c - the network, ready to run: images in, features out. */
 #include "nn/inception_private.h"
 

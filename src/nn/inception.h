@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* inception.h - the Inception network of 5 December 2015, whose features Frechet distances,
  * Inception Scores and precision / recall are measured in.  Source:
  * docs/reference/networks.md#inception; Szegedy et al. 2015, "Rethinking the Inception

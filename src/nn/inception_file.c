@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* inception_file.c - the network's weights in the four ways that people name them; batch
  * normalisation folded in; our own file. */
 #include "nn/inception_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* inception_graph.c - the network, block by block (docs/reference/networks.md#inception).  Every
  * convolution is followed by ReLU; its batch normalisation is in its weights.  Beside TensorFlow's
  * scopes stand the names that the PyTorch ports gave. */

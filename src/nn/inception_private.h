@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* inception_private.h - the network's graph, for the files that read its weights and run it. */
 #ifndef GD_NN_INCEPTION_PRIVATE_H
 #define GD_NN_INCEPTION_PRIVATE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* infer.c - a configuration from the keys and shapes of a file.  Source:
  * docs/reference/networks.md#names-of-parameters, #classifier. */
 #include "nn/family.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* init.c - weights without a file: as PyTorch would initialise them, or synthetic ones that are a
  * pure function of their names. */
 #include "nn/config.h"

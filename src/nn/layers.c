@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* layers.c - the blocks that the three networks share (docs/reference/networks.md#layers).  Shape
  * comments: [N,H,W,C]. */
 #include "nn/nn.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* model.c - a model: configuration, classes, weights; opening a file, making fresh ones. */
 #include "nn/model_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* model_private.h - a model's inside, shared by model.c (which opens and makes it), model_save.c
  * and packed.c. */
 #ifndef GD_NN_MODEL_PRIVATE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* model_save.c - writing a model's weights: self-describing safetensors, or a state dict. */
 #include "nn/model_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* nested.c - the state dict among what else people keep in a checkpoint: optimisers, steps,
  * hyper-parameters, averages. */
 #include "nn/config_private.h"

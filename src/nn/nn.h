@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* nn.h - the networks of the paper on the graph engine, and model files.
  *
  * A scope passed by value gives parameters their checkpoint names, so that the code reads like the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* packed.c - a model file whose weights lie as one plan wants them: nothing is read, allocated or
  * packed when it is opened again, and all processes share its pages. */
 #include "nn/model_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* param_list.c - the parameters of ADM's networks: names = checkpoint keys, in state_dict order.
  * Source: docs/reference/networks.md#unet, #classifier,
  * #initialisation. */

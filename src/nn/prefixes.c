@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* prefixes.c - what wrappers put before every name of a state dict. */
 #include "nn/config_private.h"
 

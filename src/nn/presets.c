@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* presets.c - the published files, as their authors' README writes them, and small ones of ours.
  * Source: docs/reference/networks.md#presets. */
 #include "nn/family.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* recognise.c - what network a file holds: its own guided.config, or what follows from keys and
  * shapes; then flags; then a strict check of every key. */
 #include "nn/family.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* runner.c - a network ready to run: graph, plan, executor. */
 #include "nn/model_private.h"
 

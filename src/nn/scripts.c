@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* scripts.c - flags and defaults of the authors' scripts.  Source: their argument parsers. */
 #include "nn/scripts.h"
 

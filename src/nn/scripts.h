@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* scripts.h - the scripts of guided-diffusion and improved-diffusion: which flags each takes, and
  * with which defaults.  The one table of them: defaults, help and tests come from it. */
 #ifndef GD_NN_SCRIPTS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* training_file.c - which weights of a run: the newest checkpoint of its folder, and one of the
  * sets of parameters in it. */
 #define _DEFAULT_SOURCE

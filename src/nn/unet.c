@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* unet.c - UNetModel, SuperResModel and EncoderUNetModel (docs/reference/networks.md#unet,
  * #upsampler, #classifier).  Shape comments: [N,H,W,C]. */
 #include "nn/family.h"

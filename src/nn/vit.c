@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* vit.c - the Vision Transformer (Dosovitskiy et al. 2020, figure 1 and eq. 1 to 4).  Shape
  * comments: [N,H,W,C]; tokens are a row of pixels, [N,1,T,D]. */
 #include "nn/vit.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* vit.h - Vision Transformers, in whose features sets of images are compared: DINOv2, CLIP's image
  * encoder, MAE, SigLIP2's image tower.
  *

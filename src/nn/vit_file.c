@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* vit_file.c - a file of a Vision Transformer's weights: its configuration from shapes, its keys
  * checked, its parameters read. */
 #include "nn/vit_names.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* vit_folder.c - what only the configuration beside the weights says: the activation, of which keys
  * and shapes show nothing, and the number of heads. */
 #include "nn/nn.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* vit_names.c - in which names people give a Vision Transformer's weights, and which arrays of a
  * file make a parameter of the network. */
 #include "nn/vit_names.h"

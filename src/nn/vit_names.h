@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* vit_names.h - for the files that read a Vision Transformer's weights. */
 #ifndef GD_NN_VIT_NAMES_H
 #define GD_NN_VIT_NAMES_H

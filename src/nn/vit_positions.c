@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* vit_positions.c - DINOv2's position embedding on another grid of patches. */
 #include "nn/vit_names.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* alive.c - whether the processes that a shared run waits for still work.  A lock dies with its
  * process, but a stopped process keeps it: so each counts its network calls in its slot of
  * FOLDER/lock, and who waits looks at the counts. */

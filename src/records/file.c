@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* file.c - the record file: a page of text, a state byte for each image, a record for each image.
  */
 #define _GNU_SOURCE

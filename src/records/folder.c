@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* folder.c - the folder of a run: who works in it, on which recipe, and whether it all fits. */
 #define _GNU_SOURCE
 #include "records/records_private.h"

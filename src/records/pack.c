@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* pack.c - the result: the authors' .npz, or PNGs, drawn from the records one by one. */
 #include "records/records_private.h"
 

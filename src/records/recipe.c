@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* recipe.c - two recipes of one folder: which options differ. */
 #include "records/records_private.h"
 

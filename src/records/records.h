@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* records.h - the folder of a large run: images become fixed records in one file as they are made,
  * by one process or many, and at the end one .npz (or PNGs).  Sees io and base; knows no networks.
  *

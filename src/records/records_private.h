@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* records_private.h - what the files of src/records share. */
 #ifndef GD_RECORDS_PRIVATE_H
 #define GD_RECORDS_PRIVATE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* rescue.c - what is damaged in a run's folder and follows from the rest: the recipe stands in
  * run.json and at the end of the record file; the head of that file follows from the recipe, and a
  * record proves by its hash that it belongs to it. */

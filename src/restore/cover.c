@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* cover.c - a large image as overlapping tiles, and their results as one. */
 #include "restore/restore_private.h"
 

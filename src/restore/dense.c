@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dense.c - the singular value decomposition of a small map, for which no closed form is known. */
 #include "restore/restore_private.h"
 

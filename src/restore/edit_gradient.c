@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* edit_gradient.c - the exact gradient through noise and back (DiffPure's adaptive attack): states
  * are kept, and each call is made again for its vector-Jacobian product. */
 #include "restore/restore_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* enlarge.c - bicubic enlargement, the counterpart of op_cubic.c. */
 #include "restore/restore_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fft.c - FFTW behind two functions.  ESTIMATE: a plan that is timed would change the bits from run
  * to run. */
 #include "restore/restore_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kernel.c - blur kernels: the Gaussian of scipy's gaussian_filter, and a PNG. */
 #include "restore/restore_private.h"
 

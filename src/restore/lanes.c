@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lanes.c - restorations of small images side by side: each with its own operator, state and memory
  * for activations on a thread of its own, all with one network's weights. */
 #include "restore/restore_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* least_squares.c - A^+ y and the regularised step for maps that are too large to decompose.
  * Source: Hestenes & Stiefel 1952; CGLS in Bjorck, Numerical Methods for Least Squares Problems. */
 #include "restore/restore_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* mask.c - which pixels are known: a PNG, a box, a random share. */
 #include "restore/restore_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* measurement_noise.c - the scales in which programs state noise, and DPS's Poisson noise. */
 #include "restore/restore_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* metric.c - PSNR, SSIM and the spread of an ensemble.
  * Source: Wang et al. 2004; scikit-image's structural_similarity. */
 #include "restore/restore_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* network.c - a diffusion model of any family, and a classifier, as the prior of a restoration. */
 #include "restore/restore_private.h"
 

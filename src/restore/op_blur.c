@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_blur.c - a kernel over the image, then every factor-th pixel.
  *
  * Three ways, by what the kernel and the edges allow: a circular blur is diagonal in the Fourier

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_box.c - the mean of factor x factor blocks; every singular value is 1 / factor. */
 #include "restore/restore_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_clip.c - an overexposed image: y = clip(scale x). */
 #include "restore/restore_private.h"
 

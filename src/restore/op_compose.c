@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_compose.c - operators one after another.
  *
  * The pseudo-inverse of a product is not the product of the pseudo-inverses.  It has a closed form

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_cubic.c - bicubic reduction as three families of programs do it: MATLAB's imresize (mirror),
  * Pillow and torch's antialias (renorm), OpenCV and torch without antialias (clamp).
  * Source: Keys 1981. */

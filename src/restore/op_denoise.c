@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_denoise.c - A = I. */
 #include "restore/restore_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_gray.c - one channel, a weighted sum of all; the singular value is the weights' length. */
 #include "restore/restore_private.h"
 

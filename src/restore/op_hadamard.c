@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_hadamard.c - compressed sensing: some coefficients of each channel's orthonormal
  * Walsh-Hadamard transform in Sylvester's order. */
 #include "restore/restore_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_inpaint.c - y = m * x: unknown pixels are 0 in a measurement of the image's size. */
 #include "restore/restore_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_jpeg.c - what JPEG at a quality leaves of an image, in real numbers: full-range YCbCr, chroma
  * of even pixels, an orthonormal 8x8 cosine transform, quantisation.  Source: ITU-T T.81; the
  * arithmetic of Kawar et al. 2022, "JPEG artifact correction using DDRM". */

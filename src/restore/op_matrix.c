@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_matrix.c - any small matrix. */
 #include "restore/restore_private.h"
 

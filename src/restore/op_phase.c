@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* op_phase.c - phase retrieval: magnitudes of the centred orthonormal Fourier transform of the
  * zero-padded image.  DPS transforms x, DAPS (x + 1) / 2. */
 #include "restore/restore_private.h"

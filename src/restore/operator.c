@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* operator.c - the table of measurement operators and what is the same for all of them. */
 #include "restore/restore_private.h"
 

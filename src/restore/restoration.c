@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* restoration.c - a model, an operator and a solver together, with every default settled. */
 #include "restore/restore_private.h"
 

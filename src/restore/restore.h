@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* restore.h - diffusion models as image priors: measurement operators, noise, metrics, solvers.
  *
  * Images are double [C][H][W] in [-1, 1], one at a time; everything here works in double, because a

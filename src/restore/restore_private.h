@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* restore_private.h - what the operators share: their table, one-dimensional and dense
  * decompositions, Fourier transforms, least squares. */
 #ifndef GD_RESTORE_PRIVATE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* separable.c - y = H x W^T for each channel.  The singular values of the map are the products of
  * those of H and W, so nothing larger than one axis is ever decomposed. */
 #include "restore/restore_private.h"

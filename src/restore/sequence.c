@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sequence.c - the levels that a solver visits, as the authors' programs list them. */
 #include "restore/restore_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* solve_blended.c - Avrahami et al. 2022, "Blended Diffusion": an image with a hole, begun from the
  * image itself; the surroundings are blended in after each step. */
 #include "restore/restore_private.h"

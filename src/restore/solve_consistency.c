@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* solve_consistency.c - Song et al. 2023, "Consistency Models", algorithm 4: editing in the few
  * calls of a consistency model.  Every predicted image is projected to those that give the
  * measurement, x0 + A^+ (y - A x0), before noise of the next level is added. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* solve_daps.c - Zhang et al. 2024, "Improving Diffusion Inverse Problem Solving with Decoupled
  * Noise Annealing": at each level an ODE predicts an image, Langevin steps pull it towards the
  * measurement, and noise of the next level is added. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* solve_ddnm.c - Wang, Yu & Zhang 2023, "Zero-Shot Image Restoration Using Denoising Diffusion
  * Null-Space Model": the predicted image is corrected in A's range before every step.  With noise,
  * DDNM+: DDRM's step with eta_b = 1.  Time travel as in its algorithm 2.  Its authors do not clip

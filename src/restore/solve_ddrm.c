@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* solve_ddrm.c - Kawar et al. 2022, "Denoising Diffusion Restoration Models", in the coordinates of
  * the operator's singular vectors; with eta_b = 1 its step is that of DDNM+ (Wang et al. 2023). */
 #include "restore/restore_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* solve_diffpir.c - Zhu et al. 2023, "Denoising Diffusion Models for Plug-and-Play Image
  * Restoration": half-quadratic splitting with the network as its denoiser.  The paper's noise is
  * on [0, 1] while its level sigma_t is on [-1, 1]; lambda 4 is the Bayesian value. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* solve_dps.c - Chung et al. 2023, "Diffusion Posterior Sampling": an ancestral step and a step
  * along the gradient of |y - A x0(x_t)|, through the network; MCG (Chung et al. 2022) projects
  * onto the noised measurement afterwards. */

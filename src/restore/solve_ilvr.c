@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* solve_ilvr.c - Choi et al. 2021, "ILVR: Conditioning Method for Denoising Diffusion Probabilistic
  * Models": the low frequencies of each step's image are replaced by those of the noised reference.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* solve_image.c - an image to noise and back: SDEdit (Meng et al. 2022) and DiffPure (Nie et al.
  * 2022) add noise and take it off; DIRE (Wang et al. 2023) encodes by DDIM and decodes. */
 #include "restore/restore_private.h"

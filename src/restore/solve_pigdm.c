@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* solve_pigdm.c - Song et al. 2023, "Pseudoinverse-Guided Diffusion Models for Inverse Problems".
  * The weight of the gradient is that of the authors' program, of the paper, or the one that
  * Tweedie's formula gives (exact). */

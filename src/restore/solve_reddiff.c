@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* solve_reddiff.c - Mardani et al. 2023, "A Variational Perspective on Solving Inverse Problems
  * with Diffusion Models": Adam on one image, the network's error as its regulariser.  Gives a mode:
  * there is no spread. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* solve_repaint.c - Lugmayr et al. 2022, "RePaint: Inpainting using Denoising Diffusion
  * Probabilistic Models": known pixels are replaced by the noised measurement before each call, and
  * the walk goes back up again and again. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* solver.c - the table of restoration solvers, their parameters, and one run. */
 #include "restore/restore_private.h"
 

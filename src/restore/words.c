@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* words.c - an operator's text: NAME:VALUE:KEY=VALUE. */
 #include "restore/restore_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* sampling.h - images from models: one stage (a model, its guide, its solver), and stacks of them.
  * Every client samples through it: sample, upsample, verify, large runs, training grids, benches,
  * the public API. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* stack.c - a base model and the upsamplers behind it (Dhariwal & Nichol 2021, section 5.3): images
  * go from stage to stage as bytes, as a file between the stages would hold them. */
 #include "sampling/sampling.h"

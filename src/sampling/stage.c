@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* stage.c - one model ready to sample: alone, or as an upsampler behind other images, with the same
  * bytes either way. */
 #include "sampling/sampling.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* words.c - options of a stage that people write as words, for guided sample and the public API. */
 #include "sampling/sampling.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* events.c - a job's events as lines of a file, and server-sent events from it.  A watcher keeps an
  * offset into the file and the latest version it has seen, so a slow one costs no memory: it skips
  * what progress it missed and reads every line. */

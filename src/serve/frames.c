@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* frames.c - the predicted image at every network call as a PNG, with the classifier's gradient and
  * its most likely classes. */
 #include "serve/serve_private.h"

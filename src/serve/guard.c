@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* guard.c - who may ask: a Host that is this machine, no pages of other origins, the token. */
 #include "serve/serve_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* http_library.c - libmicrohttpd, loaded by guided serve alone: it brings ten other libraries,
  * which every start of the command would otherwise load. */
 #include "serve/serve_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* models.c - the models that a page can offer: the built-in ones, and those of the given folders.
  */
 #include "serve/serve_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* paths.c - which files a job may use: those of its own folder, of the state folder's uploads and
  * results, and of the folders that the server was given. */
 #define _GNU_SOURCE

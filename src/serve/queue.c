@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* queue.c - the jobs, one after the other, in a thread of its own. */
 #define _GNU_SOURCE
 #include "serve/serve_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* reply.c - answers, with the headers that all have. */
 #define _GNU_SOURCE
 #include "serve/serve_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* request.c - a client's request as a job: checked against the library's tables before it
  * waits, so that a wrong option is refused at once. */
 #include "serve/serve_private.h"

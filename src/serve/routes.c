@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* routes.c - what can be asked for: docs/http.md. */
 #include "serve/serve_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* serve.h - guided serve: jobs over HTTP, with a page for browsers.  A client of <guided.h>, like
  * the command: one process, one port, one job at a time.  docs/http.md is the interface. */
 #ifndef GD_SERVE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* serve_private.h - the parts of the server: state on disk, queue, events, guard, routes. */
 #ifndef GD_SERVE_PRIVATE_H
 #define GD_SERVE_PRIVATE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* server.c - the port: one thread for all clients, none of which is waited for. */
 #define _GNU_SOURCE
 #include "serve/serve_private.h"

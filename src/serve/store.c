@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* store.c - jobs on disk: STATE/jobs/ID/job.json, replaced whole, so that a kill loses nothing. */
 #define _GNU_SOURCE
 #include "serve/serve_private.h"

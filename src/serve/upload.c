@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* upload.c - POST /api/uploads?name=NAME: the body becomes STATE/uploads/NUMBER/NAME. */
 #include "serve/serve_private.h"
 

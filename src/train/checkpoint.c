@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* checkpoint.c - everything of a run in one file: parameters, averages, moments, counters, the
  * timestep sampler, options, configuration, class names (docs/reliability.md).  A safetensors file
  * with the hashes of our model files; arrays "model.NAME", "ema_RATE.NAME", "adam_m.NAME",

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* csv.c - progress.csv: a row for each interval, columns as they come
  * (docs/reference/training.md#logs). */
 #include "train/train_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* curve.c - loss.svg: a column of progress.csv over the steps, on a logarithmic scale. */
 #include "train/train_private.h"
 

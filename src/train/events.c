@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* events.c - a TensorBoard event file: records of length, masked CRC-32C of the length, a protocol
  * buffer, masked CRC-32C of it. */
 #include "train/train_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* follower.c - the network of an average of the parameters, without gradients: the target of
  * consistency losses. */
 #include "train/train.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* learner.c - parameters with their moments and averages, and the network of a microbatch. */
 #include "train/train.h"
 

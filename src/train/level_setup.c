@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* level_setup.c - what a trainer needs for losses at noise levels: preconditioners, the teacher's
  * network, the target's. */
 #include "train/train_private.h"

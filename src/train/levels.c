@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* levels.c - losses at noise levels: what D(x; s), a network with a preconditioner, is trained to
  * be. Karras et al. 2022 (EDM), Song et al. 2023 (consistency distillation and training), Salimans
  * & Ho 2022 (progressive distillation), as openai/consistency_models computes them. */

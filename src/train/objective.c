@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* objective.c - one update's images through the network in microbatches: noise, losses, gradients
  * (docs/reference/diffusion.md#training-losses, docs/reference/training.md#updates, #classifiers).
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* options.c - what a training run is told: defaults, limits, and as JSON in its checkpoints. */
 #include "train/train_private.h"
 

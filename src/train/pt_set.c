@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* pt_set.c - a run's state as the authors' files: modelNNNNNN.pt, ema_RATE_NNNNNN.pt,
  * optNNNNNN.pt, written so that their program resumes from them, and read as it writes them
  * (docs/reference/training.md#checkpoints). */

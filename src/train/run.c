@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* run.c - a training run in its folder: lock, iterations, records, checkpoints that come and go
  * (docs/reliability.md). */
 #define _DEFAULT_SOURCE

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* stream.c - a data set as an endless order of images, decoded ahead by threads.
  *
  * The image at a position depends on the seed and the position alone: an epoch's order is a keyed

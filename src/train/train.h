@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* train.h - training diffusion models, upsamplers and noisy classifiers.
  *
  * learner.c holds a network's parameters and runs its forward and backward pass; objective.c turns

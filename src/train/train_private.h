@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* train_private.h - what a run's folder holds besides checkpoints; for this folder alone. */
 #ifndef GD_TRAIN_PRIVATE_H
 #define GD_TRAIN_PRIVATE_H

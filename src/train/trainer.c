@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* trainer.c - one iteration after the other: images, timesteps, passes, the update
  * (docs/reference/training.md#updates, #classifiers).  Everything random is keyed by seed and
  * place, so that a run continues exactly from its step alone. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* "TOYSET " and the path of a picture */
 #include "data/data_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* "TOY", width, height, then grey bytes */
 #include "io/io_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Distance between the means of the first feature */
 #include "eval/metric.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* y = -x */
 #include "restore/restore_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Euler's method in sigma space */
 #include "diffusion/solver.h"
 

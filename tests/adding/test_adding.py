@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """CONTRIBUTING.md's table is true: a solver, an operator, an image format, a data set and a metric are each one new file and a line in a table.
 Every toy is compiled beside the edited table and linked into a guided of its own, which must list and use it."""
 import json

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 // guided.h is valid C++ as well.
 #include <guided.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* guided_features_open: a network of features by the keys of its file, images of any size, and
  * files that are none. */
 #include "guided.h"

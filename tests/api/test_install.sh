@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # What `make install` puts down is whole: a program and a C++ program build against it alone by pkg-config, the shared library
 # and the static one export what guided.h declares and nothing else, manual pages and completions are in their places.
 set -u

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Jobs as a program uses them: tables of options, values that cannot be, events, results that equal
  * the typed functions', stopping, and two contexts side by side. */
 #include <guided.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The public interface as a program uses it: errors with their texts, images by number, stopping,
  * gradients, and contexts side by side. */
 #include <guided.h>

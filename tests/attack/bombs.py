@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Files that are small and become large: pictures, IDX, zip, pickles of keys that met in one slot of an FNV-1a table.  Also:
    most COMMAND...: the most memory that the command had resident, in MiB."""
 import itertools, os, struct, subprocess, sys, zipfile, zlib

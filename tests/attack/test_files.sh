@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Files made to hurt: small ones that become large, keys that meet in one slot, sizes that overflow, a packed array under another name.
 set -u
 python=/usr/bin/python3

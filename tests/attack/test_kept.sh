@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # What belongs to the user stays: files that look like ours, links, devices, modes (tests/base/test_files.c: what killed writers left).
 set -u
 . "$(dirname "$0")/tiny.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Names that are not UTF-8, or hold what a terminal obeys: a run trains, saves, resumes and samples with them.
 set -u
 . "$(dirname "$0")/tiny.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Loss of power and damage leave what was finished within reach: likelihoods, records of a run, training.
 set -u
 . "$(dirname "$0")/tiny.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Standard streams that are closed, and terminals that are: files stay whole, and training is saved.
 set -u
 . "$(dirname "$0")/tiny.sh"

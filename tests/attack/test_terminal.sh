@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # What comes from files reaches a terminal as text: recipes, keys, types, names, metadata; and a picture offers no other command.
 set -u
 python=/usr/bin/python3

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # tiny.sh - a network of 8 x 8 pixels, four images, and the commands that use them.  Sourced, behind a `cd`.
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2086

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Text that grows: what was printed stands there in order, whatever its length; after a failure
  * nothing is added. */
 #include <setjmp.h>

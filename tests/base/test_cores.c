@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How many threads the machine offers: quotas of both versions of control groups, cores with
  * several hardware threads, affinity. */
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Values that stand as text. */
 #include "base/base.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Whole files: under their name whole or not at all, never over another's unasked; what cannot be
  * read or written is named with its reason. */
 #define _GNU_SOURCE

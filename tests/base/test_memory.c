@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Arenas and blocks: zeroed, aligned, counted, limited, and given back. */
 #include "base/base.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The noise is a format for ever: these values may never change. */
 #include "base/base.h"
 

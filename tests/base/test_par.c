@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Work shared out among threads: everything once, whatever their number, and a late thread holds
  * nobody up. */
 #define _GNU_SOURCE

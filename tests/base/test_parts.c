@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Files that are being written: what killed writers left goes, what lives or is not ours stays. */
 #define _GNU_SOURCE
 #include "base/base.h"

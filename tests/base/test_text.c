@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Text of files on a terminal, and any bytes in JSON. */
 #include "base/base.h"
 

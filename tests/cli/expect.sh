@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # expect.sh - what tests of the command share.  Sourced; goes into a folder of its own, which is removed at the end.
 # shellcheck shell=sh
 g=$GUIDED_BINARY

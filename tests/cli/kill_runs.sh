@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # kill_runs.sh KILLS: runs of 200 images by one process and by two, each broken KILLS times (kill -9 at a random moment, in the
 # middle of a record, in the middle of the result; SIGTERM; a disk that is full), end in the bytes of an unbroken run.
 # Fails too when no kill came while an image was made, while a record was written, or while the result was packed.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # ranks.sh - what tests of several ranks share: starting them, finding them, ending one of them, comparing runs.  Sourced; goes
 # into a folder of its own with a set of images, which is removed at the end.
 # shellcheck shell=sh

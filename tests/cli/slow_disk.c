@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* slow_disk.c - preloaded into guided by the tests of large runs: notes in a file what the process
  * is doing when it dies, and can make it die in the middle of a write.
  *

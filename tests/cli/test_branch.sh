@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # A branch: from one network call on another class or scale, before it the run without.
 set -u
 . "$(dirname "$0")/expect.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The built-in models are what they are described as: grey or in colour, named, small together; what they make is told apart by their own classifier.
 set -u
 . "$(dirname "$0")/expect.sh"

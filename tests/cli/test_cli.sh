@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The command as a user runs it: exit statuses, messages, what is written and what is not, the same picture however it is made.
 set -u
 . "$(dirname "$0")/expect.sh"

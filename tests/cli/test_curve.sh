@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Training comes to what PyTorch comes to with the same network, images and options: every mean of progress.csv, of all images
 # and of each quarter of the schedule, beside tests/train/curve/curve-STEPS.csv.  With 1000 diffusion steps as everybody trains;
 # with 10, where the learned variances weigh as much as the rest.  Both sides draw random numbers of their own, so a mean may be

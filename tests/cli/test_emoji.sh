@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # scripts/prepare-emoji on ten pictures: group, part and name, white corners, colours where a person expects them, the same bytes
 # twice, and what is missing.  Passed over where the packages are not installed.
 set -u

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # guided eval: a set beside itself is perfect, the same report for any thread count, bad input is named.
 set -u
 . "$(dirname "$0")/expect.sh"

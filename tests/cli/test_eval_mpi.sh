@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # guided eval over several ranks: the report and the statistics of one rank to the byte, also over a resume by another number of
 # ranks; errors are told once, and a rank that is killed ends the job.
 set -u

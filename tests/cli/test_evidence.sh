@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # scripts/evidence, shortened: each study makes its table and its plot; samples that are there are not made again; samples of another
 # model are refused.  Passed over without /usr/bin/python3.
 set -u

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Files of other families through the command: info, convert, sample, refusals.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Every command of docs/faq.md runs as it stands there, in one folder, in order; and what it promises holds.
 set -u
 . "$(dirname "$0")/expect.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # guided eval --features with vision networks: recognised by their keys, the same report for any batch, threads and cache, images of
 # any size, and files that are refused.
 set -u

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Consistency models and generators of one call: sampling, editing, and what they refuse.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Files as people have them: texts of other systems, downloads that went wrong, files of other programs; each is read or named.
 set -u
 . "$(dirname "$0")/expect.sh"

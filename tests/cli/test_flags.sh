@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Lines of the authors' scripts: every flag with its default by the verb that does the job, all of a script's defaults together, every
 # command line of their two READMEs at smaller widths, and what a line leaves out (faults F02, F03, F08 to F10).
 set -u

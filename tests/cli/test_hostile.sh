@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The command in a hostile place: few open files, little stack or memory, odd umasks, no /proc, a full disk, two at once.
 set -u
 . "$(dirname "$0")/expect.sh"

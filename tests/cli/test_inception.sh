@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # guided info and guided convert of a file of the 2015 Inception network.
 set -u
 . "$(dirname "$0")/expect.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Large runs in a folder: the bytes of one file whoever works on it; refusals; guided verify; stages; kills.
 set -u
 . "$(dirname "$0")/expect.sh"

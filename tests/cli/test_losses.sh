@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # guided train's losses: each trains, resumes to the bit, and gives a model that is sampled; dropped labels; what is refused.
 set -u
 . "$(dirname "$0")/expect.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The command's manner: help, manual, completion, configuration, version, progress, recipes that run, signals, closed pipes.
 set -u
 . "$(dirname "$0")/expect.sh"

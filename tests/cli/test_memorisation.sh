@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # scripts/memorisation: samples that are training pictures have distance 0, others have the distance that they have.  Passed over
 # where its packages are not installed.
 set -u

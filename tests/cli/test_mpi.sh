@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # guided train over several ranks: equal to one rank within rounding, to the bit from run to run and over a resume; a rank that
 # is killed or stopped ends the job in time, by name, and nothing is left behind.
 set -u

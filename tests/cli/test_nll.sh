@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # guided nll: the same numbers for any thread count and after a resume; bad input is named.
 set -u
 . "$(dirname "$0")/expect.sh"

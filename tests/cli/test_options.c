@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every option of every verb, as `guided help --json` lists them, with values that cannot be: the
  * command refuses them with the right status, names the option, and touches nothing. */
 #include <fcntl.h>

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # What a name of an output means: its suffix in any case, and no other format for a suffix that is unknown. And images with
 # PyTorch's numbers: whole batches, labels before noise (faults P1, P2).
 set -u

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # guided convert --packed: the same images from packed weights, for any number of threads; what is packed for something else, or
 # damaged, is refused by name.
 set -u

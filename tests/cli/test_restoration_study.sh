@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # scripts/restoration-study: its table, twice the calls, and that what was measured is not measured again.  Passed over where its
 # packages are not installed.
 set -u

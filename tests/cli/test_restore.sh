@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # guided restore, invert, purify and img2img: what they write, the same bits whatever the threads, refusals that write nothing.
 set -u
 . "$(dirname "$0")/expect.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # guided sample --sampler: every solver of the table makes pictures, the same bytes for any threads and again from its recipe;
 # guidance options; what cannot be is refused by name.
 set -u

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # What a set of images is, whatever else lies beside the pictures; what its labels are; what the metrics are of. Faults F01, F04 to
 # F07, F11, F12 and their relatives: a source that loses is reported, two for one role are refused, labels that are none are not
 # trained on.

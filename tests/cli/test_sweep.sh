@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # guided sweep: every combination once, judged as guided eval judges; a study that was cut off goes on; what cannot be a study.
 set -u
 . "$(dirname "$0")/expect.sh"

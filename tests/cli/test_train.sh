@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # guided train as a user runs it: killed, stopped and resumed to the bit; what it makes is a model; bad input is named.
 set -u
 . "$(dirname "$0")/expect.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Every command of docs/tutorial.md, in its order, with fewer images and updates.
 set -u
 . "$(dirname "$0")/expect.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # guided upsample, and stacks in guided sample: one command equals the stages by hand; labels are kept; bad input is named.
 set -u
 . "$(dirname "$0")/expect.sh"

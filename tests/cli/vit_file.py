@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """vit_file.py KIND OUT [KEY=VALUE ..]: a small vision network of made-up weights as safetensors.
 
 KIND: dinov2, mae, clip, siglip2 or convnextv2.  width=, depth=: other sizes; without=KEY: leaves it

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fixture.h - activations with guarded borders, and loops over instruction sets, for the tests of
  * kernels. */
 #ifndef TESTS_CPU_FIXTURE_H

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Every .inc of src/cpu/kernels compiles by itself: it includes what it uses.
 set -u
 cc=${CC:-cc}

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Attention and its gradient against plain sums in double: both head orders, any number of channels
  * and tokens, sharp and flat softmax, every ISA. */
 #include "fixture.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every convolution engine against plain loops in double: three passes, both layouts, direct and
  * Winograd, bfloat16. */
 #include "cpu/conv.h"

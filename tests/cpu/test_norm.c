@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Group normalisation and its gradient against double, on every ISA and layout; the same bits on
  * all of them, but with SiLU. */
 #include "fixture.h"

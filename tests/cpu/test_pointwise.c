@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Element by element kernels against double, on every ISA, both layouts, in place; the same bits on
  * every ISA (but SiLU's) and for any number of threads; guards and pad lanes intact. */
 #include "fixture.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Pooling and its gradients against plain loops; bytes resized as TensorFlow 1 does. */
 #include "fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Resampling against plain loops, adjoints by <A x, y> = <x, A' y>, timestep sinusoids. */
 #include "fixture.h"
 

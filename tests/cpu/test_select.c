@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which kernels are used, and the kernels on plain rows: log-softmax and its gradient. */
 #include "fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Kernels of vision transformers and of ConvNeXt V2 against double, on every ISA and layout; all
  * but GELU have the same bits on all of them and for any number of threads. */
 #include "fixture.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Dropout and the optimiser on every instruction set: the same bits, and what double arithmetic
  * says. */
 #include "fixture.h"

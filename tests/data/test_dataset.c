@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every kind of image set: what it reads, its labels, and what it refuses. */
 #include "data/data.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* LSUN's kind of set, made by liblmdb and libwebp: every image in the order of its key; whatever is
  * damaged is refused or reads within the file. */
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """compare READER COUNT [FORMAT...]: COUNT files of each format, whole and mutated, read by READER (read_files.c) and by the reader that people use:
 npz by numpy, torch by PyTorch, pictures by Pillow.  Both give the same values, or ours refuses; a damaged file that
 ours alone reads has the values that it had before the damage.

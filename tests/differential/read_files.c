@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* read_files.c - what our readers make of files, for the comparison with other readers.  Paths come
  * by standard input, one a line; each gives one line: "refused", or "arrays NAME TYPE DIM,DIM HEX
  * ..." with the names in hexadecimal and the elements in the byte order of this machine, or

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fixture.h - small arrays and processes for the tests of the diffusion layer. */
 #ifndef TESTS_DIFFUSION_FIXTURE_H
 #define TESTS_DIFFUSION_FIXTURE_H

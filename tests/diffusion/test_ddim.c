@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One step of each sampler. */
 #include "fixture.h"
 

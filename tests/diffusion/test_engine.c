@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Images on lanes side by side: the bits of one after the other, and the first failure's words. */
 #include "diffusion/diffusion.h"
 #include "nn/nn.h"

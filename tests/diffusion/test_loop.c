@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Whole trajectories on networks that are formulas. */
 #include "fixture.h"
 #include "diffusion/solver.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* D(x; s): the limits that each preconditioner promises, the ranges of levels, a batch of levels.
  */
 #include "diffusion/diffusion.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The forward process, one reverse step's distribution, guidance. */
 #include "fixture.h"
 

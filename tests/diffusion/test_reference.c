@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A small trained model of the authors' code and its pictures: DDIM at 25 steps from stored noise
  * equals what that code made, within 1/255. */
 #include "diffusion/solver.h"

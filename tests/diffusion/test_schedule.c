@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Schedules and respacing: the values of the specification, the authors' rounding, refusals. */
 #include "diffusion/diffusion.h"
 

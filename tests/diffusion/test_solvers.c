@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every solver of the table, on denoisers that are formulas: what holds for all of them. */
 #include "fixture.h"
 

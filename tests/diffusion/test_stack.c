@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A small 8 -> 32 stack of the authors' code from stored noise: every byte within 1 of what that
  * code made. */
 #include "diffusion/solver.h"

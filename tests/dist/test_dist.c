@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The collectives over ranks that are threads of this process: sums in the order of the ranks,
  * agreement, and names of those that are late or different. */
 #include "dist/dist_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dialect_cases.h - made by tests/oracle/dialect_cases.py from the reference programs; not edited. */
 
 static const int case_sizes[][2] = { { 24, 24 }, { 96, 80 }, { 299, 299 }, { 301, 512 }, { 1, 3 } };

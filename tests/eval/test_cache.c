@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Rows on disk: whatever is cut off or damaged, what remains is right, and the whole is the same.
  */
 #include "eval/eval.h"

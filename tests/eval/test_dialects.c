@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The inputs of all dialects beside those of the programs that they are named after, and numpy's
  * permutations, with the score and the subsets that rest on them. */
 #include "eval/eval.h"

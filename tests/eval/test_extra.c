@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Distance at infinity, memorisation, Vendi score, classes: values that are known, and agreement
  * with the Frechet distance by its other form. */
 #include "eval/extra.h"

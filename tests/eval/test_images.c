@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Sets of images: the same pixels however they are stored and cut into shards, and mistakes that
  * are named before anything is computed. */
 #include "eval/eval.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The 2015 network as extractor: rows that depend on their image alone, pytorch-fid's input, and
  * the command with a file of weights. */
 #include "eval/eval.h"

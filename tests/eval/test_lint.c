@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Lint: 12 planted faults are found, each by its code, and 20 clean sets give no warning.
  *
  * Pictures are dead leaves (Lee, Mumford & Huang 2001): discs of random size and colour over one

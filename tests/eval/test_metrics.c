@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Metrics of given features: the fixture of the specification, the same bits however the rows come,
  * and sets that are refused. */
 #include "eval/eval.h"

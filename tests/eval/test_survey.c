@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A pass over a set, with a network of our own that counts what it sees: rows that come from the
  * cache are not computed, a survey that was stopped goes on, features that are not finite are
  * named; and statistics of files that do not fit. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* arm.c - counts requests and answers which one fails; the table of system calls with that answer
  * before each. */
 #include "fault.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* body.c - the commands of the loops, and the folder they work in: tiny networks, a few images. */
 #define _GNU_SOURCE
 #include "fault.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fault.h - make the k-th request to the system fail, for every k, and hold a command to its word:
  * the right exit status and a reason, nothing lost, nothing half written, nothing kept, and the
  * next run in the same process works (SQLite's loop).

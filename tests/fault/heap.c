@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* heap.c - malloc and its friends in front of the C library's (or a sanitizer's): requests of our
  * own code and of the libraries that read and write files may be made to fail.  The compute
  * libraries' own memory is left alone: they have no promise to keep. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* loop.c - for k = 1, 2, ... until nothing fails any more: run, and check what is left. */
 #define _GNU_SOURCE
 #include "fault.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every system call of every command may fail, or move less than it should (classes 7, 8, 12). */
 #include "fault.h"
 

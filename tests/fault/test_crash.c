@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A training run that ends at each of its system calls, after each of 30 steps, or by kill -9 at
  * random moments, and goes on from what it finds: the bits of the run that nothing disturbed
  * (reliability classes 9, 10, 17).  FAULT_ALL=1 is the long form. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A result that is not finite, put into each step of each network: found at once, the step named,
  * nothing made of it (reliability class 14). */
 #include "fault.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every allocation of every command may fail, once or for ever (reliability class 6). */
 #include "fault.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Loss of power: what was written and not synced is dropped, torn at 512 bytes, or comes in another
  * order; names that were not synced are lost.  The next run goes on from what is left to the bits
  * of an undisturbed run, and what was reported as durable is there (reliability class 11).

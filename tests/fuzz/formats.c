@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* formats.c - the parts of each format, and what must agree in it. */
 #define _GNU_SOURCE
 #include "mutate.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fuzz_bundle.h - open bytes as a file of arrays and read every array of reasonable size. */
 #ifndef FUZZ_BUNDLE_H
 #define FUZZ_BUNDLE_H

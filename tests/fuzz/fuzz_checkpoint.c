@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fuzz_checkpoint.c - a training checkpoint: opened with its options and configuration, or refused
  * with a message. */
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fuzz_command.c - command lines by the tables: the input chooses a verb, options and values that
  * hurt.  Parsed, or refused with a message and the status of usage or of a file. */
 #include "jobs/jobs.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* guided.config from an untrusted file: refused with a message, or a configuration that lists its
  * parameters and survives being written and read again. */
 #include "nn/config.h"

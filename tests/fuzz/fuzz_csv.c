@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fuzz_csv.c - progress.csv of a run that is gone on with: read, written again with one more column
  * and row, drawn. */
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fuzz_dataset.h - the input as a file, since sets of images are opened by their path: on a disk in
  * memory where the system has one; and every image of a set of reasonable size. */
 #ifndef FUZZ_DATASET_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fuzz_folder.h - a folder of this process for inputs that are opened by their path: on a disk in
  * memory where there is one. */
 #ifndef FUZZ_FOLDER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fuzz_graphdef.c - TensorFlow's GraphDef: input that begins like one, or is made to. */
 #include "fuzz_bundle.h"
 

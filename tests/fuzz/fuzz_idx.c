@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fuzz_idx.c - IDX files, gzipped or not; behind the word LABELS the file of labels, if any. */
 #define _GNU_SOURCE
 #include "fuzz_dataset.h"

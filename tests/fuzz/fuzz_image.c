@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fuzz_image.c - every decoder of pictures, to every number of channels. */
 #include "io/io.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fuzz_json.c - the JSON parser's limits. */
 #include "io/io.h"
 

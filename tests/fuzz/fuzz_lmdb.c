@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fuzz_lmdb.c - LMDB files of images, as the data.mdb of a folder: whatever it begins with, it is
  * read as one. */
 #include "fuzz_dataset.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fuzz_network.c - networks that are pickled as objects, and the containers of single storages that
  * such pickles hold. */
 #include "fuzz_bundle.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fuzz_pickle.c - the pickle machine, and the tensors of what it made over storages of zeros. */
 #include "io/io_private.h"
 

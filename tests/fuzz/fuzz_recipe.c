@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fuzz_recipe.c - run.json, and the recipe of a picture: read with options that are given, or
  * refused with a message; printed as text. */
 #include "jobs/maker.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fuzz_records.c - the record file of a run that is gone on with: finished with the right pictures,
  * whatever it held, or refused and left as it is. */
 #define _GNU_SOURCE

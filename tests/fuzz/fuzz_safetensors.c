@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fuzz_safetensors.c - whole safetensors files. */
 #include "fuzz_bundle.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fuzz_torch.c - whole files of any kind, as trees and as state dicts. */
 #include "fuzz_bundle.h"
 

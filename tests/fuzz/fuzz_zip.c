@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fuzz_zip.c - archives: the directory, and every entry of reasonable size. */
 #include "io/io_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* mutate.c - one to four edits of an input's parts. */
 #include "mutate.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* mutate.h - mutants that keep a format's structure: fields and blocks of an input are found, some
  * are edited, and what must agree with the rest (lengths, checksums) is made to agree again, so
  * that the edit is what a reader meets. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* replay.c - a fuzz target over files and folders of inputs, without libFuzzer: the corpus in every
  * ordinary test run, and with --mutants FORMAT FIRST N mutants that keep the format's structure
  * (mutate.h).  A target that finds something aborts; the mutant's number, on standard error before,

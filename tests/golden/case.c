@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* case.c - a case's folder: its JSON, its tensors, its memory. */
 #include "golden.h"
 

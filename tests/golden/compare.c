@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* compare.c - found against stored: the tolerance rules of the reference set's README. */
 #include "golden.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* flight.c - one run of a sampler case. */
 #include "flight.h"
 #include "mixture.h"

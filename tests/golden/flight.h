@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* flight.h - one run of a sampler case: a solver on a grid with stored noise, all its states kept
  * and compared. */
 #ifndef TESTS_GOLDEN_FLIGHT_H

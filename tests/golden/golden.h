@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* golden.h - reference cases: a folder with case.json and tensors.safetensors (format: README of
  * the reference set).
  *

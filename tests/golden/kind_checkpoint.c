@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_checkpoint.c - torch.save files, good and bad. */
 #include "golden.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_cm_edit.c - inpainting, colourisation and super-resolution by a consistency model, by the
  * solver that `guided restore --solver consistency` runs. */
 #include "restore_case.h"

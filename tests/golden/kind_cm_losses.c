@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_cm_losses.c - losses at noise levels with the gradients of the parameters, through the
  * trainer's worker: consistency distillation and training, progressive distillation, EDM. */
 #include "golden.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_cm_sampler.c - consistency_models' karras_sample, by the engine that `guided sample` runs.
  */
 #include "flight.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_convergence.c - orders of convergence on the mixture, against the exact solution of its
  * probability flow. */
 #include "flight.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_data.c - crops, resizing, listings and items of image sets, exactly as the authors' loader
  * makes them. */
 #include "data/data.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_denoiser.c - networks of other families behind their preconditioners: D(x; sigma) and its
  * gradient with respect to x. */
 #include "golden.h"

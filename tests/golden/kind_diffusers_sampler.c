@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_diffusers_sampler.c - the schedulers of diffusers: their grids, order rules and loops. */
 #include "diffusion/solver.h"
 #include "flight.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_edm_sampler.c - EDM's sampler on EDM's networks, by the engine that `guided sample` runs. */
 #include "flight.h"
 

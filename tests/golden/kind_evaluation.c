@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_evaluation.c - the metrics of given activations. */
 #include "golden.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_fullsize.c - the published networks at full size, with weights that are a pure function of
  * their names. */
 #include "golden.h"

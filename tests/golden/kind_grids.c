@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_grids.c - tables of noise levels and network times, by name. */
 #include "diffusion/solver.h"
 #include "flight.h"

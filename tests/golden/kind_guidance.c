@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_guidance.c - guidance by another network, in an interval, with fewer gradients: the formulas
  * of one step, and whole DDPM and DDIM loops. */
 #include "diffusion/solver.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_inception.c - the 2015 Inception network, from a file in pytorch-fid's names whose weights
  * are a pure function of their names (README of the evaluation cases). */
 #include "golden.h"

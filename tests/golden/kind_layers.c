@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_layers.c - the building blocks alone, forward and backward. */
 #include "golden.h"
 #include "train/train.h"

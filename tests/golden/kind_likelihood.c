@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_likelihood.c - elements of the bound with their slopes, and whole likelihoods. */
 #include "golden.h"
 

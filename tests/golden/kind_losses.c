@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_losses.c - training losses of a stored network output, and the timestep samplers. */
 #include "golden.h"
 

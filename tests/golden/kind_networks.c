@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_networks.c - whole networks and their gradients. */
 #include "golden.h"
 

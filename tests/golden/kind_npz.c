@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_npz.c - sample files: read as the authors' scripts wrote them, and written alike. */
 #define _GNU_SOURCE /* memmem */
 #include "data/data.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_process.c - schedules, respacing, the forward and the reverse process. */
 #include "golden.h"
 #include "diffusion/solver.h"

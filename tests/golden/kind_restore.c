@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_restore.c - measurement operators, kernels, noise, sequences and metrics of restoration. */
 #include "restore_case.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_restore_solver.c - whole restorations with stored noise: the input and time of each network
  * call, and the result. */
 #include "restore_prior.h"

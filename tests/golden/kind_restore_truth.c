@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_restore_truth.c - solvers against posteriors that are known: a prior of normal
  * distributions, whose denoiser is exact, and a linear measurement.  What each solver reaches,
  * biased or not, is compared with the figures of the case within the spread of 2000 samples. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_sigma_sampler.c - the solvers in sigma space: all states, noise levels, network times, the
  * number of calls. */
 #include "flight.h"

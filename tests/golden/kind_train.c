@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_train.c - losses of a network with the gradients of its parameters, and whole updates. */
 #include "golden.h"
 #include "train/train.h"

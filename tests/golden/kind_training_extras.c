@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_training_extras.c - targets and weights of the training losses in double, zero terminal
  * signal, EDM's loss by element, dropped labels. */
 #include "golden.h"

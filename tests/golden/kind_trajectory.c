@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_trajectory.c - whole sampling runs with stored noise: x and the predicted x_0 after every
  * step, and the bytes at the end.  As in `guided sample`, networks see one image at a time. */
 #include "golden.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_vit.c - features of Vision Transformers: weights generated into a file in the names that the
  * case gives, images as bytes, rows as guided eval has them (made by tests/oracle/vit). */
 #include "golden.h"

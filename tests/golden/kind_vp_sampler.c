@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kind_vp_sampler.c - the solvers in continuous time: all states, the grid's times, network times,
  * the number of calls. */
 #include "flight.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* mixture.c - the exact denoiser of a mixture of Gaussians. */
 #include "mixture.h"
 

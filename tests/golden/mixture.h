@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* mixture.h - the analytic prior of the sampler cases: sum_k w_k N(m_k, s_k^2 I), component k of
  * class c_k, with its exact denoiser in double. */
 #ifndef TESTS_GOLDEN_MIXTURE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* nets.c - the networks of a case as a denoiser. */
 #include "nets.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* nets.h - the networks of a case as a denoiser: one image at a time, as in `guided sample`. */
 #ifndef TESTS_GOLDEN_NETS_H
 #define TESTS_GOLDEN_NETS_H

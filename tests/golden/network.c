@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* network.c - graphs of a case: configuration, plan, values, gradients. */
 #include "golden.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* restore_case.c - operators from JSON; double results against out64 or out. */
 #include "restore_case.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* restore_case.h - what the cases of restoration share: operators from JSON, double results. */
 #ifndef TESTS_RESTORE_CASE_H
 #define TESTS_RESTORE_CASE_H

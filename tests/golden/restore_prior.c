@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* restore_prior.c - networks of the restoration cases. */
 #include "restore_prior.h"
 

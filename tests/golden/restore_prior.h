@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* restore_prior.h - what stands for the network in a case: stored outputs, an exact mixture, or a
  * network; and the exact denoiser of a mixture of normal distributions. */
 #ifndef TESTS_RESTORE_PRIOR_H

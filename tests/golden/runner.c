@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* runner.c - golden-runner DIR: every case below DIR, a line each; fails if any fails or none ran.
  */
 #include "golden.h"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # golden-runner tells a wrong result from a right one: cases that were tampered with fail, by name.
 set -u
 cases=$GUIDED_SOURCE_DIR/tests/golden/cases

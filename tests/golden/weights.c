@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* weights.c - the reference set's weights: a counter-based generator, so that big networks need not
  * be stored.  Source: the set's README. */
 #include "golden.h"

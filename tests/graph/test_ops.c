@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every operation's examples through the generic tests: gradients against finite differences,
  * threads, stale memory. */
 #include "fixture.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The plan: values that share memory change nothing; fusion changes nothing but the number of
  * steps; errors name the layer. */
 #include "fixture.h"

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """documents.py [TREE] - what documents and comments name exists: cited headings (docs/reference/networks.md#layers), linked files,
 environment variables (each is read by the code, each that the code reads by its own name is documented).  Prints FILE:LINE per breach."""
 import os

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The layering rule and the size limits of docs/architecture.md, on the tree given ($1). Prints FILE:LINE for each breach.
 set -u
 cd "$1" || exit 2

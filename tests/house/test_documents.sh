@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # documents.py accepts this tree, and refuses one with each kind of breach.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)

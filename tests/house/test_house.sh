@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # layers.sh accepts this tree, and refuses one with each kind of breach.
 set -u
 here=$(dirname "$0")

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fixture.c - files for the tests of src/io. */
 #define _GNU_SOURCE
 #include "fixture.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fixture.h - files for the tests of src/io: temporary ones, the reference ones, made ones. */
 #ifndef FIXTURE_H
 #define FIXTURE_H

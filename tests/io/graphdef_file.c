@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* graphdef_file.c - TensorFlow's GraphDef, written field by field. */
 #include "graphdef_file.h"
 

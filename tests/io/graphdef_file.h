@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* graphdef_file.h - TensorFlow's GraphDef, written field by field. */
 #ifndef GRAPHDEF_FILE_H
 #define GRAPHDEF_FILE_H

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """make_pictures.py FOLDER: pictures of every kind that Pillow reads, and beside each what Pillow makes of it: NAME.rgb and NAME.grey, the bytes of
 convert("RGB") and convert("L") behind width and height as little-endian int32.  Exits with 77 where Pillow is not there."""
 import struct

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* test_bombs.c - small or plain files that ask for much: decided within a second and 64 MiB. */
 #include "graphdef_file.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* test_convert.c - element types to float32 and back, over all 16-bit values. */
 #include "fixture.h"
 

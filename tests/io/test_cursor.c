@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* test_cursor.c - integers out of untrusted bytes, and not one byte beyond. */
 #include "fixture.h"
 

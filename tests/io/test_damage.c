@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* test_damage.c - one small file of each format, damaged in every way that one byte allows: cut at
  * every length, every bit flipped, every byte set to 00 and to FF.
  *

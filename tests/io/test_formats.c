@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* BMP, PPM, GIF, TIFF and animated WebP: pixel for pixel what Pillow makes of 126 pictures of all
  * kinds (make_pictures.py, passed over where python3-pil is not installed); bombs and cut files are
  * refused. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* test_graphdef.c - constants of TensorFlow's GraphDef: every way to write their numbers, and every
  * way to write them wrong. */
 #include "graphdef_file.h"

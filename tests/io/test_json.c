@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* test_json.c - limits and messages of the parser for untrusted text. */
 #include "fixture.h"
 

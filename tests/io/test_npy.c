@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* test_npy.c - .npy headers and .npz archives. */
 #include "fixture.h"
 

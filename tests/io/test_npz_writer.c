@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* .npz written and read in pieces: what one call writes and reads, and misuse that is refused. */
 #include "fixture.h"
 

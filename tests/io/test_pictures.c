@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Pictures made to cost more than they are: refused at once, in little memory; cut ones are named.
  */
 #define _GNU_SOURCE

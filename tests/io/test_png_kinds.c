@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every kind of PNG there is, by colours, depth, interlacing and transparency: the pixels that
  * Pillow makes of it, computed here from the samples that went in; and texts of every kind. */
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* test_safetensors.c - what is read, what is refused, what is written. */
 #include "fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* test_torch.c - the reference checkpoints, good and bad. */
 #include "fixture.h"
 

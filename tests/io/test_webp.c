@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* WebP: lossless pixels to the byte, alpha dropped, grey by Pillow's rule; damage is refused. */
 #include "io/io.h"
 

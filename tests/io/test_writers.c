@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What we write, other programs read: PNG and npz byte by byte where the format fixes it, back
  * through our readers, the same bytes each time, and nothing under the name where writing fails. */
 #define _GNU_SOURCE

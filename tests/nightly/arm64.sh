@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # arm64: cross build with Debian's compiler, then the unit tests and the compact reference cases under qemu; plain C gives the
 # bits of this machine.  Needs gcc-aarch64-linux-gnu and qemu-user (scripts/setup --arm64); the libraries go to build-arm64-root.
 set -u

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # A run of 3 images dies before every call that changes a file, one after the other: the next command makes the same bytes.
 set -u
 g=$GUIDED_BINARY

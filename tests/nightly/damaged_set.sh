@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # A set of 10,000 pictures of which one in a hundred is damaged (cut short, empty, text, another type, a bomb): every one is named once,
 # the run goes on, and the result does not depend on the number of workers.
 set -u

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # guided eval of 50,000 images of 256 x 256 (9.8 GB) with 2,048 features: memory stays below 2 GiB, and a run that is killed
 # again and again ends with the report of one that is not. Needs 12 GB of disk: eval_large.sh BUILD_FOLDER [FOLDER]
 # What lies in FOLDER from an earlier call is not made again; all is removed in the end.

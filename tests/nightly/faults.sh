@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Every place where the system is asked for something, and every result of a network: no k is passed over (tests/fault).
 set -u
 failed=0

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # A disk that is full when the result is packed, and one that is too small from the start: status 4, nothing lost, and the run goes
 # on when there is space.  Needs root for a small file system in memory.
 set -u

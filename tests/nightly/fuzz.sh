@@ -1,3 +1,4 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Each fuzz target ten minutes
 scripts/fuzz 600

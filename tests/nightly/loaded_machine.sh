@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Beside busy processes a command takes little longer than its fair share of the cores. On a machine that is idle otherwise.
 set -u
 cd "$(dirname "$0")/../.." || exit 1

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* make_npz.c - an .npz of N random images of SIZE x SIZE, of any size on disk: FILE N SIZE SEED */
 #include "io/io.h"
 

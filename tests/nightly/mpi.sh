@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The long forms of tests/cli/test_mpi.sh: ranks killed and stopped at many points, resumed with as many, half as many and one;
 # then two hosts, which are network namespaces with addresses and names of their own (as root, with iproute2).
 # KILLS and STOPS: points for each number of ranks (50, 20); GUIDED_BINARY: the program (default build/guided).

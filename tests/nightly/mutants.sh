@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Mutants that keep each format's structure: 10,000 of every fuzz target, other ones each day.
 set -u
 first=$(($(date +%s) / 86400 * 10000))

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # packages: for Debian 12 and 13, or for the releases in PACKAGES_FOR, as root with debootstrap.  In a system with scripts/setup,
 # scripts/release makes the same bytes twice and lintian reports nothing but what cmake/debian/lintian-overrides states; in a bare
 # system the packages are installed, used and removed (tests/release/packages_inside.sh), and the commands of Containerfile work.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # All tests under AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer; the threads of data and training under
 # ThreadSanitizer.
 set -u

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Resident memory of a run after 100 and after 2,000 images differs by 1 % at most.
 set -u
 g=$GUIDED_BINARY

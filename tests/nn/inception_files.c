@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "inception_files.h"
 
 #include "io/io.h"

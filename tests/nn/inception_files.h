@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* inception_files.h - the 2015 Inception network's weights, made up, in every way of naming them.
  */
 #ifndef INCEPTION_FILES_H

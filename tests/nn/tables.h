@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* tables.h - lists of keys and shapes for the tests of configurations: from the reference data, or
  * made up; as checkpoints without data (files with a hole where the weights would be). */
 #ifndef TABLES_H

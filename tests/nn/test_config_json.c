@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* guided.config: every configuration survives the text, and nothing else is taken for one. */
 #include "tables.h"
 

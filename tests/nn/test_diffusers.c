@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* ADM models as diffusers folders: read back they are the same networks; what the folder's class
  * cannot express is refused. */
 #include "nn/nn.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Networks of other families from their files alone: what shapes tell, what is assumed, constants
  * that must be what the network uses, and what is refused. */
 #include "tables.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The authors' flags: what they set, in which order, and how wrong ones are refused. */
 #include "tables.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The hash that a file of ours brings along is the one that reading its parameters gives. */
 #include "nn/nn.h"
 

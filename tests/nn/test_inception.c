@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The 2015 Inception network: every format gives the same weights, an image's features depend on
  * nothing but the image, wrong files are refused with a table. */
 #include "inception_files.h"

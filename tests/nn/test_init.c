@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Weights without a file: PyTorch's distributions, and the synthetic rule of the reference data. */
 #include "tables.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Model files that are whole but do not fit: a key too few, one too many, another shape, another
  * type. Refused by name, and nothing is written. */
 #include "nn/nn.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Checkpoints with more in them than a state dict, and names behind prefixes. */
 #include "nn/nn.h"
 

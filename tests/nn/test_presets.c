@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The published files: their names, their configurations, and every key and shape they have. */
 #include "tables.h"
 

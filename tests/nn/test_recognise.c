@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Recognising networks from files without their configuration: every reference network, real files,
  * damaged and hostile ones. */
 #include "tables.h"

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """torchscript_file.py IN OUT: arrays of a safetensors file as torch.jit.save would write the modules
 that hold them (a zip of data.pkl, data/N, code/ and constants.pkl; pickle protocol 2)."""
 import json

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Inputs of the 2015 network as the reference programs make them, at 40 places of pictures that a formula gives, and numpy's
 legacy permutations: the table of tests/eval/dialect_cases.h.
 

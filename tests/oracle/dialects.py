@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """guided eval --dialect all beside the programs whose numbers it gives: pytorch-fid, torch-fidelity,
 clean-fid (clean, legacy_pytorch, legacy_tensorflow), and the input of StyleGAN3's and EDM's detector.
 The weights are synthetic and the same for both (Inception and VGG16), the pictures are the user's.

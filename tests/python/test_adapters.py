@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The adapters for PyTorch and deepinv, where these packages are installed; passed over elsewhere."""
 import os
 import unittest

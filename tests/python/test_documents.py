@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The examples of docs/python.md and of the README run, in the order in which they stand, in a folder of their own."""
 import os
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The Python module: the command's bits, failures as exceptions, arrays shared, nothing that outlives its owner."""
 import gc
 import json

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The Python module by Debian's Python and numpy, as a user has it: from the source tree, from its wheel, in the documents' examples.
 set -u
 python=/usr/bin/python3

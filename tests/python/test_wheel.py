@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The wheel: whole, the same bytes twice, with the library beside the module and found there; without a library, said so."""
 import base64
 import hashlib

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The record file and its folder: whatever fails and whoever works, the result is the same. */
 #define _GNU_SOURCE
 #include "records/records.h"

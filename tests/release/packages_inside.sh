@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # packages_inside, in a bare Debian: the packages beside this script are installed, used and removed; nothing is left behind.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Debian's releases as systems of their own, in build-systems: for tests/nightly/packages.sh and scripts/matrix, which source this as root
 # with debootstrap, at the top of the repository.  Each function fails by its status, with the last lines of what failed.
 systems=$PWD/build-systems

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """What scripts/release makes without a build: the tarball, twice with the same bytes, and the bill of materials; and the files that
 name the version.  tests/nightly/packages.sh makes whole releases."""
 import hashlib

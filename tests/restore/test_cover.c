@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Tiles of larger images: their weights add up to one, sizes of all kinds are covered, and where
  * they meet a prediction jumps no more than elsewhere. */
 #include "restore/restore_private.h"

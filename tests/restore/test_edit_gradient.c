@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The gradient through a whole purification against finite differences of the whole: ancestral
  * steps with learned variances, DDIM steps, with and without recomputation. */
 #include "nn/nn.h"

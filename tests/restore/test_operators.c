@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What every measurement operator promises, at random sizes: the adjoint identity, A A+ A = A, A+ A
  * symmetric and idempotent, V f(S) V^T consistent with A and A+, a derivative that is one. */
 #include "restore/restore.h"

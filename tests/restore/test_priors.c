@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Networks of every family as priors: their noise is what the sampling engine predicts, their
  * gradients are those of finite differences, every solver runs on them or refuses; a classifier
  * guides all of them alike. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A network as a prior: its gradient against finite differences, with and without recomputation;
  * defaults; what is refused before a network is made. */
 #include "nn/nn.h"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """server.py - guided serve in a folder of its own, for tests.  GUIDED_BINARY is the command."""
 import atexit
 import http.client

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """The page in headless Chromium against the real server.  test_browser.py [FOLDER [PART...]]: screenshots go there."""
 import os
 import signal

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """Every example of docs/http.md, in order, with the server that its first one starts."""
 import json
 import os

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """guided serve by HTTP: jobs, files, events, refusals, kills."""
 import os
 import signal

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """10,000 requests that no client would send: the server answers or hangs up, and goes on."""
 import random
 import socket

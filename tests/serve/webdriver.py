@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """webdriver.py - as much of W3C WebDriver as the browser test needs, spoken to chromedriver."""
 import base64
 import http.client

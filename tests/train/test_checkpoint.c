@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A run continues from its checkpoint to the bit, whenever it stopped; what is damaged is refused.
  */
 #include "fixture.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* progress.csv as anyone may have left it: read and written again within its bounds, rows kept. */
 #define _GNU_SOURCE
 #include "train/train_private.h"

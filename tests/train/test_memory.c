@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A trainer takes its memory when it is made: nothing after the second step, all of it given back.
  */
 #include "fixture.h"

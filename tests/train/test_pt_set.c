@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A run moves to the authors' files and back: from them it continues to the bit as from a
  * checkpoint of ours; what is missing or damaged in them is refused with a remedy. */
 #include "fixture.h"

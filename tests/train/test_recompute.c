@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Gradient checkpointing changes memory and time, and no bit of the result. */
 #include "fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The endless order of images: every epoch holds each image once, and what stands at a position
  * does not depend on threads or on what was read before. */
 #include "fixture.h"

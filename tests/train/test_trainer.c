@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Whole updates: they learn, do not depend on threads, and refuse what is not finite. */
 #include "fixture.h"
 

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # What every released version wrote is read by this one: models, a checkpoint that training goes on from, pictures with their recipe, a run's
 # folder, statistics.  tests/versions/make BINARY adds a version.
 set -u

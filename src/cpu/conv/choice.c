@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* choice.c - which algorithm a convolution gets: a table by ISA, precision, pass and size,
  * made from what `guided bench --tune` measures. */
 #include "cpu/conv/conv_private.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* conv.c - a convolution's engine and buffers. */
 #include "cpu/conv/conv_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* conv_private.h - the engines behind conv.h: slices by oneDNN (slices.c, onednn.c), our Winograd
  * (winograd.c), outer products (outer.c), tiles of AMX (tiles.c) and plain C (plain.c). */
 #ifndef GD_CPU_CONV_PRIVATE_H

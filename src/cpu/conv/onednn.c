@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* onednn.c - convolutions by oneDNN; the only file that knows it.
  *
  * Every kernel is made for one thread and runs on the thread that calls it: slices.c cuts a

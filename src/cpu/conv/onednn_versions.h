@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* onednn_versions.h - what differs between the C APIs of oneDNN 2.x and 3.x; part of onednn.c, the
  * rest of which does not know which one it is. */
 #ifndef GD_CPU_ONEDNN_VERSIONS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* outer.c - gradients of weights as outer products (outer.inc): sizes, and the job of one call. */
 #include "cpu/conv/conv_private.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* plain.c - convolution in plain C on nhwc float32: the reference that the fast kernels are
  * tested against (GUIDED_ISA=c). Sums run in double, in an order fixed by the shape: taps, then the
  * channels that are summed. Weights are packed [kernel][kernel_w][summed channels][others], so that

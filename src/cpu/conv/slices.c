@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* slices.c - a convolution by oneDNN as slices, each of which one thread runs: some images
  * with some of the output's channels or rows.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* tiles.c - convolutions by tiles of AMX (tiles.inc): sizes, and the job of one call. */
 #include "cpu/conv/conv_private.h"
 

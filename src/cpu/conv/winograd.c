@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* winograd.c - convolutions by our own Winograd kernels (winograd.inc): sizes, and the job of
  * one call. */
 #include "cpu/conv/conv_private.h"

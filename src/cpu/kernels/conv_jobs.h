@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* conv_jobs.h - what the engines of src/cpu/conv ask of their kernels. */
 #ifndef GD_CPU_CONV_JOBS_H
 #define GD_CPU_CONV_JOBS_H

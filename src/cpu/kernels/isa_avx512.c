@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* isa_avx512.c - the kernels compiled for AVX-512. */
 #define GD_KERNELS gd_kernels_avx512
 #define GD_VECTOR_LANES 16

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* isa_neon.c - the kernels compiled for NEON, with fused products. */
 #define GD_KERNELS gd_kernels_neon
 #define GD_NEON

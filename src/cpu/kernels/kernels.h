@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* kernels.h - shared by select.c and the isa_*.c: the tables, and the size of attention's scratch.
  */
 #ifndef GD_CPU_KERNELS_H

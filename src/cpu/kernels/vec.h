@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* vec.h - LANES floats in one register, the unit in which kernels are written; one source for every
  * ISA.  The including file defines how wide its registers are (GD_VECTOR_LANES: 4, 8 or 16); what
  * needs a machine's own instructions is in vec_x86.h, and for all others in vec_any.h.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* vec_any.h - the operations of vec.h by the compiler's vectors, for machines that are not x86;
  * with NEON where the including file is compiled for it (GD_NEON).  Included by vec.h alone. */
 #ifndef GD_CPU_VEC_ANY_H

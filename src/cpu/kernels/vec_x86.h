@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* vec_x86.h - the operations of vec.h that take x86's own instructions, SSE to AVX-512.  Included
  * by vec.h alone. */
 #ifndef GD_CPU_VEC_X86_H

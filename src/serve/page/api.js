@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // api.js - requests to the server, and its one stream of events.
 
 export async function ask(path, options = {}) {

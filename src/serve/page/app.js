@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // app.js - the tabs, the list of jobs, and the beginning.
 import { ask, connect, deleteJob, hasEnded, onJob } from '/api.js';
 import { load } from '/models.js';

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // evaluate.js - two sets of images, compared.
 import { postJob, upload } from '/api.js';
 import { models } from '/models.js';

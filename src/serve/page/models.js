@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // models.js - models, classes and solvers as lists to choose from.
 import { ask } from '/api.js';
 import { fill, make } from '/parts.js';

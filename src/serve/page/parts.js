@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // parts.js - pieces of the page that several tabs have.
 import { deleteJob, fileUrl, follow, getFiles, getJob, hasEnded, onJob, postJob } from '/api.js';
 

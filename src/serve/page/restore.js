@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // restore.js - a picture with missing parts, blurred or reduced, and what it may have been.
 import { fileUrl, postJob, upload } from '/api.js';
 import { offer } from '/models.js';

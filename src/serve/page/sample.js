@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // sample.js - the tab that makes pictures, shows how they came about, and branches.
 import { fileUrl, follow, getJob, hasEnded, postJob } from '/api.js';
 import { classField, find, offer, solverChoices, upsamplerChoices } from '/models.js';

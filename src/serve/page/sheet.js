@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // sheet.js - one seed with several scales and numbers of steps, filled while one watches.
 import { fileUrl, hasEnded, onJob, postJob } from '/api.js';
 import { offer } from '/models.js';

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // strip.js - the predicted image at every network call of a job, as a film strip.
 import { className } from '/models.js';
 import { make } from '/parts.js';

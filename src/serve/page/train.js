@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // train.js - training a model, its curve and the pictures that it makes meanwhile.
 import { ask, fileUrl, getFiles, postJob, upload } from '/api.js';
 import { curve, figure, fill, make, told, values, watch } from '/parts.js';

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Cases of kind "vit" in tests/golden/cases: features of small vision networks by PyTorch.
 
 The networks are those of timm and transformers (requirements.txt) with generated weights, the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """make_curve.py GUIDED - what training should come to, by PyTorch: the network of `flags` from weights of
 `guided init`, trained on the images beside this script with the hybrid loss (docs/reference/diffusion.md#training-losses) and AdamW. Writes
 curve-1000.csv and curve-10.csv, for so many diffusion steps: for every 50 updates the mean over the seeds of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """make_images.py - the images of the test of the loss curve: the first 2,000 of Fashion-MNIST's training images, 28 x
 28 in a black border of 2, each 2 x 2 averaged: 16 x 16. Writes beside itself."""
 import gzip
