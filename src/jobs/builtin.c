@@ -13,7 +13,7 @@ static const job_builtin builtins[] = {
       "garments, grey, 32x32, ten classes, guided by a noisy classifier (Fashion-MNIST, MIT)",
       { "fashion32/diffusion.safetensors", "fashion32/classifier.safetensors", NULL } },
     { "emoji",
-      "emoji in colour, 32x32, nine groups, guided; rough: a short run (Noto Color Emoji, OFL)",
+      "emoji in colour, 32x32, nine groups, guided by a noisy classifier (Noto Color Emoji, OFL)",
       { "emoji/diffusion.safetensors", "emoji/classifier.safetensors", NULL } },
     { "fashion8-32",
       "garments by a stack: 8x8, enlarged to 32x32 (Fashion-MNIST, MIT)",

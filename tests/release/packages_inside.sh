@@ -40,7 +40,7 @@ for verb in sample serve train; do
 done
 man -P cat guided | grep -q "sample" || fail "manual page"
 bash -c '. /usr/share/bash-completion/bash_completion; _completion_loader guided; complete -p guided' | grep -q guided || fail "completion"
-for file in zsh/site-functions/_guided fish/vendor_completions.d/guided.fish doc/guided/docs/sampling.md doc/guided/docs/demo.png doc/guided/README.md doc/libguided-dev/examples/train.c; do
+for file in zsh/site-functions/_guided fish/vendor_completions.d/guided.fish doc/guided/docs/sampling.md doc/guided/docs/garments.png doc/guided/README.md doc/libguided-dev/examples/train.c; do
     [ -s "/usr/share/$file" ] || fail "no $file"
 done
 for package in guided guided-data guided-mpi libguided0 libguided-dev python3-guided; do
