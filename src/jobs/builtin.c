@@ -157,8 +157,9 @@ static gd_status run(gd_job *job)
 
     GD_TRY(job_parse(job, &o, &w));
     if (w.n_words > 0)
-        return gd_fail(GD_EUSAGE, "models: unexpected word %s\nhint: guided info shows one model",
-                       w.word[0]);
+        return gd_fail(GD_EUSAGE,
+                       "models: unexpected word %s\nhint: guided info %s shows one model",
+                       w.word[0], w.word[0]);
     if (o.json)
         return print_json();
     for (int i = 0; i < COUNT(builtins); i++)

@@ -213,7 +213,7 @@ gd_status train_take_kind(train_run *r)
     const gd_net_kind kind = r->config.net.kind;
 
     if (kind != r->kind && (r->kind == GD_NET_CLASSIFIER || kind == GD_NET_CLASSIFIER))
-        return gd_fail(GD_EMISMATCH, "%s: the run of a %s\nhint: guided %s --resume", r->o.resume,
+        return gd_fail(GD_EMISMATCH, "%s: a run of %s\nhint: guided %s --resume", r->o.resume,
                        gd_net_kind_names[kind],
                        r->kind == GD_NET_CLASSIFIER ? "train" : "train-classifier");
     r->kind = kind;
@@ -307,7 +307,7 @@ static void report_start(const train_run *r)
         return;
     gd_log(
         GD_LOG_NOTE,
-        "%s: %lld images, %d classes; %lld parameters, %.1f MiB of memory, checkpoints of %.1f MiB",
+        "%s: %lld images, %d classes; %lld parameters, %.1f MiB in memory, checkpoints of %.1f MiB",
         o->data, (long long)gd_dataset_count(r->set),
         gd_net_classes(&t->config.net) > 0 ? gd_dataset_classes(r->set) : 0,
         (long long)t->learner->total, (double)(r->program + gd_memory_held()) / 1048576,

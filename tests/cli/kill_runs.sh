@@ -64,7 +64,7 @@ break_by() {
     image:137:* | term:143:-) return 1 ;; # before the first image, or between two
     record:137:r) in_record=$((in_record + 1)) ;;
     packing:137:p) in_packing=$((in_packing + 1)) ;;
-    term:143:*) by_term=$((by_term + 1)); grep -q "the same command goes on\|stopped" a.err || fail "term: $(cat a.err)" ;;
+    term:143:*) by_term=$((by_term + 1)); grep -q "the same command continues\|stopped" a.err || fail "term: $(cat a.err)" ;;
     disk:4:*) by_disk=$((by_disk + 1)); grep -q "File too large" a.err || fail "disk: $(cat a.err)" ;;
     *:0:*) return 1 ;; # it was quicker
     *:137:*) [ -n "$share" ] && [ "$1" = packing ] && return 1; fail "$1: killed in phase $(phase a)" ;;

@@ -13,8 +13,8 @@ grep -q "parameters      23832736," out.txt || fail "another count of parameters
 expect 0 '"kind":"inception"' "$g" info --json a.safetensors
 sed 's/.*"hash"/"hash"/' out.txt >one.txt
 
-expect 2 "fp32 only" "$g" convert --dtype bf16 a.safetensors b.safetensors
-expect 2 "fp32 only" "$g" convert --num_heads 4 a.safetensors b.safetensors
+expect 2 "can only be converted to fp32" "$g" convert --dtype bf16 a.safetensors b.safetensors
+expect 2 "can only be converted to fp32" "$g" convert --num_heads 4 a.safetensors b.safetensors
 expect 0 "" "$g" convert a.safetensors b.safetensors
 expect 2 "exists" "$g" convert a.safetensors b.safetensors
 expect 0 "" "$g" convert --overwrite a.safetensors b.safetensors

@@ -43,7 +43,7 @@ nll="nll --data images.npz --steps 10"
     cp -r whole again
     expect 0 "over 5 images" "$g" $nll --resume -o short.csv --terms again # from the smaller count
     cmp -s whole.csv short.csv || fail "rows lost beside their sums differ"
-    expect 3 "not of 5 steps" "$g" nll --data images.npz --steps 5 --resume -o whole.csv --terms whole
+    expect 3 "do not have 5 steps" "$g" nll --data images.npz --steps 5 --resume -o whole.csv --terms whole
     expect 0 "bits/dim over 5" "$g" $nll --random-flip
     cmp -s all.txt out.txt && fail "flips change nothing"
     expect 0 '"images":3' "$g" $nll -n 3 --json
