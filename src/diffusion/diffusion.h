@@ -352,8 +352,8 @@ typedef struct gd_scaling {
 
 typedef struct gd_preconditioner gd_preconditioner;
 struct gd_diffusion_config;
-/* time_of: only for GD_PRECOND_STEPS (c_skip 1, c_out -s, c_in 1 / sqrt(1 + s^2)): what the network
- * is given at level s, and its ctx. */
+/* time_of: only for GD_PRECOND_STEPS (c_in 1 / sqrt(1 + s^2); c_skip 1 and c_out -s where the
+ * network predicts epsilon): what the network is given at level s, and its ctx. */
 GD_CHECKED gd_status gd_preconditioner_make(gd_preconditioner **out,
                                             const struct gd_diffusion_config *config,
                                             double (*time_of)(const void *ctx, double sigma),

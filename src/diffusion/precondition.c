@@ -12,6 +12,7 @@ enum { IDDPM_STEPS = GD_EDM_LEVELS - 1 };
 
 struct gd_preconditioner {
     gd_precond kind;
+    gd_mean_type mean; /* GD_PRECOND_STEPS: what the network predicts */
     double sigma_data, sigma_min, sigma_max;
     double (*time_of)(const void *ctx, double sigma);
     const void *time_ctx;
@@ -71,6 +72,7 @@ gd_status gd_preconditioner_make(gd_preconditioner **out, const gd_diffusion_con
                                   "steps, another one has its own");
     GD_TRY(gd_block_make(&p, sizeof *p, "preconditioner"));
     *p = (gd_preconditioner){ .kind = config->precond,
+                              .mean = gd_config_mean_type(config),
                               .sigma_data = config->sigma_data,
                               .sigma_min = config->sigma_min,
                               .sigma_max = config->sigma_max,
@@ -122,6 +124,18 @@ static gd_scaling noise_scaling(double s, double time)
     return (gd_scaling){ 1, -s, 1 / sqrt(s * s + 1), time };
 }
 
+/* The network predicts x_0 or v at x_t = alpha x, and its x_0 is linear in x_t and in the
+ * prediction */
+static gd_scaling prediction_scaling(gd_mean_type mean, double s, double time)
+{
+    const double alpha = 1 / sqrt(s * s + 1), sigma = s * alpha;
+
+    return (gd_scaling){ .c_skip = gd_prediction_x0(mean, alpha, sigma, alpha, 0),
+                         .c_out = gd_prediction_x0(mean, alpha, sigma, 0, 1),
+                         .c_in = alpha,
+                         .time = time };
+}
+
 static double vp_time(double s)
 {
     return 999 * (sqrt(beta_min * beta_min + 2 * beta_d * log1p(s * s)) - beta_min) / beta_d;
@@ -149,7 +163,9 @@ gd_scaling gd_precondition(const gd_preconditioner *p, double s)
 
     switch (p->kind) {
     case GD_PRECOND_STEPS:
-        return noise_scaling(s, p->time_of(p->time_ctx, s));
+        c.time = p->time_of(p->time_ctx, s);
+        return p->mean == GD_MEAN_EPSILON ? noise_scaling(s, c.time)
+                                          : prediction_scaling(p->mean, s, c.time);
     case GD_PRECOND_VP:
         return noise_scaling(s, vp_time(s));
     case GD_PRECOND_VE:

@@ -83,8 +83,7 @@
     }
 #define OPTION_SCALE(at)                                                                           \
     {                                                                                              \
-        "scale", 'g', JOB_REAL, "S", "classifier gradient scale (default: the preset's)", at, 0,   \
-            1000                                                                                   \
+        "scale", 'g', JOB_REAL, "S", "guidance scale (default: the preset's)", at, 0, 1000         \
     }
 #define OPTION_UNGUIDED(at)                                                                        \
     {                                                                                              \

@@ -36,9 +36,6 @@ static gd_status check_teacher(const gd_trainer *t, const gd_model *teacher)
                        gd_model_path(teacher), b->image_size, b->image_size, b->in_channels,
                        b->num_classes, a->image_size, a->image_size, a->in_channels,
                        a->num_classes);
-    if (d->precond == GD_PRECOND_STEPS && gd_config_mean_type(d) != GD_MEAN_EPSILON)
-        return gd_fail(GD_EMISMATCH, "%s: a teacher predicts epsilon, or has a preconditioner",
-                       gd_model_path(teacher));
     if (d->precond == GD_PRECOND_CONSISTENCY || d->one_call_sigma > 0)
         return gd_fail(GD_EMISMATCH,
                        "%s: a model of few calls has no path to teach\nhint: the model that it was "

@@ -55,7 +55,7 @@ expect 3 "than --num_channels 64 says: it is read without" "$g" sample --num_cha
 expect 3 "nowhere: no run to resume" "$g" train --resume nowhere
 expect 1 "the folder above it does not exist" "$g" sample --resume -n 1 -o nowhere/deep
 expect 2 "hint: --class 1-3" "$g" sample --class 3-1 -n 1 -o x.png
-expect 2 "pr: precision and recall" "$g" eval --metrics precision --ref images --samples images
+expect 2 "guided help metrics" "$g" eval --metrics precision --ref images --samples images
 
 # A picture's recipe holds names, and hashes, and no folders; it is found beside the picture too
 mkdir models

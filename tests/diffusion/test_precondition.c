@@ -155,6 +155,32 @@ static void every_image_has_its_own_level(void **state)
     gd_preconditioner_free(p);
 }
 
+/* D of a network for discrete steps is what the process predicts from the same output. */
+static void every_prediction_gives_its_x0(void **state)
+{
+    static const gd_diffusion_config configs[] = {
+        { .precond = GD_PRECOND_STEPS },
+        { .precond = GD_PRECOND_STEPS, .predict_v = true },
+        { .precond = GD_PRECOND_STEPS, .predict_xstart = true }
+    };
+    static const double levels[] = { 0.01, 0.7, 3, 157 }, ten = 10, x0 = 0.3, eps = -1.2;
+
+    (void)state;
+    for (int i = 0; i < COUNT(configs); i++) {
+        const gd_mean_type type = gd_config_mean_type(&configs[i]);
+        gd_preconditioner *p;
+        assert_int_equal(gd_preconditioner_make(&p, &configs[i], time_of, &ten), GD_OK);
+        for (int k = 0; k < COUNT(levels); k++) {
+            const double s = levels[k], alpha = 1 / sqrt(1 + s * s);
+            const double out = gd_prediction_of(type, alpha, s * alpha, x0, eps);
+            const gd_scaling c = gd_precondition(p, s);
+            assert_true(fabs(c.c_in - alpha) <= 1e-15 && c.time == 10 * s);
+            assert_true(fabs(c.c_skip * (x0 + s * eps) + c.c_out * out - x0) <= 1e-12);
+        }
+        gd_preconditioner_free(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +190,7 @@ int main(void)
         cmocka_unit_test(vp_time_runs_from_0_to_999),
         cmocka_unit_test(iddpm_levels_round_to_themselves),
         cmocka_unit_test(every_image_has_its_own_level),
+        cmocka_unit_test(every_prediction_gives_its_x0),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
