@@ -59,14 +59,14 @@ gd_status __real_gd_map_file(gd_mapped *out, const char *path);
 void __real_gd_unmap(gd_mapped *map);
 gd_status __wrap_gd_map_file(gd_mapped *out, const char *path);
 void __wrap_gd_unmap(gd_mapped *map);
-gd_status __wrap_gd_block_make(void **out, size_t bytes, const char *what);
+void *__wrap_gd_block(size_t bytes, const char *what);
 void __wrap_gd_block_free(void *block);
 
 static int fuzz_held; /* mapped files and blocks */
 
 static void *make_exactly(size_t bytes)
 {
-    enum { ALIGN = 64 }; /* as gd_block_make promises */
+    enum { ALIGN = 64 }; /* as gd_block promises */
     void *out;
 
     if (posix_memalign(&out, ALIGN, GD_MAX(bytes, 1)) != 0)
@@ -99,13 +99,13 @@ void __wrap_gd_unmap(gd_mapped *map)
     *map = (gd_mapped){ 0 };
 }
 
-gd_status __wrap_gd_block_make(void **out, size_t bytes, const char *what)
+void *__wrap_gd_block(size_t bytes, const char *what)
 {
-    *out = NULL;
-    if (bytes > gd_memory_limit())
-        return gd_fail(GD_ENOMEM, "%s: no memory for %zu bytes", what, bytes);
-    *out = memset(make_exactly(bytes), 0, bytes);
-    return GD_OK;
+    if (bytes > gd_memory_limit()) {
+        (void)!gd_fail(GD_ENOMEM, "%s: no memory for %zu bytes", what, bytes);
+        return NULL;
+    }
+    return memset(make_exactly(bytes), 0, bytes);
 }
 
 void __wrap_gd_block_free(void *block)
