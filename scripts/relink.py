@@ -42,7 +42,7 @@ def compile_source(build, source, output, more='', copy=None):
 
 
 class Test:
-    """A test of ctest's that is one program linked with libguided.a"""
+    """A test of ctest's that is one program linked with libguided-internal.a"""
     def __init__(self, build, entry, scratch):
         self.build, self.name, self.words = build, entry['name'], entry['command']
         of = {p['name']: p['value'] for p in entry['properties']}
@@ -56,8 +56,8 @@ class Test:
         target = os.path.relpath(self.program, self.build)
         lines = subprocess.run(['ninja', '-C', self.build, '-t', 'commands', target], check=True, stdout=subprocess.PIPE, text=True).stdout
         line = lines.splitlines()[-1].replace(' -o ' + target, ' -o ' + shlex.quote(output))
-        line = re.sub(r'(\S*libguided\.a)', lambda m: ' '.join(map(shlex.quote, objects)) + ' ' + m.group(), line, count=1)
-        return passes(['sh', '-c', line], self.build)
+        line, n = re.subn(r'(\S*libguided-internal\.a)', lambda m: ' '.join(map(shlex.quote, objects)) + ' ' + m.group(), line, count=1)
+        return n == 1 and passes(['sh', '-c', line], self.build)
 
     def run(self, program, timeout):
         shutil.rmtree(self.scratch, ignore_errors=True)
