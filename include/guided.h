@@ -56,8 +56,8 @@ typedef enum guided_status {
  * before the first failure. */
 GUIDED_API const char *guided_error(void);
 GUIDED_API const char *guided_status_text(guided_status status);
-GUIDED_API int
-guided_exit_status(guided_status status);    /* that of the command, by GUIDED_STATUS_LIST */
+/* The exit status of the command, by GUIDED_STATUS_LIST */
+GUIDED_API int guided_exit_status(guided_status status);
 GUIDED_API const char *guided_version(void); /* of the library, as GUIDED_VERSION of the header */
 
 /* ---- contexts ---- */
@@ -68,8 +68,8 @@ GUIDED_API const char *guided_version(void); /* of the library, as GUIDED_VERSIO
  * a time, except for guided_context_cancel. */
 typedef struct guided_context guided_context;
 GUIDED_API GUIDED_CHECKED guided_status guided_context_open(guided_context **out);
-GUIDED_API void
-guided_context_close(guided_context *context); /* after everything made from it is closed */
+/* Close it after everything made from it. */
+GUIDED_API void guided_context_close(guided_context *context);
 /* Threads of every computation, n >= 1.  The default is the number of cores that the process may
  * use (affinity), but at most its control groups' quota; or OMP_NUM_THREADS.  Results have the same
  * bits for any number of threads. */
@@ -374,8 +374,8 @@ GUIDED_API GUIDED_CHECKED guided_status guided_trainer_open(guided_trainer **out
                                                             guided_context *context,
                                                             const guided_training *training);
 GUIDED_API void guided_trainer_close(guided_trainer *trainer); /* NULL is fine */
-GUIDED_API int
-guided_trainer_image_size(const guided_trainer *trainer); /* side of the preset's images */
+/* The side of the preset's images */
+GUIDED_API int guided_trainer_image_size(const guided_trainer *trainer);
 /* Does one update; *loss: the mean over its images */
 GUIDED_API GUIDED_CHECKED guided_status guided_trainer_step(guided_trainer *trainer, double *loss);
 /* Writes a checkpoint for guided_model_open and `guided train --init-from` */
@@ -432,9 +432,9 @@ typedef struct guided_preview {
     double sigma;         /* noise level sigma / alpha */
     int channels, height, width;
     const float *x0; /* [C][H][W]: the predicted image, as the solver uses it */
-    const float
-        *gradient; /* [C][H][W]: scale * grad log p(y | x_t); NULL: no guidance at this call */
-    const float *logits; /* [classes] of the classifier; NULL: no guidance at this call */
+    /* NULL: no guidance at this call */
+    const float *gradient; /* [C][H][W]: scale * grad log p(y | x_t) */
+    const float *logits;   /* [classes] of the classifier */
     int classes;
 } guided_preview;
 /* A finished image, sent with the option "preview": [height][width][channels] bytes */

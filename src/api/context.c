@@ -25,11 +25,7 @@ const char *guided_version(void)
 
 guided_status guided_context_open(guided_context **out)
 {
-    void *block;
-
-    *out = NULL;
-    GD_TRY(gd_block_make(&block, sizeof **out, "context"));
-    *out = block;
+    GD_TRY(gd_block_make(out, sizeof **out, "context"));
     (*out)->settings.cancelled = &(*out)->cancelled;
     return GD_OK;
 }

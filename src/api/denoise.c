@@ -38,13 +38,10 @@ guided_status guided_denoiser_open(guided_denoiser **out, const guided_model *mo
                                    bool gradient)
 {
     const gd_entered before = gd_enter(model->context);
-    void *block;
-    gd_status s = gd_block_make(&block, sizeof **out, "denoiser");
+    gd_status s = gd_block_make(out, sizeof **out, "denoiser");
 
-    *out = NULL;
     if (s != GD_OK)
         return gd_leave(&before, s);
-    *out = block;
     (*out)->context = model->context;
     (*out)->gradient = gradient;
     s = make(*out, model->model, bf16);

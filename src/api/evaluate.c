@@ -25,11 +25,7 @@ static gd_status finish(guided_features *f)
 
 static gd_status new_features(guided_features **out, guided_context *context)
 {
-    void *block;
-
-    *out = NULL;
-    GD_TRY(gd_block_make(&block, sizeof **out, "features"));
-    *out = block;
+    GD_TRY(gd_block_make(out, sizeof **out, "features"));
     (*out)->context = context;
     return GD_OK;
 }

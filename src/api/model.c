@@ -9,13 +9,11 @@ guided_status guided_model_open(guided_model **out, guided_context *context, con
 {
     const gd_entered before = gd_enter(context);
     guided_model *m;
-    void *block;
-    gd_status s = gd_block_make(&block, sizeof *m, "model");
+    gd_status s = gd_block_make(&m, sizeof *m, "model");
 
     *out = NULL;
     if (s != GD_OK)
         return gd_leave(&before, s);
-    m = block;
     m->context = context;
     s = gd_model_open(&m->model, path, flags, n);
     if (s == GD_OK)

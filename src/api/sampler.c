@@ -227,14 +227,10 @@ guided_status guided_sampler_open_networks(guided_sampler **out, const guided_ne
                                            const guided_option *given, int n)
 {
     const gd_entered before = gd_enter(networks->model->context);
-    void *block;
-    gd_status s;
+    gd_status s = gd_block_make(out, sizeof **out, "sampler");
 
-    *out = NULL;
-    s = gd_block_make(&block, sizeof **out, "sampler");
     if (s != GD_OK)
         return gd_leave(&before, s);
-    *out = block;
     (*out)->context = networks->model->context;
     s = make(*out, networks, given, n);
     if (s != GD_OK) {

@@ -83,13 +83,10 @@ guided_status guided_trainer_open(guided_trainer **out, guided_context *context,
                                   const guided_training *training)
 {
     const gd_entered before = gd_enter(context);
-    void *block;
-    gd_status s = gd_block_make(&block, sizeof **out, "trainer");
+    gd_status s = gd_block_make(out, sizeof **out, "trainer");
 
-    *out = NULL;
     if (s != GD_OK)
         return gd_leave(&before, s);
-    *out = block;
     (*out)->context = context;
     (*out)->o = *training;
     s = make(*out);

@@ -421,12 +421,12 @@ typedef struct gd_field {
     gd_field_type type;
     double min, max; /* of numbers, both included */
 } gd_field;
-/* GD_EUSAGE "NAME TEXT: expected ..", and *place is unchanged.  Switches are true, yes, t, y, 1 and
+/* GD_EUSAGE "NAME TEXT: expected ..", and *to is unchanged.  Switches are true, yes, t, y, 1 and
  * their opposites in any case. */
-GD_CHECKED gd_status gd_field_read(const gd_field *v, const char *text, void *place);
+GD_CHECKED gd_status gd_field_read(const gd_field *f, const char *text, void *to);
 /* Of the types INT, WIDE and REAL */
-double gd_field_number(gd_field_type type, const void *place);
-/* *out: the place of `text` in the list.  GD_EUSAGE names all words and the nearest. */
+double gd_field_number(gd_field_type type, const void *of);
+/* *out: the index of `text` in the list.  GD_EUSAGE names all words and the nearest. */
 GD_CHECKED gd_status gd_field_choose(const char *name, const char *text, const char *const *list,
                                      int n, int *out);
 

@@ -25,8 +25,8 @@ int cli_report(gd_status status); /* prints guided_error(); returns the exit sta
 GD_CHECKED gd_status cli_flush(void);
 void cli_notice(void *ctx, guided_log_level level, const char *line); /* a guided_log_fn */
 void cli_start_clock(void);
-void cli_report_ready(
-    void); /* with -v: reports the seconds from cli_start_clock to the start of the work */
+/* With -v: reports the seconds from cli_start_clock to the start of the work */
+void cli_report_ready(void);
 /* guided_events.image: prints the picture in half blocks on standard error */
 void cli_show_image(void *ctx, const guided_image *image);
 

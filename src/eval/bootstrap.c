@@ -105,17 +105,16 @@ gd_status gd_bootstrap_run(double *deviation, const gd_bootstrap *b)
 {
     work w = { .b = b, .drawn = { .samples = b->samples, .shape = b->shape, .seed = b->seed } };
     gd_status s = GD_OK;
-    void *times;
 
     if (b->draws < 2)
         return gd_fail(GD_EUSAGE, "a deviation needs 2 draws or more");
-    GD_TRY(gd_block_make(&times, (size_t)b->samples->count * sizeof *w.drawn.times, "bootstrap"));
-    w.drawn.times = times;
+    GD_TRY(gd_block_make(&w.drawn.times, (size_t)b->samples->count * sizeof *w.drawn.times,
+                         "bootstrap"));
     for (int d = 0; d < b->draws && s == GD_OK; d++) {
         w.drawn.draw = d;
         s = one_draw(&w);
     }
-    gd_block_free(times);
+    gd_block_free(w.drawn.times);
     for (int i = 0; i < b->n; i++)
         deviation[i] = deviation_of(&w.spread[i]);
     return s;

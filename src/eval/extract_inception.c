@@ -19,7 +19,6 @@ typedef struct shared {
 typedef struct inception {
     gd_extractor head;
     shared *shared;
-    gd_inception *net; /* of `shared` */
     const gd_dialect *dialect;
     int height, width;
     float *pool, *spatial, *probabilities; /* block: [batch][..], one after another */
@@ -60,12 +59,12 @@ static gd_status run_batch(inception *i, int n, const uint8_t *pixels)
     prepare_work w = { i, pixels };
 
     if (!i->x)
-        return gd_inception_run(i->net, n, pixels, i->pool, i->spatial, i->probabilities);
+        return gd_inception_run(i->shared->net, n, pixels, i->pool, i->spatial, i->probabilities);
     gd_par(n, prepare_in_parallel, &w);
     for (int k = 0; k < n; k++)
         if (i->status[k] != GD_OK) /* the message was another thread's */
             GD_TRY(prepare_one(&w, k));
-    return gd_inception_run_scaled(i->net, n, i->x, i->pool, i->spatial, i->probabilities);
+    return gd_inception_run_scaled(i->shared->net, n, i->x, i->pool, i->spatial, i->probabilities);
 }
 
 static void take(float **to, const float *from, int n)
@@ -93,12 +92,12 @@ static gd_status run(gd_extractor *e, int n, const uint8_t *pixels, float *rows)
 
 static gd_status hash(const gd_extractor *e, char text[33])
 {
-    return gd_inception_hash(((const inception *)e)->net, text);
+    return gd_inception_hash(((const inception *)e)->shared->net, text);
 }
 
 static const char *format(const gd_extractor *e)
 {
-    return gd_inception_format(((const inception *)e)->net);
+    return gd_inception_format(((const inception *)e)->shared->net);
 }
 
 static void release(gd_extractor *e)
@@ -106,7 +105,7 @@ static void release(gd_extractor *e)
     inception *i = (inception *)e;
 
     if (i->shared && --i->shared->users == 0) {
-        gd_inception_close(i->net);
+        gd_inception_close(i->shared->net);
         free(i->shared);
     }
     gd_block_free(i->pool);
@@ -131,7 +130,6 @@ static gd_status open_network(inception *i, const char *path, const inception *b
     if (beside && beside->x && !inside && beside->batch == i->batch) {
         i->shared = beside->shared;
         i->shared->users++;
-        i->net = i->shared->net;
         return GD_OK;
     }
     i->shared = calloc(1, sizeof *i->shared);
@@ -140,7 +138,6 @@ static gd_status open_network(inception *i, const char *path, const inception *b
     i->shared->users = 1;
     GD_TRY(gd_inception_open(&i->shared->net, path, i->batch, inside ? i->height : 0,
                              inside ? i->width : 0));
-    i->net = i->shared->net;
     return GD_OK;
 }
 

@@ -89,10 +89,9 @@ gd_status gd_infinity_measure(gd_infinity *out, const gd_statistics *ref,
 static gd_status measure(gd_measured *out, gd_comparison *c)
 {
     gd_infinity *f;
-    void *block;
 
-    GD_TRY(gd_block_make(&block, sizeof *f, "distance at infinity"));
-    out->more = f = block;
+    GD_TRY(gd_block_make(&f, sizeof *f, "distance at infinity"));
+    out->more = f;
     GD_TRY(gd_infinity_measure(f, c->ref_pool, &c->samples, c->seed));
     out->value[0] = f->value;
     out->deviation[0] = f->error;

@@ -147,13 +147,12 @@ static gd_status measure_metric(gd_measured *out, gd_comparison *c)
 {
     gd_kid k;
     int *subset;
-    void *block;
 
     GD_TRY(gd_kid_measure(&k, &c->ref, &c->samples, c->fidelity));
-    GD_TRY(gd_block_make(&block, sizeof *subset, "kernel distance"));
+    GD_TRY(gd_block_make(&subset, sizeof *subset, "kernel distance"));
     out->value[0] = k.mean;
     out->deviation[0] = k.deviation;
-    out->more = subset = block;
+    out->more = subset;
     *subset = k.subset;
     return GD_OK;
 }

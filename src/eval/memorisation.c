@@ -231,10 +231,9 @@ gd_status gd_memorisation_measure(gd_memorisation *out, const gd_features *ref,
 static gd_status measure(gd_measured *out, gd_comparison *c)
 {
     gd_memorisation *m;
-    void *block;
 
-    GD_TRY(gd_block_make(&block, sizeof *m, "nearest images"));
-    out->more = m = block;
+    GD_TRY(gd_block_make(&m, sizeof *m, "nearest images"));
+    out->more = m;
     GD_TRY(gd_memorisation_measure(m, &c->ref, c->of_held ? &c->held : NULL, &c->samples));
     for (int k = 0; k < m->n_pairs; k++) {
         m->pair[k].sample = gd_image_of_row(c->of_samples, m->pair[k].sample);
@@ -247,11 +246,6 @@ static gd_status measure(gd_measured *out, gd_comparison *c)
     return GD_OK;
 }
 
-static json_t *number(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 static void set_pairs(json_t *report, const gd_measured *measured)
 {
     const gd_memorisation *m = measured->more;
@@ -260,17 +254,17 @@ static void set_pairs(json_t *report, const gd_measured *measured)
     for (int k = 0; k < m->n_pairs; k++) {
         json_t *pair = json_pack("{s:I,s:I}", "sample", (json_int_t)m->pair[k].sample, "reference",
                                  (json_int_t)m->pair[k].ref);
-        json_object_set_new(pair, "distance", number(m->pair[k].distance));
-        json_object_set_new(pair, "ratio", number(m->pair[k].ratio));
+        json_object_set_new(pair, "distance", gd_json_number(m->pair[k].distance));
+        json_object_set_new(pair, "ratio", gd_json_number(m->pair[k].ratio));
         if (m->has_held) {
             json_object_set_new(pair, "held_out", json_integer(m->pair[k].held));
-            json_object_set_new(pair, "held_out_ratio", number(m->pair[k].held_ratio));
+            json_object_set_new(pair, "held_out_ratio", gd_json_number(m->pair[k].held_ratio));
         }
         json_array_append_new(pairs, pair);
     }
     if (m->has_held) {
-        json_object_set_new(report, "held_out_nearer", number(m->nearer_share));
-        json_object_set_new(report, "held_out_ratio", number(m->held_ratio));
+        json_object_set_new(report, "held_out_nearer", gd_json_number(m->nearer_share));
+        json_object_set_new(report, "held_out_ratio", gd_json_number(m->held_ratio));
     }
     json_object_set_new(report, "nearest_pairs", pairs);
 }

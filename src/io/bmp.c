@@ -135,12 +135,11 @@ static uint8_t field(uint32_t v, uint32_t mask)
 
 static void row_of_indices(const bitmap *b, uint8_t *to, const unsigned char *row)
 {
-    const int per_byte = 8 / b->bits, channels = b->image->channels;
+    const int channels = b->image->channels;
 
     for (int x = 0; x < b->image->width; x++) {
-        const int shift = 8 - b->bits * (x % per_byte + 1);
-        const int index = row[x / per_byte] >> shift & ((1 << b->bits) - 1);
-        memcpy(to + (size_t)x * (size_t)channels, b->palette[index], (size_t)channels);
+        const uint8_t *colour = b->palette[io_bits(row, x, b->bits)];
+        memcpy(to + (size_t)x * (size_t)channels, colour, (size_t)channels);
     }
 }
 

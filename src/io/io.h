@@ -316,6 +316,7 @@ struct json_t;
  * out of memory.  The texts of a parsed object in their own bytes again. */
 struct json_t *gd_json_text(const char *text);
 void gd_json_decode_texts(struct json_t *object);
+struct json_t *gd_json_number(double x); /* null for what JSON cannot hold: NaN, infinities */
 /* As json_dumps, in ASCII that no terminal obeys; free(); NULL: out of memory, or `json` is NULL */
 char *gd_json_dump(const struct json_t *json, size_t flags);
 /* Parse with a depth limit, at most 44 MiB of values, no duplicates; the caller json_decref()s. The

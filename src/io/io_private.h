@@ -137,6 +137,13 @@ void io_swap_bytes(unsigned char *data, gd_dtype dtype, int64_t n);
 GD_CHECKED gd_status io_image_check(const gd_image *image, size_t bytes, const char *name);
 /* GD_EFORMAT: a format whose library was not there when this program was built */
 gd_status io_not_built(const char *name, const char *format, const char *library);
+/* Value x of a row of values of 1, 2, 4 or 8 bits, the first in the highest bits of a byte */
+static inline int io_bits(const unsigned char *row, int64_t x, int bits)
+{
+    const int per_byte = 8 / bits, shift = 8 - bits * ((int)(x % per_byte) + 1);
+
+    return row[x / per_byte] >> shift & ((1 << bits) - 1);
+}
 /* Pillow's CMYK to RGB of `width` pixels; inverted: as Adobe's JPEG files hold it */
 void io_cmyk_to_rgb(uint8_t *rgb, const uint8_t *cmyk, int width, bool inverted);
 /* What a decoder may hold besides for a file of so many bytes */

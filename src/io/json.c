@@ -3,6 +3,7 @@
 #include "io/io.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,6 +98,11 @@ gd_status gd_json_parse(struct json_t **out, const char *text, size_t bytes, int
 }
 
 /* ---- texts of any bytes ---- */
+
+json_t *gd_json_number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
 
 json_t *gd_json_text(const char *text)
 {

@@ -48,7 +48,7 @@ static json_t *to_json(const gd_pickle_node *n)
     case GD_PICKLE_INT:
         return json_integer(n->integer);
     case GD_PICKLE_FLOAT:
-        return isfinite(n->real) ? json_real(n->real) : json_null();
+        return gd_json_number(n->real);
     case GD_PICKLE_STRING:
         return json_string(n->text);
     case GD_PICKLE_LIST:

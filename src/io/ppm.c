@@ -101,7 +101,7 @@ static gd_status read_bits(map *m)
         GD_TRY(gd_take_bytes(&m->c, &row, (uint64_t)stride));
         for (int x = 0; x < image->width; x++)
             image->pixels[(size_t)y * (size_t)image->width + (size_t)x] =
-                row[x / 8] >> (7 - x % 8) & 1 ? 0 : 255;
+                io_bits(row, x, 1) ? 0 : 255;
     }
     return GD_OK;
 }

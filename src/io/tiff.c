@@ -201,8 +201,7 @@ static void spread(const picture *p, uint8_t *to, int step, const uint8_t *row, 
         } else if (p->bits == 8) {
             *to = row[i];
         } else {
-            const int per_byte = 8 / p->bits, shift = 8 - p->bits * ((int)(i % per_byte) + 1);
-            const int v = row[i / per_byte] >> shift & most;
+            const int v = io_bits(row, i, p->bits);
             *to = (uint8_t)(p->kind == PHOTOMETRIC_PALETTE ? v : v * (255 / most));
         }
     }

@@ -3,7 +3,6 @@
 #include "jobs/eval.h"
 
 #include <jansson.h>
-#include <math.h>
 
 /* Labels of the rows of a side's features, in place */
 static void of_rows(int32_t *label, const eval_side *side)
@@ -35,11 +34,6 @@ gd_status eval_measure_classes(eval_run *r)
     return s;
 }
 
-static json_t *number(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 void eval_classes_set(json_t *j, const eval_run *r)
 {
     json_t *list = json_array();
@@ -48,9 +42,9 @@ void eval_classes_set(json_t *j, const eval_run *r)
         const gd_class_scores *c = &r->classes[i];
         json_t *row = json_pack("{s:I,s:I,s:I}", "class", (json_int_t)c->label, "reference_images",
                                 (json_int_t)c->n_ref, "samples", (json_int_t)c->n_samples);
-        json_object_set_new(row, "fid", number(c->distance));
-        json_object_set_new(row, "precision", number(c->precision));
-        json_object_set_new(row, "recall", number(c->recall));
+        json_object_set_new(row, "fid", gd_json_number(c->distance));
+        json_object_set_new(row, "precision", gd_json_number(c->precision));
+        json_object_set_new(row, "recall", gd_json_number(c->recall));
         json_array_append_new(list, row);
     }
     json_object_set_new(j, "classes", list);

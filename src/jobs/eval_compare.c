@@ -196,7 +196,7 @@ static json_t *difference(const report *a, const report *b)
         const double u = json_number_value(x), v = json_number_value(y);
         const double error = both(error_of(a, &numbers[k], u), error_of(b, &numbers[k], v));
         json_t *row = json_pack("{s:f,s:f,s:f}", "first", u, "other", v, "difference", v - u);
-        json_object_set_new(row, "error", isfinite(error) ? json_real(error) : json_null());
+        json_object_set_new(row, "error", gd_json_number(error));
         json_object_set_new(row, "exceeds",
                             isfinite(error) ? json_boolean(fabs(v - u) > 2 * error) : json_null());
         json_object_set_new(j, numbers[k].key, row);

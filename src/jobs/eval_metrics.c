@@ -43,18 +43,24 @@ static gd_status check_network(const eval_run *r, const gd_metric *m)
     return GD_OK;
 }
 
+static gd_status unknown_metric(const char *word, int length)
+{
+    char words[256];
+
+    gd_metric_words(words, sizeof words);
+    return gd_fail(GD_EUSAGE,
+                   "--metrics %.*s: expected some of %s\nhint: guided help metrics says what they "
+                   "are",
+                   length, word, words);
+}
+
 static gd_status read_list(eval_run *r)
 {
     for (const char *at = r->o.metrics; *at;) {
         const size_t n = strcspn(at, ",");
         const int k = gd_metric_find(at, n);
-        char words[256];
-        gd_metric_words(words, sizeof words);
         if (k < 0)
-            return gd_fail(GD_EUSAGE,
-                           "--metrics %.*s: expected some of %s\nhint: guided help metrics says "
-                           "what they are",
-                           (int)n, at, words);
+            return unknown_metric(at, (int)n);
         r->wanted[k] = true;
         if (gd_metric_at(k)->with)
             r->wanted[gd_metric_index(gd_metric_at(k)->with)] = true;
@@ -269,8 +275,7 @@ static bool has_figure(const eval_run *r, int metric, int figure)
 {
     const gd_figure *f = &gd_metric_at(metric)->figure[figure];
 
-    return r->wanted[metric] && figure < GD_MAX_FIGURES && f->key &&
-           (!f->fidelity || r->dialect->fidelity);
+    return r->wanted[metric] && f->key && (!f->fidelity || r->dialect->fidelity);
 }
 
 bool eval_next_figure(eval_figure *f, const eval_run *r)

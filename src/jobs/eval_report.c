@@ -14,11 +14,6 @@ gd_status eval_report_check(const eval_run *r)
     return path && *path ? gd_file_check(path, r->o.overwrite ? GD_OVERWRITE : GD_KEEP) : GD_OK;
 }
 
-static void set_number(json_t *j, const char *key, double value)
-{
-    json_object_set_new(j, key, isfinite(value) ? json_real(value) : json_null()); /* no NaN */
-}
-
 static bool has_deviation(const eval_run *r, gd_error_bar bar)
 {
     return bar == GD_BAR_MEASURED || bar == GD_BAR_SUBSETS ||
@@ -31,10 +26,10 @@ static void set_values(json_t *j, const eval_run *r)
     char key[64];
 
     for (eval_figure f = { 0 }; eval_next_figure(&f, r);) {
-        set_number(j, f.key, f.value);
+        json_object_set_new(j, f.key, gd_json_number(f.value));
         if (has_deviation(r, f.figure->bar)) {
             snprintf(key, sizeof key, "%s_deviation", f.key);
-            set_number(j, key, f.deviation);
+            json_object_set_new(j, key, gd_json_number(f.deviation));
         }
         if (f.last && f.metric->detail)
             f.metric->detail(j, f.result);

@@ -74,18 +74,18 @@ gd_status job_show_array(const char *name, int rank, const int64_t *dim, const d
     const guided_events *e = &running->events;
     guided_array a = { .name = name, .rank = rank };
     int64_t n = 1;
-    void *block;
+    float *single;
 
     if (!e->array)
         return GD_OK;
     for (int i = 0; i < rank; i++)
         n *= a.dim[i] = dim[i];
-    GD_TRY(gd_block_make(&block, (size_t)n * sizeof(float), "array"));
+    GD_TRY(gd_block_make(&single, (size_t)n * sizeof(float), "array"));
     for (int64_t i = 0; i < n; i++)
-        ((float *)block)[i] = (float)data[i];
-    a.data = block;
+        single[i] = (float)data[i];
+    a.data = single;
     e->array(e->ctx, &a);
-    gd_block_free(block);
+    gd_block_free(single);
     return GD_OK;
 }
 

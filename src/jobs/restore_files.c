@@ -125,21 +125,21 @@ gd_status restore_write_png(const restore_run *r, const char *name, const double
 {
     const int64_t plane = (int64_t)shape.h * shape.w, n = gd_shape_count(shape);
     char path[4200];
-    void *block, *png;
+    float *single;
+    void *png;
     size_t bytes;
     gd_status s;
 
     if (!to_files(r) || (shape.c != 1 && shape.c != 3))
         return GD_OK; /* the .npy file contains it */
     name_of(path, r, name);
-    GD_TRY(gd_block_make(&block, (size_t)n * (sizeof(float) + 1), "picture"));
-    float *single = block;
+    GD_TRY(gd_block_make(&single, (size_t)n * (sizeof(float) + 1), "picture"));
     uint8_t *pixels = (uint8_t *)(single + n);
     for (int64_t i = 0; i < n; i++)
         single[i] = (float)x[i];
     gd_to_uint8(pixels, single, shape.c, plane);
     s = gd_png_encode(&png, &bytes, pixels, shape.w, shape.h, shape.c, r->texts, COUNT(r->texts));
-    gd_block_free(block);
+    gd_block_free(single);
     GD_TRY(s);
     s = gd_file_put(path, r->o.overwrite, png, bytes);
     gd_block_free(png);
@@ -151,7 +151,7 @@ gd_status restore_write_npy(const restore_run *r, const char *name, const double
     const gd_array a = { name, GD_F32, 3, { shape.c, shape.h, shape.w } };
     const int64_t n = gd_shape_count(shape);
     char path[4200], stem[64];
-    void *block;
+    float *single;
     gd_status s;
 
     snprintf(stem, sizeof stem, "%.*s", (int)strcspn(name, "."), name);
@@ -159,11 +159,11 @@ gd_status restore_write_npy(const restore_run *r, const char *name, const double
     if (!to_files(r))
         return GD_OK;
     name_of(path, r, name);
-    GD_TRY(gd_block_make(&block, (size_t)n * sizeof(float), "array"));
+    GD_TRY(gd_block_make(&single, (size_t)n * sizeof(float), "array"));
     for (int64_t i = 0; i < n; i++)
-        ((float *)block)[i] = (float)x[i];
-    s = gd_npy_write(path, r->o.overwrite, &a, block);
-    gd_block_free(block);
+        single[i] = (float)x[i];
+    s = gd_npy_write(path, r->o.overwrite, &a, single);
+    gd_block_free(single);
     return s;
 }
 

@@ -84,13 +84,11 @@ gd_status gd_ssim_of(double *out, const double *a, const double *b, gd_shape sha
     const int64_t n = gd_shape_count(shape), plane = (int64_t)shape.h * shape.w;
     const int rows = shape.h - w.taps + 1, columns = shape.w - w.taps + 1;
     double total = 0, *x;
-    void *block;
 
     if (rows < 1 || columns < 1)
         return gd_fail(GD_EUSAGE, "SSIM needs sides of at least %d, the image is %dx%d", w.taps,
                        shape.w, shape.h);
-    GD_TRY(gd_block_make(&block, (size_t)n * 2 * sizeof(double), "SSIM"));
-    x = block;
+    GD_TRY(gd_block_make(&x, (size_t)n * 2 * sizeof(double), "SSIM"));
     prepare(x, a, n, kind.eight_bit);
     prepare(x + n, b, n, kind.eight_bit);
     for (int c = 0; c < shape.c; c++) {
@@ -102,7 +100,7 @@ gd_status gd_ssim_of(double *out, const double *a, const double *b, gd_shape sha
             }
         total += sum / ((double)rows * columns);
     }
-    gd_block_free(block);
+    gd_block_free(x);
     *out = total / shape.c;
     return GD_OK;
 }

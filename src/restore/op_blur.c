@@ -266,18 +266,18 @@ static bool split(const gd_blur *b, double *column, double *row)
 static gd_status make_axis(gd_axis *axis, gd_operator *op, const gd_blur *b, const double *taps,
                            int k, int m, int n)
 {
-    void *block;
+    double *matrix;
     gd_status s;
 
-    GD_TRY(gd_block_make(&block, (size_t)m * (size_t)n * sizeof(double), "operator"));
+    GD_TRY(gd_block_make(&matrix, (size_t)m * (size_t)n * sizeof(double), "operator"));
     for (int i = 0; i < m; i++)
         for (int a = 0; a < k; a++) {
             const int j = source(b->pad, i * b->factor + a - k / 2, n);
             if (j >= 0)
-                ((double *)block)[(int64_t)i * n + j] += taps[a];
+                matrix[(int64_t)i * n + j] += taps[a];
         }
-    s = gd_axis_make(axis, op, block, m, n);
-    gd_block_free(block);
+    s = gd_axis_make(axis, op, matrix, m, n);
+    gd_block_free(matrix);
     return s;
 }
 
@@ -340,12 +340,13 @@ static gd_status make_dense(gd_operator *op, const gd_blur *b)
 {
     const gd_shape image = op->image, measurement = op->measurement;
     const int n = image.h * image.w, m = measurement.h * measurement.w;
-    void *block;
+    double *matrix, *x, *y;
     gd_status s;
 
-    GD_TRY(gd_block_make(&block, ((size_t)m * (size_t)n + (size_t)n + (size_t)m) * sizeof(double),
+    GD_TRY(gd_block_make(&matrix, ((size_t)m * (size_t)n + (size_t)n + (size_t)m) * sizeof(double),
                          "operator"));
-    double *matrix = block, *x = matrix + (int64_t)m * n, *y = x + n;
+    x = matrix + (int64_t)m * n;
+    y = x + n;
     op->image.c = op->measurement.c = 1;
     for (int j = 0; j < n; j++) {
         x[j] = 1;
@@ -357,7 +358,7 @@ static gd_status make_dense(gd_operator *op, const gd_blur *b)
     op->image = image;
     op->measurement = measurement;
     s = gd_dense_make(&((state *)op->state)->dense, op, matrix, m, n, b->sv_cut);
-    gd_block_free(block);
+    gd_block_free(matrix);
     return s;
 }
 

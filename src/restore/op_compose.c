@@ -148,11 +148,12 @@ static void release(gd_operator *op)
 static gd_status make_dense(gd_operator *op)
 {
     const int64_t n = gd_shape_count(op->image), m = gd_shape_count(op->measurement);
-    void *block;
+    double *matrix, *x, *y;
     gd_status s;
 
-    GD_TRY(gd_block_make(&block, (size_t)(m * n + n + m) * sizeof(double), "operator"));
-    double *matrix = block, *x = matrix + m * n, *y = x + n;
+    GD_TRY(gd_block_make(&matrix, (size_t)(m * n + n + m) * sizeof(double), "operator"));
+    x = matrix + m * n;
+    y = x + n;
     for (int64_t j = 0; j < n; j++) {
         x[j] = 1;
         apply(op, x, y);
@@ -161,7 +162,7 @@ static gd_status make_dense(gd_operator *op)
             matrix[i * n + j] = y[i];
     }
     s = gd_dense_make(&((state *)op->state)->dense, op, matrix, (int)m, (int)n, GD_SV_ZERO);
-    gd_block_free(block);
+    gd_block_free(matrix);
     return s;
 }
 

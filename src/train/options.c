@@ -7,8 +7,8 @@
 #include <string.h>
 
 /* One row for each option that a checkpoint keeps; GD_TEXT: an array of characters here; max: of
- * numbers, or bytes of a text; later: not
- * in the first checkpoints, where its absence means the default */
+ * numbers, or bytes of a text; later: not in the first checkpoints, where its absence means the
+ * default */
 #define AT(field) offsetof(gd_train_options, field)
 static const struct {
     const char *name;

@@ -274,7 +274,7 @@ typedef struct gd_trainer {
     gd_averages averages;
     gd_model_config config;
     gd_learner *learner;
-    gd_microbatch *worker;
+    gd_microbatch *pass;
     gd_schedule *schedule;
     gd_process process;
     gd_objective objective;

@@ -95,7 +95,7 @@ static gd_status make(gd_trainer *t, const gd_weights *weights, const gd_model *
     GD_TRY(make_process(t, teacher));
     GD_TRY(gd_learner_make(&t->learner, &t->config, weights, &o));
     GD_TRY(train_levels_follow(t));
-    GD_TRY(gd_microbatch_make(&t->worker, t->learner, t->objective.levels));
+    GD_TRY(gd_microbatch_make(&t->pass, t->learner, t->objective.levels));
     return make_buffers(t);
 }
 
@@ -143,7 +143,7 @@ void gd_trainer_free(gd_trainer *t)
         gd_block_free(t->buffers->loss);
         gd_block_free(t->buffers->seen);
     }
-    gd_microbatch_free(t->worker);
+    gd_microbatch_free(t->pass);
     train_levels_free(t);
     gd_learner_free(t->learner);
     gd_timestep_sampler_free(&t->sampler);
@@ -289,7 +289,7 @@ static gd_status run_pass(gd_trainer *t, int first, int n, bool validation)
                              .loss = b->loss + first };
 
     objective.validation = validation;
-    return gd_microbatch_run(t->worker, &objective, &batch, &t->means);
+    return gd_microbatch_run(t->pass, &objective, &batch, &t->means);
 }
 
 static gd_status run_batch(gd_trainer *t, const gd_source *source, bool validation)

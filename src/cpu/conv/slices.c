@@ -104,33 +104,34 @@ static void cut_up(sliced_conv *s)
 
 /* ---- life ---- */
 
-static gd_status sliced_conv_make(sliced_conv **out, const gd_conv_desc *d, gd_conv_algo algo,
-                                  int threads)
+static gd_status make(gd_conv *c)
 {
     sliced_conv *s = calloc(1, sizeof *s);
     gd_status status;
 
-    *out = NULL;
     if (!s)
         return gd_fail(GD_ENOMEM, "convolution: out of memory");
-    s->desc = *d;
-    s->threads = threads;
+    s->desc = c->desc;
+    s->threads = c->threads;
     cut_up(s);
-    status = onednn_conv_make(&s->kernel, &s->part, algo, d->ci);
+    status = onednn_conv_make(&s->kernel, &s->part, c->algo, c->desc.ci);
     if (status != GD_OK) {
         free(s);
         return status;
     }
-    *out = s;
+    c->slices = s;
     return GD_OK;
 }
 
-static void sliced_conv_free(sliced_conv *s)
+static void release(gd_conv *c)
 {
-    if (!s)
-        return;
-    onednn_conv_free(s->kernel);
-    free(s);
+    onednn_conv_free(c->slices->kernel);
+    free(c->slices);
+}
+
+static const char *kernel_name(const gd_conv *c)
+{
+    return onednn_conv_kernel_name(c->slices->kernel);
 }
 
 /* ---- weights: those of one slice after the other, or the same for all ---- */
@@ -140,17 +141,17 @@ static int weight_sets(const sliced_conv *s)
     return s->cut == CUT_CHANNELS ? s->slices : 1;
 }
 
-static size_t sliced_conv_weights_bytes(const sliced_conv *s)
+static size_t weights_bytes(const gd_conv *c)
 {
-    return (size_t)weight_sets(s) * onednn_conv_weights_bytes(s->kernel);
+    return (size_t)weight_sets(c->slices) * onednn_conv_weights_bytes(c->slices->kernel);
 }
 
-static gd_status sliced_conv_hash_layout(const sliced_conv *s, gd_hasher *hasher)
+static gd_status hash_layout(const gd_conv *c, gd_hasher *hasher)
 {
-    const int32_t sets = weight_sets(s);
+    const int32_t sets = weight_sets(c->slices);
 
     gd_hasher_add(hasher, &sets, sizeof sets);
-    return onednn_conv_hash_layout(s->kernel, hasher);
+    return onednn_conv_hash_layout(c->slices->kernel, hasher);
 }
 
 /* Where the plain weights of a slice begin: at a filter, or at a channel of every filter */
@@ -164,8 +165,9 @@ static size_t plain_offset(const sliced_conv *s, int slice)
     return (size_t)slice * (d->pass == GD_CONV_GRAD_DATA ? p->ci : p->co * (size_t)d->ci) * taps;
 }
 
-static gd_status sliced_conv_pack(const sliced_conv *s, void *packed, const float *weights)
+static gd_status pack(const gd_conv *c, void *packed, const float *weights)
 {
+    const sliced_conv *s = c->slices;
     const size_t bytes = onednn_conv_weights_bytes(s->kernel);
 
     for (int k = 0; k < weight_sets(s); k++)
@@ -174,10 +176,15 @@ static gd_status sliced_conv_pack(const sliced_conv *s, void *packed, const floa
     return GD_OK;
 }
 
-/* A band is of filters: a slice of filters has some of the bands, one of channels some of each. */
-static void sliced_conv_pack_band(const sliced_conv *s, void *packed, const float *weights,
-                                  int band, bool stream)
+static bool has_bands(const gd_conv *c)
 {
+    return onednn_conv_blocks(c->slices->kernel) != NULL;
+}
+
+/* A band is of filters: a slice of filters has some of the bands, one of channels some of each. */
+static void pack_band(const gd_conv *c, void *packed, const float *weights, int band, bool stream)
+{
+    const sliced_conv *s = c->slices;
     const size_t floats = onednn_conv_weights_bytes(s->kernel) / sizeof(float);
     const bool by_channel = s->desc.pass == GD_CONV_GRAD_DATA;
     const int bands = s->part.co / GD_BAND; /* of a slice */
@@ -212,9 +219,9 @@ static size_t part_scratch(const sliced_conv *s)
     return (onednn_conv_scratch_bytes(s->kernel) + 63) / 64 * 64;
 }
 
-static size_t sliced_conv_scratch_bytes(const sliced_conv *s)
+static size_t scratch_bytes(const gd_conv *c)
 {
-    return (size_t)parts_of(s) * part_scratch(s);
+    return (size_t)parts_of(c->slices) * part_scratch(c->slices);
 }
 
 static int part_begin(const sliced_conv *s, int part)
@@ -272,17 +279,21 @@ static gd_conv_buffers item_buffers(const sliced_conv *s, const gd_conv_buffers 
     return item;
 }
 
-static void sliced_call_free(sliced_call *c)
+static void unbind(gd_conv_call *call)
 {
+    sliced_call *c = call->slices;
+
     for (int i = 0; c && i < items_of(c->conv); i++)
         onednn_call_free(c->item[i]);
     free(c);
 }
 
-static gd_status sliced_call_make(sliced_call **out, const sliced_conv *s, const gd_conv_buffers *b)
+static gd_status bind(gd_conv_call *call)
 {
+    const sliced_conv *s = call->conv->slices;
+    const gd_conv_buffers *b = &call->buffers;
     const int items = items_of(s);
-    sliced_call *c = calloc(1, sizeof *c + (size_t)items * sizeof *c->item);
+    sliced_call *c = call->slices = calloc(1, sizeof *c + (size_t)items * sizeof *c->item);
     gd_status status = GD_OK;
 
     if (!c)
@@ -295,12 +306,9 @@ static gd_status sliced_call_make(sliced_call **out, const sliced_conv *s, const
                 item.scratch = (char *)b->scratch + (size_t)part * part_scratch(s);
             status = onednn_call_make(&c->item[i], s->kernel, &item);
         }
-    if (status != GD_OK) {
-        sliced_call_free(c);
-        return status;
-    }
-    *out = c;
-    return GD_OK;
+    if (status != GD_OK)
+        unbind(call);
+    return status;
 }
 
 static void run_part(void *ctx, int64_t part)
@@ -312,72 +320,12 @@ static void run_part(void *ctx, int64_t part)
         onednn_call_run(c->item[i]);
 }
 
-static void sliced_call_run(const sliced_call *c)
+static void run(const gd_conv_call *call)
 {
-    gd_par(parts_of(c->conv), run_part, (void *)c);
+    gd_par(parts_of(call->conv->slices), run_part, call->slices);
 }
 
 /* ---- the engines ---- */
-
-static gd_status make(gd_conv *c)
-{
-    return sliced_conv_make(&c->slices, &c->desc, c->algo, c->threads);
-}
-
-static void release(gd_conv *c)
-{
-    sliced_conv_free(c->slices);
-}
-
-static const char *kernel_name(const gd_conv *c)
-{
-    return onednn_conv_kernel_name(c->slices->kernel);
-}
-
-static size_t weights_bytes(const gd_conv *c)
-{
-    return sliced_conv_weights_bytes(c->slices);
-}
-
-static size_t scratch_bytes(const gd_conv *c)
-{
-    return sliced_conv_scratch_bytes(c->slices);
-}
-
-static bool has_bands(const gd_conv *c)
-{
-    return onednn_conv_blocks(c->slices->kernel) != NULL;
-}
-
-static void pack_band(const gd_conv *c, void *packed, const float *weights, int band, bool stream)
-{
-    sliced_conv_pack_band(c->slices, packed, weights, band, stream);
-}
-
-static gd_status pack(const gd_conv *c, void *packed, const float *weights)
-{
-    return sliced_conv_pack(c->slices, packed, weights);
-}
-
-static gd_status hash_layout(const gd_conv *c, gd_hasher *hasher)
-{
-    return sliced_conv_hash_layout(c->slices, hasher);
-}
-
-static gd_status bind(gd_conv_call *call)
-{
-    return sliced_call_make(&call->slices, call->conv->slices, &call->buffers);
-}
-
-static void unbind(gd_conv_call *call)
-{
-    sliced_call_free(call->slices);
-}
-
-static void run(const gd_conv_call *call)
-{
-    sliced_call_run(call->slices);
-}
 
 #define SLICED_ENGINE(NAME)                                                                        \
     {                                                                                              \

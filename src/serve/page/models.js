@@ -21,7 +21,7 @@ export function solverChoices() {
   return [['', 'by the steps: ddim or ddpm'], ...solvers.map(s => [s.name, `${s.name}: ${s.about}`])];
 }
 
-const MOST_LISTED = 50; // more classes are typed, with suggestions
+const MAX_LISTED = 50; // more classes are typed, with suggestions
 let lists = 0; // of suggestions so far: each has an id of its own
 
 // ['value', 'text'] of every class: the value is what --class takes
@@ -41,7 +41,7 @@ function suggestions(model, id) {
 
 // A field `class` for the classes of a model; one: exactly one class is wanted
 export function classField(model, chosen = 0, one = false) {
-  if (!model || model.classes <= MOST_LISTED) {
+  if (!model || model.classes <= MAX_LISTED) {
     const select = make('select', { name: 'class' });
     const choices = classChoices(model);
     const first = choices.length === 0 ? [['', 'this model has none']] : one ? [] : [['balanced', 'each in turn']];
